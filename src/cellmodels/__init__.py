@@ -1,0 +1,1 @@
+"""cellmodels trains classifiers on what cellprep wrote. Nothing is in it yet."""

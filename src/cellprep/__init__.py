@@ -1,0 +1,51 @@
+"""cellprep turns a messy labelled image set into a training set that makes a classifier generalise."""
+
+from .dataset import Dataset
+from .duplicates import find_duplicates, find_leaks
+from .errors import BadImagesError, CellprepError
+from .formats import read
+from .functions import balance, crop, dedupe, jitter, kmeans_mask, rand_augment, segment
+from .recipe import Recipe
+from .split import split
+from .steps import (
+    Balance,
+    Crop,
+    Dedupe,
+    Jitter,
+    KMeansMask,
+    RandAugment,
+    Step,
+    class_weights,
+)
+from .write import Written, replay, write
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BadImagesError",
+    "Balance",
+    "CellprepError",
+    "Crop",
+    "Dataset",
+    "Dedupe",
+    "Jitter",
+    "KMeansMask",
+    "RandAugment",
+    "Recipe",
+    "Step",
+    "Written",
+    "balance",
+    "class_weights",
+    "crop",
+    "dedupe",
+    "find_duplicates",
+    "find_leaks",
+    "jitter",
+    "kmeans_mask",
+    "rand_augment",
+    "read",
+    "replay",
+    "segment",
+    "split",
+    "write",
+]

@@ -1,0 +1,305 @@
+"""`Dataset`: a source, the steps to come, and a way to look at the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, SupportsIndex
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import executors
+from .arrays import Ids, Images, Labels, check_ids, check_images, encode_labels, read_labels
+from .errors import BadImagesError, CellprepError
+from .plan import Plan
+from .rows import Rows
+from .source import ArraySource, Source
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Move = Callable[[Plan], Plan]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Labelled images with the steps that they go through; frozen and lazy.
+
+    Nothing is read until it is looked at, and then only what is looked at. Made by `read` or
+    `Dataset.from_arrays`; a step or a `Recipe` makes another one.
+
+    Examples
+    --------
+    >>> images = np.zeros((4, 8, 8, 3), np.uint8)
+    >>> cells = Dataset.from_arrays(images, ["mono", "baso", "mono", "mono"])
+    >>> cells
+    Dataset(4 images of 8x8, 2 classes, in memory)
+    >>> cells.counts()
+    {'baso': 1, 'mono': 3}
+    >>> cells.images[1:3].shape
+    (2, 8, 8, 3)
+    """
+
+    source: Source
+    _before: Dataset | None = None
+    _move: Move | None = None
+    _only_readable: bool = False
+
+    @classmethod
+    def from_arrays(
+        cls,
+        images: ArrayLike,
+        labels: ArrayLike,
+        class_names: Sequence[str] | None = None,
+        ids: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Dataset:
+        """A data set over arrays, which are neither copied nor changed.
+
+        Parameters
+        ----------
+        images : (n, height, width, 3) uint8
+            RGB, 0-255.
+        labels : (n,), (n, 1) or one-hot (n, classes)
+            Whole numbers or text; kept as int64 indices of the class names.
+        class_names : sequence of str, optional
+            Needed where a number from 0 up has no image. Default: the numbers, or the sorted text.
+        ids : (n,) int or str, optional
+            What each image is called; every random number hangs on it. Default: the row number.
+        groups : (n,) int or str, optional
+            What must stay together in a split (patient, slide).
+
+        Raises
+        ------
+        CellprepError
+            For any other shape, dtype or range; the message says how to convert.
+        """
+        checked = check_images(images)
+        n = len(checked)
+        codes, names = encode_labels(read_labels(labels, n), class_names)
+        together = None if groups is None else check_groups(groups, n)
+        rows = Rows.of(check_ids(ids, n), codes, groups=together)
+        return cls(ArraySource(checked, rows, names))
+
+    # -- what it holds -----------------------------------------------------------------------
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Rows and the way to their pixels, worked out when first needed."""
+        if self._before is None or self._move is None:
+            plan = Plan.of(self.source)
+            return plan.readable() if self._only_readable else plan
+        return self._move(self._before.plan)
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    @property
+    def labels(self) -> Labels:
+        """(n,) int64, an index into `class_names`."""
+        return self.plan.rows.labels
+
+    @property
+    def ids(self) -> Ids:
+        """(n,) int64 or str: the source image of each row."""
+        return self.plan.rows.ids
+
+    @property
+    def copies(self) -> NDArray[np.int64]:
+        """(n,) int64: the copy number of each row, 0 for the source image itself."""
+        return self.plan.rows.copies
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each label."""
+        return self.source.class_names
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(n, height, width, 3)."""
+        return len(self), *self.plan.shape
+
+    @property
+    def images(self) -> ImageView:
+        """The images as something to index: `images[3]`, `images[10:20]`, `images[[4, 2]]`."""
+        return ImageView(self.plan)
+
+    @property
+    def bad(self) -> dict[str, str]:
+        """Id and cause of every image that `readable` left out."""
+        return dict(self.plan.bad)
+
+    def counts(self) -> dict[str, int]:
+        """Images by class name."""
+        counts = np.bincount(self.labels, minlength=len(self.class_names))
+        return dict(zip(self.class_names, counts.tolist(), strict=True))
+
+    def __repr__(self) -> str:
+        size = "x".join(str(side) for side in self.source.shape[:2])
+        start = f"{len(self.source.rows):,} images of {size}, {len(self.class_names)} classes"
+        place = f"from {self.source.path}" if self.source.path else "in memory"
+        if self._move is None:
+            return f"Dataset({start}, {place})"
+        moves, dataset = [], self
+        while dataset._before is not None:
+            moves.append(str(dataset._move))
+            dataset = dataset._before
+        return f"Dataset({start}, {place}, then {', '.join(reversed(moves))})"
+
+    # -- what can be had from it -------------------------------------------------------------
+
+    def to_arrays(
+        self, *, executor: str = "threads", workers: int | None = None
+    ) -> tuple[Images, Labels]:
+        """All images, (n, height, width, 3) uint8, and their labels, (n,) int64.
+
+        Raises
+        ------
+        BadImagesError
+            Naming every image that cannot be read.
+        """
+        causes: dict[str, str] = {}
+        with executors.using(executor, workers):
+            plan = self.plan
+            images = np.empty(self.shape, np.uint8)
+            spans = plan.spans()
+            for (start, stop), (made, bad) in zip(spans, executors.run(_Making(plan), spans),
+                                                  strict=True):
+                images[start:stop] = made
+                causes |= bad
+        if causes:
+            raise BadImagesError(causes, "Leave them out with .readable()")
+        return images, self.labels.copy()
+
+    def batches(self, size: int = 256) -> Iterator[tuple[Images, Labels]]:
+        """Images and labels, `size` rows at a time, in order."""
+        for start, stop in executors.cut(len(self), size):
+            yield self.images[start:stop], self.labels[start:stop]
+
+    def __iter__(self) -> Iterator[tuple[Images, Labels]]:
+        return self.batches()
+
+    def table(self) -> pd.DataFrame:
+        """One row an image: id, copy, label, class_name, and group where there are groups."""
+        import pandas as pd
+
+        rows = self.plan.rows
+        names = np.array(self.class_names, dtype=object)
+        table = pd.DataFrame({"id": rows.ids, "copy": rows.copies, "label": rows.labels,
+                              "class_name": names[rows.labels]})
+        if rows.groups is not None:
+            table["group"] = rows.groups
+        return table
+
+    def changes(self) -> pd.DataFrame:
+        """What each step did: `step`, `rows_in`, `rows_out`, `why`."""
+        import pandas as pd
+
+        return pd.DataFrame(
+            [(c.step, c.rows_in, c.rows_out, c.why) for c in self.plan.changes],
+            columns=["step", "rows_in", "rows_out", "why"],
+        )
+
+    def removed(self) -> pd.DataFrame:
+        """One row an image that a step took out: step, reason, id, copy, label, class_name."""
+        import pandas as pd
+
+        names = np.array(self.class_names, dtype=object)
+        tables = [
+            pd.DataFrame({"step": change.step, "reason": reason, "id": rows.ids,
+                          "copy": rows.copies, "label": rows.labels,
+                          "class_name": names[rows.labels]})
+            for change in self.plan.changes
+            for reason, rows in change.removed.items()
+        ]
+        columns = ["step", "reason", "id", "copy", "label", "class_name"]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+    # -- other data sets from it -------------------------------------------------------------
+
+    def then(self, move: Move) -> Dataset:
+        """This data set with one more move on its plan, made when it is needed."""
+        return Dataset(self.source, self, move)
+
+    def readable(self) -> Dataset:
+        """This data set without the images that cannot be read; they are listed in `bad`.
+
+        Every step sees only the readable images, as if the others had never been there.
+        """
+        if self.source.trusted or self._only_readable:
+            return self
+        if self._before is None or self._move is None:
+            return self._readable_source
+        before = self._before.readable()
+        return self if before is self._before else before.then(self._move)
+
+    @cached_property
+    def _readable_source(self) -> Dataset:
+        return Dataset(self.source, _only_readable=True)
+
+
+def check_groups(groups: ArrayLike, n: int) -> Ids:
+    """Groups as `(n,)` int64 or str."""
+    array = np.asarray(groups)
+    if array.dtype.kind in "OT":
+        array = array.astype(str)
+    if array.shape != (n,) or array.dtype.kind not in "iuU":
+        raise CellprepError(f"`groups` must be one whole number or text for each of the {n} "
+                            f"images, got shape {array.shape}, dtype {array.dtype}")
+    return array
+
+
+def as_dataset(images: Dataset | ArrayLike, labels: ArrayLike | None = None) -> Dataset:
+    """The data set itself, or one over arrays; without labels all images are of class '0'."""
+    if isinstance(images, Dataset):
+        if labels is not None:
+            raise CellprepError("a Dataset has its own labels; pass no others with it")
+        return images
+    checked = check_images(images)
+    values = read_labels(np.zeros(len(checked), int) if labels is None else labels, len(checked))
+    found, codes = np.unique(values, return_inverse=True)
+    return Dataset.from_arrays(checked, codes, class_names=[str(name) for name in found.tolist()])
+
+
+class ImageView:
+    """The images of a data set, made when they are indexed; rows first, as in NumPy."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        return len(self._plan), *self._plan.shape
+
+    @property
+    def dtype(self) -> np.dtype[np.uint8]:
+        return np.dtype(np.uint8)
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Images:
+        places = np.arange(len(self._plan))[at]  # type: ignore[index]
+        if np.ndim(places) == 0:
+            return self._plan.evaluate(np.array([places]))[0][0]
+        if not len(places):
+            return np.empty((0, *self._plan.shape), np.uint8)
+        return self._plan.evaluate(places)[0]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return self[:].astype(dtype or np.uint8, copy=False)
+
+
+@dataclass(frozen=True)
+class _Making:
+    plan: Plan
+
+    def __call__(self, span: executors.Span) -> tuple[Images, dict[str, str]]:
+        try:
+            return self.plan.evaluate(np.arange(*span))[0], {}
+        except BadImagesError as error:
+            return np.zeros((1, 1, 1, 1), np.uint8), error.causes
+
+

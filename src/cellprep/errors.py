@@ -1,0 +1,58 @@
+"""What goes wrong because of an input, said in one line: asked, received, allowed, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+
+
+class CellprepError(ValueError):
+    """An input, setting or path that cannot be used; the message says what to do."""
+
+
+class BadImagesError(CellprepError):
+    """Images that cannot be read or do not fit.
+
+    Attributes
+    ----------
+    causes : dict
+        Source id of every bad image, and why it is bad.
+    """
+
+    def __init__(self, causes: Mapping[str, str], advice: str = "") -> None:
+        self.causes = dict(causes)
+        shown = "; ".join(f"{name}: {cause}" for name, cause in list(self.causes.items())[:3])
+        more = f"; and {len(self.causes) - 3} more" if len(self.causes) > 3 else ""
+        count = f"{len(self.causes)} image{'s' * (len(self.causes) > 1)} cannot be used"
+        super().__init__(f"{count}: {shown}{more}{'. ' + advice if advice else ''}")
+
+    def __reduce__(self) -> tuple[type[BadImagesError], tuple[dict[str, str]]]:
+        return BadImagesError, (self.causes,)  # the default would pass the message as causes
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """The hint that ends an unknown-name error.
+
+    >>> nearest("copeis", ["copies", "num_ops"])
+    "did you mean 'copies'? Allowed: copies, num_ops"
+    """
+    names = list(allowed)
+    by_folded = {candidate.casefold(): candidate for candidate in names}
+    found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
+    guess = f"did you mean '{by_folded[found[0]]}'? " if found else ""
+    return f"{guess}Allowed: {', '.join(names)}"
+
+
+def one_of(setting: str, value: object, allowed: Iterable[str]) -> None:
+    """Refuse a value that is not among the named ones."""
+    names = list(allowed)
+    if not isinstance(value, str) or value not in names:
+        raise CellprepError(f"`{setting}` got {value!r}; {nearest(str(value), names)}")
+
+
+def in_range(setting: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
+    """Refuse a number outside [low, high]; `whole` asks for an int."""
+    kind = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
+        what = "a whole number" if whole else "a number"
+        raise CellprepError(f"`{setting}` must be {what} in [{low:g}, {high:g}], got {value!r}")

@@ -1,0 +1,126 @@
+"""One function over many runs of rows, on threads or processes, in order, with bounded memory."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from .errors import in_range, one_of
+
+Result = TypeVar("Result")
+Span = tuple[int, int]
+"""Rows start to stop."""
+
+EXECUTORS = ("threads", "processes")
+
+
+@dataclass(frozen=True)
+class _Settings:
+    executor: str = "threads"
+    workers: int | None = None
+    progress: bool = False
+
+
+_settings: ContextVar[_Settings] = ContextVar("executor settings", default=_Settings())
+
+
+@contextmanager
+def using(
+    executor: str = "threads", workers: int | None = None, progress: bool = False
+) -> Iterator[None]:
+    """Let every `run` inside the block work in this way."""
+    one_of("executor", executor, EXECUTORS)
+    if workers is not None:
+        in_range("workers", workers, 1, 1024, whole=True)
+    token = _settings.set(_Settings(executor, workers, progress))
+    try:
+        yield
+    finally:
+        _settings.reset(token)
+
+
+def run(
+    function: Callable[[Span], Result], spans: Sequence[Span], stage: str = ""
+) -> Iterator[Result]:
+    """Yield `function(span)` for every span, in order, with a progress bar named `stage`.
+
+    At most two spans a worker are under way or waiting to be taken, so memory is bounded by the
+    workers. With processes the function travels to each worker once, by pickle.
+    """
+    settings = _settings.get()
+    results = _results(function, spans, settings.executor, settings.workers or usable_cores())
+    if not settings.progress:
+        yield from results
+        return
+    from tqdm import tqdm
+
+    rows = sum(stop - start for start, stop in spans)
+    # disable=None: no bar where the output is not a terminal.
+    with tqdm(total=rows, desc=stage, unit=" images", unit_scale=True, disable=None) as bar:
+        for (start, stop), result in zip(spans, results, strict=True):
+            yield result
+            bar.update(stop - start)
+
+
+def usable_cores() -> int:
+    """The cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def _results(
+    function: Callable[[Span], Result], spans: Sequence[Span], executor: str, workers: int
+) -> Iterator[Result]:
+    workers = min(workers, len(spans))
+    pool: Executor
+    call: Callable[[Any], Any] = function
+    if executor == "processes":
+        from loky import ProcessPoolExecutor  # works in notebooks and unguarded scripts too
+
+        pool = ProcessPoolExecutor(max(workers, 1), initializer=_receive, initargs=(function,))
+        call = _call
+    elif workers <= 1:
+        yield from map(function, spans)
+        return
+    else:
+        pool = ThreadPoolExecutor(workers)
+    waiting: deque[Future[Result]] = deque()
+    try:
+        for span in spans:
+            waiting.append(pool.submit(call, span))
+            if len(waiting) >= 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()
+        pool.shutdown(wait=True)
+
+
+_function: Callable[[Any], Any] | None = None
+
+
+def _receive(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
+
+
+def _call(span: Span) -> Any:
+    assert _function is not None
+    return _function(span)
+
+
+def cut(n: int, size: int) -> list[Span]:
+    """The rows 0 to n as spans of at most `size` rows.
+
+    >>> cut(5, 2)
+    [(0, 2), (2, 4), (4, 5)]
+    """
+    return [(start, min(start + size, n)) for start in range(0, n, size)]

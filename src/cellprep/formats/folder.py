@@ -1,0 +1,266 @@
+"""Image folders: one folder a class, one file an image."""
+
+from __future__ import annotations
+
+import os
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..arrays import Images, Positions
+from ..errors import BadImagesError, CellprepError, in_range
+from ..rows import Rows
+from ..source import Past, Shape
+from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, rows_of
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+_READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
+_MOST_PIXELS = 100_000_000
+_SIZE_ADVICE = "pass size= to bring all images to one size"
+
+
+@dataclass(frozen=True, eq=False)
+class FolderSource:
+    """Image files, decoded when they are asked for."""
+
+    path: Path
+    files: tuple[str, ...]
+    rows: Rows
+    class_names: tuple[str, ...]
+    size: tuple[int, int] | None
+    past: Past = Past()
+    trusted: bool = False
+
+    @cached_property
+    def shape(self) -> Shape:
+        """As asked, or that of the first file that can be decoded."""
+        if self.size is not None:
+            return *self.size, 3
+        causes = {}
+        for file in self.files:
+            try:
+                return decode(self.path / file, None).shape  # type: ignore[return-value]
+            except _BadFileError as error:
+                causes[file] = str(error)
+        raise BadImagesError(causes, "No image is left")
+
+    def identity(self) -> str:
+        digest = xxhash.xxh3_128()
+        for file in self.files:
+            try:
+                status = (self.path / file).stat()
+                known = f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            except OSError:
+                known = f"{file}\0unreadable\n"
+            digest.update(known.encode("utf-8", "surrogateescape"))
+        return f"folder {digest.hexdigest()} {self.size}"
+
+    def images(self, at: Positions) -> Images:
+        out = np.empty((len(at), *self.shape), np.uint8)
+        causes = {}
+        for place, row in enumerate(at.tolist()):
+            try:
+                image = decode(self.path / self.files[row], self.size)
+                if image.shape != self.shape:
+                    raise _BadFileError(
+                        f"is {image.shape[0]}x{image.shape[1]} pixels, the first image "
+                        f"{self.shape[0]}x{self.shape[1]} ({_SIZE_ADVICE})"
+                    )
+                out[place] = image
+            except _BadFileError as error:
+                causes[str(self.rows.ids[row])] = str(error)
+        if causes:
+            raise BadImagesError(causes)
+        return out
+
+
+class _BadFileError(Exception):
+    """Why one file cannot be used."""
+
+
+def decode(path: Path, size: tuple[int, int] | None) -> Images:
+    """One file as (height, width, 3) uint8: upright by its EXIF tag, grey repeated to RGB.
+
+    Nothing is converted that would lose anything but an opaque alpha channel.
+    """
+    if not path.name.isprintable():
+        raise _BadFileError("has a name that is not UTF-8 text; rename it")
+    try:
+        with Image.open(path) as image:
+            _check(image)
+            upright = ImageOps.exif_transpose(image)
+            rgb = _to_rgb(upright)
+    except UnidentifiedImageError:
+        empty = path.stat().st_size == 0
+        raise _BadFileError("is empty" if empty else "is not an image file") from None
+    except OSError as error:
+        raise _BadFileError(error.strerror or f"is damaged ({error})") from None
+    except (Image.DecompressionBombError, ValueError, SyntaxError, IndexError, TypeError,
+            OverflowError, MemoryError, EOFError) as error:
+        raise _BadFileError(f"is damaged ({error})") from None
+    if size is not None and rgb.size != (size[1], size[0]):
+        rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
+
+
+def _check(image: Image.Image) -> None:
+    if image.format not in _READ:
+        raise _BadFileError(f"is a {image.format} file by its content; convert it to PNG, JPEG, BMP "
+                            "or TIFF")
+    if image.width * image.height > _MOST_PIXELS:
+        raise _BadFileError(f"has {image.width}x{image.height} pixels, more than the limit of "
+                            f"{_MOST_PIXELS:,}")
+    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
+        raise _BadFileError(f"holds {image.n_frames} pictures; save each as a file of its own")
+    if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
+        raise _BadFileError("has 16 bits a channel; scale it to 8 bits first")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        image.load()
+        return image
+    if "A" in image.mode or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        low, _ = rgba.getchannel("A").getextrema()
+        if low != 255:
+            raise _BadFileError("is partly transparent; paint its background first")
+        return rgba.convert("RGB")
+    if image.mode in ("L", "1", "P"):
+        return image.convert("RGB")
+    kind = {"CMYK": "CMYK", "I;16": "16-bit grey", "I": "32-bit grey", "F": "floating-point"}
+    raise _BadFileError(f"has {kind.get(image.mode, image.mode)} pixels; convert it to 8-bit RGB")
+
+
+def read(path: Path, size: int | tuple[int, int] | None = None) -> FolderSource:
+    """The source of a folder with class folders, or of one that `write(format="folder")` made."""
+    if not path.is_dir():
+        raise CellprepError(f"{str(path)!r} is not a folder")
+    shape = _check_size(size)
+    if (path / MANIFEST).is_file():
+        return _read_written(path, shape)
+    folders = sorted(e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith("."))
+    loose = sorted(e.name for e in os.scandir(path) if _is_image(e.name) and not e.is_dir())
+    if loose:
+        raise CellprepError(f"{len(loose)} images lie outside the class folders of {str(path)!r} "
+                            f"({loose[0]}, ...); move each into the folder of its class")
+    if not folders:
+        raise CellprepError(f"{str(path)!r} holds no images; it needs one folder of images a class")
+    files, labels = [], []
+    for label, name in enumerate(folders):
+        mine = sorted(f"{name}/{file}" for file in _walk(path / name))
+        if not mine:
+            raise CellprepError(f"class folder {str(path / name)!r} holds no images; fill it or "
+                                "take it away")
+        files += mine
+        labels += [label] * len(mine)
+    rows = Rows.of(np.array(files), np.array(labels, np.int64))
+    return FolderSource(path, tuple(files), rows, tuple(folders), shape)
+
+
+def _check_size(size: Any) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2:
+        raise CellprepError(f"`size` must be one number or (height, width), got {size!r}")
+    for side in sides:
+        in_range("size", side, 1, 2**15, whole=True)
+    return sides[0], sides[1]
+
+
+def _is_image(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for entry in os.scandir(folder):
+        if entry.is_dir(follow_symlinks=False):
+            yield from (f"{entry.name}/{file}" for file in _walk(folder / entry.name))
+        elif _is_image(entry.name):
+            yield entry.name
+
+
+def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
+    import pyarrow.parquet as pq
+
+    manifest = read_manifest((path / MANIFEST).read_text("utf-8", "replace"), path / MANIFEST)
+    index = pq.read_table(path / INDEX)
+    rows = rows_of(index, manifest, path / INDEX)
+    files = index["file"].to_pylist()
+    for file in files:
+        if Path(file).is_absolute() or ".." in Path(file).parts:
+            raise CellprepError(f"{str(path / INDEX)!r} names a file outside its folder: {file!r}")
+    return FolderSource(path, tuple(files), rows, tuple(manifest["class_names"]),
+                        size or tuple(manifest["shape"][:2]), past_of(manifest))
+
+
+# -- writing ----------------------------------------------------------------------------------
+
+
+def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
+    """(n,) str: a readable and safe name for each row, such as `baso/cell7_aug_002.png`.
+
+    >>> rows = Rows.of(np.array(["a/x.jpg", "a/x.jpg"]), np.zeros(2, int), np.array([0, 2]))
+    >>> file_names(rows, ("a",)).tolist()
+    ['a/x.png', 'a/x_aug_002.png']
+    """
+    folders = [_safe(name) for name in class_names]
+    plain = rows.ids.dtype.kind == "i"
+    names = []
+    for image, copy, label in zip(rows.ids.tolist(), rows.copies.tolist(), rows.labels.tolist(),
+                                  strict=True):
+        stem = f"{image:07d}" if plain else image.removeprefix(f"{class_names[label]}/")
+        if stem.lower().endswith(SUFFIXES):
+            stem = stem.rpartition(".")[0]
+        names.append(f"{folders[label]}/{_safe(stem)}" + (f"_aug_{copy:03d}.png" if copy else ".png"))
+    array = np.array(names)
+    folded = np.char.lower(array)  # some file systems know no case
+    _, which, counts = np.unique(folded, return_inverse=True, return_counts=True)
+    for place in np.flatnonzero(counts[which] > 1):
+        mark = f"{rows.id_keys[place]:016x}"
+        names[place] = names[place].replace(".png", f"-{mark}.png")
+    return np.array(names)
+
+
+def _safe(name: str) -> str:
+    """A file name that stays in its folder on any system, and is still readable."""
+    kept = re.sub(r"[/\\]+", "__", name)
+    kept = urllib.parse.quote(kept, safe=" ()+,=@[]{}", encoding="utf-8", errors="surrogateescape")
+    kept = kept.lstrip(".") or "_"
+    return kept if len(kept) <= 150 else f"{kept[:120]}-{xxhash.xxh3_64_hexdigest(kept.encode())}"
+
+
+@dataclass(frozen=True, eq=False)
+class FolderWriter:
+    """Writes rows as PNG files under the names that were settled for all rows beforehand."""
+
+    names: NDArray[Any]
+
+    def write_part(
+        self, folder: Path, number: int, start: int, rows: Rows, images: Iterable[Images]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """One PNG file a row, each under its final name once complete; their names."""
+        names = self.names[start : start + len(rows)]
+        place = 0
+        for batch in images:
+            for image in batch:
+                target = folder / names[place]
+                target.parent.mkdir(exist_ok=True)
+                with replacing(target) as temporary:
+                    Image.fromarray(image).save(temporary, "PNG", compress_level=1)
+                place += 1
+        return {"file": names}, {"rows": len(rows)}
+
+    def files(self, folder: Path) -> list[Path]:
+        """What `write_part` left in a folder."""
+        return [folder / name for name in self.names if (folder / name).is_file()]

@@ -1,0 +1,105 @@
+"""`dataset.json` and `index.parquet`: what a written data set says of itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import CellprepError
+from ..rows import Rows
+from ..source import Past
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MANIFEST = "dataset.json"
+INDEX = "index.parquet"
+WORK = ".cellprep"
+
+
+def read_manifest(text: str, where: Path) -> dict[str, Any]:
+    """The manifest of a written data set, refused with the reason if it is not one."""
+    try:
+        manifest = json.loads(text)
+        needed = {"format", "rows", "shape", "class_names", "recipe", "made_of"}
+        missing = needed - set(manifest)
+    except (ValueError, TypeError):
+        raise CellprepError(f"{str(where)!r} is not a manifest that cellprep wrote") from None
+    if missing:
+        raise CellprepError(f"{str(where)!r} lacks {', '.join(sorted(missing))}; it is damaged or "
+                            "not from cellprep")
+    return dict(manifest)
+
+
+def past_of(manifest: Mapping[str, Any]) -> Past:
+    """The steps that were taken before the data set was written."""
+    return Past(tuple(manifest["recipe"]), manifest.get("multiplied_by"))
+
+
+def to_json(value: object) -> str:
+    """Canonical: the same text for the same value."""
+    return json.dumps(value, indent=1, sort_keys=True)
+
+
+def index_table(
+    rows: Rows, class_names: Sequence[str], columns: Mapping[str, NDArray[Any]]
+) -> pa.Table:
+    """The index of some rows as an Arrow table: who they are, where they lie, what made them."""
+    import pyarrow as pa
+
+    names = pa.DictionaryArray.from_arrays(
+        pa.array(rows.labels.astype(np.int32)), pa.array(list(class_names), pa.string())
+    )
+    table = {"id": pa.array(rows.ids), "copy": pa.array(rows.copies),
+             "label": pa.array(rows.labels), "class_name": names}
+    if rows.groups is not None:
+        table["group"] = pa.array(rows.groups)
+    for name, values in columns.items():
+        masked = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else None
+        column = pa.array(np.ma.getdata(values), mask=masked)
+        table[name] = column.dictionary_encode() if values.dtype.kind == "U" else column
+    return pa.table(table)
+
+
+def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:
+    """The rows that an index lists."""
+    names = set(index.column_names)
+    if not {"id", "copy", "label"} <= names or len(index) != manifest["rows"]:
+        raise CellprepError(f"{str(where)!r} does not list the {manifest['rows']} rows of its "
+                            "dataset.json; it is damaged")
+    ids = index["id"].to_numpy()
+    groups = index["group"].to_numpy() if "group" in names else None
+    as_text = [array.astype(str) if array is not None and array.dtype.kind == "O" else array
+               for array in (ids, groups)]
+    labels = index["label"].to_numpy().astype(np.int64)
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(manifest["class_names"]):
+        raise CellprepError(f"{str(where)!r} has labels without a class name; it is damaged")
+    return Rows.of(as_text[0], labels, index["copy"].to_numpy().astype(np.int64), as_text[1])
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` that takes its place when the block ends well."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

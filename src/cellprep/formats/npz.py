@@ -1,0 +1,155 @@
+"""npz: one file with `images`, `labels` and, if cellprep wrote it, ids, copies and the record."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Images, check_ids, check_images, encode_labels, read_labels
+from ..dataset import check_groups
+from ..errors import CellprepError, nearest
+from ..rows import Rows
+from ..source import ArraySource, Past, Shape
+from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, to_json
+
+
+@dataclass(frozen=True, eq=False)
+class NpzSource(ArraySource):
+    """The images of an npz file; known by the checksums that the file itself holds."""
+
+    checksums: str = ""
+    images_name: str = "images"
+    labels_name: str = "labels"
+
+    def identity(self) -> str:
+        return f"npz {self.checksums}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return read, (self.path, self.images_name, self.labels_name)  # a map would be copied
+
+
+def read(path: Path, images: str = "images", labels: str = "labels") -> NpzSource:
+    """The source of an npz file; members that are not compressed are memory-mapped."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = {info.filename: info for info in archive.infolist()}
+            keys = [name.removesuffix(".npy") for name in infos if name.endswith(".npy")]
+            for wanted in (images, labels):
+                if wanted not in keys:
+                    raise CellprepError(f"{str(path)!r} has no array {wanted!r}; "
+                                        f"{nearest(wanted, keys)}; say images= and labels=")
+            pixels = _member(path, archive, infos[f"{images}.npy"])
+            check_images(pixels, images)
+            values = read_labels(_member(path, archive, infos[f"{labels}.npy"]), len(pixels))
+            extra = {key: _member(path, archive, infos[f"{key}.npy"])
+                     for key in ("ids", "copies", "groups", "class_names") if key in keys}
+            past = Past()
+            if MANIFEST in infos:
+                text = archive.read(MANIFEST).decode("utf-8", "replace")
+                past = past_of(read_manifest(text, path))
+            checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in (images, labels))
+    except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError, RuntimeError) as error:
+        raise CellprepError(f"{str(path)!r} is not an npz file, or a damaged one: {error}") from error
+    names = [str(name) for name in extra["class_names"].ravel()] if "class_names" in extra else None
+    codes, class_names = encode_labels(values, names)
+    n = len(codes)
+    copies = extra["copies"].astype(np.int64) if "copies" in extra else None
+    if copies is not None and copies.shape != (n,):
+        raise CellprepError(f"`copies` in {str(path)!r} must be ({n},), got {copies.shape}")
+    groups = check_groups(extra["groups"], n) if "groups" in extra else None
+    rows = Rows.of(check_ids(extra.get("ids"), n), codes, copies, groups)
+    return NpzSource(pixels, rows, class_names, path, past, True, checksums, images, labels)
+
+
+def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    """One array of the archive: mapped where it lies bare, loaded where it is compressed."""
+    name = info.filename.removesuffix(".npy")
+    with archive.open(info) as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read_header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
+                           else np.lib.format.read_array_header_2_0)
+            shape, fortran, dtype = read_header(file)
+        except ValueError as error:
+            raise CellprepError(f"{name!r} in {str(path)!r} is not a NumPy array: {error}") from error
+        start = file.tell()
+        if dtype.hasobject:
+            raise CellprepError(f"{name!r} in {str(path)!r} holds Python objects, which may run code "
+                                "when loaded; save it with a plain dtype (images uint8, labels int "
+                                "or str)")
+        if info.compress_type == zipfile.ZIP_STORED:
+            if info.file_size - start < dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
+                raise CellprepError(f"{name!r} in {str(path)!r} is cut short; copy the file again")
+            return _mapped(path, info, start, shape, fortran, dtype)
+    try:
+        return np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False)
+    except ValueError as error:
+        raise CellprepError(f"{name!r} in {str(path)!r} is damaged: {error}") from error
+
+
+def _mapped(
+    path: Path, info: zipfile.ZipInfo, start: int, shape: tuple[int, ...], fortran: bool,
+    dtype: np.dtype[Any],
+) -> NDArray[Any]:
+    if 0 in shape or dtype.itemsize == 0:
+        return np.zeros(shape, dtype)  # nothing to map
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(30)  # local header: its name and extra lengths may differ from the index
+        name_length, extra_length = struct.unpack("<HH", header[26:30])
+    offset = info.header_offset + 30 + name_length + extra_length + start
+    try:
+        return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+    except ValueError as error:
+        raise CellprepError(f"{str(path)!r} is cut short: {error}") from error
+
+
+def write_file(
+    path: Path,
+    rows: Rows,
+    class_names: tuple[str, ...],
+    shape: Shape,
+    images: Iterable[Images],
+    finish: Any,
+) -> None:
+    """The whole file under a temporary name, then under its own; `finish()` gives the record."""
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for batch in images:
+                file.write(memoryview(np.ascontiguousarray(batch)).cast("B"))
+        arrays = {"labels": rows.labels, "ids": rows.ids, "copies": rows.copies,
+                  "class_names": np.array(class_names)}
+        if rows.groups is not None:
+            arrays["groups"] = rows.groups
+        for name, array in arrays.items():
+            with archive.open(_entry(f"{name}.npy"), "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, array, allow_pickle=False)
+        manifest, index = finish()
+        archive.writestr(_entry(INDEX), index)
+        archive.writestr(_entry(MANIFEST), to_json(manifest))
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """A member without a date: equal bytes on every run."""
+    return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+
+
+def manifest_of(path: Path) -> dict[str, Any] | None:
+    """The manifest of an npz file that cellprep wrote, None for any other file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if MANIFEST not in archive.namelist():
+                return None
+            return read_manifest(archive.read(MANIFEST).decode("utf-8", "replace"), path)
+    except (zipfile.BadZipFile, EOFError, CellprepError):
+        return None

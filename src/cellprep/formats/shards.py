@@ -1,0 +1,141 @@
+"""Shards: a folder of `.npy` files that any NumPy can memory-map, an index and a manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from ..arrays import Images, Positions
+from ..errors import CellprepError
+from ..rows import Rows
+from ..source import Past, Shape
+from .manifest import INDEX, MANIFEST, WORK, past_of, read_manifest, replacing, rows_of
+
+
+def written_format(path: Path) -> str | None:
+    """The format of a folder that `write` made, None for any other folder."""
+    manifest = path / MANIFEST
+    if manifest.is_file():
+        return str(read_manifest(manifest.read_text("utf-8", "replace"), manifest)["format"])
+    if (path / WORK).is_dir():
+        raise CellprepError(f"{str(path)!r} is not written to the end; run the same write again, it "
+                            "goes on where it stopped")
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class ShardSource:
+    """Images of a shard folder, memory-mapped."""
+
+    path: Path
+    manifest: dict[str, Any]
+    rows: Rows
+    trusted: bool = True
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return tuple(self.manifest["class_names"])
+
+    @property
+    def shape(self) -> Shape:
+        height, width, channels = self.manifest["shape"]
+        return height, width, channels
+
+    @property
+    def past(self) -> Past:
+        return past_of(self.manifest)
+
+    def identity(self) -> str:
+        return "shards " + " ".join(shard["xxh3_128"] for shard in self.manifest["shards"])
+
+    @cached_property
+    def _shards(self) -> list[Images]:
+        return [self._open(shard["file"], shard["rows"]) for shard in self.manifest["shards"]]
+
+    def _open(self, name: str, rows: int) -> Images:
+        if Path(name).name != name:
+            raise CellprepError(f"{str(self.path / MANIFEST)!r} names a shard outside its folder: "
+                                f"{name!r}")
+        try:
+            array = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise CellprepError(f"shard {str(self.path / name)!r} cannot be read: {error}; write "
+                                "the data set again") from error
+        if array.shape != (rows, *self.shape) or array.dtype != np.uint8:
+            raise CellprepError(f"shard {str(self.path / name)!r} holds {array.shape} "
+                                f"{array.dtype}, not {(rows, *self.shape)} uint8; it is damaged")
+        return array
+
+    @cached_property
+    def _starts(self) -> NDArray[np.int64]:
+        rows = [shard["rows"] for shard in self.manifest["shards"]]
+        return np.cumsum([0, *rows])[:-1]
+
+    def images(self, at: Positions) -> Images:
+        out = np.empty((len(at), *self.shape), np.uint8)
+        shard = np.searchsorted(self._starts, at, side="right") - 1
+        for number in np.unique(shard):
+            mine = shard == number
+            out[mine] = self._shards[number][at[mine] - self._starts[number]]
+        return out
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k != "_shards"}  # maps would be copied
+
+
+def read(path: Path) -> ShardSource:
+    """The source of a folder that `write(format="shards")` made."""
+    import pyarrow.parquet as pq
+
+    manifest_path, index_path = path / MANIFEST, path / INDEX
+    if written_format(path) != "shards":
+        raise CellprepError(f"{str(path)!r} is not a folder of shards")
+    manifest = read_manifest(manifest_path.read_text("utf-8"), manifest_path)
+    try:
+        index = pq.read_table(index_path)
+    except (OSError, ValueError) as error:
+        raise CellprepError(f"{str(index_path)!r} cannot be read: {error}") from error
+    return ShardSource(path, manifest, rows_of(index, manifest, index_path))
+
+
+def shard_name(number: int) -> str:
+    """
+    >>> shard_name(7)
+    'shard-00007.npy'
+    """
+    return f"shard-{number:05d}.npy"
+
+
+@dataclass(frozen=True)
+class ShardWriter:
+    """Writes rows as one shard."""
+
+    shape: Shape
+
+    def write_part(
+        self, folder: Path, number: int, start: int, rows: Rows, images: Iterable[Images]
+    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """One shard under its final name once complete; where its rows lie, and its digest."""
+        name = shard_name(number)
+        digest = xxhash.xxh3_128()
+        with replacing(folder / name) as temporary, temporary.open("wb") as file:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *self.shape)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for batch in images:
+                data = memoryview(np.ascontiguousarray(batch)).cast("B")
+                digest.update(data)
+                file.write(data)
+        columns = {"shard": np.full(len(rows), number, np.int32),
+                   "row": np.arange(len(rows), dtype=np.int32)}
+        return columns, {"file": name, "rows": len(rows), "xxh3_128": digest.hexdigest()}
+
+    def files(self, folder: Path) -> list[Path]:
+        """What `write_part` left in a folder."""
+        return sorted(folder.glob("shard-[0-9]*.npy"))

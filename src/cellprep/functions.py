@@ -1,0 +1,269 @@
+"""The steps as functions: arrays in, arrays out. No logic of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import executors
+from .arrays import Images, Masks, check_images, read_labels
+from .dataset import Dataset
+from .steps import Balance, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
+from .steps.step import Applied
+
+AnyLabels = NDArray[Any]
+
+
+def _run(
+    step: Step, images: ArrayLike, labels: ArrayLike | None, seed: int, ids: ArrayLike | None
+) -> tuple[Images, AnyLabels]:
+    checked = check_images(images)
+    n = len(checked)
+    values = read_labels(np.zeros(n, np.int64) if labels is None else labels, n)
+    found, codes = np.unique(values, return_inverse=True)
+    names = [str(name) for name in found.tolist()]
+    dataset = Dataset.from_arrays(checked, codes, class_names=names, ids=ids)
+    made, rows = dataset.then(Applied(step, seed)).to_arrays()
+    return made, found[rows]
+
+
+def dedupe(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    on_conflict: str = "drop",
+    on_duplicate: str = "one",
+    max_copies: int | None = 10,
+    ids: ArrayLike | None = None,
+) -> tuple[Images, AnyLabels]:
+    """Images without repeats, and their labels; the settings are those of `Dedupe`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    labels : (n,), (n, 1) or one-hot (n, classes)
+    ids : (n,) int or str, optional
+        Of a group that keeps one image, the smallest id stays. Default: the row number.
+
+    Returns
+    -------
+    images : (m, height, width, 3) uint8
+    labels : (m,) int64 or str
+
+    Examples
+    --------
+    >>> images = np.zeros((4, 8, 8, 3), np.uint8)
+    >>> images[3] = 255
+    >>> kept, labels = dedupe(images, [1, 1, 1, 0])
+    >>> len(kept), labels
+    (2, array([1, 0]))
+    """
+    return _run(Dedupe(on_conflict, on_duplicate, max_copies), images, labels, 0, ids)
+
+
+def balance(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    target: str | int | Mapping[str, int] = "max",
+    jitter: Jitter | None = Jitter(),  # noqa: B008 - frozen
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> tuple[Images, AnyLabels]:
+    """Images with equal class counts, and their labels; the settings are those of `Balance`.
+
+    Each image is followed by its added copies.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    labels : (n,), (n, 1) or one-hot (n, classes)
+    seed : int
+    ids : (n,) int or str, optional
+        What the random numbers of an image hang on. Default: the row number.
+
+    Returns
+    -------
+    images : (m, height, width, 3) uint8
+    labels : (m,) int64 or str
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    >>> balance(images, ["a", "a", "b", "b"], target=3)[1]
+    array(['a', 'a', 'a', 'b', 'b', 'b'], dtype='<U1')
+    """
+    return _run(Balance(target, jitter), images, labels, seed, ids)
+
+
+def jitter(
+    images: ArrayLike,
+    *,
+    rotation: float = 180.0,
+    shift: float = 0.1,
+    zoom: float = 0.1,
+    flip: str | bool = "both",
+    fill: str | int = "reflect",
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> Images:
+    """Each image moved at random; the settings are those of `Jitter`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    seed : int
+    ids : (n,) int or str, optional
+        What the random numbers of an image hang on. Default: the row number.
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 8, 8, 3), np.uint8)
+    >>> jitter(images, rotation=30).shape
+    (2, 8, 8, 3)
+    """
+    return _run(Jitter(rotation, shift, zoom, flip, fill), images, None, seed, ids)[0]
+
+
+def crop(
+    images: ArrayLike,
+    size: int,
+    *,
+    center: str = "cell",
+    resize_to: int | None = None,
+) -> Images:
+    """A square of each image; the settings are those of `Crop`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+
+    Returns
+    -------
+    (n, side, side, 3) uint8
+        The side is `resize_to`, or else `size`.
+
+    Examples
+    --------
+    >>> crop(np.zeros((2, 16, 20, 3), np.uint8), 12, resize_to=8).shape
+    (2, 8, 8, 3)
+    """
+    return _run(Crop(size, center, resize_to), images, None, 0, None)[0]
+
+
+def kmeans_mask(
+    images: ArrayLike,
+    *,
+    n_clusters: int | None = None,
+    color_space: str | None = None,
+    foreground: str = "auto",
+    target: str = "cell",
+    background: int = 0,
+) -> Images:
+    """Images whose background is painted over; the settings are those of `KMeansMask`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+
+    Examples
+    --------
+    >>> images = np.full((1, 16, 16, 3), 230, np.uint8)
+    >>> images[0, 4:12, 4:12] = (90, 40, 130)
+    >>> kmeans_mask(images)[0, [0, 8], [0, 8]].tolist()
+    [[0, 0, 0], [90, 40, 130]]
+    """
+    step = KMeansMask(n_clusters, color_space, foreground, target, background)
+    return _run(step, images, None, 0, None)[0]
+
+
+def segment(
+    images: ArrayLike,
+    *,
+    n_clusters: int | None = None,
+    color_space: str | None = None,
+    foreground: str = "auto",
+    target: str = "cell",
+) -> Masks:
+    """The masks that `kmeans_mask` multiplies with; the settings are those of `KMeansMask`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+
+    Returns
+    -------
+    (n, height, width) bool
+        True on the cell.
+
+    Examples
+    --------
+    >>> images = np.full((1, 16, 16, 3), 230, np.uint8)
+    >>> images[0, 4:12, 4:12] = (90, 40, 130)
+    >>> int(segment(images).sum())
+    64
+    """
+    checked = check_images(images)
+    step = KMeansMask(n_clusters, color_space, foreground, target)
+    step.out_shape(checked.shape[1:])
+    masks = np.empty(checked.shape[:3], bool)
+
+    def fill(span: executors.Span) -> None:
+        masks[slice(*span)] = step.masks(checked[slice(*span)])
+
+    for _ in executors.run(fill, executors.cut(len(checked), 256)):
+        pass
+    return masks
+
+
+def rand_augment(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    copies: int = 3,
+    num_ops: int = 3,
+    magnitude: float = 0.5,
+    magnitude_stddev: float = 0.15,
+    rate: float = 10 / 11,
+    keep_originals: bool = True,
+    engine: str = "native",
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> tuple[Images, AnyLabels]:
+    """Images with augmented copies, and their labels; the settings are those of `RandAugment`.
+
+    Each image is followed by its copies.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    labels : (n,), (n, 1) or one-hot (n, classes)
+    seed : int
+    ids : (n,) int or str, optional
+        What the random numbers of an image hang on. Default: the row number.
+
+    Returns
+    -------
+    images : (m, height, width, 3) uint8
+    labels : (m,) int64 or str
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 8, 8, 3), np.uint8)
+    >>> more, labels = rand_augment(images, [0, 1], copies=3)
+    >>> more.shape, labels.tolist()
+    ((8, 8, 8, 3), [0, 0, 0, 0, 1, 1, 1, 1])
+    """
+    step = RandAugment(copies, num_ops, magnitude, magnitude_stddev, rate, keep_originals, engine)
+    return _run(step, images, labels, seed, ids)

@@ -1,0 +1,354 @@
+"""The plan: which rows come out, and how each one's pixels are made, without making any.
+
+A `Plan` has four verbs. `measure` reads pixels once and adds a column; `keep` and `repeat` turn
+rows into fewer or more and never see a pixel; `map` adds a pixel step; `evaluate` makes a batch.
+Everything that is computed hangs on the row alone, so batches can be made in any order, size and
+place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import executors, measures
+from .arrays import Images, Keys, Masks, Positions
+from .draws import Draw
+from .errors import BadImagesError, CellprepError
+from .executors import Span
+from .rows import Rows
+from .source import Shape, Source
+
+Parameters = dict[str, NDArray[Any]]
+"""One value a row by parameter name; masked where a step leaves a row alone."""
+
+_BLOCK_BYTES = 8 << 20
+
+
+class PixelStep(Protocol):
+    """What `map` needs of a step."""
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """The shape of an image after the step, or a CellprepError where it cannot be taken."""
+
+    def parameters(self, images: Images, draw: Draw) -> Parameters:
+        """What is drawn for, or found in, each image."""
+
+    def apply(self, images: Images, **parameters: NDArray[Any]) -> Images:
+        """A new array of the images after the step; needs nothing but the parameters."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The saved form."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Origin:
+    """Pixels as the source has them."""
+
+    source: Source
+
+    @property
+    def shape(self) -> Shape:
+        return self.source.shape
+
+    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
+        return self.source.images(at), {}
+
+    def origin(self, at: Positions) -> Positions:
+        return at
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """Pixels of other rows: fewer, repeated, or both."""
+
+    before: Pixels
+    at: Positions
+
+    @property
+    def shape(self) -> Shape:
+        return self.before.shape
+
+    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
+        # What the copies of one image share is computed once.
+        wanted, place = np.unique(self.at[at], return_inverse=True)
+        images, record = self.before.evaluate(wanted)
+        if len(wanted) == len(place) and (place[1:] > place[:-1]).all():
+            return images, record
+        return images[place], {name: values[place] for name, values in record.items()}
+
+    def origin(self, at: Positions) -> Positions:
+        return self.before.origin(self.at[at])
+
+
+@dataclass(frozen=True, eq=False)
+class _Mapped:
+    """Pixels after a step, on all rows or on some."""
+
+    before: Pixels
+    step: PixelStep
+    name: str
+    seed: int
+    keys: Keys
+    touched: Masks | None
+
+    @property
+    def shape(self) -> Shape:
+        return self.step.out_shape(self.before.shape)
+
+    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
+        images, record = self.before.evaluate(at)
+        touched = slice(None) if self.touched is None else self.touched[at]
+        draw = Draw(self.seed, self.name, self.keys[at][touched])
+        if len(draw.rows):
+            some = images[touched]
+            parameters = self.step.parameters(some, draw)
+            changed = self.step.apply(some, **parameters)
+            if self.touched is None:
+                images = changed
+            else:
+                images[touched] = changed
+        else:
+            parameters = self.step.parameters(images[:0], draw)
+        for parameter, values in parameters.items():
+            if self.touched is not None:
+                values = _spread(values, touched, len(at))
+            record[f"{self.name}.{parameter}"] = values
+        return images, record
+
+    def origin(self, at: Positions) -> Positions:
+        return self.before.origin(at)
+
+
+def _spread(values: NDArray[Any], touched: Any, n: int) -> NDArray[Any]:
+    """The values at their rows among n, masked elsewhere."""
+    spread = np.zeros(n, values.dtype)
+    spread[touched] = values
+    return np.ma.masked_array(spread, ~touched)
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """Pixels of two plans of one shape, one after the other."""
+
+    first: Pixels
+    second: Pixels
+    n_first: int
+
+    @property
+    def shape(self) -> Shape:
+        return self.first.shape
+
+    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
+        images = np.empty((len(at), *self.shape), np.uint8)
+        early = at < self.n_first
+        if early.any():
+            images[early] = self.first.evaluate(at[early])[0]
+        if not early.all():
+            images[~early] = self.second.evaluate(at[~early] - self.n_first)[0]
+        return images, {}
+
+    def origin(self, at: Positions) -> Positions:
+        raise NotImplementedError("rows of two sources are only compared")
+
+
+Pixels = _Origin | _Taken | _Mapped | _Joined
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What one step did to the rows.
+
+    Attributes
+    ----------
+    step : str
+    rows_in, rows_out : int
+    why : str
+        In words, with counts.
+    removed : dict of str to Rows
+        The rows that went, by reason.
+    """
+
+    step: str
+    rows_in: int
+    rows_out: int
+    why: str
+    removed: Mapping[str, Rows] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Rows and the way to their pixels; every verb returns another plan."""
+
+    source: Source
+    pixels: Pixels
+    rows: Rows
+    class_names: tuple[str, ...]
+    seed: int = 0
+    step: str = "read"
+    saved: tuple[Mapping[str, Any], ...] = ()
+    multiplied_by: str | None = None
+    changes: tuple[Change, ...] = ()
+    stages: tuple[tuple[str, PixelStep], ...] = ()
+    bad: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Source) -> Plan:
+        """All rows of a source, as they are."""
+        past = source.past
+        return cls(source, _Origin(source), source.rows, source.class_names, saved=past.steps,
+                   multiplied_by=past.multiplied_by)
+
+    @classmethod
+    def joined(cls, first: Plan, second: Plan) -> Plan:
+        """The rows of two plans, to be compared; classes go by their names."""
+        names = tuple(dict.fromkeys((*first.class_names, *second.class_names)))
+        renumber = np.array([names.index(name) for name in second.class_names], np.int64)
+        rows = Rows.concatenate(first.rows, second.rows, renumber[second.rows.labels])
+        pixels = _Joined(first.pixels, second.pixels, len(first))
+        return cls(first.source, pixels, rows, names)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> Shape:
+        """(height, width, 3) of every image that comes out."""
+        return self.pixels.shape
+
+    # -- the verbs ---------------------------------------------------------------------------
+
+    def begin(self, step: str, saved: Mapping[str, Any], seed: int) -> Plan:
+        """Name the step that the next verbs belong to: the second Jitter is "jitter-2"."""
+        before = sum(past["step"] == saved["step"] for past in self.saved)
+        name = f"{step}-{before + 1}" if before else step
+        return replace(self, step=name, seed=seed, saved=(*self.saved, {**saved, "seed": seed}))
+
+    def measure(self, name: str, function: Callable[[Images], NDArray[Any]]) -> Plan:
+        """Add a column of what `function` finds in the pixels; they are read once."""
+        if name in self.rows.columns:
+            return self
+        causes: dict[str, str] = {}
+        values = []
+        for found, bad in executors.run(_Measuring(self.pixels, function), self.spans(), name):
+            causes |= bad
+            values.append(found)
+        if causes:
+            raise BadImagesError(causes, "Leave them out with .readable()")
+        column = np.concatenate(values) if values else function(np.zeros((0, *self.shape), np.uint8))
+        return self._with_columns({**self.rows.columns, name: column})
+
+    def keep(self, at: Positions, why: Mapping[str, Positions] | None = None) -> Plan:
+        """The rows at these places, none twice; `why` names the reasons for those that go."""
+        reasons = {reason: places for reason, places in (why or {}).items() if len(places)}
+        said = ", ".join(f"{len(places):,} {reason}" for reason, places in reasons.items())
+        removed = {reason: self.rows.take(places) for reason, places in reasons.items()}
+        kept = replace(self, pixels=_Taken(self.pixels, at), rows=self.rows.take(at))
+        return kept.tell(len(self), said or "nothing to remove", removed)
+
+    def repeat(
+        self, counts: NDArray[np.int64], radix: int, why: str, *, first: int = 0
+    ) -> tuple[Plan, Masks]:
+        """Each row `counts` times, and which of the rows are added copies (see `Rows.repeat`)."""
+        rows, at = self.rows.repeat(counts, radix, first)
+        added = rows.copies != self.rows.copies[at] * radix
+        gone = np.flatnonzero(counts == 0)
+        removed = {"above the target": self.rows.take(gone)} if len(gone) else {}
+        plan = replace(self, pixels=_Taken(self.pixels, at), rows=rows,
+                       multiplied_by=self.multiplied_by or self.step)
+        return plan.tell(len(self), why, removed), added
+
+    def map(self, step: PixelStep, *, only: Masks | None = None, part: str = "") -> Plan:
+        """Send the pixels through a step; `only` names the rows that it touches."""
+        step.out_shape(self.shape)
+        name = f"{self.step}.{part}" if part else self.step
+        node = _Mapped(self.pixels, step, name, self.seed, self.rows.keys, only)
+        plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
+        return plan._with_columns({})  # the pixels are others now
+
+    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
+        """Pixels of the rows at these places, and the parameters that made them."""
+        return self.pixels.evaluate(at)
+
+    # -- around them -------------------------------------------------------------------------
+
+    def tell(self, rows_in: int, why: str, removed: Mapping[str, Rows] | None = None) -> Plan:
+        """Note what the step did to the rows."""
+        change = Change(self.step, rows_in, len(self), why, removed or {})
+        return replace(self, changes=(*self.changes, change))
+
+    def spans(self, n: int | None = None) -> list[Span]:
+        """All rows, or the first n, in runs that stay in cache: at most 256 rows."""
+        size = int(np.clip(_BLOCK_BYTES // int(np.prod(self.shape)), 1, 256))
+        return executors.cut(len(self) if n is None else n, size)
+
+    def origin(self, at: Positions) -> Positions:
+        """The places in the source that the rows at these places came from."""
+        return self.pixels.origin(at)
+
+    def readable(self) -> Plan:
+        """This plan over the images that can be read; the others are named in `bad`."""
+        assert isinstance(self.pixels, _Origin)
+        if self.source.trusted:
+            return self
+        good, digests, causes = [], [], {}
+        for at, values, bad in executors.run(_Looking(self.source), self.spans(), "reading"):
+            good.append(at)
+            digests.append(values)
+            causes |= bad
+        at = np.concatenate(good)
+        if not len(at):
+            raise BadImagesError(causes, "No image is left")
+        plan = self._with_columns({})
+        gone = np.setdiff1d(np.arange(len(self)), at)
+        if len(gone):
+            plan = plan.keep(at, {"unreadable": gone})
+        plan = plan._with_columns({"digest": np.concatenate(digests)})
+        return replace(plan, bad=causes)
+
+    def refuse_if_multiplied(self, what: str) -> None:
+        """Promise 7: no leaks."""
+        by = self.multiplied_by
+        if by is None and self.rows.copies.any():
+            by = "an earlier step"
+        if by:
+            raise CellprepError(f"{what} after {by} would put copies of one image into two parts; "
+                                "split first, then balance and augment the training part")
+
+    def _with_columns(self, columns: Mapping[str, NDArray[Any]]) -> Plan:
+        return replace(self, rows=replace(self.rows, columns=columns))
+
+
+@dataclass(frozen=True)
+class _Measuring:
+    pixels: Pixels
+    function: Callable[[Images], NDArray[Any]]
+
+    def __call__(self, span: Span) -> tuple[NDArray[Any], Mapping[str, str]]:
+        try:
+            return self.function(self.pixels.evaluate(np.arange(*span))[0]), {}
+        except BadImagesError as error:
+            return np.empty(0), error.causes
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """Digests of the images that can be read, and why the others cannot."""
+
+    source: Source
+
+    def __call__(self, span: Span) -> tuple[Positions, NDArray[np.uint64], Mapping[str, str]]:
+        at = np.arange(*span)
+        causes: Mapping[str, str] = {}
+        try:
+            images = self.source.images(at)
+        except BadImagesError as error:
+            causes = error.causes
+            ids = self.source.rows.ids[at].tolist()
+            at = at[[str(name) not in causes for name in ids]]
+            images = self.source.images(at) if len(at) else np.empty((0, 1, 1, 3), np.uint8)
+        return at, measures.digest(images), causes

@@ -1,0 +1,82 @@
+"""Where pixels come from: the interface that every format gives, and the arrays in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import xxhash
+
+from .arrays import Images, Positions
+from .rows import Rows
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Past:
+    """What was done to the images before they were written.
+
+    Attributes
+    ----------
+    steps : tuple of dict
+        The saved form of every step, in order.
+    multiplied_by : str or None
+        The step that balanced or augmented: a data set that has one is not to be split.
+    """
+
+    steps: tuple[Mapping[str, Any], ...] = ()
+    multiplied_by: str | None = None
+
+
+class Source(Protocol):
+    """Images that can be read in any order, with their rows."""
+
+    @property
+    def rows(self) -> Rows: ...
+    @property
+    def class_names(self) -> tuple[str, ...]: ...
+    @property
+    def shape(self) -> Shape:
+        """(height, width, 3) of every image."""
+    @property
+    def path(self) -> Path | None:
+        """Where it was read from, if it was."""
+    @property
+    def past(self) -> Past: ...
+    @property
+    def trusted(self) -> bool:
+        """False where an image may turn out unreadable when it is read."""
+    def identity(self) -> str:
+        """A text that changes when the images change."""
+    def images(self, at: Positions) -> Images:
+        """A new array of the images at these places, or a BadImagesError that names all bad."""
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySource:
+    """Images in one array, in memory or memory-mapped."""
+
+    array: Images
+    rows: Rows
+    class_names: tuple[str, ...]
+    path: Path | None = None
+    past: Past = Past()
+    trusted: bool = True
+
+    @property
+    def shape(self) -> Shape:
+        _, height, width, channels = self.array.shape
+        return height, width, channels
+
+    def identity(self) -> str:
+        digest = xxhash.xxh3_128()
+        for start in range(0, len(self.array), 1024):
+            digest.update(np.ascontiguousarray(self.array[start : start + 1024]))
+        return f"array {self.array.shape} {digest.hexdigest()}"
+
+    def images(self, at: Positions) -> Images:
+        return np.ascontiguousarray(self.array[at])

@@ -1,0 +1,20 @@
+"""The steps of a recipe, one frozen dataclass a file."""
+
+from .balance import Balance, class_weights
+from .crop import Crop
+from .dedupe import Dedupe
+from .jitter import Jitter
+from .kmeans_mask import KMeansMask
+from .rand_augment import RandAugment
+from .step import Step
+
+__all__ = [
+    "Balance",
+    "Crop",
+    "Dedupe",
+    "Jitter",
+    "KMeansMask",
+    "RandAugment",
+    "Step",
+    "class_weights",
+]

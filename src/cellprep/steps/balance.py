@@ -1,0 +1,105 @@
+"""Classes of equal size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .. import rules
+from ..arrays import encode_labels, read_labels
+from ..draws import Draw
+from ..errors import CellprepError, in_range, one_of
+from ..plan import Plan
+from .jitter import Jitter
+from .step import Step
+
+_MOST_COPIES = 2**20
+
+
+@dataclass(frozen=True)
+class Balance(Step):
+    """Equal class counts by repeating images, dropping images, or both.
+
+    The copies that are added go through `jitter`, so none repeats another. Which images get the odd
+    copy, or go, is settled by a hash of the seed and the image's id: the order of rows does not
+    matter.
+
+    Parameters
+    ----------
+    target : "max", "min", "median", int, or {class name: int}
+        Images a class is to have. A class that a table leaves out stays as it is.
+    jitter : Jitter or None
+        What the added copies go through; None repeats images as they are.
+
+    Examples
+    --------
+    >>> Balance(target=100, jitter=Jitter(rotation=15)).target
+    100
+    """
+
+    target: str | int | Mapping[str, int] = "max"
+    jitter: Jitter | None = field(default_factory=Jitter)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.target, Mapping):
+            for name, count in self.target.items():
+                in_range(f"target['{name}']", count, 0, _MOST_COPIES, whole=True)
+        elif isinstance(self.target, str):
+            one_of("target", self.target, ("max", "min", "median"))
+        else:
+            in_range("target", self.target, 1, _MOST_COPIES, whole=True)
+        if self.jitter is not None and not isinstance(self.jitter, Jitter):
+            raise CellprepError(f"`jitter` must be a Jitter or None, got {self.jitter!r}")
+
+    def extend(self, plan: Plan) -> Plan:
+        labels, names = plan.rows.labels, plan.class_names
+        if len(names) < 2 and not isinstance(self.target, Mapping):
+            raise CellprepError(f"there is one class, '{names[0]}', and so nothing to balance; "
+                                "read data with two classes or more")
+        rank = Draw(plan.seed, plan.step, plan.rows.keys).bits("rank")
+        counts = rules.balance_counts(labels, names, self.target, rank)
+        added = int(np.maximum(counts - 1, 0).sum())
+        why = f"{added:,} jittered copies added" if self.jitter else f"{added:,} repeats added"
+        dropped = int((counts == 0).sum())
+        if dropped:
+            why += f", {dropped:,} above the target dropped"
+        plan, copies = plan.repeat(counts, _MOST_COPIES, why)
+        return plan.map(self.jitter, only=copies, part="jitter") if self.jitter else plan
+
+
+def class_weights(
+    labels: ArrayLike, class_names: Sequence[str] | None = None
+) -> dict[Any, float]:
+    """Weights that make every class count the same in a loss: n / (classes x images of the class).
+
+    The formula is that of scikit-learn's `compute_class_weight("balanced")`.
+
+    Parameters
+    ----------
+    labels : (n,), (n, 1) or one-hot (n, classes)
+    class_names : sequence of str, optional
+        Where a class may be without images (which is refused) or labels are text in another order.
+
+    Returns
+    -------
+    dict
+        Weight by label number, as Keras takes it for `class_weight=`.
+
+    Examples
+    --------
+    >>> class_weights([0, 0, 0, 1])
+    {0: 0.666..., 1: 2.0}
+    """
+    n = len(np.asarray(labels)) if np.ndim(labels) else 0
+    if not n:
+        raise CellprepError("`labels` holds no labels")
+    codes, names = encode_labels(read_labels(labels, n), class_names)
+    counts = np.bincount(codes, minlength=len(names))
+    if (counts == 0).any():
+        raise CellprepError(f"class '{names[int(counts.argmin())]}' has no images, so no weight "
+                            "makes it count")
+    return {number: n / (len(names) * count) for number, count in enumerate(counts.tolist())}

@@ -1,0 +1,64 @@
+"""Repeated images out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import rules
+from ..duplicates import exact_groups
+from ..errors import in_range, one_of
+from ..plan import Plan
+from .step import Step
+
+
+@dataclass(frozen=True)
+class Dedupe(Step):
+    """Remove images that stand more than once, first of all those under conflicting labels.
+
+    Images are repeats when all their pixels are equal. `Dataset.removed()` names every image that
+    went, and why.
+
+    Parameters
+    ----------
+    on_conflict : "drop", "majority" or "keep"
+        What to do with a group of equal images whose labels disagree: drop all of them; keep those
+        under the label that more than half of them have (and drop all where none has); or leave
+        the group as it is.
+    on_duplicate : "one", "drop" or "keep"
+        What to do with a group whose labels agree: keep the one with the smallest id, drop all, or
+        keep all.
+    max_copies : int or None
+        A group larger than this is an outlier picture and goes whole, even when its labels agree.
+
+    Examples
+    --------
+    >>> Dedupe(on_duplicate="drop")
+    Dedupe(on_conflict='drop', on_duplicate='drop', max_copies=10)
+    """
+
+    on_conflict: str = "drop"
+    on_duplicate: str = "one"
+    max_copies: int | None = 10
+
+    def __post_init__(self) -> None:
+        one_of("on_conflict", self.on_conflict, ("drop", "majority", "keep"))
+        one_of("on_duplicate", self.on_duplicate, ("one", "drop", "keep"))
+        if self.max_copies is not None:
+            in_range("max_copies", self.max_copies, 1, 2**31, whole=True)
+
+    def extend(self, plan: Plan) -> Plan:
+        plan, groups = exact_groups(plan)
+        why = rules.resolve_duplicates(
+            groups,
+            plan.rows.labels,
+            plan.rows.order(),
+            on_conflict=self.on_conflict,
+            on_duplicate=self.on_duplicate,
+            max_copies=self.max_copies,
+        )
+        stays = np.ones(len(plan), bool)
+        for places in why.values():
+            stays[places] = False
+        return plan.keep(np.flatnonzero(stays), why)

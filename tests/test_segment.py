@@ -1,0 +1,281 @@
+"""Kernels of segmentation: spaces, K-Means, components, and the masks they make together."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from cellprep.kernels import components, spaces
+from cellprep.kernels.kmeans import kmeans
+from cellprep.kernels.segment import FOREGROUNDS, TARGETS, segment
+
+BCISC = Path(__file__).resolve().parents[2] / "shared" / "data" / "bcisc"
+quick = settings(max_examples=40, deadline=None, derandomize=True)
+seeds = st.integers(0, 2**32 - 1)
+
+
+@pytest.fixture(scope="module")
+def bcisc() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    if not BCISC.is_dir():
+        pytest.skip(f"no photographs at {BCISC}")
+    image_module = pytest.importorskip("PIL.Image")
+    images, masks = [], []
+    for path in sorted((BCISC / "images").glob("*.jpg")):
+        with image_module.open(path) as image:
+            images.append(np.asarray(image.convert("RGB").resize((96, 96), 4)))
+        with image_module.open(BCISC / "masks" / f"{path.stem}.png") as mask:
+            masks.append(np.asarray(mask.convert("L").resize((96, 96), 4)) > 127)
+    return np.stack(images), np.stack(masks)
+
+
+def cells(seed: int, n: int = 3, h: int = 40, w: int = 32) -> NDArray[np.uint8]:
+    """Pale images with red cells and one purple cell each."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:h, :w]
+    images = np.empty((n, h, w, 3))
+    for image in images:
+        image[:] = 225, 220, 228
+        for color, radius, number in (((200, 150, 150), 5, 4), ((170, 130, 190), 9, 1)):
+            for _ in range(number):
+                cy, cx = rng.uniform(8, h - 8), rng.uniform(8, w - 8)
+                image[np.hypot(y - cy, x - cx) < radius] = color
+        image[np.hypot(y - cy, x - cx) < 5] = 90, 40, 140
+    return np.clip(images + rng.normal(0, 4, images.shape), 0, 255).astype(np.uint8)
+
+
+def blobs(seed: int, n: int = 3, h: int = 23, w: int = 31) -> NDArray[np.bool_]:
+    rng = np.random.default_rng(seed)
+    return rng.random((n, h, w)) < rng.uniform(0.2, 0.8)
+
+
+def inertia(points: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
+    return sum(
+        float(((points[labels == c] - points[labels == c].mean(axis=0)) ** 2).sum())
+        for c in np.unique(labels)
+    )
+
+
+def test_lab_is_that_of_skimage() -> None:
+    color = pytest.importorskip("skimage.color")
+    steps = np.arange(0, 256, 15, np.uint8)
+    grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, 18, -1, 3)
+    lab = spaces.to_space(grid, "lab")
+    np.testing.assert_allclose(lab, color.rgb2lab(grid), atol=0.02)
+    np.testing.assert_array_equal(spaces.to_space(grid, "chroma"), lab[..., 1:])
+
+
+def test_stain_is_green_and_saturation() -> None:
+    color = pytest.importorskip("skimage.color")
+    images = cells(0)
+    stain = spaces.to_space(images, "stain")
+    np.testing.assert_array_equal(stain[..., 0], images[..., 1])
+    np.testing.assert_allclose(stain[..., 1] / 255, color.rgb2hsv(images)[..., 1], atol=1e-5)
+
+
+def test_purple_does_not_see_the_colour_of_the_light() -> None:
+    images = cells(1)
+    yellow = (images * np.array([1, 0.9, 0.5])).astype(np.uint8)
+    gap = spaces.to_space(images, "purple") - spaces.to_space(yellow, "purple")
+    assert np.abs(gap).max() < 6
+
+
+@pytest.mark.parametrize("name", spaces.SPACES)
+def test_spaces_are_finite_float32_and_leave_their_input(name: str) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 9, 8, 3)).astype(np.uint8)
+    images[1] = 0
+    before = images.copy()
+    out = spaces.to_space(images, name)
+    assert out.dtype == np.float32
+    assert out.shape[:3] == images.shape[:3]
+    assert np.isfinite(out).all()
+    np.testing.assert_array_equal(images, before)
+
+
+@pytest.mark.parametrize("space", ["rgb", "chroma", "purple"])
+@pytest.mark.parametrize("n_clusters", [2, 3, 4])
+def test_inertia_is_that_of_sklearn(
+    bcisc: tuple[NDArray[np.uint8], NDArray[np.bool_]], space: str, n_clusters: int
+) -> None:
+    cluster = pytest.importorskip("sklearn.cluster")
+    features = spaces.to_space(bcisc[0][::45], space).reshape(6, 96 * 96, -1)
+    labels, _ = kmeans(features, n_clusters)
+    ratios = [
+        inertia(points, label)
+        / cluster.KMeans(n_clusters, n_init=10, random_state=0).fit(points).inertia_
+        for points, label in zip(features, labels, strict=True)
+    ]
+    assert np.mean(ratios) <= 1.002
+
+
+@quick
+@given(seeds, st.integers(1, 3), st.integers(2, 8))
+def test_kmeans_ends_at_a_fixed_point(seed: int, d: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = rng.normal(0, 1, (1, 400, d)).astype(np.float32) + rng.integers(0, 3, (1, 400, 1))
+    labels, centers = kmeans(points, k)
+    sums = centers[0].sum(axis=1)
+    assert (np.diff(sums) >= 0).all()
+    # features are rounded to 1/4095 of their range, so ties may fall either way
+    step = np.ptp(points, axis=1).max() / 4095
+    for c in np.unique(labels):
+        np.testing.assert_allclose(
+            centers[0, c], points[0][labels[0] == c].mean(axis=0), atol=2 * step
+        )
+    distance = np.linalg.norm(points[0][:, None] - centers[0], axis=2)
+    own = distance[np.arange(400), labels[0]]
+    assert (own <= distance.min(axis=1) + 4 * step).all()
+
+
+@quick
+@given(seeds, st.integers(1, 3), st.integers(2, 8))
+def test_kmeans_finds_every_colour_where_there_are_few(seed: int, d: int, k: int) -> None:
+    rng = np.random.default_rng(seed)
+    colors = rng.choice(256, (k, d), replace=False).astype(np.float32)
+    share = rng.dirichlet(np.ones(k) * 0.5)
+    points = colors[np.r_[np.arange(k), rng.choice(k, 500, p=share)]][None]
+    labels, centers = kmeans(points, k)
+    assert np.isfinite(centers).all()
+    assert len(np.unique(labels)) == len(np.unique(points[0], axis=0))
+    np.testing.assert_allclose(centers[0][labels[0]], points[0], atol=0.1)
+
+
+def test_kmeans_of_one_colour() -> None:
+    labels, centers = kmeans(np.full((2, 100, 3), 7, np.float32), 5)
+    assert not labels.any()
+    assert (centers == 7).all()
+
+
+@pytest.mark.parametrize("k", [1, 9])
+def test_kmeans_refuses_other_numbers_of_clusters(k: int) -> None:
+    with pytest.raises(ValueError, match="n_clusters"):
+        kmeans(np.zeros((1, 9, 3), np.float32), k)
+
+
+@quick
+@given(seeds)
+def test_components_are_those_of_scipy(seed: int) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    masks = blobs(seed)
+    for mask, label, filled, largest in zip(
+        masks,
+        components.label(masks),
+        components.fill_holes(masks),
+        components.choose(masks),
+        strict=True,
+    ):
+        expected, count = ndimage.label(mask)
+        np.testing.assert_array_equal(label, expected)
+        np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
+        areas = np.bincount(expected.ravel(), minlength=count + 1)[1:]
+        np.testing.assert_array_equal(largest, expected == 1 + areas.argmax())
+
+
+@quick
+@given(seeds, st.integers(1, 4))
+def test_morphology_is_that_of_scipy(seed: int, radius: int) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    masks = blobs(seed)
+    dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disc = dy**2 + dx**2 <= radius**2 + radius
+    eroded = [ndimage.binary_erosion(m, disc, border_value=1) for m in masks]
+    dilated = [ndimage.binary_dilation(m, disc) for m in masks]
+    np.testing.assert_array_equal(components.erode(masks, radius), eroded)
+    np.testing.assert_array_equal(components.dilate(masks, radius), dilated)
+    opened = [ndimage.binary_dilation(m, disc) for m in eroded]
+    closed = [ndimage.binary_erosion(m, disc, border_value=1) for m in dilated]
+    np.testing.assert_array_equal(components.opening(masks, radius), opened)
+    np.testing.assert_array_equal(components.closing(masks, radius), closed)
+
+
+def test_choose_central_and_overlap() -> None:
+    mask = np.zeros((1, 9, 30), bool)
+    mask[0, :, :10] = mask[0, 3:6, 14:17] = True
+    other = np.zeros_like(mask)
+    other[0, 4, 15] = True
+    small = np.zeros_like(mask)
+    small[0, 3:6, 14:17] = True
+    np.testing.assert_array_equal(components.choose(mask, "largest"), mask & ~small)
+    np.testing.assert_array_equal(components.choose(mask, "overlap", other), small)
+    np.testing.assert_array_equal(components.choose(mask & (np.arange(30) > 7), "central"), small)
+    assert not components.choose(np.zeros_like(mask)).any()
+
+
+@quick
+@given(seeds, st.integers(8, 40), st.integers(8, 40))
+def test_batch_equals_singles_and_order_is_irrelevant(seed: int, h: int, w: int) -> None:
+    images = cells(seed, 3, max(h, 17), max(w, 17))[:, :h, :w]
+    before = images.copy()
+    for target in TARGETS:
+        masks = segment(images, target=target)
+        singles = [segment(image[None], target=target)[0] for image in images]
+        np.testing.assert_array_equal(masks, singles)
+        np.testing.assert_array_equal(segment(images[::-1], target=target), masks[::-1])
+    np.testing.assert_array_equal(images, before)
+
+
+def test_blocks_leave_no_seam() -> None:
+    images = np.concatenate([cells(seed) for seed in range(45)])
+    np.testing.assert_array_equal(segment(images)[60:70], segment(images[60:70]))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("color", [0, 128, 255])
+def test_one_colour_gives_an_empty_mask(target: str, color: int) -> None:
+    images = np.full((2, 12, 8, 3), color, np.uint8)
+    images[1] = 255 - color, color, 77
+    assert not segment(images, target=target).any()
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    seeds,
+    st.integers(2, 8),
+    st.sampled_from(spaces.SPACES),
+    st.sampled_from(FOREGROUNDS),
+    st.sampled_from(TARGETS),
+    st.integers(2, 256),
+    st.booleans(),
+)
+def test_masks_are_never_empty_or_full(
+    seed: int, k: int, space: str, foreground: str, target: str, levels: int, grey: bool
+) -> None:
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, levels, (2, 9, 13, 3)).astype(np.uint8)
+    if grey:
+        images[:] = images[..., :1]
+    masks = segment(images, n_clusters=k, color_space=space, foreground=foreground, target=target)
+    assert masks.any(axis=(1, 2)).all()
+    assert not masks.all(axis=(1, 2)).any()
+
+
+def test_bcisc(bcisc: tuple[NDArray[np.uint8], NDArray[np.bool_]]) -> None:
+    images, drawn = bcisc
+    masks = segment(images)
+    assert masks.any(axis=(1, 2)).all()
+    assert not masks.all(axis=(1, 2)).any()
+    dice = 2 * (masks & drawn).sum(axis=(1, 2)) / (masks.sum(axis=(1, 2)) + drawn.sum(axis=(1, 2)))
+    assert dice[::2].mean() >= 0.94
+    assert dice[1::2].mean() >= 0.92
+    nuclei = segment(images, target="nucleus")
+    assert nuclei.any(axis=(1, 2)).all()
+    assert (nuclei & ~masks).sum() <= 0.01 * nuclei.sum()
+    green = images[..., 1].astype(float)
+    assert green[nuclei].mean() < 0.8 * green[masks & ~nuclei].mean()
+
+
+@pytest.mark.parametrize("setting", ["target", "foreground", "color_space"])
+def test_unknown_names_are_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match=f"`{setting}` must be one of"):
+        segment(cells(0), **{setting: "whole"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["spaces", "kmeans", "components", "segment"])
+def test_docstrings(name: str) -> None:
+    assert not doctest.testmod(importlib.import_module(f"cellprep.kernels.{name}")).failed
