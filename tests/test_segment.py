@@ -64,7 +64,7 @@ def inertia(points: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
 
 def test_lab_is_that_of_skimage() -> None:
     color = pytest.importorskip("skimage.color")
-    steps = np.arange(0, 256, 15, np.uint8)
+    steps = np.arange(0, 256, 15).astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, 18, -1, 3)
     lab = spaces.to_space(grid, "lab")
     np.testing.assert_allclose(lab, color.rgb2lab(grid), atol=0.02)

@@ -40,6 +40,8 @@ def _one(
     thresholds: NDArray[np.float32],
 ) -> NDArray[np.float32]:
     """One operation on a batch, with given parameters instead of the layer's own draws."""
+    from tensorflow import convert_to_tensor
+
     column, cube = values[:, None], values[:, None, None, None]
     zero = np.zeros_like(column)
     transformations: Any = {
@@ -52,7 +54,8 @@ def _one(
         "translation_x": {"height_translations": zero, "width_translations": column},
         "translation_y": {"height_translations": column, "width_translations": zero},
     }.get(name)
-    return np.asarray(layer.augment_images(images, transformations=transformations), np.float32)
+    changed = layer.augment_images(convert_to_tensor(images), transformations=transformations)
+    return np.asarray(changed, np.float32)
 
 
 @cache

@@ -477,38 +477,36 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
 
     path = Path(path)
     saved = manifest.read_manifest((path / MANIFEST).read_text("utf-8"), path / MANIFEST)
-    index = pq.read_table(path / INDEX).to_pandas()
-    index = index if at is None else index.iloc[np.asarray(at)]
-    copies = index.get("source_copy", np.zeros(len(index), np.int64))
+    index = pq.read_table(path / INDEX)
+    index = index if at is None else index.take(np.asarray(at))
     place = {row: i for i, row in enumerate(zip(dataset.ids.tolist(), dataset.copies.tolist(),
                                                 strict=True))}
+    names = index.column_names
+    copies = index["source_copy"].to_pylist() if "source_copy" in names else [0] * len(index)
     try:
-        rows = [place[row] for row in zip(index["id"], copies, strict=True)]
+        rows = [place[row] for row in zip(index["id"].to_pylist(), copies, strict=True)]
     except KeyError as error:
         raise CellprepError(f"{str(path)!r} was made from image {error}, which the data set does "
                             "not hold; pass the one that it was made from") from None
     images = dataset.images[rows]
     for stage in saved["stages"]:
-        name = stage["name"]
+        name = f"{stage['name']}."
         step: Any = Step.from_dict({k: v for k, v in stage.items() if k != "name"})
-        columns = {column.removeprefix(f"{name}."): index[column] for column in index.columns
-                   if column.startswith(f"{name}.") and "." not in column.removeprefix(f"{name}.")}
-        done = np.ones(len(index), bool)
+        columns = {column.removeprefix(name): index[column] for column in names
+                   if column.startswith(name) and "." not in column.removeprefix(name)}
+        touched = np.ones(len(index), bool)
         for column in columns.values():
-            done &= column.notna().to_numpy()
-        values = {key: _plain(column[done]) for key, column in columns.items()}
-        changed = step.apply(images[done], **values)
-        if done.all():
+            touched &= column.is_valid().to_numpy()
+        values = {key: _values(column.drop_null()) for key, column in columns.items()}
+        changed = step.apply(images[touched], **values)
+        if touched.all():
             images = changed
         else:
-            images[done] = changed
+            images[touched] = changed
     return images
 
 
-def _plain(column: Any) -> NDArray[Any]:
+def _values(column: Any) -> NDArray[Any]:
     """A column of the index as the array that it was written from."""
-    if column.dtype.name in ("category", "object", "str"):
-        return np.asarray(column.astype(str).to_numpy(), dtype=np.str_)
-    return np.asarray(column.to_numpy().tolist(), dtype=bool) if column.dtype == object else (
-        np.asarray(column.to_numpy())
-    )
+    values = column.to_numpy()
+    return values.astype(np.str_) if values.dtype == object else values

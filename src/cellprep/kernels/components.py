@@ -144,16 +144,18 @@ def _erode(masks: Array, out: Array, radius: int, value: int) -> None:
     """
     n, h, w = masks.shape
     room = np.empty((h, w), np.int16)
+    far = 32767
     for i in range(n):
         for y in range(h):
-            last = np.int16(32767)
+            last = far
             for x in range(w):
-                last = np.int16(0) if masks[i, y, x] != value else np.int16(min(last, 32766) + 1)
+                last = 0 if masks[i, y, x] != value else min(last + 1, far)
                 room[y, x] = last
-            last = np.int16(32767)
+            last = far
             for x in range(w - 1, -1, -1):
-                last = np.int16(0) if masks[i, y, x] != value else np.int16(min(last, 32766) + 1)
-                room[y, x] = min(room[y, x], last)
+                last = 0 if masks[i, y, x] != value else min(last + 1, far)
+                if last < room[y, x]:
+                    room[y, x] = last
         for y in range(h):
             row = out[i, y]
             row[:] = 1

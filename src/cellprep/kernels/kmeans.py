@@ -52,7 +52,7 @@ def _assign(x: Array, centers: Array, labels: Array, sums: Array, counts: Array)
         for i in range(size):
             different += np.int32(label[i] != np.int32(old[i]))
             old[i] = np.uint8(label[i])
-        changed += different
+        changed += int(different)
         for c in range(centers.shape[0]):
             count = np.int32(0)
             for i in range(size):
@@ -139,7 +139,10 @@ def _start(
             if counts[c]:
                 centers[c, f] = np.float32(sums[c, f] / counts[c])
             else:
-                centers[c, f] = np.float32(sums[:, f].sum() / n_points)
+                total = 0
+                for other in range(n_clusters):
+                    total += sums[other, f]
+                centers[c, f] = np.float32(total / n_points)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -183,8 +186,14 @@ def _line(x: Array, centers: Array, labels: Array, max_iterations: int) -> None:
                         if here and abs(value - centers[c]) > most:
                             farthest, most = float(value), abs(value - centers[c])
                 if most > 0:
+                    # put in where it keeps the order
+                    while empty > 0 and centers[empty - 1] > farthest:
+                        centers[empty] = centers[empty - 1]
+                        empty -= 1
+                    while empty < n_clusters - 1 and centers[empty + 1] < farthest:
+                        centers[empty] = centers[empty + 1]
+                        empty += 1
                     centers[empty] = farthest
-                    centers.sort()
             changed = False
             for c in range(1, n_clusters):
                 end = np.int64(0.5 * (centers[c - 1] + centers[c])) + 1
@@ -199,7 +208,8 @@ def _line(x: Array, centers: Array, labels: Array, max_iterations: int) -> None:
                 inertia -= (total[high] - total[low]) ** 2 / (number[high] - number[low])
         if inertia < least:
             least = inertia
-            best_ends[:] = ends
+            for c in range(n_clusters + 1):
+                best_ends[c] = ends[c]
     table = np.empty(_GRID + 1, np.uint8)
     for c in range(n_clusters):
         low, high = best_ends[c], best_ends[c + 1]
@@ -239,7 +249,8 @@ def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers
         if not width > 0:
             labels[:] = 0
             for c in range(n_clusters):
-                out_centers[n, c] = low
+                for f in range(n_features):
+                    out_centers[n, c, f] = low[f]
             continue
         scale = np.float32(_GRID) / width
         for f in range(n_features):
@@ -261,7 +272,9 @@ def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers
                 left = _lloyd(sample, centers, sample_labels, sums, counts, max_iterations)
                 if left < least:
                     least = left
-                    best[:] = centers
+                    for c in range(n_clusters):
+                        for g in range(n_features):
+                            best[c, g] = centers[c, g]
         _lloyd(x, best, labels, sums, counts, max_iterations)
         for c in range(n_clusters):
             place = 0
@@ -269,7 +282,7 @@ def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers
                 gap = np.float32(0)
                 for f in range(n_features):
                     gap += best[other, f] - best[c, f]
-                place += gap < 0 or (gap == 0 and other < c)
+                place += int(gap < 0 or (gap == 0 and other < c))
             rank[c] = place
             for f in range(n_features):
                 out_centers[n, place, f] = low[f] + best[c, f] / scale

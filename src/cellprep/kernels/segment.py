@@ -62,11 +62,11 @@ def _outline(masks: Array, area: Array, edges: Array) -> None:
             above = masks[i, max(y - 1, 0)]
             row = masks[i, y]
             at_border = 2 if h == 1 else int(y == 0 or y == h - 1)
-            last = np.uint8(0)
+            last = 0
             for x in range(w):
                 inside += row[x]
                 changes += (row[x] != last) + (row[x] != above[x]) + at_border * row[x]
-                last = row[x]
+                last = int(row[x])
             changes += last
         area[i] = inside
         edges[i] = changes
@@ -74,7 +74,7 @@ def _outline(masks: Array, area: Array, edges: Array) -> None:
 
 def _radius(images: NDArray[Any]) -> int:
     """Of the disc that a part of a cell must hold: a ninety-sixth of the shorter side."""
-    return max(1, round(min(images.shape[1:3]) / 96))
+    return max(1, round(min(int(images.shape[1]), int(images.shape[2])) / 96))
 
 
 def _lowest(foreground: str, n_clusters: int) -> int:

@@ -67,7 +67,7 @@ def _lab(pixels: Array, out: Array) -> None:
 @nb.njit(cache=True, nogil=True)
 def _stain(pixels: Array, out: Array) -> None:
     for p in range(pixels.shape[0]):
-        r, g, b = np.int32(pixels[p, 0]), np.int32(pixels[p, 1]), np.int32(pixels[p, 2])
+        r, g, b = int(pixels[p, 0]), int(pixels[p, 1]), int(pixels[p, 2])
         most, spread = max(r, g, b), max(r, g, b) - min(r, g, b)
         out[p, 0] = np.float32(g)
         out[p, 1] = np.float32(255 * spread) / np.float32(max(most, 1))
