@@ -136,17 +136,20 @@ class Dataset:
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         return dict(zip(self.class_names, counts.tolist(), strict=True))
 
+    @property
+    def chain(self) -> tuple[Dataset, ...]:
+        """The data sets from the source to this one, a step apart."""
+        before = self._before.chain if self._before is not None else ()
+        return (*before, self)
+
     def __repr__(self) -> str:
         size = "x".join(str(side) for side in self.source.shape[:2])
         start = f"{len(self.source.rows):,} images of {size}, {len(self.class_names)} classes"
         place = f"from {self.source.path}" if self.source.path else "in memory"
         if self._move is None:
             return f"Dataset({start}, {place})"
-        moves, dataset = [], self
-        while dataset._before is not None:
-            moves.append(str(dataset._move))
-            dataset = dataset._before
-        return f"Dataset({start}, {place}, then {', '.join(reversed(moves))})"
+        moves = ", ".join(str(dataset._move) for dataset in self.chain[1:])
+        return f"Dataset({start}, {place}, then {moves})"
 
     # -- what can be had from it -------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -52,6 +53,18 @@ class FolderSource:
             except _BadFileError as error:
                 causes[file] = str(error)
         raise BadImagesError(causes, "No image is left")
+
+    def sizes(self) -> dict[tuple[int, int], int]:
+        """How many files have each (height, width), by their headers; unreadable ones not counted."""
+        counts: Counter[tuple[int, int]] = Counter()
+        for file in self.files:
+            try:
+                with Image.open(self.path / file) as image:
+                    turned = image.getexif().get(0x0112, 1) >= 5
+                    counts[image.size if turned else image.size[::-1]] += 1
+            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+                continue
+        return dict(counts.most_common())
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()

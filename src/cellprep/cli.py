@@ -1,0 +1,299 @@
+"""`cellprep` on the command line: arguments to calls. Exit codes: 0 done, 2 refused, 130 stopped."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from . import __version__, executors
+from .dataset import Dataset
+from .errors import CellprepError, in_range, nearest
+from .formats import READERS, read
+from .recipe import Recipe
+from .split import split as split_dataset
+from .write import FORMATS, Written
+from .write import write as write_dataset
+
+_Path = click.Path(path_type=Path)
+
+
+class _Commands(click.Group):
+    """Commands, with the nearest name for one that does not exist."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        if args and self.get_command(ctx, args[0]) is None:
+            ctx.fail(f"there is no command {args[0]!r}; {nearest(args[0], self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+def _said(function: Callable[..., None]) -> Callable[..., None]:
+    """Every failure as one line on standard error."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except KeyboardInterrupt:
+            _fail("stopped; the same command goes on from here", 130)
+        except BrokenPipeError:
+            raise
+        except CellprepError as error:
+            _fail(str(error), 2)
+        except OSError as error:
+            _fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 2)
+        except MemoryError:
+            _fail("not enough memory; use fewer --workers or a smaller --rows-per-shard", 2)
+        except Exception as error:
+            _fail(f"unexpected {type(error).__name__}: {error}; this is a bug, please report it", 1)
+
+    return wrapper
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    one_line = " ".join(message.split())
+    click.echo(f"error: {one_line.encode('utf-8', 'backslashreplace').decode()}", err=True)
+    sys.exit(code)
+
+
+def _options(*names: str) -> Callable[[Any], Any]:
+    """Options that several commands share, under one name and with one meaning."""
+    known = {
+        "seed": click.option("--seed", type=int, default=None, help="Seed of all random numbers."),
+        "size": click.option("--size", type=int, help="Bring the images of a folder to SIZExSIZE."),
+        "from": click.option("--from", "from_", type=click.Choice(sorted(READERS)),
+                             help="Format of INPUT.  [default: what it looks like]"),
+        "format": click.option("--format", type=click.Choice(FORMATS),
+                               help="Format of OUT.  [default: npz if OUT ends so, else shards]"),
+        "rows": click.option("--rows-per-shard", type=int, default=1024, show_default=True),
+        "executor": click.option("--executor", type=click.Choice(executors.EXECUTORS),
+                                 default="threads", show_default=True),
+        "workers": click.option("--workers", type=int, help="[default: all cores]"),
+        "on_error": click.option("--on-error", type=click.Choice(["raise", "skip", "quarantine"]),
+                                 default="raise", show_default=True,
+                                 help="What to do with unreadable images."),
+        "overwrite": click.option("--overwrite", is_flag=True,
+                                  help="Replace a data set that cellprep wrote there."),
+        "json": click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+    }
+
+    def add(function: Any) -> Any:
+        for name in reversed(names):
+            function = known[name](function)
+        return function
+
+    return add
+
+
+_WRITING = ("size", "from", "format", "rows", "executor", "workers", "on_error", "overwrite", "json")
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="cellprep")
+def main() -> None:
+    """Turn a messy labelled image set into a training set that makes a classifier generalise."""
+
+
+@main.command()
+@click.option("--data", type=_Path, help="Your own .npz file or image folder.  [default: drawn cells]")
+@click.option("--out", type=_Path, default=Path("out/demo"), show_default=True)
+@click.option("--images", type=int, default=2400, show_default=True, help="Cells to draw.")
+@_options("seed", "size", "on_error", "json")
+@_said
+def demo(
+    data: Path | None, out: Path, images: int, seed: int | None, size: int | None, on_error: str,
+    as_json: bool,
+) -> None:
+    """Run the main job from end to end, on drawn cells or your own images.
+
+    Example: cellprep demo --data smears/ --size 96 --out out/smears
+    """
+    from .demo import run_demo
+
+    in_range("images", images, 400, 1_000_000, whole=True)
+    done = run_demo(out, data, images=images, size=size, seed=seed or 0, on_error=on_error,
+                    say=functools.partial(click.echo, err=as_json))
+    if as_json:
+        click.echo(json.dumps({"parts": {name: _written(w) for name, w in done.written.items()},
+                               "steps": done.changes.to_dict("records"),
+                               "contact_sheet": str(done.sheet)}, indent=1))
+        return
+    click.echo()
+    _show_steps(done.changes)
+    click.echo(f"\ncontact sheet: {done.sheet}\ntrain on it:   np.load('{out}/train/shard-00000.npy',"
+               f" mmap_mode='r'), labels in '{out}/train/index.parquet'")
+
+
+@main.command()
+@click.argument("input", type=_Path)
+@_options("size", "json")
+@_said
+def inspect(input: Path, size: int | None, as_json: bool) -> None:
+    """Print counts, sizes, value ranges, duplicates and conflicts of INPUT.
+
+    Example: cellprep inspect train_data.npz
+    """
+    from .inspect import inspect as look
+
+    with executors.using(progress=not as_json):
+        found = look(input, size)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    sizes = ", ".join(f"{name} ({count:,})" for name, count in list(found["sizes"].items())[:5])
+    more = len(found["sizes"]) - 5
+    click.echo(f"{found['path']}: {found['images']:,} images, {len(found['classes'])} classes")
+    click.echo(f"sizes    {sizes}{f' and {more} more sizes' if more > 0 else ''}")
+    if found["note"]:
+        click.echo(f"         {found['note']} for what follows")
+    values = found["values"]
+    click.echo("values   " + ", ".join(f"{channel} {low}-{high} (mean {mean:.0f})"
+               for channel, low, high, mean in zip(("red", "green", "blue"), values["min"],
+                                                   values["max"], values["mean"], strict=True)))
+    most = max(found["classes"].values(), default=0)
+    for name, count in found["classes"].items():
+        click.echo(f"  {_printable(name)[:28]:28} {count:9,}  {'#' * round(30 * count / max(most, 1))}")
+    click.echo(f"repeats  {found['duplicate_images']:,} images in {found['duplicate_groups']:,} groups, "
+               f"{found['conflicts']:,} of them under conflicting labels")
+    for group in found["groups"][:8]:
+        labels = ", ".join(f"{name} x{count}" for name, count in group["labels"].items())
+        mark = "CONFLICT" if group["conflict"] else "        "
+        first = ", ".join(str(name) for name in group["ids"][:3])
+        click.echo(_printable(f"  {mark} {group['images']:6,} x  {labels}  (ids {first}"
+                              f"{', ...' if group['images'] > 3 else ''})"))
+    if len(found["groups"]) > 8:
+        click.echo(f"  and {len(found['groups']) - 8:,} more groups; --json lists them all")
+    for name, cause in list(found["bad"].items())[:8]:
+        click.echo(_printable(f"  BAD {name}: {cause}"))
+    if len(found["bad"]) > 8:
+        click.echo(f"  and {len(found['bad']) - 8:,} more bad files; --json lists them all")
+
+
+@main.command()
+@click.argument("recipe", type=_Path)
+@click.argument("input", type=_Path)
+@click.argument("out", type=_Path)
+@_options("seed", *_WRITING)
+@_said
+def run(recipe: Path, input: Path, out: Path, seed: int | None, **options: Any) -> None:
+    """Apply RECIPE (a TOML file) to INPUT and write the result to OUT.
+
+    Example: cellprep run recipe.toml train_data.npz out/train
+    """
+    if not recipe.is_file():
+        raise CellprepError(f"there is no recipe file {str(recipe)!r}")
+    try:
+        steps = Recipe.from_toml(recipe)
+    except UnicodeDecodeError:
+        raise CellprepError(f"{str(recipe)!r} is not a text file in UTF-8") from None
+    if seed is not None:
+        steps = Recipe(steps.steps, seed)
+    dataset = read(input, format=options.pop("from_"), size=options.pop("size"))
+    _check_trainable(dataset)
+    result = steps(dataset)
+    written = _write(result, out, options)
+    if options["as_json"]:
+        steps_done = result.readable().changes().to_dict("records")
+        click.echo(json.dumps({**_written(written), "steps": steps_done}, indent=1))
+    else:
+        _show_steps(result.readable().changes())
+        click.echo(str(written))
+
+
+@main.command()
+@click.argument("input", type=_Path)
+@click.argument("out", type=_Path)
+@_options(*_WRITING)
+@_said
+def convert(input: Path, out: Path, **options: Any) -> None:
+    """Write INPUT to OUT in another format, its pixels, labels and ids unchanged.
+
+    Example: cellprep convert smears/ smears.npz --size 96
+    """
+    dataset = read(input, format=options.pop("from_"), size=options.pop("size"))
+    written = _write(dataset, out, options)
+    click.echo(json.dumps(_written(written), indent=1) if options["as_json"] else str(written))
+
+
+@main.command()
+@click.argument("input", type=_Path)
+@click.argument("out", type=_Path)
+@click.option("--parts", default="train=0.8,val=0.1,test=0.1", show_default=True,
+              help="Names and shares of the parts.")
+@_options("seed", *_WRITING)
+@_said
+def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) -> None:
+    """Cut INPUT into stratified parts, written to OUT/train, OUT/val, ...
+
+    Equal images never straddle two parts.
+
+    Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
+    """
+    shares = _parse_parts(parts)
+    dataset = read(input, format=options.pop("from_"), size=options.pop("size"))
+    if options["on_error"] != "raise":
+        dataset = dataset.readable()
+    with executors.using(options["executor"], options["workers"], not options["as_json"]):
+        cut = split_dataset(dataset, seed=seed or 0, **shares)
+    suffix = ".npz" if options["format"] == "npz" else ""
+    done = {name: _write(part, out / f"{name}{suffix}", options) for name, part in cut.items()}
+    if options["as_json"]:
+        click.echo(json.dumps({name: {**_written(w), "classes": cut[name].counts()}
+                               for name, w in done.items()}, indent=1))
+    else:
+        for name, written in done.items():
+            click.echo(f"{name}: {written}")
+
+
+def _parse_parts(text: str) -> dict[str, float]:
+    shares = {}
+    for item in text.split(","):
+        name, _, share = item.strip().partition("=")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            raise CellprepError(f"`--parts` must look like train=0.8,test=0.2, got {text!r}") from None
+        if not name.isidentifier():
+            raise CellprepError(f"`--parts` names folders by plain words, got {name!r}")
+    return shares
+
+
+def _check_trainable(dataset: Dataset) -> None:
+    """A classifier needs two classes, and more than one image of each."""
+    counts = dataset.counts()
+    if len(counts) < 2:
+        raise CellprepError(f"the input has one class, '{next(iter(counts))}'; a training set needs "
+                            "two or more (one folder, or one label number, a class)")
+    for name, count in counts.items():
+        if count < 2:
+            held = "one image" if count else "no images"
+            raise CellprepError(f"class '{name}' has {held}, of which nothing can be learnt; add "
+                                "images, or take the class out")
+
+
+def _write(dataset: Dataset, out: Path, options: dict[str, Any]) -> Written:
+    chosen = {key: options[key] for key in ("format", "rows_per_shard", "executor", "workers",
+                                            "on_error", "overwrite")}
+    return write_dataset(dataset, out, progress=not options["as_json"], **chosen)
+
+
+def _written(written: Written) -> dict[str, Any]:
+    return {"path": str(written.path), "rows": written.rows, "resumed": written.resumed,
+            "bad": dict(written.bad), "seconds": round(written.seconds, 2)}
+
+
+def _show_steps(changes: Any) -> None:
+    click.echo(f"{'step':16} {'rows in':>9} {'rows out':>9}  why")
+    for step, rows_in, rows_out, why in changes.itertuples(index=False):
+        click.echo(f"{step:16} {rows_in:9,} {rows_out:9,}  {why}")
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

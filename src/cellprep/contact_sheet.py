@@ -1,0 +1,164 @@
+"""One picture of what each step did: before and after, a column a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from .arrays import Images, Positions
+from .dataset import Dataset
+from .plan import Change
+
+_TILE, _GAP, _MARGIN, _NAMES = 112, 6, 24, 96
+_COLUMNS = 8
+_INK, _GREY, _PAPER = (28, 28, 32), (112, 112, 120), (255, 255, 255)
+
+Strip = tuple[str, list[tuple[Images, str]]]
+"""A name, and tiles with their captions."""
+
+
+def contact_sheet(dataset: Dataset, path: str | Path, title: str = "") -> Path:
+    """A PNG with a section for each step: what it took out, or some images before and after it.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The end of the chain; a few of its images are made.
+    path : str or Path
+    title : str, optional
+
+    Returns
+    -------
+    Path
+    """
+    sections = [("What came in", _examples(dataset.chain[0]))]
+    for before, after in zip(dataset.chain, dataset.chain[1:], strict=False):
+        change = after.plan.changes[-1]
+        if after.plan.step.startswith("split"):
+            continue  # nothing to see
+        heading = f"{change.step}: {change.rows_in:,} → {change.rows_out:,} images  ({change.why})"
+        if after.plan.pixels.shape == before.plan.pixels.shape and _only_removes(change):
+            strips = _removed(before, change)
+        else:
+            strips = _before_and_after(before, after)
+        sections.append((heading, strips))
+    target = Path(path)
+    _draw(title, sections).save(target)
+    return target
+
+
+def _only_removes(change: Change) -> bool:
+    return change.rows_out <= change.rows_in and bool(change.removed)
+
+
+def _by_class(dataset: Dataset, rows: Positions) -> list[int]:
+    """The first of the rows for each class, as many as there are columns."""
+    labels = dataset.labels[rows]
+    first = np.sort(np.unique(labels, return_index=True)[1])
+    chosen = rows[first[np.argsort(labels[first])]].tolist()
+    others = [row for row in rows.tolist()[:200] if row not in chosen]
+    return (chosen + others)[:_COLUMNS]
+
+
+def _examples(dataset: Dataset) -> list[Strip]:
+    rows = _by_class(dataset, dataset.plan.rows.order())
+    names = dataset.class_names
+    return [("", [(dataset.images[row], names[dataset.labels[row]]) for row in rows])]
+
+
+def _removed(before: Dataset, change: Change) -> list[Strip]:
+    """The pictures that went, the most frequent first, with how often they stood."""
+    from .duplicates import find_duplicates
+
+    table = find_duplicates(before)
+    groups = sorted(table.groupby("group"), key=lambda item: -len(item[1]))[:_COLUMNS]
+    place = {key: row for row, key in enumerate(zip(before.ids.tolist(), before.copies.tolist(),
+                                                    strict=True))}
+    tiles = []
+    for _, group in groups:
+        row = place[(group["id"].iloc[0], group["copy"].iloc[0])]
+        labels = group["class_name"].nunique()
+        under = f"{labels} labels" if labels > 1 else str(group["class_name"].iloc[0])
+        tiles.append((before.images[row], f"{len(group)}x, {under}"))
+    return [("found more than once", tiles)]
+
+
+def _before_and_after(before: Dataset, after: Dataset) -> list[Strip]:
+    """Originals above what became of them; of a step that copies, up to three copies."""
+    added = np.flatnonzero(~np.isin(after.plan.rows.keys, before.plan.rows.keys))
+    order = after.plan.rows.order()
+    rows = order[np.isin(order, added)] if len(added) else order
+    chosen = _by_class(after, rows)
+    same = [np.flatnonzero(before.ids == after.ids[row]) for row in chosen]
+    origins = [places[np.argmin(before.copies[places])] for places in same]
+    names = [after.class_names[after.labels[row]] for row in chosen]
+    strips = [("before", [(before.images[row], name) for row, name in zip(origins, names,
+                                                                          strict=True)])]
+    for number in range(min(3, _copies(after, chosen, added)) if len(added) else 1):
+        tiles = []
+        for row in chosen:
+            siblings = order[(after.ids[order] == after.ids[row])]
+            siblings = siblings[np.isin(siblings, added)] if len(added) else siblings
+            tiles.append((after.images[siblings[min(number, len(siblings) - 1)]], ""))
+        strips.append(("after" if number == 0 else "", tiles))
+    return strips
+
+
+def _copies(after: Dataset, chosen: list[int], added: Positions) -> int:
+    return min(int((after.ids[added] == after.ids[row]).sum()) for row in chosen)
+
+
+def _lines(strips: list[Strip]) -> Iterator[tuple[Strip, int]]:
+    for strip in strips:
+        captions = any(caption for _, caption in strip[1])
+        yield strip, _TILE + _GAP + (18 if captions else 0)
+
+
+def _draw(title: str, sections: list[tuple[str, list[Strip]]]) -> Image.Image:
+    width = 2 * _MARGIN + _NAMES + _COLUMNS * (_TILE + _GAP)
+    height = 2 * _MARGIN + (44 if title else 0)
+    height += sum(40 + sum(high for _, high in _lines(strips)) + 14 for _, strips in sections)
+    sheet = Image.new("RGB", (width, height), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    large, middle, small = (ImageFont.load_default(size) for size in (24, 16, 12))
+    y = _MARGIN
+    if title:
+        pen.text((_MARGIN, y), title, _INK, font=large)
+        y += 44
+    for heading, strips in sections:
+        pen.line((_MARGIN, y, width - _MARGIN, y), (225, 225, 230))
+        pen.text((_MARGIN, y + 10), _fitted(pen, heading, middle, width - 2 * _MARGIN), _INK,
+                 font=middle)
+        y += 40
+        for (name, tiles), high in _lines(strips):
+            pen.text((_MARGIN, y + _TILE // 2 - 8), _fitted(pen, name, small, _NAMES - 8), _GREY,
+                     font=small)
+            for column, (image, caption) in enumerate(tiles):
+                x = _MARGIN + _NAMES + column * (_TILE + _GAP)
+                sheet.paste(_tile(image), (x, y))
+                pen.text((x, y + _TILE + 2), _fitted(pen, caption, small, _TILE), _GREY, font=small)
+            y += high
+        y += 14
+    return sheet
+
+
+def _tile(image: Images) -> Image.Image:
+    picture = Image.fromarray(image)
+    scale = _TILE / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    tile = Image.new("RGB", (_TILE, _TILE), (240, 240, 243))
+    resized = picture.resize(size, Image.Resampling.BICUBIC)
+    tile.paste(resized, ((_TILE - size[0]) // 2, (_TILE - size[1]) // 2))
+    return tile
+
+
+def _fitted(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont, width: int) -> str:
+    """The text, cut so that it fits."""
+    if pen.textlength(text, font=font) <= width:
+        return text
+    while text and pen.textlength(text + "...", font=font) > width:
+        text = text[:-1]
+    return text + "..."
