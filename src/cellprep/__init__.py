@@ -1,4 +1,4 @@
-"""cellprep turns a messy labelled image set into a training set that makes a classifier generalise."""
+"""From a messy labelled image set to a training set that makes a classifier generalise."""
 
 from .dataset import Dataset
 from .duplicates import find_duplicates, find_leaks

@@ -49,18 +49,25 @@ def check_images(images: ArrayLike, name: str = "images") -> Images:
     array = images if isinstance(images, np.ndarray) else np.asarray(images)
     got = f"got shape {array.shape}, dtype {array.dtype}"
     if array.ndim == 3 and array.shape[-1] == 3:
-        raise CellprepError(f"`{name}` must be a batch (n, height, width, 3), {got}; one image "
-                            f"is {name}[None]")
+        raise CellprepError(
+            f"`{name}` must be a batch (n, height, width, 3), {got}; one image is {name}[None]"
+        )
     if array.ndim == 3 or (array.ndim == 4 and array.shape[-1] == 1):
-        raise CellprepError(f"`{name}` must be RGB (n, height, width, 3), {got}; for grey images "
-                            f"repeat the channel: np.repeat({name}.reshape(*{name}.shape[:3], 1),"
-                            " 3, -1)")
+        raise CellprepError(
+            f"`{name}` must be RGB (n, height, width, 3), {got}; for grey images "
+            f"repeat the channel: np.repeat({name}.reshape(*{name}.shape[:3], 1),"
+            " 3, -1)"
+        )
     if array.ndim == 4 and array.shape[-1] == 4:
-        raise CellprepError(f"`{name}` must be RGB (n, height, width, 3), {got}; drop the alpha "
-                            f"channel if it carries nothing: {name}[..., :3]")
+        raise CellprepError(
+            f"`{name}` must be RGB (n, height, width, 3), {got}; drop the alpha "
+            f"channel if it carries nothing: {name}[..., :3]"
+        )
     if array.ndim == 4 and array.shape[1] == 3 and array.shape[-1] != 3:
-        raise CellprepError(f"`{name}` must have the channels last (n, height, width, 3), {got}; "
-                            f"use np.moveaxis({name}, 1, -1)")
+        raise CellprepError(
+            f"`{name}` must have the channels last (n, height, width, 3), {got}; "
+            f"use np.moveaxis({name}, 1, -1)"
+        )
     if array.ndim != 4 or array.shape[-1] != 3:
         raise CellprepError(f"`{name}` must be (n, height, width, 3) uint8 RGB, {got}")
     if array.shape[0] == 0:
@@ -116,8 +123,10 @@ def read_labels(labels: ArrayLike, n: int) -> NDArray[Any]:
     if array.dtype.kind == "O":
         kinds = {type(value) for value in array.ravel()}
         if not kinds <= {str, np.str_}:
-            raise CellprepError("`labels` of objects must all be str, got "
-                                + ", ".join(sorted(kind.__name__ for kind in kinds)))
+            raise CellprepError(
+                "`labels` of objects must all be str, got "
+                + ", ".join(sorted(kind.__name__ for kind in kinds))
+            )
         array = array.astype(str)
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
@@ -129,21 +138,26 @@ def read_labels(labels: ArrayLike, n: int) -> NDArray[Any]:
         array = array[:, 0]
     if array.ndim == 2 and array.shape[1] >= 2 and array.dtype.kind != "U":
         if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
-            raise CellprepError(f"`labels` of two dimensions must be (n, 1) or one-hot (a single 1 "
-                                f"a row, the rest 0), {got}; for probabilities pass the argmax, "
-                                "for several labels an image choose one")
+            raise CellprepError(
+                f"`labels` of two dimensions must be (n, 1) or one-hot (a single 1 "
+                f"a row, the rest 0), {got}; for probabilities pass the argmax, "
+                "for several labels an image choose one"
+            )
         return np.asarray(array.argmax(axis=1), dtype=np.int64)
     if array.ndim != 1:
         raise CellprepError(f"`labels` must be (n,), (n, 1) or one-hot (n, classes), {got}")
     if array.dtype.kind == "U":
         return array
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array % 1 == 0).all()):
-        raise CellprepError(f"`labels` must be whole numbers, {got} with NaN, infinite or "
-                            "fractional values")
+        raise CellprepError(
+            f"`labels` must be whole numbers, {got} with NaN, infinite or fractional values"
+        )
     whole = array.astype(np.int64)
     if (whole < 0).any():
-        raise CellprepError(f"`labels` must not be negative, the smallest is {whole.min()}; "
-                            "drop or renumber rows marked as unlabelled")
+        raise CellprepError(
+            f"`labels` must not be negative, the smallest is {whole.min()}; "
+            "drop or renumber rows marked as unlabelled"
+        )
     return whole
 
 
@@ -170,23 +184,28 @@ def encode_labels(
             return codes.astype(np.int64), tuple(found.tolist())
         missing = sorted(set(found.tolist()) - set(names))
         if missing:
-            raise CellprepError(f"`labels` hold {missing[:3]}, which `class_names` does not: "
-                                f"{list(names)}")
+            raise CellprepError(
+                f"`labels` hold {missing[:3]}, which `class_names` does not: {list(names)}"
+            )
         place = np.array([names.index(name) for name in found.tolist()], dtype=np.int64)
         return place[codes], names
     high = int(values.max()) if len(values) else -1
     if class_names is not None:
         if high >= len(names):
-            raise CellprepError(f"`labels` go up to {high}, but there are {len(names)} "
-                                f"`class_names` (0 to {len(names) - 1})")
+            raise CellprepError(
+                f"`labels` go up to {high}, but there are {len(names)} "
+                f"`class_names` (0 to {len(names) - 1})"
+            )
         return values, names
     used = np.unique(values)
     if len(used) != high + 1:
         absent = sorted(set(range(min(high + 1, 1000))) - set(used[:1000].tolist()))
-        raise CellprepError(f"`labels` must use every number from 0 to {high}, but no image has "
-                            f"label {absent[0]}; pass `class_names` (one name a number) if that "
-                            "class is empty, or renumber with np.unique(labels, "
-                            "return_inverse=True)[1]")
+        raise CellprepError(
+            f"`labels` must use every number from 0 to {high}, but no image has "
+            f"label {absent[0]}; pass `class_names` (one name a number) if that "
+            "class is empty, or renumber with np.unique(labels, "
+            "return_inverse=True)[1]"
+        )
     return values, tuple(str(number) for number in range(high + 1))
 
 
@@ -202,6 +221,8 @@ def check_ids(ids: ArrayLike | None, n: int) -> Ids:
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
     if array.shape != (n,) or array.dtype.kind not in "iU":
-        raise CellprepError(f"`ids` must be one whole number or text for each of the {n} images, "
-                            f"got shape {array.shape}, dtype {array.dtype}")
+        raise CellprepError(
+            f"`ids` must be one whole number or text for each of the {n} images, "
+            f"got shape {array.shape}, dtype {array.dtype}"
+        )
     return array.astype(np.int64) if array.dtype.kind == "i" else array

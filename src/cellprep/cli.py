@@ -1,4 +1,7 @@
-"""`cellprep` on the command line: arguments to calls. Exit codes: 0 done, 2 refused, 130 stopped."""
+"""`cellprep` on the command line: arguments to calls.
+
+Exit codes: 0 done, 1 a bug, 2 refused, 130 stopped.
+"""
 
 from __future__ import annotations
 
@@ -68,19 +71,35 @@ def _options(*names: str) -> Callable[[Any], Any]:
     known = {
         "seed": click.option("--seed", type=int, default=None, help="Seed of all random numbers."),
         "size": click.option("--size", type=int, help="Bring the images of a folder to SIZExSIZE."),
-        "from": click.option("--from", "from_", type=click.Choice(sorted(READERS)),
-                             help="Format of INPUT.  [default: what it looks like]"),
-        "format": click.option("--format", type=click.Choice(FORMATS),
-                               help="Format of OUT.  [default: npz if OUT ends so, else shards]"),
+        "from": click.option(
+            "--from",
+            "from_",
+            type=click.Choice(sorted(READERS)),
+            help="Format of INPUT.  [default: what it looks like]",
+        ),
+        "format": click.option(
+            "--format",
+            type=click.Choice(FORMATS),
+            help="Format of OUT.  [default: npz if OUT ends so, else shards]",
+        ),
         "rows": click.option("--rows-per-shard", type=int, default=1024, show_default=True),
-        "executor": click.option("--executor", type=click.Choice(executors.EXECUTORS),
-                                 default="threads", show_default=True),
+        "executor": click.option(
+            "--executor",
+            type=click.Choice(executors.EXECUTORS),
+            default="threads",
+            show_default=True,
+        ),
         "workers": click.option("--workers", type=int, help="[default: all cores]"),
-        "on_error": click.option("--on-error", type=click.Choice(["raise", "skip", "quarantine"]),
-                                 default="raise", show_default=True,
-                                 help="What to do with unreadable images."),
-        "overwrite": click.option("--overwrite", is_flag=True,
-                                  help="Replace a data set that cellprep wrote there."),
+        "on_error": click.option(
+            "--on-error",
+            type=click.Choice(["raise", "skip", "quarantine"]),
+            default="raise",
+            show_default=True,
+            help="What to do with unreadable images.",
+        ),
+        "overwrite": click.option(
+            "--overwrite", is_flag=True, help="Replace a data set that cellprep wrote there."
+        ),
         "json": click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     }
 
@@ -92,7 +111,17 @@ def _options(*names: str) -> Callable[[Any], Any]:
     return add
 
 
-_WRITING = ("size", "from", "format", "rows", "executor", "workers", "on_error", "overwrite", "json")
+_WRITING = (
+    "size",
+    "from",
+    "format",
+    "rows",
+    "executor",
+    "workers",
+    "on_error",
+    "overwrite",
+    "json",
+)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,13 +131,20 @@ def main() -> None:
 
 
 @main.command()
-@click.option("--data", type=_Path, help="Your own .npz file or image folder.  [default: drawn cells]")
+@click.option(
+    "--data", type=_Path, help="Your own .npz file or image folder.  [default: drawn cells]"
+)
 @click.option("--out", type=_Path, default=Path("out/demo"), show_default=True)
 @click.option("--images", type=int, default=2400, show_default=True, help="Cells to draw.")
 @_options("seed", "size", "on_error", "json")
 @_said
 def demo(
-    data: Path | None, out: Path, images: int, seed: int | None, size: int | None, on_error: str,
+    data: Path | None,
+    out: Path,
+    images: int,
+    seed: int | None,
+    size: int | None,
+    on_error: str,
     as_json: bool,
 ) -> None:
     """Run the main job from end to end, on drawn cells or your own images.
@@ -118,17 +154,33 @@ def demo(
     from .demo import run_demo
 
     in_range("images", images, 400, 1_000_000, whole=True)
-    done = run_demo(out, data, images=images, size=size, seed=seed or 0, on_error=on_error,
-                    say=functools.partial(click.echo, err=as_json))
+    done = run_demo(
+        out,
+        data,
+        images=images,
+        size=size,
+        seed=seed or 0,
+        on_error=on_error,
+        say=functools.partial(click.echo, err=as_json),
+    )
     if as_json:
-        click.echo(json.dumps({"parts": {name: _written(w) for name, w in done.written.items()},
-                               "steps": done.changes.to_dict("records"),
-                               "contact_sheet": str(done.sheet)}, indent=1))
+        click.echo(
+            json.dumps(
+                {
+                    "parts": {name: _written(w) for name, w in done.written.items()},
+                    "steps": done.changes.to_dict("records"),
+                    "contact_sheet": str(done.sheet),
+                },
+                indent=1,
+            )
+        )
         return
     click.echo()
     _show_steps(done.changes)
-    click.echo(f"\ncontact sheet: {done.sheet}\ntrain on it:   np.load('{out}/train/shard-00000.npy',"
-               f" mmap_mode='r'), labels in '{out}/train/index.parquet'")
+    click.echo(
+        f"\ncontact sheet: {done.sheet}\ntrain on it:   np.load('{out}/train/shard-00000.npy',"
+        f" mmap_mode='r'), labels in '{out}/train/index.parquet'"
+    )
 
 
 @main.command()
@@ -154,20 +206,34 @@ def inspect(input: Path, size: int | None, as_json: bool) -> None:
     if found["note"]:
         click.echo(f"         {found['note']} for what follows")
     values = found["values"]
-    click.echo("values   " + ", ".join(f"{channel} {low}-{high} (mean {mean:.0f})"
-               for channel, low, high, mean in zip(("red", "green", "blue"), values["min"],
-                                                   values["max"], values["mean"], strict=True)))
+    click.echo(
+        "values   "
+        + ", ".join(
+            f"{channel} {low}-{high} (mean {mean:.0f})"
+            for channel, low, high, mean in zip(
+                ("red", "green", "blue"), values["min"], values["max"], values["mean"], strict=True
+            )
+        )
+    )
     most = max(found["classes"].values(), default=0)
     for name, count in found["classes"].items():
-        click.echo(f"  {_printable(name)[:28]:28} {count:9,}  {'#' * round(30 * count / max(most, 1))}")
-    click.echo(f"repeats  {found['duplicate_images']:,} images in {found['duplicate_groups']:,} groups, "
-               f"{found['conflicts']:,} of them under conflicting labels")
+        click.echo(
+            f"  {_printable(name)[:28]:28} {count:9,}  {'#' * round(30 * count / max(most, 1))}"
+        )
+    click.echo(
+        f"repeats  {found['duplicate_images']:,} images in {found['duplicate_groups']:,} groups, "
+        f"{found['conflicts']:,} of them under conflicting labels"
+    )
     for group in found["groups"][:8]:
         labels = ", ".join(f"{name} x{count}" for name, count in group["labels"].items())
         mark = "CONFLICT" if group["conflict"] else "        "
         first = ", ".join(str(name) for name in group["ids"][:3])
-        click.echo(_printable(f"  {mark} {group['images']:6,} x  {labels}  (ids {first}"
-                              f"{', ...' if group['images'] > 3 else ''})"))
+        click.echo(
+            _printable(
+                f"  {mark} {group['images']:6,} x  {labels}  (ids {first}"
+                f"{', ...' if group['images'] > 3 else ''})"
+            )
+        )
     if len(found["groups"]) > 8:
         click.echo(f"  and {len(found['groups']) - 8:,} more groups; --json lists them all")
     for name, cause in list(found["bad"].items())[:8]:
@@ -225,8 +291,12 @@ def convert(input: Path, out: Path, **options: Any) -> None:
 @main.command()
 @click.argument("input", type=_Path)
 @click.argument("out", type=_Path)
-@click.option("--parts", default="train=0.8,val=0.1,test=0.1", show_default=True,
-              help="Names and shares of the parts.")
+@click.option(
+    "--parts",
+    default="train=0.8,val=0.1,test=0.1",
+    show_default=True,
+    help="Names and shares of the parts.",
+)
 @_options("seed", *_WRITING)
 @_said
 def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) -> None:
@@ -245,8 +315,12 @@ def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) 
     suffix = ".npz" if options["format"] == "npz" else ""
     done = {name: _write(part, out / f"{name}{suffix}", options) for name, part in cut.items()}
     if options["as_json"]:
-        click.echo(json.dumps({name: {**_written(w), "classes": cut[name].counts()}
-                               for name, w in done.items()}, indent=1))
+        click.echo(
+            json.dumps(
+                {name: {**_written(w), "classes": cut[name].counts()} for name, w in done.items()},
+                indent=1,
+            )
+        )
     else:
         for name, written in done.items():
             click.echo(f"{name}: {written}")
@@ -259,7 +333,9 @@ def _parse_parts(text: str) -> dict[str, float]:
         try:
             shares[name] = float(share)
         except ValueError:
-            raise CellprepError(f"`--parts` must look like train=0.8,test=0.2, got {text!r}") from None
+            raise CellprepError(
+                f"`--parts` must look like train=0.8,test=0.2, got {text!r}"
+            ) from None
         if not name.isidentifier():
             raise CellprepError(f"`--parts` names folders by plain words, got {name!r}")
     return shares
@@ -269,24 +345,35 @@ def _check_trainable(dataset: Dataset) -> None:
     """A classifier needs two classes, and more than one image of each."""
     counts = dataset.counts()
     if len(counts) < 2:
-        raise CellprepError(f"the input has one class, '{next(iter(counts))}'; a training set needs "
-                            "two or more (one folder, or one label number, a class)")
+        raise CellprepError(
+            f"the input has one class, '{next(iter(counts))}'; a training set needs "
+            "two or more (one folder, or one label number, a class)"
+        )
     for name, count in counts.items():
         if count < 2:
             held = "one image" if count else "no images"
-            raise CellprepError(f"class '{name}' has {held}, of which nothing can be learnt; add "
-                                "images, or take the class out")
+            raise CellprepError(
+                f"class '{name}' has {held}, of which nothing can be learnt; add "
+                "images, or take the class out"
+            )
 
 
 def _write(dataset: Dataset, out: Path, options: dict[str, Any]) -> Written:
-    chosen = {key: options[key] for key in ("format", "rows_per_shard", "executor", "workers",
-                                            "on_error", "overwrite")}
+    chosen = {
+        key: options[key]
+        for key in ("format", "rows_per_shard", "executor", "workers", "on_error", "overwrite")
+    }
     return write_dataset(dataset, out, progress=not options["as_json"], **chosen)
 
 
 def _written(written: Written) -> dict[str, Any]:
-    return {"path": str(written.path), "rows": written.rows, "resumed": written.resumed,
-            "bad": dict(written.bad), "seconds": round(written.seconds, 2)}
+    return {
+        "path": str(written.path),
+        "rows": written.rows,
+        "resumed": written.resumed,
+        "bad": dict(written.bad),
+        "seconds": round(written.seconds, 2),
+    }
 
 
 def _show_steps(changes: Any) -> None:

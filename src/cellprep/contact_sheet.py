@@ -16,6 +16,7 @@ _TILE, _GAP, _MARGIN, _NAMES = 112, 6, 24, 96
 _COLUMNS = 8
 _INK, _GREY, _PAPER = (28, 28, 32), (112, 112, 120), (255, 255, 255)
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Strip = tuple[str, list[tuple[Images, str]]]
 """A name, and tiles with their captions."""
 
@@ -34,17 +35,18 @@ def contact_sheet(dataset: Dataset, path: str | Path, title: str = "") -> Path:
     -------
     Path
     """
-    sections = [("What came in", _examples(dataset.chain[0]))]
+    first = dataset.chain[0]
+    sections = [("what came in", f"{len(first):,} images", _examples(first))]
     for before, after in zip(dataset.chain, dataset.chain[1:], strict=False):
         change = after.plan.changes[-1]
         if after.plan.step.startswith("split"):
             continue  # nothing to see
-        heading = f"{change.step}: {change.rows_in:,} → {change.rows_out:,} images  ({change.why})"
+        heading = f"{change.step}: {change.rows_in:,} to {change.rows_out:,} images"
         if after.plan.pixels.shape == before.plan.pixels.shape and _only_removes(change):
             strips = _removed(before, change)
         else:
             strips = _before_and_after(before, after)
-        sections.append((heading, strips))
+        sections.append((heading, change.why, strips))
     target = Path(path)
     _draw(title, sections).save(target)
     return target
@@ -60,7 +62,7 @@ def _by_class(dataset: Dataset, rows: Positions) -> list[int]:
     first = np.sort(np.unique(labels, return_index=True)[1])
     chosen = rows[first[np.argsort(labels[first])]].tolist()
     others = [row for row in rows.tolist()[:200] if row not in chosen]
-    return (chosen + others)[:_COLUMNS]
+    return list(chosen + others)[:_COLUMNS]
 
 
 def _examples(dataset: Dataset) -> list[Strip]:
@@ -75,15 +77,17 @@ def _removed(before: Dataset, change: Change) -> list[Strip]:
 
     table = find_duplicates(before)
     groups = sorted(table.groupby("group"), key=lambda item: -len(item[1]))[:_COLUMNS]
-    place = {key: row for row, key in enumerate(zip(before.ids.tolist(), before.copies.tolist(),
-                                                    strict=True))}
+    place = {
+        key: row
+        for row, key in enumerate(zip(before.ids.tolist(), before.copies.tolist(), strict=True))
+    }
     tiles = []
     for _, group in groups:
         row = place[(group["id"].iloc[0], group["copy"].iloc[0])]
         labels = group["class_name"].nunique()
         under = f"{labels} labels" if labels > 1 else str(group["class_name"].iloc[0])
         tiles.append((before.images[row], f"{len(group)}x, {under}"))
-    return [("found more than once", tiles)]
+    return [("repeated", tiles)]
 
 
 def _before_and_after(before: Dataset, after: Dataset) -> list[Strip]:
@@ -95,8 +99,9 @@ def _before_and_after(before: Dataset, after: Dataset) -> list[Strip]:
     same = [np.flatnonzero(before.ids == after.ids[row]) for row in chosen]
     origins = [places[np.argmin(before.copies[places])] for places in same]
     names = [after.class_names[after.labels[row]] for row in chosen]
-    strips = [("before", [(before.images[row], name) for row, name in zip(origins, names,
-                                                                          strict=True)])]
+    strips = [
+        ("before", [(before.images[row], name) for row, name in zip(origins, names, strict=True)])
+    ]
     for number in range(min(3, _copies(after, chosen, added)) if len(added) else 1):
         tiles = []
         for row in chosen:
@@ -117,10 +122,10 @@ def _lines(strips: list[Strip]) -> Iterator[tuple[Strip, int]]:
         yield strip, _TILE + _GAP + (18 if captions else 0)
 
 
-def _draw(title: str, sections: list[tuple[str, list[Strip]]]) -> Image.Image:
+def _draw(title: str, sections: list[tuple[str, str, list[Strip]]]) -> Image.Image:
     width = 2 * _MARGIN + _NAMES + _COLUMNS * (_TILE + _GAP)
     height = 2 * _MARGIN + (44 if title else 0)
-    height += sum(40 + sum(high for _, high in _lines(strips)) + 14 for _, strips in sections)
+    height += sum(58 + sum(high for _, high in _lines(strips)) + 14 for *_, strips in sections)
     sheet = Image.new("RGB", (width, height), _PAPER)
     pen = ImageDraw.Draw(sheet)
     large, middle, small = (ImageFont.load_default(size) for size in (24, 16, 12))
@@ -128,14 +133,19 @@ def _draw(title: str, sections: list[tuple[str, list[Strip]]]) -> Image.Image:
     if title:
         pen.text((_MARGIN, y), title, _INK, font=large)
         y += 44
-    for heading, strips in sections:
+    for heading, why, strips in sections:
         pen.line((_MARGIN, y, width - _MARGIN, y), (225, 225, 230))
-        pen.text((_MARGIN, y + 10), _fitted(pen, heading, middle, width - 2 * _MARGIN), _INK,
-                 font=middle)
-        y += 40
+        room = width - 2 * _MARGIN
+        pen.text((_MARGIN, y + 10), _fitted(pen, heading, middle, room), _INK, font=middle)
+        pen.text((_MARGIN, y + 32), _fitted(pen, why, small, room), _GREY, font=small)
+        y += 58
         for (name, tiles), high in _lines(strips):
-            pen.text((_MARGIN, y + _TILE // 2 - 8), _fitted(pen, name, small, _NAMES - 8), _GREY,
-                     font=small)
+            pen.text(
+                (_MARGIN, y + _TILE // 2 - 8),
+                _fitted(pen, name, small, _NAMES - 8),
+                _GREY,
+                font=small,
+            )
             for column, (image, caption) in enumerate(tiles):
                 x = _MARGIN + _NAMES + column * (_TILE + _GAP)
                 sheet.paste(_tile(image), (x, y))
@@ -155,7 +165,7 @@ def _tile(image: Images) -> Image.Image:
     return tile
 
 
-def _fitted(pen: ImageDraw.ImageDraw, text: str, font: ImageFont.ImageFont, width: int) -> str:
+def _fitted(pen: ImageDraw.ImageDraw, text: str, font: Font, width: int) -> str:
     """The text, cut so that it fits."""
     if pen.textlength(text, font=font) <= width:
         return text

@@ -168,8 +168,9 @@ class Dataset:
             plan = self.plan
             images = np.empty(self.shape, np.uint8)
             spans = plan.spans()
-            for (start, stop), (made, bad) in zip(spans, executors.run(_Making(plan), spans),
-                                                  strict=True):
+            for (start, stop), (made, bad) in zip(
+                spans, executors.run(_Making(plan), spans), strict=True
+            ):
                 images[start:stop] = made
                 causes |= bad
         if causes:
@@ -190,8 +191,14 @@ class Dataset:
 
         rows = self.plan.rows
         names = np.array(self.class_names, dtype=object)
-        table = pd.DataFrame({"id": rows.ids, "copy": rows.copies, "label": rows.labels,
-                              "class_name": names[rows.labels]})
+        table = pd.DataFrame(
+            {
+                "id": rows.ids,
+                "copy": rows.copies,
+                "label": rows.labels,
+                "class_name": names[rows.labels],
+            }
+        )
         if rows.groups is not None:
             table["group"] = rows.groups
         return table
@@ -211,9 +218,16 @@ class Dataset:
 
         names = np.array(self.class_names, dtype=object)
         tables = [
-            pd.DataFrame({"step": change.step, "reason": reason, "id": rows.ids,
-                          "copy": rows.copies, "label": rows.labels,
-                          "class_name": names[rows.labels]})
+            pd.DataFrame(
+                {
+                    "step": change.step,
+                    "reason": reason,
+                    "id": rows.ids,
+                    "copy": rows.copies,
+                    "label": rows.labels,
+                    "class_name": names[rows.labels],
+                }
+            )
             for change in self.plan.changes
             for reason, rows in change.removed.items()
         ]
@@ -249,8 +263,10 @@ def check_groups(groups: ArrayLike, n: int) -> Ids:
     if array.dtype.kind in "OT":
         array = array.astype(str)
     if array.shape != (n,) or array.dtype.kind not in "iuU":
-        raise CellprepError(f"`groups` must be one whole number or text for each of the {n} "
-                            f"images, got shape {array.shape}, dtype {array.dtype}")
+        raise CellprepError(
+            f"`groups` must be one whole number or text for each of the {n} "
+            f"images, got shape {array.shape}, dtype {array.dtype}"
+        )
     return array
 
 
@@ -286,7 +302,7 @@ class ImageView:
     def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Images:
         places = np.arange(len(self._plan))[at]  # type: ignore[index]
         if np.ndim(places) == 0:
-            return self._plan.evaluate(np.array([places]))[0][0]
+            return np.asarray(self._plan.evaluate(np.array([places]))[0][0])
         if not len(places):
             return np.empty((0, *self._plan.shape), np.uint8)
         return self._plan.evaluate(places)[0]
@@ -304,5 +320,3 @@ class _Making:
             return self.plan.evaluate(np.arange(*span))[0], {}
         except BadImagesError as error:
             return np.zeros((1, 1, 1, 1), np.uint8), error.causes
-
-

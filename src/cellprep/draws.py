@@ -1,8 +1,8 @@
 """All random numbers: each a pure function of (seed, step, parameter, source id, copy number).
 
-Nothing here keeps a state, so any row can be made alone, in any order, on any worker. The bits come
-from two rounds of splitmix64 [1]_ over the row's key and the stream's; the arithmetic is our own, so
-they are the same under every version of NumPy.
+Nothing here keeps a state, so any row can be made alone, in any order, on any worker. The bits
+come from two rounds of splitmix64 [1]_ over the row's key and the stream's; the arithmetic is our
+own, so they are the same under every version of NumPy.
 
 References
 ----------

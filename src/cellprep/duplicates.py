@@ -102,8 +102,10 @@ def find_leaks(a: Dataset, b: Dataset) -> pd.DataFrame:
     ['a', 'b']
     """
     if a.plan.shape != b.plan.shape:
-        raise CellprepError(f"images of {a.plan.shape} and {b.plan.shape} cannot be equal; read "
-                            "both with the same size=")
+        raise CellprepError(
+            f"images of {a.plan.shape} and {b.plan.shape} cannot be equal; read "
+            "both with the same size="
+        )
     plan, groups = exact_groups(Plan.joined(a.plan, b.plan))
     in_b = np.arange(len(plan)) >= len(a.plan)
     across = np.intersect1d(groups[in_b], groups[~in_b])

@@ -27,7 +27,8 @@ class _Settings:
     progress: bool = False
 
 
-_settings: ContextVar[_Settings] = ContextVar("executor settings", default=_Settings())
+_DEFAULT = _Settings()
+_settings: ContextVar[_Settings] = ContextVar("executor settings", default=_DEFAULT)
 
 
 @contextmanager

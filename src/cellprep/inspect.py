@@ -30,19 +30,20 @@ def inspect(path: str | Path, size: int | tuple[int, int] | None = None) -> dict
     dataset, resized = read_any(path, size)
     raw = dataset.source
     dataset = dataset.readable()
-    sizes = raw.sizes() if isinstance(raw, folder.FolderSource) else {
-        raw.shape[:2]: len(raw.rows)}
+    sizes = raw.sizes() if isinstance(raw, folder.FolderSource) else {raw.shape[:2]: len(raw.rows)}
     table = find_duplicates(dataset)
     groups = []
-    for number, group in table.groupby("group"):
+    for number, (_, group) in enumerate(table.groupby("group")):
         votes = group["class_name"].value_counts(sort=False)
-        groups.append({
-            "group": int(number),
-            "images": len(group),
-            "conflict": bool(group["conflict"].iloc[0]),
-            "labels": {str(name): int(count) for name, count in votes.items()},
-            "ids": [value.item() if hasattr(value, "item") else value for value in group["id"]],
-        })
+        groups.append(
+            {
+                "group": number,
+                "images": len(group),
+                "conflict": bool(group["conflict"].iloc[0]),
+                "labels": {str(name): int(count) for name, count in votes.items()},
+                "ids": [value.item() if hasattr(value, "item") else value for value in group["id"]],
+            }
+        )
     return {
         "path": str(path),
         "images": len(dataset),

@@ -63,8 +63,10 @@ def _layers() -> dict[str, Any]:
     try:
         import keras_cv
     except ImportError as error:
-        raise CellprepError("engine=\"keras_cv\" needs keras-cv 0.9.0 and TensorFlow; "
-                            "pip install 'cellprep[keras-cv]'") from error
+        raise CellprepError(
+            'engine="keras_cv" needs keras-cv 0.9.0 and TensorFlow; '
+            "pip install 'cellprep[keras-cv]'"
+        ) from error
     make = keras_cv.layers
     shear = make.RandomShear(x_factor=1.0, y_factor=1.0)
     translation = make.RandomTranslation(height_factor=1.0, width_factor=1.0)

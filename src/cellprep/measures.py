@@ -1,4 +1,4 @@
-"""From a batch of images to one value an image; what follows from the value is decided elsewhere."""
+"""From a batch of images to one value an image; what follows from it is decided elsewhere."""
 
 from __future__ import annotations
 

@@ -200,8 +200,14 @@ class Plan:
     def of(cls, source: Source) -> Plan:
         """All rows of a source, as they are."""
         past = source.past
-        return cls(source, _Origin(source), source.rows, source.class_names, saved=past.steps,
-                   multiplied_by=past.multiplied_by)
+        return cls(
+            source,
+            _Origin(source),
+            source.rows,
+            source.class_names,
+            saved=past.steps,
+            multiplied_by=past.multiplied_by,
+        )
 
     @classmethod
     def joined(cls, first: Plan, second: Plan) -> Plan:
@@ -239,7 +245,9 @@ class Plan:
             values.append(found)
         if causes:
             raise BadImagesError(causes, "Leave them out with .readable()")
-        column = np.concatenate(values) if values else function(np.zeros((0, *self.shape), np.uint8))
+        if not values:
+            values.append(function(np.empty((0, *self.shape), np.uint8)))
+        column = np.concatenate(values)
         return self._with_columns({**self.rows.columns, name: column})
 
     def keep(self, at: Positions, why: Mapping[str, Positions] | None = None) -> Plan:
@@ -258,8 +266,12 @@ class Plan:
         added = rows.copies != self.rows.copies[at] * radix
         gone = np.flatnonzero(counts == 0)
         removed = {"above the target": self.rows.take(gone)} if len(gone) else {}
-        plan = replace(self, pixels=_Taken(self.pixels, at), rows=rows,
-                       multiplied_by=self.multiplied_by or self.step)
+        plan = replace(
+            self,
+            pixels=_Taken(self.pixels, at),
+            rows=rows,
+            multiplied_by=self.multiplied_by or self.step,
+        )
         return plan.tell(len(self), why, removed), added
 
     def map(self, step: PixelStep, *, only: Masks | None = None, part: str = "") -> Plan:
@@ -295,7 +307,8 @@ class Plan:
         assert isinstance(self.pixels, _Origin)
         if self.source.trusted:
             return self
-        good, digests, causes = [], [], {}
+        good, digests = [], []
+        causes: dict[str, str] = {}
         for at, values, bad in executors.run(_Looking(self.source), self.spans(), "reading"):
             good.append(at)
             digests.append(values)
@@ -316,8 +329,10 @@ class Plan:
         if by is None and self.rows.copies.any():
             by = "an earlier step"
         if by:
-            raise CellprepError(f"{what} after {by} would put copies of one image into two parts; "
-                                "split first, then balance and augment the training part")
+            raise CellprepError(
+                f"{what} after {by} would put copies of one image into two parts; "
+                "split first, then balance and augment the training part"
+            )
 
     def _with_columns(self, columns: Mapping[str, NDArray[Any]]) -> Plan:
         return replace(self, rows=replace(self.rows, columns=columns))

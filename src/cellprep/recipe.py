@@ -97,5 +97,5 @@ class Recipe:
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise CellprepError("the steps of a recipe are tables headed [[steps]]")
         if not tables:
-            raise CellprepError("the recipe has no steps; add one: [[steps]] and step = \"Dedupe\"")
+            raise CellprepError('the recipe has no steps; add one: [[steps]] and step = "Dedupe"')
         return cls([Step.from_dict(table) for table in tables], saved.get("seed", 0))

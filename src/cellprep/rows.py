@@ -55,8 +55,10 @@ class Rows:
         unique.sort()
         if (unique[1:] == unique[:-1]).any():
             found, counts = np.unique(ids, return_counts=True)
-            raise CellprepError(f"`ids` must differ from image to image, but "
-                                f"{found[counts.argmax()]!r} stands {counts.max()} times")
+            raise CellprepError(
+                f"`ids` must differ from image to image, but "
+                f"{found[counts.argmax()]!r} stands {counts.max()} times"
+            )
         return cls(ids, keys, labels, numbers, groups)
 
     @classmethod
@@ -71,8 +73,9 @@ class Rows:
             np.concatenate([first.id_keys, second.id_keys]),
             np.concatenate([first.labels, labels]),
             np.concatenate([first.copies, second.copies]),
-            columns={name: np.concatenate([first.columns[name], second.columns[name]])
-                     for name in shared},
+            columns={
+                name: np.concatenate([first.columns[name], second.columns[name]]) for name in shared
+            },
         )
 
     def __len__(self) -> int:

@@ -138,17 +138,15 @@ def _targets(
             wanted[list(names).index(str(name))] = count
     else:
         if (present == 0).any():
-            raise CellprepError(f"class '{names[int(present.argmin())]}' has no images to balance; "
-                                "leave it out of class_names, or give a target by class")
+            raise CellprepError(
+                f"class '{names[int(present.argmin())]}' has no images to balance; "
+                "leave it out of class_names, or give a target by class"
+            )
         amount = {"max": present.max(), "min": present.min(), "median": int(np.median(present))}
         wanted[:] = amount[target] if isinstance(target, str) else target
     for name, have, want in zip(names, present.tolist(), wanted.tolist(), strict=True):
         if have == 0 and want:
             raise CellprepError(f"class '{name}' has no images, {want} are wanted")
-        if have == 1 and want > 1:
-            raise CellprepError(f"class '{name}' has one image, and {want} copies of it would teach "
-                                f"nothing; find more, leave the class out, or pass target="
-                                f"{{'{name}': 1, ...}}")
     return wanted
 
 
@@ -247,9 +245,11 @@ def _check_units(table: NDArray[np.int64], names: Sequence[str], parts: Sequence
             what = "no images" if not images else f"{units} group" + "s" * (units > 1)
             if images == units:
                 what = f"{images or 'no'} image" + "s" * (images != 1)
-            raise CellprepError(f"class '{name}' has {what}, which cannot be in all of "
-                                f"{', '.join(parts)}; find more, leave the class out, or ask for "
-                                "fewer parts")
+            raise CellprepError(
+                f"class '{name}' has {what}, which cannot be in all of "
+                f"{', '.join(parts)}; find more, leave the class out, or ask for "
+                "fewer parts"
+            )
 
 
 def _apportion(total: int, weights: NDArray[Any]) -> NDArray[np.int64]:

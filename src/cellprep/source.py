@@ -32,6 +32,9 @@ class Past:
     multiplied_by: str | None = None
 
 
+NO_PAST = Past()
+
+
 class Source(Protocol):
     """Images that can be read in any order, with their rows."""
 
@@ -42,16 +45,20 @@ class Source(Protocol):
     @property
     def shape(self) -> Shape:
         """(height, width, 3) of every image."""
+
     @property
     def path(self) -> Path | None:
         """Where it was read from, if it was."""
+
     @property
     def past(self) -> Past: ...
     @property
     def trusted(self) -> bool:
         """False where an image may turn out unreadable when it is read."""
+
     def identity(self) -> str:
         """A text that changes when the images change."""
+
     def images(self, at: Positions) -> Images:
         """A new array of the images at these places, or a BadImagesError that names all bad."""
 
@@ -64,7 +71,7 @@ class ArraySource:
     rows: Rows
     class_names: tuple[str, ...]
     path: Path | None = None
-    past: Past = Past()
+    past: Past = NO_PAST
     trusted: bool = True
 
     @property
@@ -75,7 +82,7 @@ class ArraySource:
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
         for start in range(0, len(self.array), 1024):
-            digest.update(np.ascontiguousarray(self.array[start : start + 1024]))
+            digest.update(np.ascontiguousarray(self.array[start : start + 1024]).data)
         return f"array {self.array.shape} {digest.hexdigest()}"
 
     def images(self, at: Positions) -> Images:

@@ -57,12 +57,16 @@ def split(
     shares = _check_fractions(fractions)
     dataset = dataset.readable()
     if dataset.plan.bad:
-        raise BadImagesError(dataset.plan.bad, "Split what can be read: split(cells.readable(), ...)")
+        raise BadImagesError(
+            dataset.plan.bad, "Split what can be read: split(cells.readable(), ...)"
+        )
     dataset.plan.refuse_if_multiplied("splitting")
     if (dataset.plan.rows.labels == dataset.plan.rows.labels[0]).all():
-        raise CellprepError("all images are of one class, "
-                            f"'{dataset.class_names[int(dataset.labels[0])]}'; a classifier needs "
-                            "two, so there is nothing to stratify")
+        raise CellprepError(
+            "all images are of one class, "
+            f"'{dataset.class_names[int(dataset.labels[0])]}'; a classifier needs "
+            "two, so there is nothing to stratify"
+        )
     plan, repeated = exact_groups(dataset.plan)
     holding = [repeated]
     for given in (plan.rows.groups, None if groups is None else check_groups(groups, len(plan))):

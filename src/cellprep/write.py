@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -117,16 +118,19 @@ def write(
     one_of("on_error", on_error, ("raise", "skip", "quarantine"))
     in_range("rows_per_shard", rows_per_shard, 1, 2**31, whole=True)
     if on_error == "quarantine" and kind == "npz":
-        raise CellprepError("on_error=\"quarantine\" needs a folder to put the files in; choose "
-                            "another format, or \"skip\"")
+        raise CellprepError(
+            'on_error="quarantine" needs a folder to put the files in; choose '
+            'another format, or "skip"'
+        )
     _check_apart(path, dataset.source.path)
     with executors.using(executor, workers, progress):
         plan = dataset.readable().plan
         if plan.bad and on_error == "raise":
             raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
         if not len(plan):
-            raise CellprepError("no image is left to write; look at .removed() for what each step "
-                                "took out")
+            raise CellprepError(
+                "no image is left to write; look at .removed() for what each step took out"
+            )
         made_of = _made_of(plan, kind, rows_per_shard)
         try:
             finished = _clear_the_way(path, made_of, plan, resume=resume, overwrite=overwrite)
@@ -140,9 +144,11 @@ def write(
             if on_error == "quarantine" and plan.bad:
                 _quarantine(plan, path / "quarantine")
         except OSError as error:
-            raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}; nothing "
-                                "half-written is left under a final name, the same write goes on "
-                                "from here") from error
+            raise CellprepError(
+                f"cannot write {str(path)!r}: {error.strerror or error}; nothing "
+                "half-written is left under a final name, the same write goes on "
+                "from here"
+            ) from error
     return Written(path, len(plan), resumed, plan.bad, time.monotonic() - began)
 
 
@@ -150,12 +156,17 @@ def _check_apart(path: Path, source: Path | None) -> None:
     if source is None:
         return
     target, origin = path.resolve(), source.resolve()
-    if target == origin or origin in target.parents:
-        raise CellprepError(f"the output {str(path)!r} lies inside the input {str(source)!r}; "
-                            "choose a path outside it")
+    if target == origin:
+        raise CellprepError(f"the output {str(path)!r} is the input itself; choose another path")
+    if origin in target.parents:
+        raise CellprepError(
+            f"the output {str(path)!r} lies inside the input {str(source)!r}; "
+            "choose a path outside it"
+        )
     if target in origin.parents and path.exists():
-        raise CellprepError(f"the output {str(path)!r} holds the input {str(source)!r}; choose "
-                            "another path")
+        raise CellprepError(
+            f"the output {str(path)!r} holds the input {str(source)!r}; choose another path"
+        )
 
 
 # -- is the path ours, and is it the same data set? --------------------------------------------
@@ -167,7 +178,7 @@ def _made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
 
     rows = xxhash.xxh3_128()
     for column in (plan.rows.id_keys, plan.rows.copies, plan.rows.labels):
-        rows.update(np.ascontiguousarray(column))
+        rows.update(np.ascontiguousarray(column).data)
     return {
         "format": kind,
         "rows_per_shard": rows_per_shard,
@@ -190,8 +201,10 @@ def _clear_the_way(
         return False
     found, complete = _found(path)
     if found is None:
-        raise CellprepError(f"{str(path)!r} holds something that cellprep did not write; choose "
-                            "another path, or move it away")
+        raise CellprepError(
+            f"{str(path)!r} holds something that cellprep did not write; choose "
+            "another path, or move it away"
+        )
     same = found == made_of
     if same and complete and resume and not overwrite:
         _check_complete(path)
@@ -200,10 +213,14 @@ def _clear_the_way(
         return False
     if not overwrite:
         if same:
-            raise CellprepError(f"{str(path)!r} holds this data set already; resume=True goes on "
-                                "with it, overwrite=True replaces it")
-        raise CellprepError(f"{str(path)!r} holds another data set ({difference(found, made_of)}); "
-                            "choose another path, or overwrite=True to replace it")
+            raise CellprepError(
+                f"{str(path)!r} holds this data set already; resume=True goes on "
+                "with it, overwrite=True replaces it"
+            )
+        raise CellprepError(
+            f"{str(path)!r} holds another data set ({difference(found, made_of)}); "
+            "choose another path, or overwrite=True to replace it"
+        )
     _remove(path, found)
     return False
 
@@ -230,8 +247,10 @@ def _check_complete(path: Path) -> None:
     saved = manifest.read_manifest((path / MANIFEST).read_text("utf-8"), path / MANIFEST)
     for part in saved["shards"]:
         if "file" in part and not (path / part["file"]).is_file():
-            raise CellprepError(f"shard {part['file']!r} is missing from {str(path)!r}; write again "
-                                "with overwrite=True")
+            raise CellprepError(
+                f"shard {part['file']!r} is missing from {str(path)!r}; write it "
+                "again with overwrite=True"
+            )
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -252,10 +271,12 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             for number, (a, b) in enumerate(zip(there, here, strict=False), 1):
                 if a != b and a.get("step") == b.get("step"):
                     key = next(k for k in sorted({*a, *b}) if a.get(k) != b.get(k))
-                    return (f"step {number}, {a['step']}: {key} {a.get(key)} there, "
-                            f"{b.get(key)} here")
-            names = [", ".join(s.get("step", "?") for s in steps) or "none"
-                     for steps in (there, here)]
+                    return (
+                        f"step {number}, {a['step']}: {key} {a.get(key)} there, {b.get(key)} here"
+                    )
+            names = [
+                ", ".join(s.get("step", "?") for s in steps) or "none" for steps in (there, here)
+            ]
             return f"steps {names[0]} there, {names[1]} here"
         if name in ("source", "rows"):
             return {"source": "made from other images", "rows": "of other rows"}[name]
@@ -334,9 +355,13 @@ def _made(plan: Plan, span: executors.Span, record: list[Parameters]) -> Iterato
 
 
 def _joined(records: list[Parameters]) -> Parameters:
-    return {name: np.ma.concatenate([r[name] for r in records])
-            if np.ma.isMaskedArray(records[0][name])
-            else np.concatenate([r[name] for r in records]) for name in records[0]}
+    """The records of consecutive blocks as one."""
+    joined: Parameters = {}
+    for name, first in records[0].items():
+        columns = [record[name] for record in records]
+        masked = np.ma.isMaskedArray(first)
+        joined[name] = np.ma.concatenate(columns) if masked else np.concatenate(columns)  # type: ignore[no-untyped-call]
+    return joined
 
 
 def _index(plan: Plan, span: executors.Span, columns: Parameters) -> Any:
@@ -355,11 +380,11 @@ def _write_parts(
     plan: Plan, path: Path, kind: str, rows_per_part: int, made_of: Mapping[str, Any]
 ) -> int:
     """Write the parts that are missing, then index and manifest; how many rows were there."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     writer: PartWriter = (
-        shards.ShardWriter(plan.shape) if kind == "shards"
+        shards.ShardWriter(plan.shape)
+        if kind == "shards"
         else folder.FolderWriter(folder.file_names(plan.rows, plan.class_names))
     )
     (path / WORK).mkdir(parents=True, exist_ok=True)
@@ -383,13 +408,10 @@ def _write_parts(
     shutil.rmtree(path / WORK)
     for left in path.rglob(".*.tmp"):  # of runs that were killed
         left.unlink(missing_ok=True)
-    assert isinstance(schema, pa.Schema)
     return len(plan) - sum(stop - start for start, stop in missing)
 
 
 def _entry(schema: Any) -> dict[str, Any]:
-    import json
-
     return dict(json.loads(schema.metadata[b"entry"]))
 
 
@@ -433,8 +455,10 @@ def _manifest(
         "recipe": made_of["steps"],
         "stages": [{"name": name, **step.to_dict()} for name, step in plan.stages],
         "multiplied_by": plan.multiplied_by,
-        "changes": [{"step": c.step, "rows_in": c.rows_in, "rows_out": c.rows_out, "why": c.why}
-                    for c in plan.changes],
+        "changes": [
+            {"step": c.step, "rows_in": c.rows_in, "rows_out": c.rows_out, "why": c.why}
+            for c in plan.changes
+        ],
         "bad": dict(plan.bad),
         "shards": entries,
         "made_of": dict(made_of),
@@ -444,7 +468,8 @@ def _manifest(
 def _quarantine(plan: Plan, target: Path) -> None:
     """Copies of the bad files, in their folders; the files themselves stay where they are."""
     source = plan.source.path
-    for name in plan.bad if source is not None else ():
+    assert source is not None  # only files can be bad
+    for name in plan.bad:
         file = target / name
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -479,21 +504,28 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     saved = manifest.read_manifest((path / MANIFEST).read_text("utf-8"), path / MANIFEST)
     index = pq.read_table(path / INDEX)
     index = index if at is None else index.take(np.asarray(at))
-    place = {row: i for i, row in enumerate(zip(dataset.ids.tolist(), dataset.copies.tolist(),
-                                                strict=True))}
+    place = {
+        row: i
+        for i, row in enumerate(zip(dataset.ids.tolist(), dataset.copies.tolist(), strict=True))
+    }
     names = index.column_names
     copies = index["source_copy"].to_pylist() if "source_copy" in names else [0] * len(index)
     try:
         rows = [place[row] for row in zip(index["id"].to_pylist(), copies, strict=True)]
     except KeyError as error:
-        raise CellprepError(f"{str(path)!r} was made from image {error}, which the data set does "
-                            "not hold; pass the one that it was made from") from None
+        raise CellprepError(
+            f"{str(path)!r} was made from image {error}, which the data set does "
+            "not hold; pass the one that it was made from"
+        ) from None
     images = dataset.images[rows]
     for stage in saved["stages"]:
         name = f"{stage['name']}."
         step: Any = Step.from_dict({k: v for k, v in stage.items() if k != "name"})
-        columns = {column.removeprefix(name): index[column] for column in names
-                   if column.startswith(name) and "." not in column.removeprefix(name)}
+        columns = {
+            column.removeprefix(name): index[column]
+            for column in names
+            if column.startswith(name) and "." not in column.removeprefix(name)
+        }
         touched = np.ones(len(index), bool)
         for column in columns.values():
             touched &= column.is_valid().to_numpy()
@@ -508,5 +540,5 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
 
 def _values(column: Any) -> NDArray[Any]:
     """A column of the index as the array that it was written from."""
-    values = column.to_numpy()
+    values: NDArray[Any] = column.to_numpy()
     return values.astype(np.str_) if values.dtype == object else values

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
+from ..source import Source
 from . import folder, npz, shards
 
-READERS = {"npz": npz.read, "folder": folder.read, "shards": shards.read}
+READERS: dict[str, Callable[..., Source]] = {
+    "npz": npz.read,
+    "folder": folder.read,
+    "shards": shards.read,
+}
 
 
 def read(
@@ -52,10 +58,12 @@ def read(
     kind = format or _guess(path)
     if size is not None:
         if kind != "folder":
-            raise CellprepError(f"`size` is for image folders, {str(path)!r} is read as {kind}; "
-                                "resize with Crop(..., resize_to=)")
+            raise CellprepError(
+                f"`size` is for image folders, {str(path)!r} is read as {kind}; "
+                "resize with Crop(..., resize_to=)"
+            )
         options["size"] = size
-    known = {"npz": ("images", "labels"), "folder": ("size",), "shards": ()}[kind]
+    known: tuple[str, ...] = {"npz": ("images", "labels"), "folder": ("size",), "shards": ()}[kind]
     for name in options:
         if name not in known:
             raise CellprepError(f"format {kind} has no option {name!r}; {nearest(name, known)}")
@@ -69,7 +77,9 @@ def _guess(path: Path) -> str:
     if path.is_file():
         if path.suffix.lower() == ".npz":
             return "npz"
-        raise CellprepError(f"{str(path)!r} is no data set that can be read; pass an .npz file or a "
-                            "folder, or say format=")
+        raise CellprepError(
+            f"{str(path)!r} is no data set that can be read; pass an .npz file or a "
+            "folder, or say format="
+        )
     written = shards.written_format(path)
     return written or "folder"

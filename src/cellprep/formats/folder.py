@@ -20,7 +20,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..arrays import Images, Positions
 from ..errors import BadImagesError, CellprepError, in_range
 from ..rows import Rows
-from ..source import Past, Shape
+from ..source import NO_PAST, Past, Shape
 from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, rows_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
@@ -38,7 +38,7 @@ class FolderSource:
     rows: Rows
     class_names: tuple[str, ...]
     size: tuple[int, int] | None
-    past: Past = Past()
+    past: Past = NO_PAST
     trusted: bool = False
 
     @cached_property
@@ -49,13 +49,15 @@ class FolderSource:
         causes = {}
         for file in self.files:
             try:
-                return decode(self.path / file, None).shape  # type: ignore[return-value]
+                height, width, channels = decode(self.path / file, None).shape
             except _BadFileError as error:
                 causes[file] = str(error)
+            else:
+                return height, width, channels
         raise BadImagesError(causes, "No image is left")
 
     def sizes(self) -> dict[tuple[int, int], int]:
-        """How many files have each (height, width), by their headers; unreadable ones not counted."""
+        """How many files have each (height, width), by the headers that can be read."""
         counts: Counter[tuple[int, int]] = Counter()
         for file in self.files:
             try:
@@ -117,8 +119,16 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
         raise _BadFileError("is empty" if empty else "is not an image file") from None
     except OSError as error:
         raise _BadFileError(error.strerror or f"is damaged ({error})") from None
-    except (Image.DecompressionBombError, ValueError, SyntaxError, IndexError, TypeError,
-            OverflowError, MemoryError, EOFError) as error:
+    except (
+        Image.DecompressionBombError,
+        ValueError,
+        SyntaxError,
+        IndexError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+        EOFError,
+    ) as error:
         raise _BadFileError(f"is damaged ({error})") from None
     if size is not None and rgb.size != (size[1], size[0]):
         rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
@@ -127,13 +137,16 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
 
 def _check(image: Image.Image) -> None:
     if image.format not in _READ:
-        raise _BadFileError(f"is a {image.format} file by its content; convert it to PNG, JPEG, BMP "
-                            "or TIFF")
+        raise _BadFileError(
+            f"is a {image.format} file by its content; convert it to PNG, JPEG, BMP or TIFF"
+        )
     if image.width * image.height > _MOST_PIXELS:
-        raise _BadFileError(f"has {image.width}x{image.height} pixels, more than the limit of "
-                            f"{_MOST_PIXELS:,}")
-    if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
-        raise _BadFileError(f"holds {image.n_frames} pictures; save each as a file of its own")
+        raise _BadFileError(
+            f"has {image.width}x{image.height} pixels, more than the limit of {_MOST_PIXELS:,}"
+        )
+    frames = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    if frames > 1:
+        raise _BadFileError(f"holds {frames} pictures; save each as a file of its own")
     if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
         raise _BadFileError("has 16 bits a channel; scale it to 8 bits first")
 
@@ -164,16 +177,19 @@ def read(path: Path, size: int | tuple[int, int] | None = None) -> FolderSource:
     folders = sorted(e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith("."))
     loose = sorted(e.name for e in os.scandir(path) if _is_image(e.name) and not e.is_dir())
     if loose:
-        raise CellprepError(f"{len(loose)} images lie outside the class folders of {str(path)!r} "
-                            f"({loose[0]}, ...); move each into the folder of its class")
+        raise CellprepError(
+            f"{len(loose)} images lie outside the class folders of {str(path)!r} "
+            f"({loose[0]}, ...); move each into the folder of its class"
+        )
     if not folders:
         raise CellprepError(f"{str(path)!r} holds no images; it needs one folder of images a class")
     files, labels = [], []
     for label, name in enumerate(folders):
         mine = sorted(f"{name}/{file}" for file in _walk(path / name))
         if not mine:
-            raise CellprepError(f"class folder {str(path / name)!r} holds no images; fill it or "
-                                "take it away")
+            raise CellprepError(
+                f"class folder {str(path / name)!r} holds no images; fill it or take it away"
+            )
         files += mine
         labels += [label] * len(mine)
     rows = Rows.of(np.array(files), np.array(labels, np.int64))
@@ -213,8 +229,14 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
     for file in files:
         if Path(file).is_absolute() or ".." in Path(file).parts:
             raise CellprepError(f"{str(path / INDEX)!r} names a file outside its folder: {file!r}")
-    return FolderSource(path, tuple(files), rows, tuple(manifest["class_names"]),
-                        size or tuple(manifest["shape"][:2]), past_of(manifest))
+    return FolderSource(
+        path,
+        tuple(files),
+        rows,
+        tuple(manifest["class_names"]),
+        size or tuple(manifest["shape"][:2]),
+        past_of(manifest),
+    )
 
 
 # -- writing ----------------------------------------------------------------------------------
@@ -230,12 +252,15 @@ def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
     folders = [_safe(name) for name in class_names]
     plain = rows.ids.dtype.kind == "i"
     names = []
-    for image, copy, label in zip(rows.ids.tolist(), rows.copies.tolist(), rows.labels.tolist(),
-                                  strict=True):
+    for image, copy, label in zip(
+        rows.ids.tolist(), rows.copies.tolist(), rows.labels.tolist(), strict=True
+    ):
         stem = f"{image:07d}" if plain else image.removeprefix(f"{class_names[label]}/")
         if stem.lower().endswith(SUFFIXES):
             stem = stem.rpartition(".")[0]
-        names.append(f"{folders[label]}/{_safe(stem)}" + (f"_aug_{copy:03d}.png" if copy else ".png"))
+        names.append(
+            f"{folders[label]}/{_safe(stem)}" + (f"_aug_{copy:03d}.png" if copy else ".png")
+        )
     array = np.array(names)
     folded = np.char.lower(array)  # some file systems know no case
     _, which, counts = np.unique(folded, return_inverse=True, return_counts=True)

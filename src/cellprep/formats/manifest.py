@@ -34,8 +34,9 @@ def read_manifest(text: str, where: Path) -> dict[str, Any]:
     except (ValueError, TypeError):
         raise CellprepError(f"{str(where)!r} is not a manifest that cellprep wrote") from None
     if missing:
-        raise CellprepError(f"{str(where)!r} lacks {', '.join(sorted(missing))}; it is damaged or "
-                            "not from cellprep")
+        raise CellprepError(
+            f"{str(where)!r} lacks {', '.join(sorted(missing))}; it is damaged or not from cellprep"
+        )
     return dict(manifest)
 
 
@@ -58,8 +59,12 @@ def index_table(
     names = pa.DictionaryArray.from_arrays(
         pa.array(rows.labels.astype(np.int32)), pa.array(list(class_names), pa.string())
     )
-    table = {"id": pa.array(rows.ids), "copy": pa.array(rows.copies),
-             "label": pa.array(rows.labels), "class_name": names}
+    table = {
+        "id": pa.array(rows.ids),
+        "copy": pa.array(rows.copies),
+        "label": pa.array(rows.labels),
+        "class_name": names,
+    }
     if rows.groups is not None:
         table["group"] = pa.array(rows.groups)
     for name, values in columns.items():
@@ -73,16 +78,20 @@ def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:
     """The rows that an index lists."""
     names = set(index.column_names)
     if not {"id", "copy", "label"} <= names or len(index) != manifest["rows"]:
-        raise CellprepError(f"{str(where)!r} does not list the {manifest['rows']} rows of its "
-                            "dataset.json; it is damaged")
+        raise CellprepError(
+            f"{str(where)!r} does not list the {manifest['rows']} rows of its "
+            "dataset.json; it is damaged"
+        )
     ids = index["id"].to_numpy()
     groups = index["group"].to_numpy() if "group" in names else None
-    as_text = [array.astype(str) if array is not None and array.dtype.kind == "O" else array
-               for array in (ids, groups)]
+    if ids.dtype.kind == "O":
+        ids = ids.astype(str)
+    if groups is not None and groups.dtype.kind == "O":
+        groups = groups.astype(str)
     labels = index["label"].to_numpy().astype(np.int64)
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(manifest["class_names"]):
         raise CellprepError(f"{str(where)!r} has labels without a class name; it is damaged")
-    return Rows.of(as_text[0], labels, index["copy"].to_numpy().astype(np.int64), as_text[1])
+    return Rows.of(ids, labels, index["copy"].to_numpy().astype(np.int64), groups)
 
 
 @contextmanager

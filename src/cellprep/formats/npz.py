@@ -17,7 +17,7 @@ from ..arrays import Images, check_ids, check_images, encode_labels, read_labels
 from ..dataset import check_groups
 from ..errors import CellprepError, nearest
 from ..rows import Rows
-from ..source import ArraySource, Past, Shape
+from ..source import NO_PAST, ArraySource, Shape
 from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, to_json
 
 
@@ -44,20 +44,27 @@ def read(path: Path, images: str = "images", labels: str = "labels") -> NpzSourc
             keys = [name.removesuffix(".npy") for name in infos if name.endswith(".npy")]
             for wanted in (images, labels):
                 if wanted not in keys:
-                    raise CellprepError(f"{str(path)!r} has no array {wanted!r}; "
-                                        f"{nearest(wanted, keys)}; say images= and labels=")
+                    raise CellprepError(
+                        f"{str(path)!r} has no array {wanted!r}; "
+                        f"{nearest(wanted, keys)}; say images= and labels="
+                    )
             pixels = _member(path, archive, infos[f"{images}.npy"])
             check_images(pixels, images)
             values = read_labels(_member(path, archive, infos[f"{labels}.npy"]), len(pixels))
-            extra = {key: _member(path, archive, infos[f"{key}.npy"])
-                     for key in ("ids", "copies", "groups", "class_names") if key in keys}
-            past = Past()
+            extra = {
+                key: _member(path, archive, infos[f"{key}.npy"])
+                for key in ("ids", "copies", "groups", "class_names")
+                if key in keys
+            }
+            past = NO_PAST
             if MANIFEST in infos:
                 text = archive.read(MANIFEST).decode("utf-8", "replace")
                 past = past_of(read_manifest(text, path))
             checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in (images, labels))
     except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError, RuntimeError) as error:
-        raise CellprepError(f"{str(path)!r} is not an npz file, or a damaged one: {error}") from error
+        raise CellprepError(
+            f"{str(path)!r} is not an npz file, or a damaged one: {error}"
+        ) from error
     names = [str(name) for name in extra["class_names"].ravel()] if "class_names" in extra else None
     codes, class_names = encode_labels(values, names)
     n = len(codes)
@@ -75,16 +82,23 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDAr
     with archive.open(info) as file:
         try:
             version = np.lib.format.read_magic(file)
-            read_header = (np.lib.format.read_array_header_1_0 if version == (1, 0)
-                           else np.lib.format.read_array_header_2_0)
+            read_header = (
+                np.lib.format.read_array_header_1_0
+                if version == (1, 0)
+                else np.lib.format.read_array_header_2_0
+            )
             shape, fortran, dtype = read_header(file)
         except ValueError as error:
-            raise CellprepError(f"{name!r} in {str(path)!r} is not a NumPy array: {error}") from error
+            raise CellprepError(
+                f"{name!r} in {str(path)!r} is not a NumPy array: {error}"
+            ) from error
         start = file.tell()
         if dtype.hasobject:
-            raise CellprepError(f"{name!r} in {str(path)!r} holds Python objects, which may run code "
-                                "when loaded; save it with a plain dtype (images uint8, labels int "
-                                "or str)")
+            raise CellprepError(
+                f"{name!r} in {str(path)!r} holds Python objects, which may run code "
+                "when loaded; save it with a plain dtype (images uint8, labels int "
+                "or str)"
+            )
         if info.compress_type == zipfile.ZIP_STORED:
             if info.file_size - start < dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
                 raise CellprepError(f"{name!r} in {str(path)!r} is cut short; copy the file again")
@@ -96,7 +110,11 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDAr
 
 
 def _mapped(
-    path: Path, info: zipfile.ZipInfo, start: int, shape: tuple[int, ...], fortran: bool,
+    path: Path,
+    info: zipfile.ZipInfo,
+    start: int,
+    shape: tuple[int, ...],
+    fortran: bool,
     dtype: np.dtype[Any],
 ) -> NDArray[Any]:
     if 0 in shape or dtype.itemsize == 0:
@@ -126,9 +144,13 @@ def write_file(
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *shape)}
             np.lib.format.write_array_header_1_0(file, header)
             for batch in images:
-                file.write(memoryview(np.ascontiguousarray(batch)).cast("B"))
-        arrays = {"labels": rows.labels, "ids": rows.ids, "copies": rows.copies,
-                  "class_names": np.array(class_names)}
+                file.write(np.ascontiguousarray(batch).data.cast("B"))
+        arrays = {
+            "labels": rows.labels,
+            "ids": rows.ids,
+            "copies": rows.copies,
+            "class_names": np.array(class_names),
+        }
         if rows.groups is not None:
             arrays["groups"] = rows.groups
         for name, array in arrays.items():

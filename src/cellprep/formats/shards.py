@@ -25,8 +25,10 @@ def written_format(path: Path) -> str | None:
     if manifest.is_file():
         return str(read_manifest(manifest.read_text("utf-8", "replace"), manifest)["format"])
     if (path / WORK).is_dir():
-        raise CellprepError(f"{str(path)!r} is not written to the end; run the same write again, it "
-                            "goes on where it stopped")
+        raise CellprepError(
+            f"{str(path)!r} is not written to the end; run the same write again, it "
+            "goes on where it stopped"
+        )
     return None
 
 
@@ -61,17 +63,21 @@ class ShardSource:
 
     def _open(self, name: str, rows: int) -> Images:
         if Path(name).name != name:
-            raise CellprepError(f"{str(self.path / MANIFEST)!r} names a shard outside its folder: "
-                                f"{name!r}")
+            raise CellprepError(
+                f"{str(self.path / MANIFEST)!r} names a shard outside its folder: {name!r}"
+            )
         try:
             array = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise CellprepError(f"shard {str(self.path / name)!r} cannot be read: {error}; write "
-                                "the data set again") from error
+            raise CellprepError(
+                f"shard {str(self.path / name)!r} cannot be read: {error}; write the data set again"
+            ) from error
         if array.shape != (rows, *self.shape) or array.dtype != np.uint8:
-            raise CellprepError(f"shard {str(self.path / name)!r} holds {array.shape} "
-                                f"{array.dtype}, not {(rows, *self.shape)} uint8; it is damaged")
-        return array
+            raise CellprepError(
+                f"shard {str(self.path / name)!r} holds {array.shape} "
+                f"{array.dtype}, not {(rows, *self.shape)} uint8; it is damaged"
+            )
+        return np.asanyarray(array, np.uint8)
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
@@ -129,11 +135,13 @@ class ShardWriter:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *self.shape)}
             np.lib.format.write_array_header_1_0(file, header)
             for batch in images:
-                data = memoryview(np.ascontiguousarray(batch)).cast("B")
+                data = np.ascontiguousarray(batch).data.cast("B")
                 digest.update(data)
                 file.write(data)
-        columns = {"shard": np.full(len(rows), number, np.int32),
-                   "row": np.arange(len(rows), dtype=np.int32)}
+        columns = {
+            "shard": np.full(len(rows), number, np.int32),
+            "row": np.arange(len(rows), dtype=np.int32),
+        }
         return columns, {"file": name, "rows": len(rows), "xxh3_128": digest.hexdigest()}
 
     def files(self, folder: Path) -> list[Path]:

@@ -152,7 +152,9 @@ def _warp(images, matrices, mode, value, out):
                         a = _outside(image, left, top, c, mode, value)
                         b = _outside(image, left, top + 1, c, mode, value)
                         upper = a + part_x * (_outside(image, left + 1, top, c, mode, value) - a)
-                        lower = b + part_x * (_outside(image, left + 1, top + 1, c, mode, value) - b)
+                        lower = b + part_x * (
+                            _outside(image, left + 1, top + 1, c, mode, value) - b
+                        )
                         out[i, y, x, c] = to_level(upper + part_y * (lower - upper))
 
 
@@ -193,8 +195,11 @@ def resize(images: Images, height: int, width: int) -> Images:
     """
     n, high, wide, _ = images.shape
     across = np.empty((n, high, width, 3), np.uint8)
-    _resample(images.reshape(n * high, wide, 1, 3), *_triangles(wide, width),
-              across.reshape(n * high, width, 1, 3))
+    _resample(
+        images.reshape(n * high, wide, 1, 3),
+        *_triangles(wide, width),
+        across.reshape(n * high, width, 1, 3),
+    )
     out = np.empty((n, height, width, 3), np.uint8)
     _resample(across, *_triangles(high, height), out)
     return out

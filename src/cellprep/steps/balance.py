@@ -58,8 +58,11 @@ class Balance(Step):
     def extend(self, plan: Plan) -> Plan:
         labels, names = plan.rows.labels, plan.class_names
         if len(names) < 2 and not isinstance(self.target, Mapping):
-            raise CellprepError(f"there is one class, '{names[0]}', and so nothing to balance; "
-                                "read data with two classes or more")
+            raise CellprepError(
+                f"there is one class, '{names[0]}', and so nothing to balance; "
+                "read data with two classes or more"
+            )
+        self._check_single(plan)
         rank = Draw(plan.seed, plan.step, plan.rows.keys).bits("rank")
         counts = rules.balance_counts(labels, names, self.target, rank)
         added = int(np.maximum(counts - 1, 0).sum())
@@ -70,10 +73,21 @@ class Balance(Step):
         plan, copies = plan.repeat(counts, _MOST_COPIES, why)
         return plan.map(self.jitter, only=copies, part="jitter") if self.jitter else plan
 
+    def _check_single(self, plan: Plan) -> None:
+        """Refuse to make a class of copies of the only image that the data hold of it."""
+        if isinstance(self.target, Mapping):
+            return
+        held = np.bincount(plan.source.rows.labels, minlength=len(plan.class_names))
+        for name, count in zip(plan.class_names, held.tolist(), strict=True):
+            if count == 1 and self.target not in ("min", 1):
+                raise CellprepError(
+                    f"class '{name}' has one image, and copies of one image teach "
+                    "nothing; find more, leave the class out, or give a target by "
+                    "class"
+                )
 
-def class_weights(
-    labels: ArrayLike, class_names: Sequence[str] | None = None
-) -> dict[Any, float]:
+
+def class_weights(labels: ArrayLike, class_names: Sequence[str] | None = None) -> dict[Any, float]:
     """Weights that make every class count the same in a loss: n / (classes x images of the class).
 
     The formula is that of scikit-learn's `compute_class_weight("balanced")`.
@@ -100,6 +114,7 @@ def class_weights(
     codes, names = encode_labels(read_labels(labels, n), class_names)
     counts = np.bincount(codes, minlength=len(names))
     if (counts == 0).any():
-        raise CellprepError(f"class '{names[int(counts.argmin())]}' has no images, so no weight "
-                            "makes it count")
+        raise CellprepError(
+            f"class '{names[int(counts.argmin())]}' has no images, so no weight makes it count"
+        )
     return {number: n / (len(names) * count) for number, count in enumerate(counts.tolist())}

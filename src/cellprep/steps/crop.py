@@ -55,8 +55,10 @@ class Crop(Step):
 
     def out_shape(self, shape: Shape) -> Shape:
         if self.size > min(shape[:2]):
-            raise CellprepError(f"Crop's `size` must be at most the shorter side of the images, "
-                                f"{min(shape[:2])}, got {self.size}")
+            raise CellprepError(
+                f"Crop's `size` must be at most the shorter side of the images, "
+                f"{min(shape[:2])}, got {self.size}"
+            )
         side = self.resize_to or self.size
         return side, side, shape[2]
 
@@ -67,9 +69,9 @@ class Crop(Step):
             from ..kernels.segment import segment
 
             mask = segment(images)
-            found = mask.any(axis=(1, 2))
+            found = np.asarray(mask.any(axis=(1, 2)))
             for axis, other in ((0, 2), (1, 1)):
-                line = mask.any(axis=other)
+                line = np.asarray(mask.any(axis=other))
                 first = line.argmax(axis=1)
                 last = line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)
                 middle[found, axis] = ((first + last + 1) // 2)[found]

@@ -61,8 +61,9 @@ class Jitter(Step):
         if isinstance(self.fill, str):
             one_of("fill", self.fill, FILLS)
         elif isinstance(self.fill, bool) or not 0 <= self.fill <= 255:
-            raise CellprepError(f"`fill` must be 'reflect', 'edge' or a value in 0-255, "
-                                f"got {self.fill!r}")
+            raise CellprepError(
+                f"`fill` must be 'reflect', 'edge' or a value in 0-255, got {self.fill!r}"
+            )
 
     def extend(self, plan: Plan) -> Plan:
         plan = plan.map(self)
@@ -85,4 +86,6 @@ class Jitter(Step):
     def apply(self, images: Images, **parameters: NDArray[Any]) -> Images:
         from ..kernels import geometry
 
-        return geometry.warp(images, geometry.similarity(images.shape[1:3], **parameters), self.fill)
+        return geometry.warp(
+            images, geometry.similarity(images.shape[1:3], **parameters), self.fill
+        )

@@ -67,8 +67,9 @@ class KMeansMask(Step):
 
     def out_shape(self, shape: Shape) -> Shape:
         if min(shape[:2]) < 8:
-            raise CellprepError("a mask needs images of 8x8 pixels or more, got "
-                                f"{shape[0]}x{shape[1]}")
+            raise CellprepError(
+                f"a mask needs images of 8x8 pixels or more, got {shape[0]}x{shape[1]}"
+            )
         return shape
 
     def parameters(self, images: Images, draw: Draw) -> Parameters:

@@ -74,8 +74,9 @@ class RandAugment(Step):
         in_range("magnitude_stddev", self.magnitude_stddev, 0, 1)
         in_range("rate", self.rate, 0, 1)
         if not isinstance(self.keep_originals, bool):
-            raise CellprepError(f"`keep_originals` must be True or False, got "
-                                f"{self.keep_originals!r}")
+            raise CellprepError(
+                f"`keep_originals` must be True or False, got {self.keep_originals!r}"
+            )
         one_of("engine", self.engine, ENGINES)
 
     def extend(self, plan: Plan) -> Plan:

@@ -56,7 +56,7 @@ class Step(ABC):
         kinds = {kind.__name__: kind for kind in Step.__subclasses__()}
         name = saved.get("step")
         if name is None:
-            raise CellprepError("a step of a recipe needs its name: step = \"Dedupe\"")
+            raise CellprepError('a step of a recipe needs its name: step = "Dedupe"')
         if name not in kinds:
             raise CellprepError(f"there is no step {name!r}; {nearest(str(name), sorted(kinds))}")
         return _build(kinds[name], {k: v for k, v in saved.items() if k != "step"})
@@ -67,18 +67,22 @@ def _build(kind: type[Step], settings: Mapping[str, Any]) -> Step:
     ready: dict[str, Any] = {}
     for name, value in settings.items():
         if name not in known:
-            raise CellprepError(f"step {kind.__name__} has no setting {name!r}; "
-                                f"{nearest(name, known)}")
-        default = known[name].default
-        if known[name].default_factory is not MISSING:
-            default = known[name].default_factory()
+            raise CellprepError(
+                f"step {kind.__name__} has no setting {name!r}; {nearest(name, known)}"
+            )
+        field = known[name]
+        factory = field.default_factory
+        default = field.default if factory is MISSING else factory()
         if isinstance(default, Step) and isinstance(value, Mapping):
             value = _build(type(default), value)
         elif value is False and not isinstance(default, bool):
             value = None
         ready[name] = value
-    missing = [name for name, field in known.items() if name not in ready
-               and field.default is MISSING and field.default_factory is MISSING]
+    missing = [
+        name
+        for name, field in known.items()
+        if name not in ready and field.default is MISSING and field.default_factory is MISSING
+    ]
     if missing:
         raise CellprepError(f"step {kind.__name__} needs `{missing[0]}`")
     try:
