@@ -5,19 +5,19 @@ Where keras-cv is not matched, and why:
 - Levels. keras-cv returns floats; the kernels round each slot to 8 bits, halves up. This is all
   that tells one operation from the other here. Over several slots it adds up, most of all before
   equalization, which cuts keras-cv's floats off to whole levels.
-- Contrast at magnitude 0. keras-cv's layer refuses the factor 0, so its policy takes 0.001.
+- Contrast at magnitude 0. There keras-cv's policy still takes a factor within 0.001 of 1.
 
-Where keras-cv is not what its own documentation says; in all but the last, cellprep does as it does:
+Where keras-cv is not what its own documentation says, cellprep does as keras-cv does:
 
 - `RandAugment` says that every magnitude is drawn from N(magnitude, magnitude_stddev). Contrast,
   brightness and translation are uniform within the magnitude, whatever the deviation.
+- `RandAugment` says that rate=10/11 leaves an image alone "10/11th of the time"; it is 1/11.
 - `Solarization` says "above this threshold"; a value at the threshold is inverted too.
 - `RandomShear` says that 0.3 shears "30% of the way across the image". It moves row y by 0.3 y
-  pixels, 30 % of the *height*, and only one edge stays; the sign is drawn although "all provided
-  values should be positive".
-- `Equalization` follows PIL's `ImageOps.equalize` but takes the rarest level's count off the total
-  where PIL takes the brightest level's.
-- `RandAugment` says that rate=10/11 leaves an image alone "10/11th of the time"; it is 1/11.
+  pixels, so up to 30 % of the *height*, and the top row stays; the sign is drawn, although "all
+  provided values should be positive".
+- `Equalization` is modelled on PIL's `ImageOps.equalize` but takes the count of the rarest level
+  off the total, where PIL takes that of the brightest.
 """
 
 from __future__ import annotations
@@ -280,8 +280,9 @@ def test_whole() -> None:
                 np.abs(images - image).mean((1, 2, 3)), images[:, 0, 0, 0]]
 
     tf.random.set_seed(3)
-    layer = keras_cv.layers.RandAugment(FULL, rate=10 / 11, seed=4)
-    theirs = described(np.asarray(tf.function(layer)(np.repeat(image[None], 1500, axis=0))))
+    # One by one: over a batch keras-cv's draws come in an order that depends on the threads.
+    one = tf.function(keras_cv.layers.RandAugment(FULL, rate=10 / 11, seed=4))
+    theirs = described(np.stack([one(image) for _ in range(1500)]))
     source = Dataset.from_arrays(image[None], [0])
 
     def alikes(magnitude: float) -> list[bool]:
@@ -296,25 +297,29 @@ def test_whole() -> None:
 # -- both engines ------------------------------------------------------------------------------
 
 
-def test_engines_agree() -> None:
+@pytest.mark.parametrize(
+    ("num_ops", "mean", "within_2"), [(1, 1e-4, 1.0), (3, 0.6, 0.95)], ids=["one", "three"]
+)
+def test_engines_agree(num_ops: int, mean: float, within_2: float) -> None:
+    """To a level in one slot; in three, rounding in between moves some values over a threshold."""
     images = pictures(64, 97)
     made, records = {}, {}
     for engine in ("native", "keras_cv"):
-        recipe = Recipe([RandAugment(copies=20, num_ops=1, engine=engine)], seed=5)
+        recipe = Recipe([RandAugment(copies=20, num_ops=num_ops, engine=engine)], seed=5)
         plan = recipe(Dataset.from_arrays(images, np.zeros(len(images), np.int64))).plan
         made[engine], records[engine] = plan.evaluate(np.arange(len(plan)))
     native, theirs = records.values()
     assert list(native) == list(theirs)
     assert all(np.ma.allequal(native[name], theirs[name]) for name in native)
-    assert set(native["rand_augment.op_1"].compressed()) == {*OPERATIONS, "none"}
+    assert set(np.ma.compressed(native["rand_augment.op_1"])) == {*OPERATIONS, "none"}
     difference = np.abs(made["native"].astype(int) - made["keras_cv"])
-    assert difference.max() <= 1
-    assert (difference == 0).mean() > 0.999
+    assert difference.mean() <= mean
+    assert (difference <= 2).mean() >= within_2
 
 
 @pytest.mark.parametrize(("name", "value", "threshold"), CASES)
 def test_engines_round_alike(name: str, value: float, threshold: float) -> None:
-    """Even halves: 0.3 of the range is 76.5 levels."""
+    """Halves too: 0.3 of the range is 76.5 levels."""
     images = pictures(64, 97)
     shape = (len(images), 1)
     theirs = keras_cv_engine.chain(

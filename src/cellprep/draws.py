@@ -66,7 +66,7 @@ class Draw:
     --------
     >>> draw = Draw(0, "jitter", row_keys(id_keys(np.arange(3)), np.zeros(3, np.int64)))
     >>> draw.uniform("angle", -1, 1)
-    array([ 0.6..., ...], dtype=float32)
+    array([0.063..., 0.572..., 0.281...], dtype=float32)
     """
 
     seed: int

@@ -29,7 +29,7 @@ def chain(
                 current[mine] = _one(
                     layers[name], name, current[mine], values[mine, slot], thresholds[mine, slot]
                 )
-    return np.rint(current).astype(np.uint8)
+    return (current + np.float32(0.5)).astype(np.uint8)  # halves up, like the kernels
 
 
 def _one(

@@ -186,8 +186,8 @@ def windows(
 def resize(images: Images, height: int, width: int) -> Images:
     """Images of another size by a triangle filter that widens when shrinking.
 
-    The filter and its two passes, rows first, each rounded to 8 bits, are those of Pillow's
-    `Image.resize(..., BILINEAR)`.
+    Two passes, along the rows and then the columns, each rounded to 8 bits; within one level of
+    Pillow's `Image.resize(..., BILINEAR)`.
 
     Returns
     -------

@@ -183,8 +183,9 @@ def segment(
 
     Returns
     -------
-    (n, h, w) bool. Never full. Empty for an image of one colour and for no other: where nothing
-    is left by the steps above, it is the largest piece of the darkest or most purple cluster.
+    (n, h, w) bool. Never full. Empty only for an image of one colour (or whose colours are one in
+    `color_space`: ``"purple"`` does not see red): where the steps above leave nothing or all, the
+    mask is the largest piece of the darkest or most purple cluster.
 
     References
     ----------

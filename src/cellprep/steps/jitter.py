@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Images
 from ..draws import Draw
-from ..errors import CellprepError, in_range, one_of
+from ..errors import in_range, one_of
 from ..plan import Parameters, Plan
 from ..source import Shape
 from .step import Step
@@ -60,10 +60,8 @@ class Jitter(Step):
         one_of("flip", self.flip, FLIPS)
         if isinstance(self.fill, str):
             one_of("fill", self.fill, FILLS)
-        elif isinstance(self.fill, bool) or not 0 <= self.fill <= 255:
-            raise CellprepError(
-                f"`fill` must be 'reflect', 'edge' or a value in 0-255, got {self.fill!r}"
-            )
+        else:
+            in_range("fill", self.fill, 0, 255, whole=True)
 
     def extend(self, plan: Plan) -> Plan:
         plan = plan.map(self)

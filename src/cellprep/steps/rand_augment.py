@@ -25,8 +25,8 @@ class RandAugment(Step):
     Each copy goes through `num_ops` slots. A slot is used with probability `rate`; its operation is
     drawn uniformly from ten: auto contrast, equalization, solarization, colour degeneration,
     contrast, brightness, shear x and y, translation x and y. Operations, sampling and magnitudes
-    are those of keras-cv 0.9.0 after RandAugment [1]_, with two differences that keep the images
-    what they should be: every image has its own draws, and levels are rounded, not cut off.
+    are those of keras-cv 0.9.0 after RandAugment [1]_, but for one thing: levels are rounded after
+    each slot, where keras-cv keeps floats.
 
     Parameters
     ----------

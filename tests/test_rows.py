@@ -1,0 +1,184 @@
+"""Balance, class weights and splits: exact, stratified, without leaks."""
+
+from __future__ import annotations
+
+import cellprep as cp
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from sklearn.utils.class_weight import compute_class_weight
+
+LABELS = st.lists(st.integers(0, 3), min_size=8, max_size=60).map(np.array)
+
+
+def unlike(n: int) -> np.ndarray:
+    """n different images."""
+    images = np.zeros((n, 8, 8, 3), np.uint8)
+    images[:, 0, 0] = np.stack([np.arange(n) // 256, np.arange(n) % 256, np.zeros(n)], axis=1)
+    images[:, 2:5, 1:4] = 90
+    return images
+
+
+def dataset(labels, groups=None, ids=None) -> cp.Dataset:
+    names = [str(number) for number in range(4)]
+    return cp.Dataset.from_arrays(unlike(len(labels)), labels, names, ids, groups)
+
+
+@given(LABELS, st.sampled_from(["max", "min", "median", 1, 7, {"0": 3, "2": 11}]))
+def test_balanced_counts_are_exact(labels, target) -> None:
+    counts = np.bincount(labels, minlength=4)
+    assume((counts > 1).all())
+    balanced = cp.Recipe([cp.Balance(target)])(dataset(labels))
+    wanted = {
+        "max": [counts.max()] * 4,
+        "min": [counts.min()] * 4,
+        "median": [int(np.median(counts))] * 4,
+    }.get(str(target), [target] * 4)
+    if isinstance(target, dict):
+        wanted = [3, counts[1], 11, counts[3]]
+    assert list(balanced.counts().values()) == wanted
+    assert set(balanced.ids.tolist()) <= set(range(len(labels)))
+    # Every image is used as evenly as can be.
+    for label in range(4):
+        uses = np.bincount(balanced.ids[balanced.labels == label], minlength=len(labels))
+        uses = uses[labels == label]
+        assert uses.max() - uses.min() <= 1
+
+
+def test_added_copies_are_no_repeats(photographs) -> None:
+    labels = np.arange(len(photographs)) % 3
+    labels[labels == 2] = np.arange((labels == 2).sum()) > 1
+    images, balanced = cp.balance(photographs, labels, target=60)
+    assert cp.find_duplicates(images, balanced).empty
+
+
+def test_balance_names_what_it_cannot_balance() -> None:
+    labels = np.array([0, 0, 0, 1, 2, 2])
+    for step, match in [
+        (cp.Balance(), "class '3' has no images"),
+        (cp.Balance(target={"x": 3}), "Allowed: 0, 1, 2, 3"),
+        (cp.Balance(target={"3": 3}), "class '3' has no images"),
+    ]:
+        with pytest.raises(cp.CellprepError, match=match):
+            len(cp.Recipe([step])(dataset(labels)))
+    with pytest.raises(cp.CellprepError, match="class '3' has no images"):
+        len(cp.Recipe([cp.Balance()])(dataset(labels.repeat(2))))
+    with pytest.raises(cp.CellprepError, match="class '1' has one image"):
+        cp.balance(unlike(6), labels)
+    with pytest.raises(cp.CellprepError, match="one class"):
+        cp.balance(unlike(3), [0, 0, 0])
+
+
+@given(LABELS)
+def test_class_weights_are_those_of_scikit_learn(labels) -> None:
+    labels = np.unique(labels, return_inverse=True)[1]
+    expected = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
+    assert list(cp.class_weights(labels).values()) == pytest.approx(expected.tolist())
+    assert cp.class_weights(labels[:, None]) == cp.class_weights(labels)
+
+
+def test_class_weights_refuse_an_empty_class() -> None:
+    with pytest.raises(cp.CellprepError, match="class 'b' has no images"):
+        cp.class_weights([0, 2], ["a", "b", "c"])
+
+
+@given(st.data())
+def test_single_images_are_split_exactly(data) -> None:
+    counts = data.draw(st.lists(st.integers(3, 40), min_size=4, max_size=4))
+    labels = np.repeat(np.arange(4), counts)
+    parts = cp.split(
+        dataset(labels), train=0.6, val=0.3, test=0.1, seed=data.draw(st.integers(0, 9))
+    )
+    for label, count in enumerate(counts):
+        for name, share in (("train", 0.6), ("val", 0.3), ("test", 0.1)):
+            held = parts[name].counts()[str(label)]
+            assert held >= 1
+            assert abs(held - share * count) < 1 or held == 1 or count < 10
+
+
+@given(st.data())
+def test_groups_and_repeats_never_straddle_parts(data) -> None:
+    n = data.draw(st.integers(30, 70))
+    labels = np.arange(n) % 4
+    groups = np.array(data.draw(st.lists(st.integers(0, 25), min_size=n, max_size=n)))
+    pictures = np.array(data.draw(st.lists(st.integers(0, n), min_size=n, max_size=n)))
+    images = unlike(n + 1)[pictures]
+    names = [str(number) for number in range(4)]
+    cells = cp.Dataset.from_arrays(images, labels, names, groups=groups)
+    try:
+        parts = cp.split(cells, train=0.7, test=0.3)
+    except cp.CellprepError as error:
+        assert "cannot be in all of" in str(error)  # everything hangs together
+        return
+    ids = [part.ids for part in parts.values()]
+    assert sorted(np.concatenate(ids).tolist()) == list(range(n))
+    for key in (groups, pictures):
+        assert not set(key[ids[0]]) & set(key[ids[1]])
+    assert cp.find_leaks(parts["train"], parts["test"]).empty
+
+
+@given(st.integers(0, 5), st.randoms())
+def test_a_split_does_not_depend_on_the_order_of_rows(seed, random) -> None:
+    n = 60
+    order = np.array(random.sample(range(n), n))
+    labels, groups = np.arange(n) % 3, np.arange(n) // 2 % 17
+    names = ["a", "b", "c"]
+    one = cp.Dataset.from_arrays(unlike(n), labels, names, groups=groups)
+    two = cp.Dataset.from_arrays(unlike(n)[order], labels[order], names, order, groups[order])
+    for name, part in cp.split(one, seed=seed, train=0.5, val=0.25, test=0.25).items():
+        other = cp.split(two, seed=seed, train=0.5, val=0.25, test=0.25)[name]
+        assert set(part.ids.tolist()) == set(other.ids.tolist())
+
+
+def test_groups_are_spread_by_class() -> None:
+    """Twenty patients a class, of one to five images each: parts come near their shares."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 6, 80)
+    groups = np.repeat(np.arange(80), sizes)
+    labels = groups % 4
+    parts = cp.split(dataset(labels, groups), train=0.7, val=0.15, test=0.15)
+    for name, share in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
+        held = np.array(list(parts[name].counts().values())) / np.bincount(labels)
+        assert np.abs(held - share).max() < 0.06
+
+
+def test_another_seed_is_another_split() -> None:
+    cells = dataset(np.arange(80) % 4)
+    one, two = (cp.split(cells, train=0.5, test=0.5, seed=seed)["train"] for seed in (0, 1))
+    assert set(one.ids.tolist()) != set(two.ids.tolist())
+
+
+@pytest.mark.parametrize("step", [cp.Balance(), cp.Balance("min"), cp.RandAugment(copies=1)])
+def test_splitting_after_copies_is_refused(step) -> None:
+    made = cp.Recipe([step, cp.Dedupe(max_copies=None)])(dataset(np.arange(40) % 4))
+    with pytest.raises(cp.CellprepError, match="split first"):
+        cp.split(made, train=0.5, test=0.5)
+
+
+@pytest.mark.parametrize(
+    ("shares", "match"),
+    [
+        ({}, "name the parts"),
+        ({"train": 0.8, "test": 0.1}, "sum to 1"),
+        ({"train": 1.2, "test": -0.2}, "train"),
+        ({"train": 1.0, "test": 0.0}, "above 0"),
+        ({"train": "most", "test": 0.1}, "train"),
+    ],
+)
+def test_wrong_shares_are_refused(shares, match) -> None:
+    with pytest.raises(cp.CellprepError, match=match):
+        cp.split(dataset(np.arange(40) % 4), **shares)
+
+
+def test_split_names_what_it_cannot_split() -> None:
+    with pytest.raises(cp.CellprepError, match="one class"):
+        cp.split(cp.Dataset.from_arrays(unlike(9), np.zeros(9, int)), train=0.5, test=0.5)
+    with pytest.raises(cp.CellprepError, match="class '1' has 1 image"):
+        cp.split(cp.Dataset.from_arrays(unlike(4), [0, 0, 0, 1]), train=0.5, test=0.5)
+    with pytest.raises(cp.CellprepError, match="class '0' has 1 group"):
+        cp.split(
+            cp.Dataset.from_arrays(unlike(4), [0, 0, 1, 1], groups=[7, 7, 1, 2]),
+            train=0.5,
+            test=0.5,
+        )
