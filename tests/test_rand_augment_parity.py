@@ -37,7 +37,8 @@ from PIL import Image
 from cellprep import Dataset, RandAugment, Recipe, keras_cv_engine
 from cellprep.arrays import Images
 from cellprep.draws import Draw, id_keys, row_keys
-from cellprep.kernels.chain import OPERATIONS, SKIP, chain
+from cellprep.kernels import OPERATIONS
+from cellprep.kernels.chain import SKIP, chain
 from cellprep.synthetic import draw_cells
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

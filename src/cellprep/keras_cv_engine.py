@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from .arrays import Images
 from .errors import CellprepError
-from .kernels.chain import OPERATIONS
+from .kernels import OPERATIONS
 
 
 def chain(

@@ -1,1 +1,20 @@
-"""Pure functions on batches of pixels: one parameter value per image, no draws, no files."""
+"""Pure functions on batches of pixels: one parameter value per image, no draws, no files.
+
+The names that settings may take stand here, so that checking them does not load a compiler.
+"""
+
+SPACES = ("rgb", "lab", "chroma", "stain", "purple")
+TARGETS = ("cell", "nucleus")
+FOREGROUNDS = ("auto", "darkest", "two-darkest", "not-brightest")
+OPERATIONS = (
+    "auto_contrast",
+    "equalization",
+    "solarization",
+    "color_degeneration",
+    "contrast",
+    "brightness",
+    "shear_x",
+    "shear_y",
+    "translation_x",
+    "translation_y",
+)

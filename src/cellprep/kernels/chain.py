@@ -7,20 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images
-from . import color, geometry
+from . import OPERATIONS, color, geometry
 
-OPERATIONS = (
-    "auto_contrast",
-    "equalization",
-    "solarization",
-    "color_degeneration",
-    "contrast",
-    "brightness",
-    "shear_x",
-    "shear_y",
-    "translation_x",
-    "translation_y",
-)
 SKIP = len(OPERATIONS)
 
 

@@ -8,14 +8,11 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from . import components
+from . import FOREGROUNDS, TARGETS, components
 from .kmeans import kmeans
 from .spaces import to_space
 
 Array = NDArray[Any]
-
-TARGETS = ("cell", "nucleus")
-FOREGROUNDS = ("auto", "darkest", "two-darkest", "not-brightest")
 
 # The clusters and the space of "auto" where none are named
 _DEFAULTS = {"cell": (4, "purple"), "nucleus": (3, "stain")}

@@ -12,9 +12,9 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from . import SPACES
 
-SPACES = ("rgb", "lab", "chroma", "stain", "purple")
+Array = NDArray[Any]
 
 # sRGB (IEC 61966-2-1) to linear light, and linear light to XYZ over the D65 white (2 degrees)
 _VALUE = np.arange(256) / 255

@@ -11,13 +11,10 @@ from numpy.typing import NDArray
 from ..arrays import Images, Masks
 from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
+from ..kernels import FOREGROUNDS, SPACES, TARGETS
 from ..plan import Parameters, Plan
 from ..source import Shape
 from .step import Step
-
-COLOR_SPACES = ("rgb", "lab", "chroma", "stain", "purple")
-FOREGROUNDS = ("auto", "purplest", "darkest", "two-darkest", "not-brightest")
-TARGETS = ("cell", "nucleus")
 
 
 @dataclass(frozen=True)
@@ -27,18 +24,27 @@ class KMeansMask(Step):
     `segment` with the same settings gives the masks themselves. An image of one colour holds no
     cell and becomes background altogether.
 
+    By default a cell is clustered by how purple its pixels are against the image's own light: stain
+    lets blue through where the red cells' haemoglobin does not. Four clusters are background, red
+    cells, cytoplasm and nucleus; the more purple half is the cell, one cluster more or fewer where
+    that makes the piece rounder. Holes are filled and the largest piece is kept.
+
     Parameters
     ----------
     n_clusters : int, optional
-        In 2-8; None is what serves the target best.
-    color_space : str, optional
-        What is clustered: "rgb", "lab" (CIE L*a*b*), "chroma" (a*, b*), "stain" or "purple"; None
-        is what serves the target best.
-    foreground : "auto", "purplest", "darkest", "two-darkest" or "not-brightest"
-        Which clusters are the cell's; "auto" is what serves the target best.
+        In 2-8. Default: 4 for a cell, 3 for a nucleus.
+    color_space : "rgb", "lab", "chroma", "stain" or "purple", optional
+        What is clustered: the levels; CIE L*a*b*; a* and b* alone; green and saturation; blue over
+        green. Default: "purple" for a cell, "stain" for a nucleus.
+    foreground : "auto", "darkest", "two-darkest" or "not-brightest"
+        Which clusters are kept. "auto" is the rule above; for a nucleus, the darkest.
     target : "cell" or "nucleus"
     background : int
         Grey value in 0-255 that the background gets.
+
+    References
+    ----------
+    .. [1] S. Lloyd. Least squares quantization in PCM. IEEE Trans. Inf. Theory 28, 1982.
 
     Examples
     --------
@@ -56,7 +62,7 @@ class KMeansMask(Step):
         if self.n_clusters is not None:
             in_range("n_clusters", self.n_clusters, 2, 8, whole=True)
         if self.color_space is not None:
-            one_of("color_space", self.color_space, COLOR_SPACES)
+            one_of("color_space", self.color_space, SPACES)
         one_of("foreground", self.foreground, FOREGROUNDS)
         one_of("target", self.target, TARGETS)
         in_range("background", self.background, 0, 255, whole=True)

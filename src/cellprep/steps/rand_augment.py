@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from ..arrays import Images
 from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
+from ..kernels import OPERATIONS
 from ..plan import Parameters, Plan
 from ..source import Shape
 from .step import Step
 
 ENGINES = ("native", "keras_cv")
+_NAMES = np.array([*OPERATIONS, "none"])
+_ORDER = np.argsort(_NAMES)
 
 
 @dataclass(frozen=True)
@@ -92,16 +95,13 @@ class RandAugment(Step):
         return shape
 
     def parameters(self, images: Images, draw: Draw) -> Parameters:
-        from ..kernels.chain import OPERATIONS, SKIP
-
-        names = np.array([*OPERATIONS, "none"])
         record: Parameters = {}
         for slot in range(1, self.num_ops + 1):
             used = draw.uniform(f"used_{slot}", 0, 1) <= self.rate
             drawn = draw.integers(f"op_{slot}", len(OPERATIONS))
-            op = np.where(used, drawn, SKIP)
-            record[f"op_{slot}"] = names[op]
-            record[f"value_{slot}"] = self._values(draw, slot, names[op])
+            op = np.where(used, drawn, len(OPERATIONS))
+            record[f"op_{slot}"] = _NAMES[op]
+            record[f"value_{slot}"] = self._values(draw, slot, _NAMES[op])
             threshold = draw.normal(
                 f"threshold_{slot}", 255 * (1 - self.magnitude), 255 * self.magnitude_stddev
             )
@@ -134,11 +134,9 @@ class RandAugment(Step):
     def apply(self, images: Images, **parameters: NDArray[Any]) -> Images:
         from ..kernels import chain
 
-        names = np.array([*chain.OPERATIONS, "none"])
-        order = np.argsort(names)
         slots = range(1, self.num_ops + 1)
         op = np.stack([parameters[f"op_{slot}"] for slot in slots], axis=1)
-        operations = order[np.searchsorted(names[order], op)]
+        operations = _ORDER[np.searchsorted(_NAMES[_ORDER], op)]
         values = np.stack([parameters[f"value_{slot}"] for slot in slots], axis=1)
         thresholds = np.stack([parameters[f"threshold_{slot}"] for slot in slots], axis=1)
         if self.engine == "keras_cv":
