@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from . import measures
 from .arrays import Images, Positions
 from .dataset import Dataset
 from .plan import Change
@@ -42,8 +44,10 @@ def contact_sheet(dataset: Dataset, path: str | Path, title: str = "") -> Path:
         if after.plan.step.startswith("split"):
             continue  # nothing to see
         heading = f"{change.step}: {change.rows_in:,} to {change.rows_out:,} images"
-        if after.plan.pixels.shape == before.plan.pixels.shape and _only_removes(change):
-            strips = _removed(before, change)
+        strips: list[Strip] = []
+        if after.plan.stages == before.plan.stages and len(after) <= len(before):
+            if change.removed:
+                strips = _removed(before, change)
         else:
             strips = _before_and_after(before, after)
         sections.append((heading, change.why, strips))
@@ -52,17 +56,17 @@ def contact_sheet(dataset: Dataset, path: str | Path, title: str = "") -> Path:
     return target
 
 
-def _only_removes(change: Change) -> bool:
-    return change.rows_out <= change.rows_in and bool(change.removed)
-
-
 def _by_class(dataset: Dataset, rows: Positions) -> list[int]:
     """The first of the rows for each class, as many as there are columns."""
     labels = dataset.labels[rows]
     first = np.sort(np.unique(labels, return_index=True)[1])
     chosen = rows[first[np.argsort(labels[first])]].tolist()
-    others = [row for row in rows.tolist()[:200] if row not in chosen]
-    return list(chosen + others)[:_COLUMNS]
+    shown = {dataset.ids[row] for row in chosen}
+    for row in rows.tolist()[:2000]:
+        if dataset.ids[row] not in shown:
+            shown.add(dataset.ids[row])
+            chosen.append(row)
+    return list(chosen)[:_COLUMNS]
 
 
 def _examples(dataset: Dataset) -> list[Strip]:
@@ -72,22 +76,23 @@ def _examples(dataset: Dataset) -> list[Strip]:
 
 
 def _removed(before: Dataset, change: Change) -> list[Strip]:
-    """The pictures that went, the most frequent first, with how often they stood."""
-    from .duplicates import find_duplicates
-
-    table = find_duplicates(before)
-    groups = sorted(table.groupby("group"), key=lambda item: -len(item[1]))[:_COLUMNS]
-    place = {
-        key: row
-        for row, key in enumerate(zip(before.ids.tolist(), before.copies.tolist(), strict=True))
-    }
-    tiles = []
-    for _, group in groups:
-        row = place[(group["id"].iloc[0], group["copy"].iloc[0])]
-        labels = group["class_name"].nunique()
-        under = f"{labels} labels" if labels > 1 else str(group["class_name"].iloc[0])
-        tiles.append((before.images[row], f"{len(group)}x, {under}"))
-    return [("repeated", tiles)]
+    """The pictures that went, by reason: the most frequent first, with how often they stood."""
+    strips = []
+    keys = before.plan.rows.keys
+    for reason, rows in change.removed.items():
+        at = np.flatnonzero(np.isin(keys, rows.keys))[:4096]
+        digests = measures.digest(before.images[at])
+        _, first, which, count = np.unique(
+            digests, axis=0, return_index=True, return_inverse=True, return_counts=True
+        )
+        tiles = []
+        for picture in np.argsort(-count, kind="stable")[:_COLUMNS]:
+            labels = np.unique(before.labels[at[which.reshape(-1) == picture]])
+            under = f"{len(labels)} labels" if len(labels) > 1 else before.class_names[labels[0]]
+            times = f"{count[picture]}x, " if count[picture] > 1 else ""
+            tiles.append((before.images[at[first[picture]]], times + under))
+        strips.append((reason, tiles))
+    return strips
 
 
 def _before_and_after(before: Dataset, after: Dataset) -> list[Strip]:
