@@ -145,12 +145,7 @@ def _draw(title: str, sections: list[tuple[str, str, list[Strip]]]) -> Image.Ima
         pen.text((_MARGIN, y + 32), _fitted(pen, why, small, room), _GREY, font=small)
         y += 58
         for (name, tiles), high in _lines(strips):
-            pen.text(
-                (_MARGIN, y + _TILE // 2 - 8),
-                _fitted(pen, name, small, _NAMES - 8),
-                _GREY,
-                font=small,
-            )
+            pen.multiline_text((_MARGIN, y + 8), fill(name, 15), _GREY, font=small)
             for column, (image, caption) in enumerate(tiles):
                 x = _MARGIN + _NAMES + column * (_TILE + _GAP)
                 sheet.paste(_tile(image), (x, y))

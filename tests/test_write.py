@@ -1,0 +1,909 @@
+"""What `write` promises: the same bytes, a record, bounded memory, nothing half-written."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cellprep as cp
+from cellprep import executors
+from cellprep import plan as plan_module
+from cellprep.errors import CellprepError
+from cellprep.formats.manifest import replacing
+from cellprep.rows import Rows
+from cellprep.source import NO_PAST, ArraySource
+from cellprep.synthetic import CLASS_NAMES, draw_cells
+
+FORMATS = ("shards", "folder", "npz")
+MOVE = cp.Recipe([cp.Jitter()], seed=1)
+RECIPES = {
+    "none": cp.Recipe([]),
+    "clean": cp.Recipe([cp.Dedupe(), cp.Balance()], seed=3),
+    "mask": cp.Recipe([cp.Crop(16, resize_to=20), cp.KMeansMask(background=9)]),
+    "all": cp.Recipe(
+        [cp.Dedupe(), cp.Balance(), cp.Crop(20), cp.KMeansMask(), cp.RandAugment(copies=2)], seed=5
+    ),
+    "twice": cp.Recipe(
+        [
+            cp.RandAugment(copies=2, keep_originals=False),
+            cp.Jitter(fill=7),
+            cp.Balance(target=9, jitter=None),
+            cp.RandAugment(copies=1, num_ops=1),
+            cp.Jitter(rotation=5),
+        ],
+        seed=2**40,
+    ),
+}
+
+
+# -- what the tests write, and how they look at it ---------------------------------------------
+
+
+@cache
+def drawn() -> tuple[np.ndarray, np.ndarray]:
+    """35 cells of 8 classes, (35, 24, 24, 3); one stands twice, one under two labels."""
+    images, labels = draw_cells([6, 4, 3, 5, 3, 4, 7, 3], side=24, seed=4)
+    images[1] = images[0]
+    images[20] = images[8]
+    return images, labels
+
+
+def dataset(order: Any = slice(None), *, n: int = 35, **changed: Any) -> cp.Dataset:
+    """The drawn cells in some order, under ids that stay with them."""
+    images, labels = drawn()
+    ids = np.array([f"{CLASS_NAMES[label]}/{n:02}.png" for n, label in enumerate(labels)])
+    given = {"class_names": CLASS_NAMES, "ids": ids[:n][order], **changed}
+    return cp.Dataset.from_arrays(images[:n][order], labels[:n][order], **given)
+
+
+def write(made: cp.Dataset, path: Path, **options: Any) -> cp.Written:
+    return cp.write(made, path, **{"progress": False, "workers": 2, **options})
+
+
+def tree(path: Path) -> dict[str, bytes]:
+    """Every file under a path, hidden ones too."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return {str(file.relative_to(path)): file.read_bytes() for file in files if file.is_file()}
+
+
+def times(path: Path) -> dict[str, int]:
+    return {str(file): file.stat().st_mtime_ns for file in (path, *path.rglob("*"))}
+
+
+def by_row(path: Path) -> tuple[np.ndarray, pd.DataFrame]:
+    """The images and the index of written shards in order of (id, copy), wherever they lie."""
+    images = np.concatenate([np.load(file) for file in sorted(path.glob("shard-*.npy"))])
+    index = pd.read_parquet(path / "index.parquet")
+    order = np.lexsort((index["copy"], index["id"]))
+    return images[order], index.drop(columns=["shard", "row"]).iloc[order].reset_index(drop=True)
+
+
+def assert_same(path: Path, other: Path) -> None:
+    (images, index), (expected, record) = by_row(path), by_row(other)
+    np.testing.assert_array_equal(images, expected)
+    pd.testing.assert_frame_equal(index, record, check_categorical=False)
+
+
+def assert_equal_sets(a: cp.Dataset, b: cp.Dataset) -> None:
+    np.testing.assert_array_equal(a.to_arrays()[0], b.to_arrays()[0])
+    for column in ("labels", "ids", "copies"):
+        left, right = getattr(a, column), getattr(b, column)
+        assert left.dtype.kind == right.dtype.kind
+        np.testing.assert_array_equal(left, right)
+    assert a.class_names == b.class_names
+    groups, others = a.plan.rows.groups, b.plan.rows.groups
+    assert (groups is None) == (others is None)
+    if groups is not None and others is not None:
+        np.testing.assert_array_equal(groups, others)
+
+
+@dataclass(frozen=True, eq=False)
+class Breaking(ArraySource):
+    """The same images, until an error comes in the middle."""
+
+    error: BaseException = field(default_factory=KeyboardInterrupt)
+    after: int = 3
+    calls: Iterator[int] = field(default_factory=itertools.count)
+
+    def images(self, at: np.ndarray) -> np.ndarray:
+        if next(self.calls) >= self.after:
+            raise self.error
+        return super().images(at)
+
+
+def breaking(made: cp.Dataset, error: BaseException, after: int = 3) -> cp.Dataset:
+    source = made.source
+    assert isinstance(source, ArraySource)
+    return cp.Dataset(
+        Breaking(source.array, source.rows, source.class_names, error=error, after=after)
+    )
+
+
+def unfinished(path: Path, **options: Any) -> None:
+    """A write of MOVE over the data set that stops after three of its seven parts."""
+    with pytest.raises(KeyboardInterrupt):
+        write(
+            MOVE(breaking(dataset(), KeyboardInterrupt())),
+            path,
+            **{"rows_per_shard": 5, "workers": 1, **options},
+        )
+
+
+def start(function: Callable[..., None], *arguments: object) -> subprocess.Popen[str]:
+    """A function of this file in a Python of its own."""
+    code = f"import sys; from test_write import {function.__name__} as f; f(*sys.argv[1:])"
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def outcome(function: Callable[..., None], *arguments: object, limit: float = 60) -> str:
+    """What the function printed; a failure where it fails or hangs."""
+    process = start(function, *arguments)
+    try:
+        said, _ = process.communicate(timeout=limit)
+    finally:
+        process.kill()
+    assert process.returncode == 0, said
+    return said.strip()
+
+
+# -- the same bytes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_bytes_depend_on_neither_workers_nor_parts_nor_blocks_nor_order(
+    name, tmp_path, monkeypatch
+):
+    recipe = RECIPES[name]
+    write(recipe(dataset()), tmp_path / "reference", workers=1)
+    shuffled = np.random.default_rng(0).permutation(35)
+    for number, (order, rows, workers) in enumerate(
+        [(slice(None), 7, 3), (shuffled, 16, 2), (slice(None, None, -1), 1, 1)]
+    ):
+        monkeypatch.setattr(plan_module, "_BLOCK_BYTES", (5 + 2 * number) * 24 * 24 * 3)
+        path = tmp_path / str(number)
+        write(recipe(dataset(order)), path, rows_per_shard=rows, workers=workers)
+        assert_same(path, tmp_path / "reference")
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_files_are_equal_wherever_they_are_written(format, tmp_path, monkeypatch):
+    made = RECIPES["all"](dataset())
+    path, other = tmp_path / f"a.{format}", tmp_path / "elsewhere" / "b"
+    write(made, path, format=format, rows_per_shard=30)
+    monkeypatch.setattr(plan_module, "_BLOCK_BYTES", 10_000)
+    write(made, other, format=format, rows_per_shard=30, workers=3)
+    assert tree(path).values() and list(tree(path).values()) == list(tree(other).values())
+    assert sorted(tree(path)) == sorted(tree(other))
+
+
+@pytest.mark.parametrize(("workers", "format"), [(2, "shards"), (3, "folder"), (2, "npz")])
+def test_processes_write_what_threads_write(workers, format, tmp_path):
+    made = RECIPES["all"](dataset())
+    options = {"format": format, "rows_per_shard": 40}
+    write(made, tmp_path / "threads", **options)
+    write(made, tmp_path / "processes", executor="processes", workers=workers, **options)
+    assert tree(tmp_path / "threads") == tree(tmp_path / "processes")
+
+
+# -- nothing half-written ----------------------------------------------------------------------
+
+OPERATIONS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "tempfile.mkstemp"}
+
+
+def small_job(seed: int = 0) -> cp.Dataset:
+    return cp.Recipe([cp.Jitter()], seed=seed)(dataset(n=7, class_names=CLASS_NAMES))
+
+
+def killed_before(moment: int, path: Path, **options: Any) -> bool:
+    """Whether a write of the small job was killed before its nth change of the file system."""
+    child = os.fork()
+    if child:
+        return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    left = itertools.count(moment, -1)
+
+    def watch(event: str, _: object) -> None:
+        if event in OPERATIONS and next(left) == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    try:
+        sys.addaudithook(watch)
+        write(small_job(), path, **options)
+    finally:
+        os._exit(0)
+
+
+def kill_everywhere(folder: str, format: str, state: str) -> None:
+    """Kill a write before each of its changes of the file system, and run it again."""
+    path, safe = Path(folder) / "out", Path(folder) / "safe"
+    options = {"format": format, "rows_per_shard": 3, "workers": 1, "overwrite": state != "new"}
+    write(small_job(), safe, **options)
+    expected = tree(safe)
+    old: dict[str, bytes] = {}
+    if state != "new":
+        write(small_job(9), Path(folder) / "old", **{**options, "format": state})
+        old = tree(Path(folder) / "old")
+    for moment in itertools.count(1):
+        if state != "new":
+            shutil.copytree(Path(folder) / "old", path)
+            (path / "notes.txt").write_text("mine")
+        if not killed_before(moment, path, **options):
+            break
+        final = {
+            name: data
+            for name, data in (tree(path) if path.exists() else {}).items()
+            if not name.startswith(".cellprep") and not name.endswith(".tmp")
+        }
+        assert final.pop("notes.txt", b"mine") == b"mine"
+        assert all(data in (expected.get(name), old.get(name)) for name, data in final.items())
+        if "dataset.json" in final or "." in final:
+            assert final in (expected, old), (moment, sorted(final))
+        elif path.exists():
+            with pytest.raises(CellprepError, match="not written to the end|holds no images"):
+                cp.read(path)
+        write(small_job(), path, **options)
+        found = tree(path)
+        assert found.pop("notes.txt", b"mine") == b"mine"
+        assert found == expected, (moment, found.keys() ^ expected.keys())
+        folders = {file.parent for file in path.rglob("*") if file.is_file()} | {path}
+        assert {entry for entry in path.rglob("*") if entry.is_dir()} <= folders, moment
+        assert sorted(entry.name for entry in path.parent.iterdir() if entry.suffix == ".tmp") == []
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    print(moment)
+
+
+@pytest.mark.parametrize(
+    ("format", "state"),
+    [(format, "new") for format in FORMATS] + [("shards", "shards"), ("folder", "folder")],
+)
+def test_killed_before_any_change_of_the_file_system_it_goes_on(format, state, tmp_path):
+    moments = int(outcome(kill_everywhere, tmp_path, format, state))
+    assert moments > {"npz": 3, "shards": 25, "folder": 35}[format]
+
+
+@pytest.mark.parametrize("format", ["shards", "folder"])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left on device")], ids=repr
+)
+def test_an_error_in_the_middle_costs_what_was_under_way(format, error, tmp_path):
+    path, options = tmp_path / "out", {"format": format, "rows_per_shard": 4}
+    expected = CellprepError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected, match="No space left" if isinstance(error, OSError) else None):
+        write(MOVE(breaking(dataset(), error)), path, **options)
+    with pytest.raises(CellprepError, match="not written to the end; run the same write again"):
+        cp.read(path)
+    assert not list(path.rglob("*.tmp"))
+    again = write(MOVE(dataset()), path, **options)
+    assert 0 < again.resumed < again.rows == 35
+    assert "earlier run" in str(again)
+    write(MOVE(dataset()), tmp_path / "reference", **options)
+    assert tree(path) == tree(tmp_path / "reference")
+
+
+def test_an_interrupted_npz_leaves_nothing(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        write(breaking(dataset(), KeyboardInterrupt(), after=0), tmp_path / "cells.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def big_job() -> cp.Dataset:
+    images, labels = draw_cells([30] * 8, side=48, seed=0)
+    recipe = cp.Recipe([cp.KMeansMask(), cp.RandAugment(copies=3)], seed=8)
+    return recipe(cp.Dataset.from_arrays(images, labels))
+
+
+def write_big_job(path: str, format: str, executor: str) -> None:
+    write(big_job(), Path(path), format=format, rows_per_shard=16, executor=executor)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["shards", "folder"])
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_killed_at_random_moments_it_goes_on(executor, format, tmp_path):
+    moments = random.Random(f"{executor} {format}")
+    path, reference = tmp_path / "out", tmp_path / "reference"
+    write(big_job(), reference, format=format, rows_per_shard=16)
+    expected = tree(reference)
+    for goal in sorted(moments.sample(range(2, 50), 2)):
+        process = start(write_big_job, path, format, executor)
+        try:
+            limit = time.monotonic() + 50
+            while len(list(path.glob(".cellprep/part-*[0-9].parquet"))) < goal:
+                assert process.poll() is None and time.monotonic() < limit
+                time.sleep(0.001)
+            time.sleep(moments.uniform(0, 0.02))
+        finally:
+            process.kill()
+            said, _ = process.communicate(timeout=10)  # ends when the workers have ended, too
+        for name, data in tree(path).items():
+            if not name.startswith(".cellprep") and not name.endswith(".tmp"):
+                assert data == expected[name]
+        with pytest.raises(CellprepError, match="not written to the end"):
+            cp.read(path)
+    again = write(big_job(), path, format=format, rows_per_shard=16)
+    assert again.resumed >= 16 * goal
+    assert tree(path) == expected
+
+
+def test_threads_leave_the_umask_as_it_was(tmp_path, monkeypatch):
+    before = os.umask(0o027)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+
+        def replace_many(number: int) -> None:
+            for _ in range(200):
+                with replacing(tmp_path / str(number)) as temporary:
+                    temporary.write_text("")
+
+        threads = [threading.Thread(target=replace_many, args=(n,)) for n in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o640}
+    finally:
+        sys.setswitchinterval(interval)
+        assert os.umask(before) == 0o027
+
+
+# -- what stands at the path -------------------------------------------------------------------
+
+
+def other_pixels() -> cp.Dataset:
+    images = drawn()[0].copy()
+    images[30, 0, 0, 0] ^= 1
+    same = dataset()
+    return cp.Dataset.from_arrays(images, same.labels, same.class_names, same.ids)
+
+
+OTHERS = {
+    "seed": (lambda: cp.Recipe(MOVE.steps, 2)(dataset()), {}, "Jitter: seed 1 there, 2 here"),
+    "setting": (
+        lambda: cp.Recipe([cp.Jitter(zoom=0.2)], 1)(dataset()),
+        {},
+        "Jitter: zoom 0.1 there, 0.2 here",
+    ),
+    "steps": (
+        lambda: cp.Recipe([cp.Dedupe(), *MOVE.steps], 1)(dataset()),
+        {},
+        "steps Jitter there, Dedupe, Jitter here",
+    ),
+    "fewer rows": (lambda: MOVE(dataset(n=34)), {}, "of other rows"),
+    "order": (lambda: MOVE(dataset(slice(None, None, -1))), {}, "of other rows"),
+    "groups": (lambda: MOVE(dataset(groups=np.arange(35))), {}, "of other rows"),
+    "pixels": (lambda: MOVE(other_pixels()), {}, "made from other images"),
+    "part size": (
+        lambda: MOVE(dataset()),
+        {"rows_per_shard": 4},
+        "rows_per_shard 5 there, 4 here",
+    ),
+    "format": (lambda: MOVE(dataset()), {"format": "folder"}, "format shards there, folder here"),
+    "class names": (
+        lambda: MOVE(dataset(class_names=[*CLASS_NAMES[:-1], "x"])),
+        {},
+        r"class_names \[.*platelet.*\] there, \[.*x.*\] here",
+    ),
+}
+
+
+@pytest.mark.parametrize("complete", [True, False], ids=["finished", "unfinished"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_data_set_is_refused_and_named(name, complete, tmp_path):
+    path = tmp_path / "out"
+    if complete:
+        write(MOVE(dataset()), path, rows_per_shard=5)
+    else:
+        unfinished(path)
+    before, dated = tree(path), times(path)
+    make, options, difference = OTHERS[name]
+    with pytest.raises(CellprepError, match=f"holds another data set .*{difference}.*overwrite="):
+        write(make(), path, **{"rows_per_shard": 5, **options})
+    assert (tree(path), times(path)) == (before, dated)
+    options = {"rows_per_shard": 5, **options}
+    write(make(), path, overwrite=True, **options)
+    write(make(), tmp_path / "reference", **options)
+    assert tree(path) == tree(tmp_path / "reference")
+
+
+def test_the_same_data_set_is_finished_already(tmp_path):
+    path = tmp_path / "out"
+    first = write(MOVE(dataset()), path)
+    dated = times(path)
+    again = write(MOVE(dataset()), path, workers=1)
+    assert (first.resumed, again.resumed, again.rows) == (0, 35, 35)
+    with pytest.raises(CellprepError, match="holds this data set already; resume=True"):
+        write(MOVE(dataset()), path, resume=False)
+    assert times(path) == dated
+
+
+def test_unfinished_and_not_to_be_resumed(tmp_path):
+    unfinished(tmp_path / "out")
+    before = tree(tmp_path)
+    with pytest.raises(CellprepError, match="holds this data set already"):
+        write(MOVE(dataset()), tmp_path / "out", rows_per_shard=5, resume=False)
+    assert tree(tmp_path) == before
+
+
+def test_a_missing_shard_is_named(tmp_path):
+    write(dataset(), tmp_path / "out", rows_per_shard=5)
+    (tmp_path / "out" / "shard-00002.npy").unlink()
+    with pytest.raises(CellprepError, match=r"shard-00002.npy.* is missing .* overwrite=True"):
+        write(dataset(), tmp_path / "out", rows_per_shard=5)
+
+
+def test_settings_that_json_writes_otherwise_are_the_same_settings(tmp_path):
+    balanced = cp.Recipe([cp.Balance(target={1: 12})])
+    numbered = dataset(class_names=[str(n) for n in range(8)])
+    for resumed in (0, 43):
+        assert write(balanced(numbered), tmp_path / "out").resumed == resumed
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("what", ["folder", "file", "npz", "manifest", "link"])
+def test_what_others_made_stays(what, format, overwrite, tmp_path):
+    path = tmp_path / "theirs"
+    if what == "folder":
+        (path / "cells").mkdir(parents=True)
+        (path / "cells" / "shard-00000.npy").write_bytes(b"theirs")
+    elif what == "manifest":
+        path.mkdir()
+        (path / "dataset.json").write_text('{"format": "theirs"}')
+    elif what == "npz":
+        with path.open("wb") as file:
+            np.savez(file, images=drawn()[0])
+    elif what == "link":
+        path.symlink_to(tmp_path / "nowhere")
+    else:
+        path.write_text("theirs")
+    before = tree(tmp_path)
+    with pytest.raises(CellprepError, match="holds something that cellprep did not write"):
+        write(dataset(), path, format=format, overwrite=overwrite)
+    assert tree(tmp_path) == before
+    assert path.is_symlink() == (what == "link")
+
+
+@pytest.mark.parametrize("new", FORMATS)
+@pytest.mark.parametrize("old", FORMATS)
+@pytest.mark.parametrize("complete", [True, False], ids=["finished", "unfinished"])
+def test_overwrite_takes_away_what_cellprep_wrote_and_no_more(old, new, complete, tmp_path):
+    path = tmp_path / "out"
+    mine: dict[str, bytes] = {}
+    if complete:
+        write(RECIPES["clean"](dataset()), path, format=old, rows_per_shard=5)
+    elif old == "npz":
+        return  # is there or is not
+    else:
+        unfinished(path, format=old)
+    if "npz" not in (old, new):
+        mine = dict.fromkeys(("notes.txt", "shard-1-of-mine.npy", "kept/.a.tmp"), b"mine")
+        (path / "kept").mkdir()
+        for name, data in mine.items():
+            (path / name).write_bytes(data)
+    write(MOVE(dataset(n=30)), path, format=new, overwrite=True)
+    write(MOVE(dataset(n=30)), tmp_path / "reference", format=new)
+    assert tree(path) == {**tree(tmp_path / "reference"), **mine}
+    folders = {entry.name for entry in path.rglob("*") if entry.is_dir()}
+    expected = {entry.name for entry in (tmp_path / "reference").rglob("*") if entry.is_dir()}
+    assert folders - {"kept"} == expected
+
+
+def test_a_folder_with_the_users_files_is_not_replaced_by_a_file(tmp_path):
+    path = tmp_path / "out"
+    write(dataset(), path)
+    (path / "notes.txt").write_text("mine")
+    before = tree(path)
+    with pytest.raises(CellprepError, match=r"notes\.txt"):
+        write(dataset(), path, format="npz", overwrite=True)
+    assert tree(path) == before
+
+
+@pytest.mark.parametrize("format", ["shards", "folder"])
+def test_the_output_is_neither_the_input_nor_inside_nor_around_it(format, tmp_path):
+    path = tmp_path / "in" / "cells"
+    write(dataset(), path, format=format)
+    cells, before = cp.read(path), tree(tmp_path)
+    for target, reason in ((path, "input itself"), (path / "x", "inside"), (path.parent, "holds")):
+        with pytest.raises(CellprepError, match=reason):
+            write(MOVE(cells), target, overwrite=True)
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"format": "shard"},
+        {"rows_per_shard": 0},
+        {"workers": 0},
+        {"executor": "thread"},
+        {"on_error": "ignore"},
+        {"format": "npz", "on_error": "quarantine"},
+    ],
+    ids=str,
+)
+def test_wrong_options_write_nothing(options, tmp_path):
+    with pytest.raises(CellprepError):
+        write(dataset(), tmp_path / "out", **options)
+    assert not list(tmp_path.iterdir())
+
+
+# -- the record --------------------------------------------------------------------------------
+
+steps = st.one_of(
+    st.builds(cp.Dedupe, on_conflict=st.sampled_from(["drop", "majority", "keep"])),
+    st.builds(
+        cp.Balance,
+        target=st.sampled_from(["max", "median", 3, 6]),
+        jitter=st.sampled_from([None, cp.Jitter(), cp.Jitter(rotation=10, fill="edge")]),
+    ),
+    st.builds(
+        cp.Jitter,
+        rotation=st.floats(0, 180),
+        shift=st.floats(0, 1),
+        flip=st.sampled_from(["both", "horizontal", "none"]),
+        fill=st.sampled_from(["reflect", "edge", 0, 255]),
+    ),
+    st.builds(cp.Crop, st.integers(8, 10), st.sampled_from(["cell", "image"]), st.just(16)),
+    st.builds(cp.KMeansMask, target=st.sampled_from(["cell", "nucleus"])),
+    st.builds(
+        cp.RandAugment,
+        copies=st.integers(1, 3),
+        num_ops=st.integers(1, 4),
+        magnitude=st.floats(0, 1),
+        rate=st.floats(0, 1),
+        keep_originals=st.booleans(),
+    ),
+)
+recipes = st.builds(cp.Recipe, st.lists(steps, min_size=1, max_size=4), st.integers(0, 2**63 - 1))
+
+
+@given(recipes, st.sampled_from(["shards", "folder"]), st.integers(1, 60), st.data())
+def test_the_record_makes_the_same_bytes(recipe, format, rows_per_shard, data):
+    with tempfile.TemporaryDirectory() as folder:
+        path, cells = Path(folder) / "out", dataset()
+        made = recipe(cells)
+        write(made, path, format=format, rows_per_shard=rows_per_shard)
+        images = cp.read(path).images[:]
+        np.testing.assert_array_equal(images, made.to_arrays()[0])
+        np.testing.assert_array_equal(cp.replay(path, cells), images)
+        at = data.draw(st.lists(st.integers(0, len(images) - 1), max_size=8))
+        np.testing.assert_array_equal(cp.replay(path, cells, at), images[at])
+
+
+@settings(max_examples=12)
+@given(recipes, recipes)
+def test_a_written_set_is_the_source_of_another(first, second):
+    with tempfile.TemporaryDirectory() as folder:
+        one, two = Path(folder) / "one", Path(folder) / "two"
+        write(first(dataset()), one, rows_per_shard=20)
+        source = cp.read(one)
+        write(second(source), two, rows_per_shard=9)
+        images = cp.read(two).images[:]
+        np.testing.assert_array_equal(images, second(first(dataset())).to_arrays()[0])
+        np.testing.assert_array_equal(cp.replay(two, source), images)
+        index = pd.read_parquet(two / "index.parquet")
+        assert not index.duplicated(["id", "copy"]).any()
+
+
+def test_copies_of_copies_have_keys_of_their_own(tmp_path):
+    augment = cp.Recipe([cp.RandAugment(copies=3)])
+    write(cp.Recipe([cp.Dedupe(), cp.Balance()])(dataset()), tmp_path / "balanced")
+    balanced = cp.read(tmp_path / "balanced")
+    assert balanced.copies.any()
+    write(augment(balanced), tmp_path / "out")
+    out = cp.read(tmp_path / "out")
+    assert len(out) == 4 * len(balanced) == len(set(zip(out.ids, out.copies, strict=True)))
+    index = pd.read_parquet(tmp_path / "out" / "index.parquet")
+    assert set(zip(index["id"], index["source_copy"], strict=True)) == set(
+        zip(balanced.ids, balanced.copies, strict=True)
+    )
+    slots = index.filter(like="rand_augment.").dropna()
+    assert len(slots) == 3 * len(balanced)
+    assert not slots.duplicated().any()
+
+
+@pytest.mark.parametrize("format", ["shards", "folder"])
+def test_the_index_has_a_row_for_every_image(format, tmp_path):
+    path = tmp_path / "out"
+    made = cp.Recipe([cp.Balance(), cp.RandAugment(copies=1, num_ops=2)])(dataset())
+    write(made, path, format=format, rows_per_shard=10)
+    index = pd.read_parquet(path / "index.parquet")
+    for column, values in (("id", made.ids), ("copy", made.copies), ("label", made.labels)):
+        np.testing.assert_array_equal(index[column], values)
+    assert list(index["class_name"]) == [CLASS_NAMES[label] for label in made.labels]
+    images = made.to_arrays()[0]
+    if format == "shards":
+        assert index["shard"].nunique() == 12
+        for place in (0, 9, 10, 57, 111):
+            name, row = f"shard-{index['shard'][place]:05}.npy", index["row"][place]
+            np.testing.assert_array_equal(np.load(path / name)[row], images[place])
+    else:
+        assert sorted(index["file"]) == sorted(
+            str(file.relative_to(path)) for file in path.rglob("*.png")
+        )
+    drawn_columns = {name.partition(".")[0] for name in index.columns if "." in name}
+    assert drawn_columns == {"balance", "rand_augment"}
+    copied = index["copy"] % 2 == 1
+    assert (index["rand_augment.op_1"].notna() == copied).all()
+    assert (index["balance.jitter.rotation"].notna() == (index["copy"] // 2 > 0)).all()
+    saved = json.loads((path / "dataset.json").read_text())
+    assert (saved["rows"], saved["shape"]) == (len(made), [24, 24, 3])
+    assert saved["counts"] == made.counts()
+    assert [step["step"] for step in saved["recipe"]] == ["Balance", "RandAugment"]
+
+
+def test_replay_wants_the_images_that_were_used(tmp_path):
+    write(MOVE(dataset()), tmp_path / "out")
+    with pytest.raises(CellprepError, match=r"was made from image .*pass the one"):
+        cp.replay(tmp_path / "out", dataset(n=20))
+
+
+# -- no leaks ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [cp.Balance(), cp.Balance("min"), cp.RandAugment(copies=1)])
+@pytest.mark.parametrize("format", [None, *FORMATS])
+def test_no_split_after_copies_were_made(step, format, tmp_path):
+    made = cp.Recipe([cp.Dedupe(), step, cp.KMeansMask()])(dataset())
+    if format:
+        path = tmp_path / ("out.npz" if format == "npz" else "out")
+        write(made, path, format=format)
+        made = cp.read(path)
+    for late in (made, MOVE(made)):
+        with pytest.raises(CellprepError, match=r"splitting after (balance|rand_augment) would"):
+            cp.split(late, train=0.5, test=0.5)
+
+
+# -- round trips -------------------------------------------------------------------------------
+
+ODD = [
+    "a/b c'é.png",
+    "a/b c'é.jpg",
+    "../up",
+    "",
+    ".hidden",
+    "A/B C'É.PNG",
+    "x" * 300,
+    "a\\b",
+    "日本 %2F",
+]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"ids": np.arange(9) * 10**15 - 5},
+        {"ids": ODD},
+        {
+            "ids": ODD,
+            "class_names": ["a/b", "a__b", "ü (1)", "..", "A/B"],
+            "groups": list("abcabcabc"),
+        },
+        {"groups": np.arange(9) // 2},
+        {"class_names": ["0", "1", "2", "none of these", "3"]},
+    ],
+    ids=["plain", "int ids", "odd ids", "odd names", "int groups", "empty class"],
+)
+def test_round_trips(format, options, tmp_path):
+    images = np.random.default_rng(2).integers(0, 256, (9, 8, 10, 3)).astype(np.uint8)
+    first = cp.Dataset.from_arrays(images, [2, 0, 1] * 3, **options)
+    path, again = tmp_path / "one.npz", tmp_path / "two.npz"
+    write(first, path, format=format, rows_per_shard=4)
+    read = cp.read(path)
+    assert_equal_sets(read, first)
+    np.testing.assert_array_equal(read.images[[7, 2]], images[[7, 2]])
+    write(read, again, format=format, rows_per_shard=4)
+    assert_equal_sets(cp.read(again), first)
+    copies = cp.RandAugment(copies=2)
+    many = cp.Recipe([copies])(read)
+    write(many, tmp_path / "three.npz", format=format, rows_per_shard=5)
+    assert_equal_sets(cp.read(tmp_path / "three.npz"), many)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_any_npz_is_read_as_it_stands(save, tmp_path):
+    images, labels = drawn()
+    save(tmp_path / "cells.npz", images=np.asfortranarray(images), labels=labels[:, None])
+    cells = cp.read(tmp_path / "cells.npz")
+    np.testing.assert_array_equal(cells.to_arrays()[0], images)
+    np.testing.assert_array_equal(cells.labels, labels)
+    mapped = isinstance(cells.source.array, np.memmap)  # type: ignore[attr-defined]
+    assert mapped == (save is np.savez)
+
+
+# -- bounded memory ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Endless:
+    """Images made when they are asked for."""
+
+    n: int
+    class_names: tuple[str, ...] = ("a", "b")
+    shape: tuple[int, int, int] = (64, 64, 3)
+    path = None
+    past = NO_PAST
+    trusted = True
+
+    @property
+    def rows(self) -> Rows:
+        return Rows.of(np.arange(self.n), np.arange(self.n) % 2)
+
+    def identity(self) -> str:
+        return f"endless {self.n}"
+
+    def images(self, at: np.ndarray) -> np.ndarray:
+        grey = (at % 251).astype(np.uint8)
+        return np.tile(grey[:, None, None, None], (1, *self.shape))
+
+
+def peak() -> float:
+    """Most memory held so far, in MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def print_growth(format: str) -> None:
+    recipe = cp.Recipe([cp.Balance(target="max"), cp.RandAugment(copies=1, num_ops=1)])
+    with tempfile.TemporaryDirectory() as folder:
+        write(recipe(cp.Dataset(Endless(100))), Path(folder) / "small", format=format)
+        before = peak()
+        write(recipe(cp.Dataset(Endless(10_000))), Path(folder) / "large", format=format)
+        assert cp.read(Path(folder) / "large", format=format).shape == (20_000, 64, 64, 3)
+    print(peak() - before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["shards", "npz"])
+def test_writing_245_mb_takes_little_memory(format):
+    assert float(outcome(print_growth, format)) < 120
+
+
+def print_growth_of_reading(path: str) -> None:
+    before = peak()
+    cells = cp.read(path)
+    assert cells.images[[5, 5_000, len(cells) - 1]].shape == (3, 96, 96, 3)
+    print(peak() - before)
+
+
+def test_a_large_npz_is_mapped():
+    with tempfile.TemporaryDirectory() as folder:
+        path, n = Path(folder) / "large.npz", 11_000
+        zeros = np.broadcast_to(np.uint8(0), (n, 96, 96, 3))
+        np.savez(path, images=zeros, labels=np.arange(n) % 2)
+        assert path.stat().st_size > 300e6
+        assert float(outcome(print_growth_of_reading, path)) < 50
+
+
+# -- executors ---------------------------------------------------------------------------------
+
+
+def late_or_early(span: executors.Span) -> int:
+    time.sleep(0.02 if span[0] % 3 == 0 else 0)
+    return span[0]
+
+
+def fails_at_four(span: executors.Span) -> int:
+    if span[0] == 4:
+        raise ZeroDivisionError("the fourth")
+    time.sleep(0.05)
+    return span[0]
+
+
+def dies_at_four(span: executors.Span) -> int:
+    return os._exit(3) if span[0] == 4 else span[0]
+
+
+def worker(span: executors.Span) -> int:
+    time.sleep(0.2)
+    return os.getpid()
+
+
+@dataclass
+class Locked:
+    """A task that cannot be pickled."""
+
+    lock: Any = field(default_factory=threading.Lock)
+
+    def __call__(self, span: executors.Span) -> int:
+        return span[0]
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_results_come_in_order(executor):
+    with executors.using(executor, 3):
+        assert list(executors.run(late_or_early, executors.cut(20, 2))) == list(range(0, 20, 2))
+        assert list(executors.run(late_or_early, [])) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_no_more_than_two_tasks_a_worker_are_under_way(workers):
+    begun = itertools.count(1)
+    running, most = threading.Semaphore(workers), []
+
+    def task(span: executors.Span) -> int:
+        assert running.acquire(blocking=False)
+        time.sleep(0.002)
+        running.release()
+        return next(begun)
+
+    with executors.using("threads", workers):
+        for taken, _ in enumerate(executors.run(task, executors.cut(40, 1))):
+            time.sleep(0.005)  # the taker is slow: tasks must wait for it
+            most.append(next(begun) - 1 - 2 * taken)
+    assert max(most) <= 2 * workers + 1
+
+
+def print_error(executor: str, task: str) -> None:
+    functions = {"fails": fails_at_four, "dies": dies_at_four, "locked": Locked()}
+    began = time.monotonic()
+    got = []
+    try:
+        with executors.using(executor, 2):
+            for result in executors.run(functions[task], executors.cut(1000, 1)):
+                got.append(result)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(got == list(range(len(got))), len(got) <= 4, time.monotonic() - began < 20, said)
+
+
+@pytest.mark.parametrize(
+    ("executor", "task", "said"),
+    [
+        ("threads", "fails", "ZeroDivisionError: the fourth"),
+        ("processes", "fails", "ZeroDivisionError: the fourth"),
+        ("processes", "dies", "CellprepError: a worker process died"),
+        ("processes", "locked", "CellprepError: what the workers are to do cannot be sent"),
+    ],
+)
+def test_an_error_in_a_task_comes_out_at_once(executor, task, said):
+    assert outcome(print_error, executor, task, limit=30).startswith(f"True True True {said}")
+
+
+def print_workers() -> None:
+    with executors.using("processes", 2):
+        for pid in executors.run(worker, executors.cut(1000, 1)):
+            print(pid, flush=True)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+def test_workers_end_with_the_process_that_started_them():
+    process = start(print_workers)
+    assert process.stdout is not None
+    pids = {int(process.stdout.readline()) for _ in range(4)}
+    process.kill()
+    process.communicate(timeout=20)
+    limit = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
