@@ -227,6 +227,16 @@ def test_recipes_round_trip(steps, seed) -> None:
     assert eval(repr(recipe), vars(cp)) == recipe
 
 
+def test_settings_may_come_from_numpy() -> None:
+    step = cp.RandAugment(copies=np.int64(2), magnitude=np.float32(0.25))
+    balance = cp.Balance(target={3: np.int64(7)})
+    recipe = cp.Recipe([step, balance], np.int64(3))
+    assert recipe == cp.Recipe(
+        [cp.RandAugment(copies=2, magnitude=0.25), cp.Balance(target={"3": 7})], 3
+    )
+    assert cp.Recipe.from_toml(recipe.to_toml()) == recipe
+
+
 def test_a_mistyped_recipe_names_the_nearest() -> None:
     for text, hint in {
         '[[steps]]\nstep = "RandAugmnt"': "RandAugment",

@@ -97,9 +97,9 @@ def resolve_duplicates(
         stays[by_rank[first]] = True
         reason[open_to_repeat & ~stays] = repeat
     words = {
-        outlier: f"in groups of more than {max_copies} equal images",
         conflict: "equal images under conflicting labels",
         outvoted: "outvoted by the majority of equal images",
+        outlier: f"in groups of more than {max_copies} equal images",
         repeat: "repeats of an equal image",
     }
     return {words[code]: inside[reason == code] for code in words}

@@ -107,7 +107,7 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
 
     Nothing is converted that would lose anything but an opaque alpha channel.
     """
-    if not path.name.isprintable():
+    if not _is_text(str(path)):
         raise _BadFileError("has a name that is not UTF-8 text; rename it")
     try:
         with Image.open(path) as image:
@@ -133,6 +133,11 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
     if size is not None and rgb.size != (size[1], size[0]):
         rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(rgb)
+
+
+def _is_text(name: str) -> bool:
+    """False for names whose bytes are no UTF-8, which no table can hold."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 def _check(image: Image.Image) -> None:
@@ -183,6 +188,12 @@ def read(path: Path, size: int | tuple[int, int] | None = None) -> FolderSource:
         )
     if not folders:
         raise CellprepError(f"{str(path)!r} holds no images; it needs one folder of images a class")
+    unnamed = [name for name in folders if not _is_text(name)]
+    if unnamed:
+        raise CellprepError(
+            f"class folder {unnamed[0]!r} in {str(path)!r} has a name that is not UTF-8 text; "
+            "rename it"
+        )
     files, labels = [], []
     for label, name in enumerate(folders):
         mine = sorted(f"{name}/{file}" for file in _walk(path / name))

@@ -15,7 +15,7 @@ from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..plan import Plan
 from .jitter import Jitter
-from .step import Step
+from .step import Step, plain_settings
 
 _MOST_COPIES = 2**20
 
@@ -45,6 +45,7 @@ class Balance(Step):
     jitter: Jitter | None = field(default_factory=Jitter)
 
     def __post_init__(self) -> None:
+        plain_settings(self)
         if isinstance(self.target, Mapping):
             for name, count in self.target.items():
                 in_range(f"target['{name}']", count, 0, _MOST_COPIES, whole=True)

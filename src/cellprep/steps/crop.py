@@ -13,7 +13,7 @@ from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..plan import Parameters, Plan
 from ..source import Shape
-from .step import Step
+from .step import Step, plain_settings
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,7 @@ class Crop(Step):
     resize_to: int | None = None
 
     def __post_init__(self) -> None:
+        plain_settings(self)
         in_range("size", self.size, 1, 2**15, whole=True)
         one_of("center", self.center, ("cell", "image"))
         if self.resize_to is not None:

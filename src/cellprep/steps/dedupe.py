@@ -10,7 +10,7 @@ from .. import rules
 from ..duplicates import exact_groups
 from ..errors import in_range, one_of
 from ..plan import Plan
-from .step import Step
+from .step import Step, plain_settings
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Dedupe(Step):
     max_copies: int | None = 10
 
     def __post_init__(self) -> None:
+        plain_settings(self)
         one_of("on_conflict", self.on_conflict, ("drop", "majority", "keep"))
         one_of("on_duplicate", self.on_duplicate, ("one", "drop", "keep"))
         if self.max_copies is not None:

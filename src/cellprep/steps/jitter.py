@@ -13,7 +13,7 @@ from ..draws import Draw
 from ..errors import in_range, one_of
 from ..plan import Parameters, Plan
 from ..source import Shape
-from .step import Step
+from .step import Step, plain_settings
 
 FLIPS = ("both", "horizontal", "vertical", "none")
 FILLS = ("reflect", "edge")
@@ -52,6 +52,7 @@ class Jitter(Step):
     fill: str | int = "reflect"
 
     def __post_init__(self) -> None:
+        plain_settings(self)
         in_range("rotation", self.rotation, 0, 180)
         in_range("shift", self.shift, 0, 1)
         in_range("zoom", self.zoom, 0, 0.9)

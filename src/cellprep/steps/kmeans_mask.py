@@ -14,7 +14,7 @@ from ..errors import CellprepError, in_range, one_of
 from ..kernels import FOREGROUNDS, SPACES, TARGETS
 from ..plan import Parameters, Plan
 from ..source import Shape
-from .step import Step
+from .step import Step, plain_settings
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class KMeansMask(Step):
     background: int = 0
 
     def __post_init__(self) -> None:
+        plain_settings(self)
         if self.n_clusters is not None:
             in_range("n_clusters", self.n_clusters, 2, 8, whole=True)
         if self.color_space is not None:

@@ -14,7 +14,7 @@ from ..errors import CellprepError, in_range, one_of
 from ..kernels import OPERATIONS
 from ..plan import Parameters, Plan
 from ..source import Shape
-from .step import Step
+from .step import Step, plain_settings
 
 ENGINES = ("native", "keras_cv")
 _NAMES = np.array([*OPERATIONS, "none"])
@@ -71,6 +71,7 @@ class RandAugment(Step):
     engine: str = "native"
 
     def __post_init__(self) -> None:
+        plain_settings(self)
         in_range("copies", self.copies, 1, 10_000, whole=True)
         in_range("num_ops", self.num_ops, 1, 100, whole=True)
         in_range("magnitude", self.magnitude, 0, 1)

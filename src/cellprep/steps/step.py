@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from ..errors import CellprepError, nearest
 from ..plan import Plan
 
@@ -60,6 +62,17 @@ class Step(ABC):
         if name not in kinds:
             raise CellprepError(f"there is no step {name!r}; {nearest(str(name), sorted(kinds))}")
         return _build(kinds[name], {k: v for k, v in saved.items() if k != "step"})
+
+
+def plain_settings(step: Step) -> None:
+    """Settings from NumPy as Python's own, and a copy of a mapping: what a recipe file can hold."""
+    for field in fields(step):
+        value = getattr(step, field.name)
+        if isinstance(value, np.generic):
+            object.__setattr__(step, field.name, value.item())
+        if isinstance(value, Mapping):
+            plain = {str(k): v.item() if isinstance(v, np.generic) else v for k, v in value.items()}
+            object.__setattr__(step, field.name, plain)
 
 
 def _build(kind: type[Step], settings: Mapping[str, Any]) -> Step:
