@@ -69,7 +69,12 @@ def _fail(message: str, code: int) -> NoReturn:
 def _options(*names: str) -> Callable[[Any], Any]:
     """Options that several commands share, under one name and with one meaning."""
     known = {
-        "seed": click.option("--seed", type=int, default=None, help="Seed of all random numbers."),
+        "seed": click.option(
+            "--seed",
+            type=int,
+            default=None,
+            help="Seed of all random numbers.  [default: the recipe's, else 0]",
+        ),
         "size": click.option("--size", type=int, help="Bring the images of a folder to SIZExSIZE."),
         "from": click.option(
             "--from",
@@ -313,6 +318,7 @@ def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) 
     with executors.using(options["executor"], options["workers"], not options["as_json"]):
         cut = split_dataset(dataset, seed=seed or 0, **shares)
     suffix = ".npz" if options["format"] == "npz" else ""
+    _check_holds_only(out, {f"{name}{suffix}" for name in cut})
     done = {name: _write(part, out / f"{name}{suffix}", options) for name, part in cut.items()}
     if options["as_json"]:
         click.echo(
@@ -324,6 +330,15 @@ def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) 
     else:
         for name, written in done.items():
             click.echo(f"{name}: {written}")
+
+
+def _check_holds_only(out: Path, names: set[str]) -> None:
+    """Parts of an earlier, other split must not come to lie beside these."""
+    others = sorted({entry.name for entry in out.iterdir()} - names) if out.is_dir() else []
+    if others:
+        raise CellprepError(
+            f"{str(out)!r} holds other things ({others[0]}); choose another path, or move them away"
+        )
 
 
 def _parse_parts(text: str) -> dict[str, float]:
