@@ -13,6 +13,7 @@ test: .venv/.dev
 
 lint: .venv/.dev
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 
 types: .venv/.dev
 	$(BIN)/mypy
@@ -29,3 +30,4 @@ types: .venv/.dev
 
 clean:
 	rm -rf .venv out
+	find src tests -name __pycache__ -exec rm -rf {} +

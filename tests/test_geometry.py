@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import cellprep as cp
 import numpy as np
 import pytest
-from cellprep.kernels import geometry
 from PIL import Image
 from skimage import transform
+
+import cellprep as cp
+from cellprep.kernels import geometry
 
 NONE = {"rotation": 0, "shift_x": 0, "shift_y": 0, "zoom": 1, "flip_x": False, "flip_y": False}
 
@@ -71,7 +72,9 @@ def test_moves_by_whole_pixels_are_exact(photographs, move, expected) -> None:
 
 
 @pytest.mark.parametrize(
-    "size", [(48, 48), (33, 70), (96, 96), (96, 41), (13, 96), (300, 96), (150, 101), (1, 1), (7, 200)], ids=str
+    "size",
+    [(48, 48), (33, 70), (96, 96), (96, 41), (13, 96), (300, 96), (150, 101), (1, 1), (7, 200)],
+    ids=str,
 )
 def test_resize_is_that_of_pillow(photographs, size) -> None:
     ours = geometry.resize(photographs[:3], *size)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import cellprep as cp
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
+
+import cellprep as cp
 
 LABELS = st.lists(st.integers(0, 3), min_size=8, max_size=60).map(np.array)
 
@@ -107,9 +108,8 @@ def test_groups_and_repeats_never_straddle_parts(data) -> None:
     cells = cp.Dataset.from_arrays(images, labels, names, groups=groups)
     try:
         parts = cp.split(cells, train=0.7, test=0.3)
-    except cp.CellprepError as error:
-        assert "cannot be in all of" in str(error)  # everything hangs together
-        return
+    except cp.CellprepError:
+        assume(False)  # a class hangs together in one group
     ids = [part.ids for part in parts.values()]
     assert sorted(np.concatenate(ids).tolist()) == list(range(n))
     for key in (groups, pictures):
