@@ -31,7 +31,7 @@ import cellprep as cp
 from cellprep import executors
 from cellprep import plan as plan_module
 from cellprep.errors import CellprepError
-from cellprep.formats.manifest import replacing
+from cellprep.plan import Plan
 from cellprep.rows import Rows
 from cellprep.source import NO_PAST, ArraySource
 from cellprep.synthetic import CLASS_NAMES, draw_cells
@@ -200,9 +200,10 @@ def test_files_are_equal_wherever_they_are_written(format, tmp_path, monkeypatch
     path, other = tmp_path / f"a.{format}", tmp_path / "elsewhere" / "b"
     write(made, path, format=format, rows_per_shard=30)
     monkeypatch.setattr(plan_module, "_BLOCK_BYTES", 10_000)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 1e6)
     write(made, other, format=format, rows_per_shard=30, workers=3)
-    assert tree(path).values() and list(tree(path).values()) == list(tree(other).values())
-    assert sorted(tree(path)) == sorted(tree(other))
+    assert tree(path) == tree(other)
 
 
 @pytest.mark.parametrize(("workers", "format"), [(2, "shards"), (3, "folder"), (2, "npz")])
@@ -216,7 +217,7 @@ def test_processes_write_what_threads_write(workers, format, tmp_path):
 
 # -- nothing half-written ----------------------------------------------------------------------
 
-OPERATIONS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "tempfile.mkstemp"}
+OPERATIONS = {"os.mkdir", "os.rename", "os.remove", "os.rmdir"}
 
 
 def small_job(seed: int = 0) -> cp.Dataset:
@@ -254,7 +255,8 @@ def kill_everywhere(folder: str, format: str, state: str) -> None:
     for moment in itertools.count(1):
         if state != "new":
             shutil.copytree(Path(folder) / "old", path)
-            (path / "notes.txt").write_text("mine")
+            if format != "npz":
+                (path / "notes.txt").write_text("mine")
         if not killed_before(moment, path, **options):
             break
         final = {
@@ -267,7 +269,7 @@ def kill_everywhere(folder: str, format: str, state: str) -> None:
         if "dataset.json" in final or "." in final:
             assert final in (expected, old), (moment, sorted(final))
         elif path.exists():
-            with pytest.raises(CellprepError, match="not written to the end|holds no images"):
+            with pytest.raises(CellprepError, match=r"not written to the end|holds no images"):
                 cp.read(path)
         write(small_job(), path, **options)
         found = tree(path)
@@ -282,7 +284,8 @@ def kill_everywhere(folder: str, format: str, state: str) -> None:
 
 @pytest.mark.parametrize(
     ("format", "state"),
-    [(format, "new") for format in FORMATS] + [("shards", "shards"), ("folder", "folder")],
+    [(format, "new") for format in FORMATS]
+    + [("shards", "shards"), ("folder", "folder"), ("folder", "shards"), ("npz", "folder")],
 )
 def test_killed_before_any_change_of_the_file_system_it_goes_on(format, state, tmp_path):
     moments = int(outcome(kill_everywhere, tmp_path, format, state))
@@ -337,12 +340,13 @@ def test_killed_at_random_moments_it_goes_on(executor, format, tmp_path):
         try:
             limit = time.monotonic() + 50
             while len(list(path.glob(".cellprep/part-*[0-9].parquet"))) < goal:
-                assert process.poll() is None and time.monotonic() < limit
+                assert process.poll() is None
+                assert time.monotonic() < limit
                 time.sleep(0.001)
             time.sleep(moments.uniform(0, 0.02))
         finally:
             process.kill()
-            said, _ = process.communicate(timeout=10)  # ends when the workers have ended, too
+            process.communicate(timeout=10)  # ends when the workers have ended, too
         for name, data in tree(path).items():
             if not name.startswith(".cellprep") and not name.endswith(".tmp"):
                 assert data == expected[name]
@@ -353,26 +357,16 @@ def test_killed_at_random_moments_it_goes_on(executor, format, tmp_path):
     assert tree(path) == expected
 
 
-def test_threads_leave_the_umask_as_it_was(tmp_path, monkeypatch):
+def test_files_get_the_users_mode_and_threads_leave_the_umask_alone(tmp_path, monkeypatch):
     before = os.umask(0o027)
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
     try:
-
-        def replace_many(number: int) -> None:
-            for _ in range(200):
-                with replacing(tmp_path / str(number)) as temporary:
-                    temporary.write_text("")
-
-        threads = [threading.Thread(target=replace_many, args=(n,)) for n in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o640}
+        monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("all threads share it"))
+        write(MOVE(dataset()), tmp_path / "out", rows_per_shard=5)
     finally:
-        sys.setswitchinterval(interval)
-        assert os.umask(before) == 0o027
+        monkeypatch.undo()
+        os.umask(before)
+    modes = {file.stat().st_mode & 0o777 for file in tmp_path.rglob("*") if file.is_file()}
+    assert modes == {0o640}
 
 
 # -- what stands at the path -------------------------------------------------------------------
@@ -461,10 +455,11 @@ def test_a_missing_shard_is_named(tmp_path):
 
 
 def test_settings_that_json_writes_otherwise_are_the_same_settings(tmp_path):
-    balanced = cp.Recipe([cp.Balance(target={1: 12})])
-    numbered = dataset(class_names=[str(n) for n in range(8)])
-    for resumed in (0, 43):
-        assert write(balanced(numbered), tmp_path / "out").resumed == resumed
+    def own(plan: Plan) -> Plan:
+        return plan.begin("own", {"step": "Own", "levels": (1, 2), "names": {3: "c"}}, 0)
+
+    for resumed in (0, 35):
+        assert write(dataset().then(own), tmp_path / "out").resumed == resumed
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
@@ -848,20 +843,11 @@ def test_results_come_in_order(executor):
 
 @pytest.mark.parametrize("workers", [1, 2, 3])
 def test_no_more_than_two_tasks_a_worker_are_under_way(workers):
-    begun = itertools.count(1)
-    running, most = threading.Semaphore(workers), []
-
-    def task(span: executors.Span) -> int:
-        assert running.acquire(blocking=False)
-        time.sleep(0.002)
-        running.release()
-        return next(begun)
-
+    begun = []
     with executors.using("threads", workers):
-        for taken, _ in enumerate(executors.run(task, executors.cut(40, 1))):
-            time.sleep(0.005)  # the taker is slow: tasks must wait for it
-            most.append(next(begun) - 1 - 2 * taken)
-    assert max(most) <= 2 * workers + 1
+        for taken, _ in enumerate(executors.run(begun.append, executors.cut(40, 1)), 1):
+            time.sleep(0.005)  # a slow taker: the tasks must wait for it
+            assert len(begun) - taken < 2 * workers
 
 
 def print_error(executor: str, task: str) -> None:
@@ -874,7 +860,7 @@ def print_error(executor: str, task: str) -> None:
                 got.append(result)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(got == list(range(len(got))), len(got) <= 4, time.monotonic() - began < 20, said)
+        print(got == list(range(len(got))), len(got) <= 4, time.monotonic() - began < 12, said)
 
 
 @pytest.mark.parametrize(
@@ -883,7 +869,7 @@ def print_error(executor: str, task: str) -> None:
         ("threads", "fails", "ZeroDivisionError: the fourth"),
         ("processes", "fails", "ZeroDivisionError: the fourth"),
         ("processes", "dies", "CellprepError: a worker process died"),
-        ("processes", "locked", "CellprepError: what the workers are to do cannot be sent"),
+        ("processes", "locked", "CellprepError: the data set cannot be sent"),
     ],
 )
 def test_an_error_in_a_task_comes_out_at_once(executor, task, said):
@@ -902,8 +888,12 @@ def test_workers_end_with_the_process_that_started_them():
     assert process.stdout is not None
     pids = {int(process.stdout.readline()) for _ in range(4)}
     process.kill()
-    process.communicate(timeout=20)
+    process.wait()
     limit = time.monotonic() + 10
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < limit:
+    while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        if time.monotonic() > limit:
+            break
         time.sleep(0.05)
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left

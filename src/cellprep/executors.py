@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import pickle
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .errors import in_range, one_of
+from .errors import CellprepError, in_range, one_of
 
 Result = TypeVar("Result")
 Span = tuple[int, int]
@@ -84,7 +87,9 @@ def _results(
     if executor == "processes":
         from loky import ProcessPoolExecutor  # works in notebooks and unguarded scripts too
 
-        pool = ProcessPoolExecutor(max(workers, 1), initializer=_receive, initargs=(function,))
+        pool = ProcessPoolExecutor(
+            max(workers, 1), initializer=_receive, initargs=(function, os.getpid())
+        )
         call = _call
     elif workers <= 1:
         yield from map(function, spans)
@@ -94,23 +99,44 @@ def _results(
     waiting: deque[Future[Result]] = deque()
     try:
         for span in spans:
-            waiting.append(pool.submit(call, span))
+            waiting.append(_submitted(pool, call, span))
             if len(waiting) >= 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    except BrokenExecutor as error:
+        raise CellprepError(
+            "a worker process died, most likely for want of memory; ask for fewer workers="
+        ) from error
     finally:
         for future in waiting:
             future.cancel()
         pool.shutdown(wait=True)
 
 
+def _submitted(pool: Executor, call: Callable[[Any], Any], span: Span) -> Future[Any]:
+    try:
+        return pool.submit(call, span)  # the first one starts the workers and pickles the function
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise CellprepError(
+            f"the data set cannot be sent to other processes ({error}); choose executor='threads'"
+        ) from error
+
+
 _function: Callable[[Any], Any] | None = None
 
 
-def _receive(function: Callable[[Any], Any]) -> None:
+def _receive(function: Callable[[Any], Any], parent: int) -> None:
     global _function
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _function = function
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the process that started it is gone: loky's own would wait forever."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os._exit(1)
 
 
 def _call(span: Span) -> Any:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import json
+import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,14 +22,16 @@ from numpy.typing import ArrayLike, NDArray
 from . import executors
 from .arrays import Images
 from .dataset import Dataset
+from .draws import id_keys
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import folder, manifest, npz, shards
-from .formats.manifest import INDEX, MANIFEST, WORK, replacing, to_json
+from .formats.manifest import INDEX, MANIFEST, TEMPORARY, WORK, replacing, to_json
 from .plan import Parameters, Plan
 from .rows import Rows
 from .steps.step import Step
 
 FORMATS = ("shards", "npz", "folder")
+_PLAN, _FILES = f"{WORK}/plan.json", f"{WORK}/files.parquet"
 
 
 @dataclass(frozen=True)
@@ -133,7 +138,7 @@ def write(
             )
         made_of = _made_of(plan, kind, rows_per_shard)
         try:
-            finished = _clear_the_way(path, made_of, plan, resume=resume, overwrite=overwrite)
+            finished = _clear_the_way(path, made_of, resume=resume, overwrite=overwrite)
             if finished:
                 resumed = len(plan)
             elif kind == "npz":
@@ -177,9 +182,12 @@ def _made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
     from . import __version__
 
     rows = xxhash.xxh3_128()
-    for column in (plan.rows.id_keys, plan.rows.copies, plan.rows.labels):
+    columns = [plan.rows.id_keys, plan.rows.copies, plan.rows.labels]
+    if plan.rows.groups is not None:
+        columns.append(id_keys(plan.rows.groups))
+    for column in columns:
         rows.update(np.ascontiguousarray(column).data)
-    return {
+    made_of = {
         "format": kind,
         "rows_per_shard": rows_per_shard,
         "steps": [dict(saved) for saved in plan.saved],
@@ -188,16 +196,19 @@ def _made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
         "class_names": list(plan.class_names),
         "versions": {"cellprep": __version__, "numpy": np.__version__, "pillow": PIL.__version__},
     }
+    return dict(json.loads(to_json(made_of)))  # as it will be read again
 
 
 def _clear_the_way(
-    path: Path, made_of: Mapping[str, Any], plan: Plan, *, resume: bool, overwrite: bool
+    path: Path, made_of: Mapping[str, Any], *, resume: bool, overwrite: bool
 ) -> bool:
     """Whether the data set stands there complete; else the path is free to write to."""
     if not path.exists() and not path.is_symlink():
         path.parent.mkdir(parents=True, exist_ok=True)
         return False
-    if path.is_dir() and not any(path.iterdir()):
+    if path.is_dir() and _is_empty(path):
+        if made_of["format"] == "npz":
+            _make_room(path)
         return False
     found, complete = _found(path)
     if found is None:
@@ -208,6 +219,7 @@ def _clear_the_way(
     same = found == made_of
     if same and complete and resume and not overwrite:
         _check_complete(path)
+        _sweep(path)
         return True
     if same and not complete and resume:
         return False
@@ -221,8 +233,19 @@ def _clear_the_way(
             f"{str(path)!r} holds another data set ({difference(found, made_of)}); "
             "choose another path, or overwrite=True to replace it"
         )
-    _remove(path, found)
+    if path.is_dir():
+        _remove(path, found, for_a_file=made_of["format"] == "npz")
+    elif made_of["format"] != "npz":  # a file takes the place of a file at the end
+        path.unlink()
     return False
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a folder holds nothing, or only what a write leaves that was killed as it began."""
+    if any(entry.name != WORK for entry in path.iterdir()):
+        return False
+    work = path / WORK
+    return not work.is_dir() or all(entry.name.endswith(TEMPORARY) for entry in work.iterdir())
 
 
 def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
@@ -230,7 +253,7 @@ def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
     if path.is_file():
         whole = npz.manifest_of(path)
         return (None, False) if whole is None else (whole["made_of"], True)
-    for name, complete in ((MANIFEST, True), (f"{WORK}/plan.json", False)):
+    for name, complete in ((MANIFEST, True), (_PLAN, False)):
         file = path / name
         if file.is_file():
             try:
@@ -284,27 +307,60 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return "nothing"
 
 
-def _remove(path: Path, found: Mapping[str, Any]) -> None:
-    """Delete what cellprep wrote there, and nothing else."""
-    if path.is_file():
-        path.unlink()
-        return
-    (path / MANIFEST).unlink(missing_ok=True)  # first: from here on it is unfinished
-    if found["format"] == "shards":
-        files = shards.ShardWriter((0, 0, 0)).files(path)
-    else:
-        files = [path / name for index in _indexes(path) for name in index["file"].to_pylist()]
+def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
+    """Delete what cellprep wrote in a folder, and nothing else.
+
+    What it is made of stands there to the end, so a run that is killed in here can be repeated.
+    """
+    files = shards.ShardWriter((0, 0, 0)).files(path) if found["format"] == "shards" else []
+    named = (Path(name) for index in _lists(path) for name in index["file"].to_pylist())
+    files += [path / name for name in named if not (name.is_absolute() or ".." in name.parts)]
+    if for_a_file:
+        ours = {*files, path / MANIFEST, path / INDEX}
+        for file in path.rglob("*"):
+            if not (file.is_dir() or file in ours or path / WORK in file.parents):
+                raise CellprepError(
+                    f"{str(path)!r} holds a file of yours, {file.name!r}; move it away to put one "
+                    "file in the folder's place"
+                )
+    (path / WORK).mkdir(exist_ok=True)
+    if (path / MANIFEST).is_file():
+        os.replace(path / MANIFEST, path / _PLAN)  # first: from here on it is unfinished
+    _unlink((path / WORK).glob("part-*.parquet"))
+    _unlink([*files, *path.rglob(f".*{TEMPORARY}")])
+    for parent in {file.parent for file in files} - {path}:
+        with suppress(OSError):  # it holds files of the user
+            parent.rmdir()
+    _unlink([path / INDEX, path / _FILES])
+    if for_a_file:
+        _make_room(path)
+
+
+def _make_room(path: Path) -> None:
+    """Take away a folder in which nothing of the user is left."""
+    shutil.rmtree(path / WORK, ignore_errors=True)
+    path.rmdir()
+
+
+def _unlink(files: Iterable[Path]) -> None:
     for file in files:
         file.unlink(missing_ok=True)
-    (path / INDEX).unlink(missing_ok=True)
-    shutil.rmtree(path / WORK, ignore_errors=True)
 
 
-def _indexes(path: Path) -> Iterator[Any]:
+def _sweep(path: Path) -> None:
+    """Delete what runs that were killed have left beside a file or in a folder."""
+    _unlink(path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"))
+    if (path / WORK).is_dir():
+        _unlink(path.rglob(f".*{TEMPORARY}"))
+        shutil.rmtree(path / WORK)
+
+
+def _lists(path: Path) -> Iterator[Any]:
+    """The files that a format of one file an image has named, or was about to."""
     import pyarrow.parquet as pq
 
-    for file in (path / INDEX, *sorted((path / WORK).glob("part-*.parquet"))):
-        if file.is_file():
+    for file in (path / INDEX, path / _FILES):
+        if file.is_file() and "file" in pq.read_schema(file).names:
             yield pq.read_table(file, columns=["file"])
 
 
@@ -380,6 +436,7 @@ def _write_parts(
     plan: Plan, path: Path, kind: str, rows_per_part: int, made_of: Mapping[str, Any]
 ) -> int:
     """Write the parts that are missing, then index and manifest; how many rows were there."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     writer: PartWriter = (
@@ -388,8 +445,11 @@ def _write_parts(
         else folder.FolderWriter(folder.file_names(plan.rows, plan.class_names))
     )
     (path / WORK).mkdir(parents=True, exist_ok=True)
-    with replacing(path / WORK / "plan.json") as temporary:
+    with replacing(path / _PLAN) as temporary:
         temporary.write_text(to_json(_manifest(plan, made_of, [])), "utf-8")
+    if isinstance(writer, folder.FolderWriter):
+        with replacing(path / _FILES) as temporary:
+            pq.write_table(pa.table({"file": writer.names}), temporary)
     spans = executors.cut(len(plan), rows_per_part)
     records = [_record_path(path, number) for number in range(len(spans))]
     missing = [span for span, record in zip(spans, records, strict=True) if not record.is_file()]
@@ -405,9 +465,7 @@ def _write_parts(
                 index.write_table(table.replace_schema_metadata().cast(schema))
     with replacing(path / MANIFEST) as temporary:
         temporary.write_text(to_json(_manifest(plan, made_of, entries)), "utf-8")
-    shutil.rmtree(path / WORK)
-    for left in path.rglob(".*.tmp"):  # of runs that were killed
-        left.unlink(missing_ok=True)
+    _sweep(path)
     return len(plan) - sum(stop - start for start, stop in missing)
 
 
@@ -432,6 +490,7 @@ def _write_npz(plan: Plan, path: Path, made_of: Mapping[str, Any]) -> None:
         return _manifest(plan, made_of, []), buffer.getvalue()
 
     npz.write_file(path, plan.rows, plan.class_names, plan.shape, images(), finish)
+    _sweep(path)
 
 
 @dataclass(frozen=True)
@@ -501,9 +560,12 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     import pyarrow.parquet as pq
 
     path = Path(path)
+    if not (path / MANIFEST).is_file():
+        raise CellprepError(f"{str(path)!r} is not a folder that `write` has finished")
     saved = manifest.read_manifest((path / MANIFEST).read_text("utf-8"), path / MANIFEST)
     index = pq.read_table(path / INDEX)
-    index = index if at is None else index.take(np.asarray(at))
+    if at is not None:
+        index = index.take(np.arange(len(index))[at])  # type: ignore[index]
     place = {
         row: i
         for i, row in enumerate(zip(dataset.ids.tolist(), dataset.copies.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,4 +147,5 @@ class ShardWriter:
 
     def files(self, folder: Path) -> list[Path]:
         """What `write_part` left in a folder."""
-        return sorted(folder.glob("shard-[0-9]*.npy"))
+        files = sorted(folder.glob("shard-*.npy"))
+        return [file for file in files if re.fullmatch(r"shard-\d{5,}\.npy", file.name)]
