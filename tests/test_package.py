@@ -10,9 +10,10 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import cellmodels
 import cellprep as cp
-import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = [getattr(cp, name) for name in cp.__all__]
@@ -82,7 +83,7 @@ def test_layers_import_downwards_only() -> None:
         ["dataset", "duplicates", "split"],
         ["keras_cv_engine", "steps"],
         ["formats"],
-        ["recipe", "functions", "write"],
+        ["recipe", "functions", "destination", "write", "replay"],
         ["synthetic", "contact_sheet", "inspect", "demo", "cli"],
     ]
     height = {name: level for level, names in enumerate(layers) for name in names}

@@ -6,6 +6,7 @@ from .errors import BadImagesError, CellprepError
 from .formats import read
 from .functions import balance, crop, dedupe, jitter, kmeans_mask, rand_augment, segment
 from .recipe import Recipe
+from .replay import replay
 from .split import split
 from .steps import (
     Balance,
@@ -17,7 +18,7 @@ from .steps import (
     Step,
     class_weights,
 )
-from .write import Written, replay, write
+from .write import Written, write
 
 __version__ = "0.1.0"
 

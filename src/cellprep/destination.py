@@ -1,0 +1,227 @@
+"""The place that a data set is written to: is it free, ours, and of the same data set?"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL
+import xxhash
+
+from .draws import id_keys
+from .errors import CellprepError
+from .formats import manifest, npz, shards
+from .formats.manifest import INDEX, MANIFEST, TEMPORARY, WORK, to_json
+from .plan import Plan
+
+PLAN, FILES = f"{WORK}/plan.json", f"{WORK}/files.parquet"
+"""Of an unfinished data set: what it is made of, and the files that it will have."""
+
+
+def check_apart(path: Path, source: Path | None) -> None:
+    if source is None:
+        return
+    target, origin = path.resolve(), source.resolve()
+    if target == origin:
+        raise CellprepError(f"the output {str(path)!r} is the input itself; choose another path")
+    if origin in target.parents:
+        raise CellprepError(
+            f"the output {str(path)!r} lies inside the input {str(source)!r}; "
+            "choose a path outside it"
+        )
+    if target in origin.parents and path.exists():
+        raise CellprepError(
+            f"the output {str(path)!r} holds the input {str(source)!r}; choose another path"
+        )
+
+
+def made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
+    """Everything that the bytes depend on; another value of it is another data set."""
+    from . import __version__
+
+    rows = xxhash.xxh3_128()
+    columns = [plan.rows.id_keys, plan.rows.copies, plan.rows.labels]
+    if plan.rows.groups is not None:
+        columns.append(id_keys(plan.rows.groups))
+    for column in columns:
+        rows.update(np.ascontiguousarray(column).data)
+    parts = {
+        "format": kind,
+        "rows_per_shard": rows_per_shard,
+        "steps": [dict(saved) for saved in plan.saved],
+        "source": plan.source.identity(),
+        "rows": rows.hexdigest(),
+        "class_names": list(plan.class_names),
+        "versions": {"cellprep": __version__, "numpy": np.__version__, "pillow": PIL.__version__},
+    }
+    return dict(json.loads(to_json(parts)))  # as it will be read again
+
+
+def clear_the_way(path: Path, made_of: Mapping[str, Any], *, resume: bool, overwrite: bool) -> bool:
+    """Whether the data set stands there complete; else the path is free to write to."""
+    if not path.exists() and not path.is_symlink():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return False
+    if path.is_dir() and _is_empty(path):
+        if made_of["format"] == "npz":
+            _make_room(path)
+        return False
+    found, complete = _found(path)
+    if found is None:
+        raise CellprepError(
+            f"{str(path)!r} holds something that cellprep did not write; choose "
+            "another path, or move it away"
+        )
+    same = found == made_of
+    if same and complete and resume and not overwrite:
+        _check_complete(path)
+        sweep(path)
+        return True
+    if same and not complete and resume:
+        return False
+    if not overwrite:
+        if same:
+            raise CellprepError(
+                f"{str(path)!r} holds this data set already; resume=True goes on "
+                "with it, overwrite=True replaces it"
+            )
+        raise CellprepError(
+            f"{str(path)!r} holds another data set ({difference(found, made_of)}); "
+            "choose another path, or overwrite=True to replace it"
+        )
+    if path.is_dir():
+        _remove(path, found, for_a_file=made_of["format"] == "npz")
+    elif made_of["format"] != "npz":  # a file takes the place of a file at the end
+        path.unlink()
+    return False
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a folder holds nothing, or only what a write leaves that was killed as it began."""
+    if any(entry.name != WORK for entry in path.iterdir()):
+        return False
+    work = path / WORK
+    return not work.is_dir() or all(entry.name.endswith(TEMPORARY) for entry in work.iterdir())
+
+
+def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
+    """What the data set at the path is made of (None: it is not ours), and if it is complete."""
+    if path.is_file():
+        whole = npz.manifest_of(path)
+        return (None, False) if whole is None else (whole["made_of"], True)
+    for name, complete in ((MANIFEST, True), (PLAN, False)):
+        file = path / name
+        if file.is_file():
+            try:
+                saved = manifest.read_manifest(file.read_text("utf-8", "replace"), file)
+            except CellprepError:
+                return None, False
+            return dict(saved["made_of"]), complete
+    return None, False
+
+
+def _check_complete(path: Path) -> None:
+    if path.is_file():
+        return
+    saved = manifest.read_manifest((path / MANIFEST).read_text("utf-8"), path / MANIFEST)
+    for part in saved["shards"]:
+        if "file" in part and not (path / part["file"]).is_file():
+            raise CellprepError(
+                f"shard {part['file']!r} is missing from {str(path)!r}; write it "
+                "again with overwrite=True"
+            )
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The first thing in which two data sets differ, in words.
+
+    >>> difference({"steps": [{"step": "Jitter", "seed": 1}]}, {"steps": [{"step": "Jitter",
+    ... "seed": 2}]})
+    'step 1, Jitter: seed 1 there, 2 here'
+    """
+    for name in sorted(new.keys() | old.keys(), key=lambda n: (n != "versions", n != "steps", n)):
+        there, here = old.get(name), new.get(name)
+        if there == here:
+            continue
+        if name == "versions" and isinstance(there, Mapping) and isinstance(here, Mapping):
+            which = next(lib for lib in here if there.get(lib) != here[lib])
+            return f"{which} {there.get(which)} there, {here[which]} here"
+        if name == "steps" and isinstance(there, list) and isinstance(here, list):
+            for number, (a, b) in enumerate(zip(there, here, strict=False), 1):
+                if a != b and a.get("step") == b.get("step"):
+                    key = next(k for k in sorted({*a, *b}) if a.get(k) != b.get(k))
+                    return (
+                        f"step {number}, {a['step']}: {key} {a.get(key)} there, {b.get(key)} here"
+                    )
+            names = [
+                ", ".join(s.get("step", "?") for s in steps) or "none" for steps in (there, here)
+            ]
+            return f"steps {names[0]} there, {names[1]} here"
+        if name in ("source", "rows"):
+            return {"source": "made from other images", "rows": "of other rows"}[name]
+        return f"{name} {there} there, {here} here"
+    return "nothing"
+
+
+def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
+    """Delete what cellprep wrote in a folder, and nothing else.
+
+    What it is made of stands there to the end, so a run that is killed in here can be repeated.
+    """
+    files = shards.ShardWriter((0, 0, 0)).files(path) if found["format"] == "shards" else []
+    named = (Path(name) for index in _lists(path) for name in index["file"].to_pylist())
+    files += [path / name for name in named if not (name.is_absolute() or ".." in name.parts)]
+    if for_a_file:
+        ours = {*files, path / MANIFEST, path / INDEX}
+        for file in path.rglob("*"):
+            if not (file.is_dir() or file in ours or path / WORK in file.parents):
+                raise CellprepError(
+                    f"{str(path)!r} holds a file of yours, {file.name!r}; move it away to put one "
+                    "file in the folder's place"
+                )
+    (path / WORK).mkdir(exist_ok=True)
+    if (path / MANIFEST).is_file():
+        os.replace(path / MANIFEST, path / PLAN)  # first: from here on it is unfinished
+    _unlink((path / WORK).glob("part-*.parquet"))
+    _unlink([*files, *path.rglob(f".*{TEMPORARY}")])
+    for parent in {file.parent for file in files} - {path}:
+        with suppress(OSError):  # it holds files of the user
+            parent.rmdir()
+    _unlink([path / INDEX, path / FILES])
+    if for_a_file:
+        _make_room(path)
+
+
+def _make_room(path: Path) -> None:
+    """Take away a folder in which nothing of the user is left."""
+    shutil.rmtree(path / WORK, ignore_errors=True)
+    path.rmdir()
+
+
+def _unlink(files: Iterable[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
+
+
+def sweep(path: Path) -> None:
+    """Delete what runs that were killed have left beside a file or in a folder."""
+    _unlink(path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"))
+    if (path / WORK).is_dir():
+        _unlink(path.rglob(f".*{TEMPORARY}"))
+        shutil.rmtree(path / WORK)
+
+
+def _lists(path: Path) -> Iterator[Any]:
+    """The files that a format of one file an image has named, or was about to."""
+    import pyarrow.parquet as pq
+
+    for file in (path / INDEX, path / FILES):
+        if file.is_file() and "file" in pq.read_schema(file).names:
+            yield pq.read_table(file, columns=["file"])

@@ -1,0 +1,82 @@
+"""Images made again from their record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .arrays import Images
+from .dataset import Dataset
+from .errors import CellprepError
+from .formats import manifest
+from .formats.manifest import INDEX, MANIFEST
+from .steps.step import Step
+
+
+def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> Images:
+    """Make images again from their record alone: no draws, no recipe.
+
+    Parameters
+    ----------
+    path : str or Path
+        A folder that `write` made.
+    dataset : Dataset
+        What it was made from.
+    at : (k,) int, optional
+        Rows of the index. Default: all.
+
+    Returns
+    -------
+    (k, height, width, 3) uint8
+        Equal, byte for byte, to what was written.
+    """
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    if not (path / MANIFEST).is_file():
+        raise CellprepError(f"{str(path)!r} is not a folder that `write` has finished")
+    saved = manifest.read_manifest((path / MANIFEST).read_text("utf-8"), path / MANIFEST)
+    index = pq.read_table(path / INDEX)
+    if at is not None:
+        index = index.take(np.arange(len(index))[at])  # type: ignore[index]
+    place = {
+        row: i
+        for i, row in enumerate(zip(dataset.ids.tolist(), dataset.copies.tolist(), strict=True))
+    }
+    names = index.column_names
+    copies = index["source_copy"].to_pylist() if "source_copy" in names else [0] * len(index)
+    try:
+        rows = [place[row] for row in zip(index["id"].to_pylist(), copies, strict=True)]
+    except KeyError as error:
+        raise CellprepError(
+            f"{str(path)!r} was made from image {error}, which the data set does "
+            "not hold; pass the one that it was made from"
+        ) from None
+    images = dataset.images[rows]
+    for stage in saved["stages"]:
+        name = f"{stage['name']}."
+        step: Any = Step.from_dict({k: v for k, v in stage.items() if k != "name"})
+        columns = {
+            column.removeprefix(name): index[column]
+            for column in names
+            if column.startswith(name) and "." not in column.removeprefix(name)
+        }
+        touched = np.ones(len(index), bool)
+        for column in columns.values():
+            touched &= column.is_valid().to_numpy()
+        values = {key: _values(column.drop_null()) for key, column in columns.items()}
+        changed = step.apply(images[touched], **values)
+        if touched.all():
+            images = changed
+        else:
+            images[touched] = changed
+    return images
+
+
+def _values(column: Any) -> NDArray[Any]:
+    """A column of the index as the array that it was written from."""
+    values: NDArray[Any] = column.to_numpy()
+    return values.astype(np.str_) if values.dtype == object else values
