@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import cellprep as cp
 import numpy as np
 import pytest
+from PIL import Image
+
+import cellprep as cp
 from cellprep.contact_sheet import contact_sheet
 from cellprep.demo import run_demo
-from PIL import Image
 
 
 def test_the_demo_makes_a_data_set_a_table_and_a_picture(tmp_path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import cellprep as cp
 import numpy as np
 import pytest
-from cellprep.draws import Draw, check_seed, id_keys, row_keys
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+
+import cellprep as cp
+from cellprep.draws import Draw, check_seed, id_keys, row_keys
 
 N = 40_000
 

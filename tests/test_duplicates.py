@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-import cellprep as cp
 import numpy as np
 import pytest
-from cellprep import measures
 from hypothesis import given
 from hypothesis import strategies as st
+
+import cellprep as cp
+from cellprep import measures
 
 # Rows as (picture, label, id); few pictures and labels, so that groups and conflicts abound.
 ROWS = st.lists(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import cellprep as cp
 import numpy as np
 import pytest
+
+import cellprep as cp
 
 RECIPE = cp.Recipe([cp.Balance(), cp.KMeansMask(), cp.RandAugment(copies=2)], seed=4)
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 from dataclasses import FrozenInstanceError, fields, replace
 
-import cellprep as cp
 import numpy as np
 import pytest
-from cellprep import plan as plan_module
 from hypothesis import given
 from hypothesis import strategies as st
+
+import cellprep as cp
+from cellprep import plan as plan_module
 
 STEPS = [
     cp.Dedupe(),

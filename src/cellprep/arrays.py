@@ -88,7 +88,7 @@ def _to_uint8(array: NDArray[Any], name: str) -> str:
         return "it holds NaN or infinite values, mend them first"
     low, high = few.min(), few.max()
     seen = f"values seen: {low:g} to {high:g}"
-    if array.dtype.kind == "f" and low >= 0 and high <= 1:
+    if array.dtype.kind in "fb" and low >= 0 and high <= 1:
         return f"{seen}; if 0-1 is meant, use np.rint({name} * 255).astype(np.uint8)"
     if low >= 0 and high <= 255:
         return f"{seen}; if 0-255 is meant, use np.rint({name}).astype(np.uint8)"
@@ -128,8 +128,7 @@ def read_labels(labels: ArrayLike, n: int) -> NDArray[Any]:
                 + ", ".join(sorted(kind.__name__ for kind in kinds))
             )
         array = array.astype(str)
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
+    array = decoded(array, "labels")
     if array.dtype.kind not in "iufbUT":
         raise CellprepError(f"`labels` must be whole numbers or text, {got}")
     if array.dtype.kind == "T":
@@ -152,6 +151,8 @@ def read_labels(labels: ArrayLike, n: int) -> NDArray[Any]:
         raise CellprepError(
             f"`labels` must be whole numbers, {got} with NaN, infinite or fractional values"
         )
+    if array.dtype.kind in "uf" and (array >= 2**63).any():
+        raise CellprepError(f"`labels` must be smaller than 2**63, the largest is {array.max()}")
     whole = array.astype(np.int64)
     if (whole < 0).any():
         raise CellprepError(
@@ -159,6 +160,16 @@ def read_labels(labels: ArrayLike, n: int) -> NDArray[Any]:
             "drop or renumber rows marked as unlabelled"
         )
     return whole
+
+
+def decoded(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Bytes as text; anything else as it is."""
+    if array.dtype.kind != "S":
+        return array
+    try:
+        return np.char.decode(array, "utf-8")
+    except UnicodeDecodeError as error:
+        raise CellprepError(f"`{name}` given as bytes must be text in UTF-8: {error}") from None
 
 
 def encode_labels(
@@ -199,10 +210,10 @@ def encode_labels(
         return values, names
     used = np.unique(values)
     if len(used) != high + 1:
-        absent = sorted(set(range(min(high + 1, 1000))) - set(used[:1000].tolist()))
+        absent = int((used != np.arange(len(used))).argmax())
         raise CellprepError(
             f"`labels` must use every number from 0 to {high}, but no image has "
-            f"label {absent[0]}; pass `class_names` (one name a number) if that "
+            f"label {absent}; pass `class_names` (one name a number) if that "
             "class is empty, or renumber with np.unique(labels, "
             "return_inverse=True)[1]"
         )
@@ -216,10 +227,9 @@ def check_ids(ids: ArrayLike | None, n: int) -> Ids:
     array = np.asarray(ids)
     if array.dtype.kind in "OT":
         array = array.astype(str)
-    if array.dtype.kind == "u":
+    if array.dtype.kind == "u" and (array < 2**63).all():
         array = array.astype(np.int64)
-    if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
+    array = decoded(array, "ids")
     if array.shape != (n,) or array.dtype.kind not in "iU":
         raise CellprepError(
             f"`ids` must be one whole number or text for each of the {n} images, "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,6 +17,7 @@ import click
 
 from . import __version__, executors
 from .dataset import Dataset
+from .draws import check_seed
 from .errors import CellprepError, in_range, nearest
 from .formats import READERS, read
 from .recipe import Recipe
@@ -133,6 +135,7 @@ _WRITING = (
 @click.version_option(__version__, prog_name="cellprep")
 def main() -> None:
     """Turn a messy labelled image set into a training set that makes a classifier generalise."""
+    warnings.filterwarnings("ignore", module="PIL")  # an image that is bad is named as such
 
 
 @main.command()
@@ -159,6 +162,9 @@ def demo(
     from .demo import run_demo
 
     in_range("images", images, 400, 1_000_000, whole=True)
+    check_seed(seed or 0)
+    if size is not None and data is None:
+        raise CellprepError("`size` is for images of your own; the drawn cells are 96x96")
     done = run_demo(
         out,
         data,
@@ -190,9 +196,9 @@ def demo(
 
 @main.command()
 @click.argument("input", type=_Path)
-@_options("size", "json")
+@_options("size", "from", "json")
 @_said
-def inspect(input: Path, size: int | None, as_json: bool) -> None:
+def inspect(input: Path, size: int | None, from_: str | None, as_json: bool) -> None:
     """Print counts, sizes, value ranges, duplicates and conflicts of INPUT.
 
     Example: cellprep inspect train_data.npz
@@ -200,7 +206,7 @@ def inspect(input: Path, size: int | None, as_json: bool) -> None:
     from .inspect import inspect as look
 
     with executors.using(progress=not as_json):
-        found = look(input, size)
+        found = look(input, size, from_)
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
@@ -267,7 +273,10 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **options: Any) 
     if seed is not None:
         steps = Recipe(steps.steps, seed)
     dataset = read(input, format=options.pop("from_"), size=options.pop("size"))
-    _check_trainable(dataset)
+    if options["on_error"] != "raise":
+        dataset = dataset.readable()
+    with executors.using(options["executor"], options["workers"], not options["as_json"]):
+        _check_trainable(dataset)
     result = steps(dataset)
     written = _write(result, out, options)
     if options["as_json"]:
@@ -342,9 +351,11 @@ def _check_holds_only(out: Path, names: set[str]) -> None:
 
 
 def _parse_parts(text: str) -> dict[str, float]:
-    shares = {}
+    shares: dict[str, float] = {}
     for item in text.split(","):
-        name, _, share = item.strip().partition("=")
+        name, _, share = (word.strip() for word in item.partition("="))
+        if name in shares:
+            raise CellprepError(f"`--parts` names part {name!r} twice")
         try:
             shares[name] = float(share)
         except ValueError:
@@ -353,6 +364,8 @@ def _parse_parts(text: str) -> dict[str, float]:
             ) from None
         if not name.isidentifier():
             raise CellprepError(f"`--parts` names folders by plain words, got {name!r}")
+        if name in ("dataset", "seed", "groups"):
+            raise CellprepError(f"`--parts` cannot name a part {name!r}; choose another word")
     return shares
 
 

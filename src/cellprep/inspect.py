@@ -14,20 +14,25 @@ from .formats import folder, read
 from .plan import Plan
 
 
-def read_any(path: str | Path, size: int | tuple[int, int] | None = None) -> tuple[Dataset, str]:
+def read_any(
+    path: str | Path, size: int | tuple[int, int] | None = None, format: str | None = None
+) -> tuple[Dataset, str]:
     """`read`, with a folder of images of many sizes brought to 96x96; and a word where it was."""
-    dataset = read(path, size=size)
+    dataset = read(path, format=format, size=size)
     source = dataset.source
     if size is None and isinstance(source, folder.FolderSource) and source.size is None:
         sizes = source.sizes()
         if len(sizes) > 1:
-            return read(path, size=96), f"images of {len(sizes)} sizes, brought to 96x96"
+            resized = read(path, format=format, size=96)
+            return resized, f"images of {len(sizes)} sizes, brought to 96x96"
     return dataset, ""
 
 
-def inspect(path: str | Path, size: int | tuple[int, int] | None = None) -> dict[str, Any]:
+def inspect(
+    path: str | Path, size: int | tuple[int, int] | None = None, format: str | None = None
+) -> dict[str, Any]:
     """Counts, sizes, value ranges, duplicates and bad files of a data set, ready for JSON."""
-    dataset, resized = read_any(path, size)
+    dataset, resized = read_any(path, size, format)
     raw = dataset.source
     dataset = dataset.readable()
     sizes = raw.sizes() if isinstance(raw, folder.FolderSource) else {raw.shape[:2]: len(raw.rows)}

@@ -23,7 +23,10 @@ from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
 from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, rows_of
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".webp", ".heic", ".avif", ".jp2"),  # not read, but named as such
+)
 _READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
 _MOST_PIXELS = 100_000_000
 _SIZE_ADVICE = "pass size= to bring all images to one size"
@@ -57,14 +60,16 @@ class FolderSource:
         raise BadImagesError(causes, "No image is left")
 
     def sizes(self) -> dict[tuple[int, int], int]:
-        """How many files have each (height, width), by the headers that can be read."""
+        """How many files have each (height, width), by the headers that can be used."""
         counts: Counter[tuple[int, int]] = Counter()
         for file in self.files:
             try:
-                with Image.open(self.path / file) as image:
-                    turned = image.getexif().get(0x0112, 1) >= 5
+                with _open(self.path / file) as image:
+                    _check(image)
+                    # Pillow turns the size of a TIFF by itself.
+                    turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
                     counts[image.size if turned else image.size[::-1]] += 1
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            except (_BadFileError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
                 continue
         return dict(counts.most_common())
 
@@ -110,7 +115,7 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
     if not _is_text(str(path)):
         raise _BadFileError("has a name that is not UTF-8 text; rename it")
     try:
-        with Image.open(path) as image:
+        with _open(path) as image:
             _check(image)
             upright = ImageOps.exif_transpose(image)
             rgb = _to_rgb(upright)
@@ -119,8 +124,9 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
         raise _BadFileError("is empty" if empty else "is not an image file") from None
     except OSError as error:
         raise _BadFileError(error.strerror or f"is damaged ({error})") from None
+    except Image.DecompressionBombError:
+        raise _BadFileError(f"has more pixels than the limit of {_MOST_PIXELS:,}") from None
     except (
-        Image.DecompressionBombError,
         ValueError,
         SyntaxError,
         IndexError,
@@ -140,6 +146,12 @@ def _is_text(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
+def _open(path: Path) -> Image.Image:
+    if path.exists() and not path.is_file():
+        raise _BadFileError("is not a regular file")  # a pipe would be waited for
+    return Image.open(path)
+
+
 def _check(image: Image.Image) -> None:
     if image.format not in _READ:
         raise _BadFileError(
@@ -149,7 +161,8 @@ def _check(image: Image.Image) -> None:
         raise _BadFileError(
             f"has {image.width}x{image.height} pixels, more than the limit of {_MOST_PIXELS:,}"
         )
-    frames = getattr(image, "n_frames", 1) if image.format == "TIFF" else 1
+    # The further pictures of a camera's MPO are previews and depths of the first.
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
         raise _BadFileError(f"holds {frames} pictures; save each as a file of its own")
     if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
@@ -157,10 +170,10 @@ def _check(image: Image.Image) -> None:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB":
+    if image.mode == "RGB" and "transparency" not in image.info:
         image.load()
         return image
-    if "A" in image.mode or "transparency" in image.info:
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         low, _ = rgba.getchannel("A").getextrema()
         if low != 255:
@@ -224,6 +237,8 @@ def _is_image(name: str) -> bool:
 
 def _walk(folder: Path) -> Iterator[str]:
     for entry in os.scandir(folder):
+        if entry.name.startswith("."):
+            continue  # such as .ipynb_checkpoints, full of copies
         if entry.is_dir(follow_symlinks=False):
             yield from (f"{entry.name}/{file}" for file in _walk(folder / entry.name))
         elif _is_image(entry.name):
@@ -234,7 +249,14 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
     import pyarrow.parquet as pq
 
     manifest = read_manifest((path / MANIFEST).read_text("utf-8", "replace"), path / MANIFEST)
-    index = pq.read_table(path / INDEX)
+    if manifest["format"] != "folder":
+        raise CellprepError(
+            f"{str(path)!r} was written as {manifest['format']}, not as a folder of images"
+        )
+    try:
+        index = pq.read_table(path / INDEX)
+    except (OSError, ValueError) as error:
+        raise CellprepError(f"{str(path / INDEX)!r} cannot be read: {error}") from error
     rows = rows_of(index, manifest, path / INDEX)
     files = index["file"].to_pylist()
     for file in files:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import lzma
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, check_ids, check_images, encode_labels, read_labels
+from ..arrays import Images, check_ids, check_images, decoded, encode_labels, read_labels
 from ..dataset import check_groups
 from ..errors import CellprepError, nearest
 from ..rows import Rows
 from ..source import NO_PAST, ArraySource, Shape
 from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, to_json
+
+_DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,11 +65,13 @@ def read(path: Path, images: str = "images", labels: str = "labels") -> NpzSourc
                 text = archive.read(MANIFEST).decode("utf-8", "replace")
                 past = past_of(read_manifest(text, path))
             checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in (images, labels))
-    except (zipfile.BadZipFile, EOFError, struct.error, NotImplementedError, RuntimeError) as error:
+    except (*_DAMAGE, struct.error, NotImplementedError, RuntimeError) as error:
         raise CellprepError(
             f"{str(path)!r} is not an npz file, or a damaged one: {error}"
         ) from error
-    names = [str(name) for name in extra["class_names"].ravel()] if "class_names" in extra else None
+    names = None
+    if "class_names" in extra:
+        names = [str(name) for name in decoded(extra["class_names"], "class_names").ravel()]
     codes, class_names = encode_labels(values, names)
     n = len(codes)
     copies = extra["copies"].astype(np.int64) if "copies" in extra else None
@@ -173,5 +179,5 @@ def manifest_of(path: Path) -> dict[str, Any] | None:
             if MANIFEST not in archive.namelist():
                 return None
             return read_manifest(archive.read(MANIFEST).decode("utf-8", "replace"), path)
-    except (zipfile.BadZipFile, EOFError, CellprepError):
+    except (*_DAMAGE, CellprepError):
         return None
