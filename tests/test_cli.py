@@ -254,7 +254,7 @@ def test_inspect_an_npz(messy):
         "conflicts": 1,
         "groups": groups,
         "bad": {},
-        "written_by_cellprep": False,
+        "steps": [],
     }
     text = run("inspect", messy)
     for line in (

@@ -58,12 +58,14 @@ def pictures(height: int, width: int) -> Images:
     cells = cells or [Image.fromarray(cell) for cell in draw_cells([1] * 8)[0]]
     shape = (height, width, 3)
     rng = np.random.default_rng(0)
-    return np.stack([
-        *(np.asarray(cell.resize((width, height)), np.uint8) for cell in cells),
-        rng.integers(0, 256, shape, np.uint8),
-        *(np.full(shape, value, np.uint8) for value in (0, 90, 255)),
-        np.where(rng.random(shape) < (0.5, 0.05, 0.999), np.uint8(7), np.uint8(250)),
-    ])
+    return np.stack(
+        [
+            *(np.asarray(cell.resize((width, height)), np.uint8) for cell in cells),
+            rng.integers(0, 256, shape, np.uint8),
+            *(np.full(shape, value, np.uint8) for value in (0, 90, 255)),
+            np.where(rng.random(shape) < (0.5, 0.05, 0.999), np.uint8(7), np.uint8(250)),
+        ]
+    )
 
 
 SIZES = [(96, 96), (64, 97)]
@@ -71,8 +73,12 @@ SIZES = [(96, 96), (64, 97)]
 
 def by_kernel(name: str, images: Images, value: float = 0.0, threshold: float = 0.0) -> Images:
     shape = (len(images), 1)
-    return chain(images, np.full(shape, OPERATIONS.index(name)),
-                 np.full(shape, value, np.float32), np.full(shape, threshold, np.float32))
+    return chain(
+        images,
+        np.full(shape, OPERATIONS.index(name)),
+        np.full(shape, value, np.float32),
+        np.full(shape, threshold, np.float32),
+    )
 
 
 def by_keras_cv(
@@ -82,8 +88,11 @@ def by_keras_cv(
     layers, fixed = keras_cv.layers, keras_cv.core.ConstantFactorSampler
     if name.startswith("shear"):  # a call would draw the sign; `test_shear_call` sees to that
         sizes = {"shear_x": None, "shear_y": None, name: tf.fill((len(images), 1), value)}
-        return np.asarray(layers.RandomShear(1.0, 1.0).augment_images(
-            tf.constant(images, tf.float32), transformations=sizes))
+        return np.asarray(
+            layers.RandomShear(1.0, 1.0).augment_images(
+                tf.constant(images, tf.float32), transformations=sizes
+            )
+        )
     make = {
         "auto_contrast": lambda: layers.AutoContrast(FULL),
         "equalization": lambda: layers.Equalization(FULL),
@@ -102,14 +111,26 @@ def by_keras_cv(
 CASES = [
     ("auto_contrast", 0.0, 0.0),
     ("equalization", 0.0, 0.0),
-    *(("solarization", *case) for case in
-      [(0.0, 0.0), (0.0, 255.0), (0.0, 256.0), (110.0, 0.0), (110.0, 255.0), (33.3, 77.7)]),
+    *(
+        ("solarization", *case)
+        for case in [
+            (0.0, 0.0),
+            (0.0, 255.0),
+            (0.0, 256.0),
+            (110.0, 0.0),
+            (110.0, 255.0),
+            (33.3, 77.7),
+        ]
+    ),
     *(("color_degeneration", value, 0.0) for value in (0.0, 0.37, 0.5, 1.0)),
     *(("contrast", value, 0.0) for value in (0.0, 0.3, 1.0, 1.7, 2.0)),
     *(("brightness", value, 0.0) for value in (-1.0, -0.3, 0.0, 0.44, 1.0)),
     *((f"shear_{axis}", value, 0.0) for axis in "xy" for value in (-1.0, -0.27, 0.0, 0.5, 1.0)),
-    *((f"translation_{axis}", value, 0.0) for axis in "xy"
-      for value in (-1.0, -0.31, 0.0, 0.313, 1.0)),
+    *(
+        (f"translation_{axis}", value, 0.0)
+        for axis in "xy"
+        for value in (-1.0, -0.31, 0.0, 0.313, 1.0)
+    ),
 ]
 
 
@@ -128,11 +149,16 @@ def test_operation(name: str, value: float, threshold: float, size: tuple[int, i
 def test_shear_call(name: str) -> None:
     """The call of a shear is the explicit route of `by_keras_cv`, with either sign."""
     images = np.repeat(pictures(64, 97)[:1], 16, axis=0)
-    factors = {"x_factor": 0, "y_factor": 0, name[-1] + "_factor":
-               keras_cv.core.ConstantFactorSampler(0.27)}
+    factors = {
+        "x_factor": 0,
+        "y_factor": 0,
+        name[-1] + "_factor": keras_cv.core.ConstantFactorSampler(0.27),
+    }
     called = np.asarray(keras_cv.layers.RandomShear(**factors, seed=1)(images))
-    plus, minus = (np.abs(called - by_keras_cv(name, images, value)).max((1, 2, 3)) < 1e-3
-                   for value in (0.27, -0.27))
+    plus, minus = (
+        np.abs(called - by_keras_cv(name, images, value)).max((1, 2, 3)) < 1e-3
+        for value in (0.27, -0.27)
+    )
     assert (plus ^ minus).all()
     assert plus.any()
     assert minus.any()
@@ -152,8 +178,10 @@ def ours(magnitude: float = 0.5, stddev: float = 0.15, seed: int = 0) -> dict[st
     draw = Draw(seed, "rand_augment", row_keys(id_keys(np.arange(N)), np.ones(N, np.int64)))
     step = RandAugment(magnitude=magnitude, magnitude_stddev=stddev)
     drawn = step.parameters(np.zeros((N, 1, 1, 3), np.uint8), draw)
-    return {name: np.stack([drawn[f"{name}_{slot}"] for slot in (1, 2, 3)], axis=1)
-            for name in ("op", "value", "threshold")}
+    return {
+        name: np.stack([drawn[f"{name}_{slot}"] for slot in (1, 2, 3)], axis=1)
+        for name in ("op", "value", "threshold")
+    }
 
 
 def values_of(name: str, column: str = "value", **settings: float) -> NDArray[np.float32]:
@@ -166,8 +194,10 @@ def by_policy(magnitude: float, stddev: float) -> dict[str, NDArray[np.float32]]
     """N draws of each operation by the layers of keras-cv's RandAugment, in our units."""
     tf.random.set_seed(1)
     layers = keras_cv.layers.RandAugment.get_standard_policy(FULL, magnitude, stddev, seed=2)
-    drawn = {name: layer.get_random_transformation_batch(N)
-             for name, layer in zip(OPERATIONS, layers, strict=True)}
+    drawn = {
+        name: layer.get_random_transformation_batch(N)
+        for name, layer in zip(OPERATIONS, layers, strict=True)
+    }
     solarization = drawn["solarization"]
     samples = {
         "solarization": solarization["additions"],
@@ -191,10 +221,15 @@ def by_theory(magnitude: float, stddev: float) -> dict[str, NDArray[np.float64]]
     uniform = magnitude * (2 * at - 1)
     either = np.concatenate([-normal[::2], normal[::2]])
     return {
-        "solarization": 110 * normal, "threshold": 255 * (1 - stats.norm(
-            magnitude, stddev).ppf(at)).clip(0, 1), "color_degeneration": normal,
-        "contrast": 1 + uniform, "brightness": uniform, "shear_x": either, "shear_y": either,
-        "translation_x": uniform, "translation_y": uniform,
+        "solarization": 110 * normal,
+        "threshold": 255 * (1 - stats.norm(magnitude, stddev).ppf(at)).clip(0, 1),
+        "color_degeneration": normal,
+        "contrast": 1 + uniform,
+        "brightness": uniform,
+        "shear_x": either,
+        "shear_y": either,
+        "translation_x": uniform,
+        "translation_y": uniform,
     }
 
 
@@ -213,7 +248,8 @@ def test_values(name: str, reference: Any, setting: tuple[float, float]) -> None
     theirs = reference(*setting)[name]
     mine, wrong = (
         values_of("solarization", "threshold", magnitude=magnitude, stddev=setting[1])
-        if name == "threshold" else values_of(name, magnitude=magnitude, stddev=setting[1])
+        if name == "threshold"
+        else values_of(name, magnitude=magnitude, stddev=setting[1])
         for magnitude in (setting[0], setting[0] - 0.05)
     )
     assert len(mine) > 7000
@@ -245,8 +281,13 @@ def test_used_slots_are_binomial() -> None:
 
 def test_slots_rows_and_seeds_are_independent() -> None:
     one, two, three = ours()["op"].T
-    pairs = [(one, two), (one, three), (two, three), (one[1:], one[:-1]),
-             (one, ours(seed=1)["op"][:, 0])]
+    pairs = [
+        (one, two),
+        (one, three),
+        (two, three),
+        (one[1:], one[:-1]),
+        (one, ours(seed=1)["op"][:, 0]),
+    ]
     for left, right in pairs:
         assert unrelated(left, right)
         assert not unrelated(left, np.where(np.arange(len(left)) % 20, right, left)), "5 % copied"
@@ -264,8 +305,10 @@ def test_values_are_independent() -> None:
         (values_of("solarization"), values_of("solarization", "threshold")),
     ]:
         assert stats.spearmanr(one, other).pvalue > 1e-3
-        assert stats.spearmanr(one, 0.9 * stats.rankdata(other) + 0.1 * stats.rankdata(one)
-                               ).pvalue < 1e-3
+        assert (
+            stats.spearmanr(one, 0.9 * stats.rankdata(other) + 0.1 * stats.rankdata(one)).pvalue
+            < 1e-3
+        )
 
 
 # -- the whole ---------------------------------------------------------------------------------
@@ -277,8 +320,12 @@ def test_whole() -> None:
 
     def described(images: NDArray[Any]) -> list[NDArray[np.float64]]:
         images = images.astype(np.float64)
-        return [images.mean((1, 2, 3)), images.std((1, 2, 3)),
-                np.abs(images - image).mean((1, 2, 3)), images[:, 0, 0, 0]]
+        return [
+            images.mean((1, 2, 3)),
+            images.std((1, 2, 3)),
+            np.abs(images - image).mean((1, 2, 3)),
+            images[:, 0, 0, 0],
+        ]
 
     tf.random.set_seed(3)
     # One by one: over a batch keras-cv's draws come in an order that depends on the threads.
@@ -324,8 +371,11 @@ def test_engines_round_alike(name: str, value: float, threshold: float) -> None:
     images = pictures(64, 97)
     shape = (len(images), 1)
     theirs = keras_cv_engine.chain(
-        images, np.full(shape, OPERATIONS.index(name)), np.full(shape, value, np.float32),
-        np.full(shape, threshold, np.float32))
+        images,
+        np.full(shape, OPERATIONS.index(name)),
+        np.full(shape, value, np.float32),
+        np.full(shape, threshold, np.float32),
+    )
     assert (by_kernel(name, images, value, threshold) == theirs).mean() > 0.99
 
 
@@ -338,8 +388,13 @@ def test_order_is_free(engine: str) -> None:
     def made(at: NDArray[np.intp]) -> dict[tuple[int, int], Any]:
         source = Dataset.from_arrays(images[at], np.zeros(len(at), np.int64), ids=ids[at])
         copies = Recipe([RandAugment(copies=4, engine=engine)], seed=6)(source)
-        return dict(zip(zip(copies.ids.tolist(), copies.copies.tolist(), strict=True),
-                        copies.to_arrays()[0], strict=True))
+        return dict(
+            zip(
+                zip(copies.ids.tolist(), copies.copies.tolist(), strict=True),
+                copies.to_arrays()[0],
+                strict=True,
+            )
+        )
 
     plain, permuted = made(np.arange(len(images))), made(order)
     assert plain.keys() == permuted.keys()
@@ -349,8 +404,12 @@ def test_order_is_free(engine: str) -> None:
 # -- what must hold for any image --------------------------------------------------------------
 
 few = settings(max_examples=25, deadline=None, derandomize=True)
-IDENTITIES = [("solarization", 0.0, 256.0), ("color_degeneration", 0.0, 0.0),
-              ("contrast", 1.0, 0.0), *((name, 0.0, 0.0) for name in OPERATIONS[5:])]
+IDENTITIES = [
+    ("solarization", 0.0, 256.0),
+    ("color_degeneration", 0.0, 0.0),
+    ("contrast", 1.0, 0.0),
+    *((name, 0.0, 0.0) for name in OPERATIONS[5:]),
+]
 
 
 @st.composite
@@ -379,8 +438,11 @@ def test_identities(batch: tuple[Images, Any]) -> None:
 def test_batch_equals_singles(batch: tuple[Images, Any]) -> None:
     images, rng = batch
     before, shape = images.copy(), (len(images), 3)
-    slots = (rng.integers(0, SKIP + 1, shape), rng.random(shape, np.float32),
-             255 * rng.random(shape, np.float32))
+    slots = (
+        rng.integers(0, SKIP + 1, shape),
+        rng.random(shape, np.float32),
+        255 * rng.random(shape, np.float32),
+    )
     together = chain(images, *slots)
     assert np.array_equal(images, before)
     for i, image in enumerate(together):

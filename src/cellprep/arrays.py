@@ -97,11 +97,12 @@ def _to_uint8(array: NDArray[Any], name: str) -> str:
     return f"{seen}; scale them to 0-255 first"
 
 
-def read_labels(labels: ArrayLike, n: int) -> NDArray[Any]:
+def read_labels(labels: ArrayLike, n: int, *, empty: bool = False) -> NDArray[Any]:
     """Labels as one value an image, `(n,)` int64 or str.
 
     `(n,)` and `(n, 1)` are read as they stand, a one-hot or bool `(n, k >= 2)` by the place of its
-    one; whole numbers stored as floats become int64, bytes become str.
+    one; whole numbers stored as floats become int64, bytes become str. `empty` allows a class of
+    a one-hot that no image has, which the values cannot tell.
 
     Raises
     ------
@@ -141,6 +142,12 @@ def read_labels(labels: ArrayLike, n: int) -> NDArray[Any]:
                 f"`labels` of two dimensions must be (n, 1) or one-hot (a single 1 "
                 f"a row, the rest 0), {got}; for probabilities pass the argmax, "
                 "for several labels an image choose one"
+            )
+        absent = np.flatnonzero(array.sum(axis=0) == 0)
+        if len(absent) and not empty:
+            raise CellprepError(
+                f"one-hot `labels` have {array.shape[1]} classes, but no image has label "
+                f"{absent[0]}; pass `class_names`, or leave its column out"
             )
         return np.asarray(array.argmax(axis=1), dtype=np.int64)
     if array.ndim != 1:
@@ -189,8 +196,10 @@ def encode_labels(
         names = tuple(str(name) for name in class_names)
         if len(set(names)) != len(names) or not names:
             raise CellprepError(f"`class_names` must be different names, got {list(names)}")
+        check_texts(names, "`class_names`")
     if values.dtype.kind == "U":
         found, codes = np.unique(values, return_inverse=True)
+        check_texts(found.tolist(), "`labels`")
         if class_names is None:
             return codes.astype(np.int64), tuple(found.tolist())
         missing = sorted(set(found.tolist()) - set(names))
@@ -220,6 +229,25 @@ def encode_labels(
     return values, tuple(str(number) for number in range(high + 1))
 
 
+def check_texts(texts: Sequence[str], name: str) -> None:
+    """Refuse text that no table can hold: a NUL, or bytes that were not UTF-8.
+
+    >>> check_texts(["Basophil 1"], "class names")
+    """
+    if not _holds(" ".join(texts)):
+        wrong = next(text for text in texts if not _holds(text))
+        shown = wrong.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+        raise CellprepError(f"{name} must be text in UTF-8 without NULs, got '{shown}'")
+
+
+def _holds(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in text
+
+
 def check_ids(ids: ArrayLike | None, n: int) -> Ids:
     """Ids as `(n,)` int64 or str; the row numbers if None."""
     if ids is None:
@@ -235,4 +263,7 @@ def check_ids(ids: ArrayLike | None, n: int) -> Ids:
             f"`ids` must be one whole number or text for each of the {n} images, "
             f"got shape {array.shape}, dtype {array.dtype}"
         )
-    return array.astype(np.int64) if array.dtype.kind == "i" else array
+    if array.dtype.kind == "i":
+        return array.astype(np.int64)
+    check_texts(array.tolist(), "`ids`")
+    return array

@@ -22,7 +22,7 @@ from .errors import CellprepError, in_range, nearest
 from .formats import READERS, read
 from .recipe import Recipe
 from .split import split as split_dataset
-from .write import FORMATS, Written
+from .write import FORMATS, Written, plan_write
 from .write import write as write_dataset
 
 _Path = click.Path(path_type=Path)
@@ -84,6 +84,11 @@ def _options(*names: str) -> Callable[[Any], Any]:
             type=click.Choice(sorted(READERS)),
             help="Format of INPUT.  [default: what it looks like]",
         ),
+        "arrays": click.option(
+            "--arrays",
+            metavar="IMAGES,LABELS",
+            help="Names of the two arrays of an npz file.  [default: images,labels]",
+        ),
         "format": click.option(
             "--format",
             type=click.Choice(FORMATS),
@@ -118,17 +123,8 @@ def _options(*names: str) -> Callable[[Any], Any]:
     return add
 
 
-_WRITING = (
-    "size",
-    "from",
-    "format",
-    "rows",
-    "executor",
-    "workers",
-    "on_error",
-    "overwrite",
-    "json",
-)
+_READING = ("size", "from", "arrays")
+_WRITING = ("format", "rows", "executor", "workers", "on_error", "overwrite", "json")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -196,68 +192,26 @@ def demo(
 
 @main.command()
 @click.argument("input", type=_Path)
-@_options("size", "from", "json")
+@_options(*_READING, "json")
 @_said
-def inspect(input: Path, size: int | None, from_: str | None, as_json: bool) -> None:
+def inspect(input: Path, as_json: bool, **options: Any) -> None:
     """Print counts, sizes, value ranges, duplicates and conflicts of INPUT.
 
     Example: cellprep inspect train_data.npz
     """
+    from .inspect import describe
     from .inspect import inspect as look
 
     with executors.using(progress=not as_json):
-        found = look(input, size, from_)
-    if as_json:
-        click.echo(json.dumps(found, indent=1))
-        return
-    sizes = ", ".join(f"{name} ({count:,})" for name, count in list(found["sizes"].items())[:5])
-    more = len(found["sizes"]) - 5
-    click.echo(f"{found['path']}: {found['images']:,} images, {len(found['classes'])} classes")
-    click.echo(f"sizes    {sizes}{f' and {more} more sizes' if more > 0 else ''}")
-    if found["note"]:
-        click.echo(f"         {found['note']} for what follows")
-    values = found["values"]
-    click.echo(
-        "values   "
-        + ", ".join(
-            f"{channel} {low}-{high} (mean {mean:.0f})"
-            for channel, low, high, mean in zip(
-                ("red", "green", "blue"), values["min"], values["max"], values["mean"], strict=True
-            )
-        )
-    )
-    most = max(found["classes"].values(), default=0)
-    for name, count in found["classes"].items():
-        click.echo(
-            f"  {_printable(name)[:28]:28} {count:9,}  {'#' * round(30 * count / max(most, 1))}"
-        )
-    click.echo(
-        f"repeats  {found['duplicate_images']:,} images in {found['duplicate_groups']:,} groups, "
-        f"{found['conflicts']:,} of them under conflicting labels"
-    )
-    for group in found["groups"][:8]:
-        labels = ", ".join(f"{name} x{count}" for name, count in group["labels"].items())
-        mark = "CONFLICT" if group["conflict"] else "        "
-        first = ", ".join(str(name) for name in group["ids"][:3])
-        click.echo(
-            _printable(
-                f"  {mark} {group['images']:6,} x  {labels}  (ids {first}"
-                f"{', ...' if group['images'] > 3 else ''})"
-            )
-        )
-    if len(found["groups"]) > 8:
-        click.echo(f"  and {len(found['groups']) - 8:,} more groups; --json lists them all")
-    for name, cause in list(found["bad"].items())[:8]:
-        click.echo(_printable(f"  BAD {name}: {cause}"))
-    if len(found["bad"]) > 8:
-        click.echo(f"  and {len(found['bad']) - 8:,} more bad files; --json lists them all")
+        found = look(input, **_reading(options))
+    click.echo(json.dumps(found, indent=1) if as_json else _printable(describe(found)))
 
 
 @main.command()
 @click.argument("recipe", type=_Path)
 @click.argument("input", type=_Path)
 @click.argument("out", type=_Path)
-@_options("seed", *_WRITING)
+@_options("seed", *_READING, *_WRITING)
 @_said
 def run(recipe: Path, input: Path, out: Path, seed: int | None, **options: Any) -> None:
     """Apply RECIPE (a TOML file) to INPUT and write the result to OUT.
@@ -272,7 +226,7 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **options: Any) 
         raise CellprepError(f"{str(recipe)!r} is not a text file in UTF-8") from None
     if seed is not None:
         steps = Recipe(steps.steps, seed)
-    dataset = read(input, format=options.pop("from_"), size=options.pop("size"))
+    dataset = read(input, **_reading(options))
     if options["on_error"] != "raise":
         dataset = dataset.readable()
     with executors.using(options["executor"], options["workers"], not options["as_json"]):
@@ -290,14 +244,14 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **options: Any) 
 @main.command()
 @click.argument("input", type=_Path)
 @click.argument("out", type=_Path)
-@_options(*_WRITING)
+@_options(*_READING, *_WRITING)
 @_said
 def convert(input: Path, out: Path, **options: Any) -> None:
     """Write INPUT to OUT in another format, its pixels, labels and ids unchanged.
 
     Example: cellprep convert smears/ smears.npz --size 96
     """
-    dataset = read(input, format=options.pop("from_"), size=options.pop("size"))
+    dataset = read(input, **_reading(options))
     written = _write(dataset, out, options)
     click.echo(json.dumps(_written(written), indent=1) if options["as_json"] else str(written))
 
@@ -311,7 +265,7 @@ def convert(input: Path, out: Path, **options: Any) -> None:
     show_default=True,
     help="Names and shares of the parts.",
 )
-@_options("seed", *_WRITING)
+@_options("seed", *_READING, *_WRITING)
 @_said
 def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) -> None:
     """Cut INPUT into stratified parts, written to OUT/train, OUT/val, ...
@@ -321,13 +275,16 @@ def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) 
     Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
     """
     shares = _parse_parts(parts)
-    dataset = read(input, format=options.pop("from_"), size=options.pop("size"))
+    dataset = read(input, **_reading(options))
     if options["on_error"] != "raise":
         dataset = dataset.readable()
     with executors.using(options["executor"], options["workers"], not options["as_json"]):
         cut = split_dataset(dataset, seed=seed or 0, **shares)
     suffix = ".npz" if options["format"] == "npz" else ""
     _check_holds_only(out, {f"{name}{suffix}" for name in cut})
+    checked = {key: options[key] for key in ("format", "rows_per_shard", "overwrite", "on_error")}
+    for name, part in cut.items():  # what is refused is refused before anything is written
+        plan_write(part, out / f"{name}{suffix}", **checked)
     done = {name: _write(part, out / f"{name}{suffix}", options) for name, part in cut.items()}
     if options["as_json"]:
         click.echo(
@@ -384,6 +341,20 @@ def _check_trainable(dataset: Dataset) -> None:
                 f"class '{name}' has {held}, of which nothing can be learnt; add "
                 "images, or take the class out"
             )
+
+
+def _reading(options: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `read` among the options, taken out of them."""
+    chosen = {"format": options.pop("from_"), "size": options.pop("size")}
+    arrays = options.pop("arrays")
+    if arrays is not None:
+        names = arrays.split(",")
+        if len(names) != 2 or not all(names):
+            raise CellprepError(
+                f"`--arrays` must be two names, as in images,labels; got {arrays!r}"
+            )
+        chosen |= {"images": names[0].strip(), "labels": names[1].strip()}
+    return chosen
 
 
 def _write(dataset: Dataset, out: Path, options: dict[str, Any]) -> Written:

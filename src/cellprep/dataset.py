@@ -11,7 +11,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import executors
-from .arrays import Ids, Images, Labels, check_ids, check_images, encode_labels, read_labels
+from .arrays import (
+    Ids,
+    Images,
+    Labels,
+    check_ids,
+    check_images,
+    check_texts,
+    encode_labels,
+    read_labels,
+)
 from .errors import BadImagesError, CellprepError
 from .plan import Plan
 from .rows import Rows
@@ -78,7 +87,9 @@ class Dataset:
         """
         checked = check_images(images)
         n = len(checked)
-        codes, names = encode_labels(read_labels(labels, n), class_names)
+        codes, names = encode_labels(
+            read_labels(labels, n, empty=class_names is not None), class_names
+        )
         together = None if groups is None else check_groups(groups, n)
         rows = Rows.of(check_ids(ids, n), codes, groups=together)
         return cls(ArraySource(checked, rows, names))
@@ -267,6 +278,8 @@ def check_groups(groups: ArrayLike, n: int) -> Ids:
             f"`groups` must be one whole number or text for each of the {n} "
             f"images, got shape {array.shape}, dtype {array.dtype}"
         )
+    if array.dtype.kind == "U":
+        check_texts(array.tolist(), "`groups`")
     return array
 
 
@@ -277,7 +290,8 @@ def as_dataset(images: Dataset | ArrayLike, labels: ArrayLike | None = None) -> 
             raise CellprepError("a Dataset has its own labels; pass no others with it")
         return images
     checked = check_images(images)
-    values = read_labels(np.zeros(len(checked), int) if labels is None else labels, len(checked))
+    given = np.zeros(len(checked), int) if labels is None else labels
+    values = read_labels(given, len(checked), empty=True)
     found, codes = np.unique(values, return_inverse=True)
     return Dataset.from_arrays(checked, codes, class_names=[str(name) for name in found.tolist()])
 

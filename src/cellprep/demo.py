@@ -11,14 +11,13 @@ import numpy as np
 import pandas as pd
 
 from .contact_sheet import contact_sheet
-from .dataset import Dataset
 from .errors import CellprepError
 from .inspect import read_any
 from .recipe import Recipe
 from .split import split
 from .steps import Balance, Dedupe, KMeansMask, RandAugment
 from .synthetic import CLASS_NAMES, draw_messy_set
-from .write import Written, write
+from .write import Written, plan_write, write
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
@@ -62,13 +61,11 @@ def run_demo(
 
     Everything goes below `out`. An earlier demo there is replaced.
     """
+    _check_out(out)
     if data is None:
         data = out / "drawn_cells.npz"
         began = time.monotonic()
-        if not out.is_dir() or not any(out.iterdir()) or data.is_file():
-            draw_input(data, images, seed)
-        else:
-            raise CellprepError(f"{str(out)!r} holds other files; choose another --out")
+        draw_input(data, images, seed)
         say(f"drew {images:,} cells (synthetic) in {time.monotonic() - began:.1f} s: {data}")
     cells, resized = read_any(data, size)
     if resized:
@@ -79,19 +76,26 @@ def run_demo(
     # Validation and test images get what a photograph gets at prediction time, and nothing random.
     train = Recipe([Balance(), KMeansMask(), RandAugment(copies=3)], seed)
     other = Recipe([KMeansMask()], seed)
-    Recipe([Dedupe(), *train.steps], seed).to_toml(_made(out) / "recipe.toml")
+    sets = {name: (train if name == "train" else other)(part) for name, part in parts.items()}
+    for name, made in sets.items():  # what is refused is refused before anything is written
+        plan_write(made, out / name, overwrite=True, on_error=on_error)
     written = {}
-    for name, part in parts.items():
-        made: Dataset = (train if name == "train" else other)(part)
+    for name, made in sets.items():
         written[name] = write(made, out / name, overwrite=True, on_error=on_error)
         say(f"{name}: {written[name]}")
-        if name == "train":
-            result = made
+    Recipe([Dedupe(), *train.steps], seed).to_toml(out / "recipe.toml")
     title = "cellprep: what each step did" + (" (drawn cells)" if data.parent == out else "")
-    sheet = contact_sheet(result, out / "contact_sheet.png", title)
-    return Demo(written, result.changes(), sheet)
+    sheet = contact_sheet(sets["train"], out / "contact_sheet.png", title)
+    return Demo(written, sets["train"].changes(), sheet)
 
 
-def _made(folder: Path) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _check_out(out: Path) -> None:
+    """Only a new folder, or that of an earlier demo, is written to."""
+    if not out.is_dir():
+        return
+    ours = {"drawn_cells.npz", "recipe.toml", "contact_sheet.png", *SHARES}
+    held = {entry.name for entry in out.iterdir()}
+    begun = any(name in held for name in ("drawn_cells.npz", "train"))
+    if held and not (begun and held <= ours):
+        strange = sorted(held - ours or held)[0]
+        raise CellprepError(f"{str(out)!r} holds other files ({strange}); choose another --out")

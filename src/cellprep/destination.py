@@ -64,15 +64,16 @@ def made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
     return dict(json.loads(to_json(parts)))  # as it will be read again
 
 
-def clear_the_way(path: Path, made_of: Mapping[str, Any], *, resume: bool, overwrite: bool) -> bool:
-    """Whether the data set stands there complete; else the path is free to write to."""
+def standing(path: Path, made_of: Mapping[str, Any], *, resume: bool, overwrite: bool) -> str:
+    """What stands at the path: "nothing", this data set "unfinished" or "finished", or "another".
+
+    Nothing is touched. Whatever may not be written over is refused.
+    """
     if not path.exists() and not path.is_symlink():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return False
+        _check_writable(path)
+        return "nothing"
     if path.is_dir() and _is_empty(path):
-        if made_of["format"] == "npz":
-            _make_room(path)
-        return False
+        return "nothing"
     found, complete = _found(path)
     if found is None:
         raise CellprepError(
@@ -82,10 +83,9 @@ def clear_the_way(path: Path, made_of: Mapping[str, Any], *, resume: bool, overw
     same = found == made_of
     if same and complete and resume and not overwrite:
         _check_complete(path)
-        sweep(path)
-        return True
+        return "finished"
     if same and not complete and resume:
-        return False
+        return "unfinished"
     if not overwrite:
         if same:
             raise CellprepError(
@@ -96,11 +96,30 @@ def clear_the_way(path: Path, made_of: Mapping[str, Any], *, resume: bool, overw
             f"{str(path)!r} holds another data set ({difference(found, made_of)}); "
             "choose another path, or overwrite=True to replace it"
         )
-    if path.is_dir():
-        _remove(path, found, for_a_file=made_of["format"] == "npz")
-    elif made_of["format"] != "npz":  # a file takes the place of a file at the end
+    return "another"
+
+
+def make_way(path: Path, made_of: Mapping[str, Any], stands: str) -> None:
+    """Make the path free to write to."""
+    a_file = made_of["format"] == "npz"
+    if stands == "nothing":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if a_file and path.is_dir():
+            _make_room(path)
+    elif stands == "another" and path.is_dir():
+        found, _ = _found(path)
+        assert found is not None
+        _remove(path, found, for_a_file=a_file)
+    elif stands == "another" and not a_file:  # a file takes the place of a file at the end
         path.unlink()
-    return False
+
+
+def _check_writable(path: Path) -> None:
+    parent = next(parent for parent in path.absolute().parents if parent.exists())
+    if not parent.is_dir():
+        raise CellprepError(f"cannot write {str(path)!r}: {str(parent)!r} is a file")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise CellprepError(f"cannot write {str(path)!r}: {str(parent)!r} is not writable")
 
 
 def _is_empty(path: Path) -> bool:

@@ -16,18 +16,24 @@ class BadImagesError(CellprepError):
     Attributes
     ----------
     causes : dict
-        Source id of every bad image, and why it is bad.
+        File of every bad image, and why it is bad.
+    places : tuple of int
+        Their places in the source, where they are known.
     """
 
-    def __init__(self, causes: Mapping[str, str], advice: str = "") -> None:
+    def __init__(
+        self, causes: Mapping[str, str], advice: str = "", places: Iterable[int] = ()
+    ) -> None:
         self.causes = dict(causes)
+        self.places = tuple(places)
         shown = "; ".join(f"{name}: {cause}" for name, cause in list(self.causes.items())[:3])
         more = f"; and {len(self.causes) - 3} more" if len(self.causes) > 3 else ""
         count = f"{len(self.causes)} image{'s' * (len(self.causes) > 1)} cannot be used"
         super().__init__(f"{count}: {shown}{more}{'. ' + advice if advice else ''}")
 
-    def __reduce__(self) -> tuple[type[BadImagesError], tuple[dict[str, str]]]:
-        return BadImagesError, (self.causes,)  # the default would pass the message as causes
+    def __reduce__(self) -> tuple[type[BadImagesError], tuple[object, ...]]:
+        # The default would pass the message as causes.
+        return BadImagesError, (self.causes, "", self.places)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

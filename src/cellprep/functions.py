@@ -22,7 +22,7 @@ def _run(
 ) -> tuple[Images, AnyLabels]:
     checked = check_images(images)
     n = len(checked)
-    values = read_labels(np.zeros(n, np.int64) if labels is None else labels, n)
+    values = read_labels(np.zeros(n, np.int64) if labels is None else labels, n, empty=True)
     found, codes = np.unique(values, return_inverse=True)
     names = [str(name) for name in found.tolist()]
     dataset = Dataset.from_arrays(checked, codes, class_names=names, ids=ids)

@@ -15,24 +15,24 @@ from .plan import Plan
 
 
 def read_any(
-    path: str | Path, size: int | tuple[int, int] | None = None, format: str | None = None
+    path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
 ) -> tuple[Dataset, str]:
     """`read`, with a folder of images of many sizes brought to 96x96; and a word where it was."""
-    dataset = read(path, format=format, size=size)
+    dataset = read(path, size=size, **options)
     source = dataset.source
     if size is None and isinstance(source, folder.FolderSource) and source.size is None:
         sizes = source.sizes()
         if len(sizes) > 1:
-            resized = read(path, format=format, size=96)
+            resized = read(path, size=96, **options)
             return resized, f"images of {len(sizes)} sizes, brought to 96x96"
     return dataset, ""
 
 
 def inspect(
-    path: str | Path, size: int | tuple[int, int] | None = None, format: str | None = None
+    path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
 ) -> dict[str, Any]:
     """Counts, sizes, value ranges, duplicates and bad files of a data set, ready for JSON."""
-    dataset, resized = read_any(path, size, format)
+    dataset, resized = read_any(path, size, **options)
     raw = dataset.source
     dataset = dataset.readable()
     sizes = raw.sizes() if isinstance(raw, folder.FolderSource) else {raw.shape[:2]: len(raw.rows)}
@@ -61,7 +61,7 @@ def inspect(
         "conflicts": sum(group["conflict"] for group in groups),
         "groups": groups,
         "bad": dataset.bad,
-        "written_by_cellprep": bool(dataset.source.past.steps),
+        "steps": [step["step"] for step in dataset.source.past.steps],
     }
 
 
@@ -80,3 +80,35 @@ def _values(plan: Plan) -> dict[str, Any]:
         "max": np.max(high, axis=0).tolist(),
         "mean": np.round(np.sum(total, axis=0) / pixels, 2).tolist(),
     }
+
+
+def describe(found: dict[str, Any]) -> str:
+    """What `inspect` found, as text for a terminal; long lists are cut."""
+    sizes = [f"{name} ({count:,})" for name, count in found["sizes"].items()]
+    lines = [
+        f"{found['path']}: {found['images']:,} images, {len(found['classes'])} classes",
+        "sizes    " + ", ".join(sizes[:5]) + (f" and {len(sizes) - 5} more" if sizes[5:] else ""),
+    ]
+    if found["note"]:
+        lines.append(f"         {found['note']} for what follows")
+    values = found["values"]
+    channels = zip(("red", "green", "blue"), *values.values(), strict=True)
+    ranges = [f"{name} {low}-{high} (mean {mean:.0f})" for name, low, high, mean in channels]
+    lines.append("values   " + ", ".join(ranges))
+    most = max(1, *found["classes"].values())
+    for name, count in found["classes"].items():
+        lines.append(f"  {name[:28]:28} {count:9,}  {'#' * round(30 * count / most)}")
+    lines.append(
+        f"repeats  {found['duplicate_images']:,} images in {found['duplicate_groups']:,} groups, "
+        f"{found['conflicts']:,} of them under conflicting labels"
+    )
+    for group in found["groups"][:8]:
+        labels = ", ".join(f"{name} x{count}" for name, count in group["labels"].items())
+        mark = "CONFLICT" if group["conflict"] else ""
+        ids = ", ".join(map(str, group["ids"][:3])) + ", ..." * (group["images"] > 3)
+        lines.append(f"  {mark:8} {group['images']:6,} x  {labels}  (ids {ids})")
+    lines += [f"  BAD {name}: {cause}" for name, cause in list(found["bad"].items())[:8]]
+    for what in ("groups", "bad"):
+        if len(found[what]) > 8:
+            lines.append(f"  and {len(found[what]) - 8:,} more {what}; --json lists them all")
+    return "\n".join(lines)

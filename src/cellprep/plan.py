@@ -363,7 +363,6 @@ class _Looking:
             images = self.source.images(at)
         except BadImagesError as error:
             causes = error.causes
-            ids = self.source.rows.ids[at].tolist()
-            at = at[[str(name) not in causes for name in ids]]
+            at = np.setdiff1d(at, error.places)
             images = self.source.images(at) if len(at) else np.empty((0, 1, 1, 3), np.uint8)
         return at, measures.digest(images), causes

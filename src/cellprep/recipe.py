@@ -84,10 +84,10 @@ class Recipe:
         CellprepError
             For text that is not TOML, and for unknown steps and settings.
         """
-        text = source.read_text(encoding="utf-8") if isinstance(source, Path) else source
+        text = source.read_text(encoding="utf-8-sig") if isinstance(source, Path) else source
         try:
             saved = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
             hint = "" if "\n" in text or "=" in text else "; for a file pass a pathlib.Path"
             raise CellprepError(f"this is not a recipe in TOML: {error}{hint}") from None
         for name in saved:

@@ -57,7 +57,7 @@ class Rows:
             found, counts = np.unique(ids, return_counts=True)
             raise CellprepError(
                 f"`ids` must differ from image to image, but "
-                f"{found[counts.argmax()]!r} stands {counts.max()} times"
+                f"'{found[counts.argmax()]}' stands {counts.max()} times"
             )
         return cls(ids, keys, labels, numbers, groups)
 

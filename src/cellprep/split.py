@@ -55,11 +55,12 @@ def split(
     """
     check_seed(seed)
     shares = _check_fractions(fractions)
-    dataset = dataset.readable()
-    if dataset.plan.bad:
+    readable = dataset.readable()
+    if readable is not dataset and readable.plan.bad:
         raise BadImagesError(
-            dataset.plan.bad, "Split what can be read: split(cells.readable(), ...)"
+            readable.plan.bad, "Split what can be read: split(cells.readable(), ...)"
         )
+    dataset = readable
     dataset.plan.refuse_if_multiplied("splitting")
     if (dataset.plan.rows.labels == dataset.plan.rows.labels[0]).all():
         raise CellprepError(

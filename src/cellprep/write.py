@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import executors
-from .arrays import Images
+from .arrays import Images, check_texts
 from .dataset import Dataset
-from .destination import FILES, PLAN, check_apart, clear_the_way, made_of, sweep
+from .destination import FILES, PLAN, check_apart, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import folder, manifest, npz, shards
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, to_json
@@ -110,6 +110,61 @@ def write(
         Naming every image that cannot be read.
     """
     began = time.monotonic()
+    with executors.using(executor, workers, progress):
+        job = plan_write(
+            dataset,
+            path,
+            format=format,
+            rows_per_shard=rows_per_shard,
+            resume=resume,
+            overwrite=overwrite,
+            on_error=on_error,
+        )
+        try:
+            resumed = job.run()
+            if on_error == "quarantine" and job.plan.bad:
+                _quarantine(job.plan, job.path / "quarantine")
+        except OSError as error:
+            raise CellprepError(
+                f"cannot write {str(path)!r}: {error.strerror or error}; nothing "
+                "half-written is left under a final name, the same write goes on "
+                "from here"
+            ) from error
+    return Written(job.path, len(job.plan), resumed, job.plan.bad, time.monotonic() - began)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A write that nothing speaks against, and of which nothing is done yet."""
+
+    plan: Plan
+    path: Path
+    made_of: Mapping[str, Any]
+    stands: str
+
+    def run(self) -> int:
+        """Do it; how many rows an earlier run had written."""
+        if self.stands == "finished":
+            sweep(self.path)
+            return len(self.plan)
+        make_way(self.path, self.made_of, self.stands)
+        if self.made_of["format"] == "npz":
+            _write_npz(self.plan, self.path, self.made_of)
+            return 0
+        return _write_parts(self.plan, self.path, self.made_of)
+
+
+def plan_write(
+    dataset: Dataset,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    rows_per_shard: int = 1024,
+    resume: bool = True,
+    overwrite: bool = False,
+    on_error: str = "raise",
+) -> Job:
+    """The job of a `write` with these settings: all that can be refused is refused here."""
     path = Path(path)
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     one_of("format", kind, FORMATS)
@@ -120,34 +175,17 @@ def write(
             'on_error="quarantine" needs a folder to put the files in; choose '
             'another format, or "skip"'
         )
+    check_texts([str(path)], "the output path")
     check_apart(path, dataset.source.path)
-    with executors.using(executor, workers, progress):
-        plan = dataset.readable().plan
-        if plan.bad and on_error == "raise":
-            raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
-        if not len(plan):
-            raise CellprepError(
-                "no image is left to write; look at .removed() for what each step took out"
-            )
-        origin = made_of(plan, kind, rows_per_shard)
-        try:
-            finished = clear_the_way(path, origin, resume=resume, overwrite=overwrite)
-            if finished:
-                resumed = len(plan)
-            elif kind == "npz":
-                resumed = 0
-                _write_npz(plan, path, origin)
-            else:
-                resumed = _write_parts(plan, path, kind, rows_per_shard, origin)
-            if on_error == "quarantine" and plan.bad:
-                _quarantine(plan, path / "quarantine")
-        except OSError as error:
-            raise CellprepError(
-                f"cannot write {str(path)!r}: {error.strerror or error}; nothing "
-                "half-written is left under a final name, the same write goes on "
-                "from here"
-            ) from error
-    return Written(path, len(plan), resumed, plan.bad, time.monotonic() - began)
+    plan = dataset.readable().plan
+    if plan.bad and on_error == "raise":
+        raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
+    if not len(plan):
+        raise CellprepError(
+            "no image is left to write; look at .removed() for what each step took out"
+        )
+    origin = made_of(plan, kind, rows_per_shard)
+    return Job(plan, path, origin, standing(path, origin, resume=resume, overwrite=overwrite))
 
 
 class PartWriter(Protocol):
@@ -215,16 +253,14 @@ def _record_path(folder: Path, number: int) -> Path:
     return folder / WORK / f"part-{number:05d}.parquet"
 
 
-def _write_parts(
-    plan: Plan, path: Path, kind: str, rows_per_part: int, origin: Mapping[str, Any]
-) -> int:
+def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
     """Write the parts that are missing, then index and manifest; how many rows were there."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     writer: PartWriter = (
         shards.ShardWriter(plan.shape)
-        if kind == "shards"
+        if origin["format"] == "shards"
         else folder.FolderWriter(folder.file_names(plan.rows, plan.class_names))
     )
     (path / WORK).mkdir(parents=True, exist_ok=True)
@@ -233,6 +269,7 @@ def _write_parts(
     if isinstance(writer, folder.FolderWriter):
         with replacing(path / FILES) as temporary:
             pq.write_table(pa.table({"file": writer.names}), temporary)
+    rows_per_part = origin["rows_per_shard"]
     spans = executors.cut(len(plan), rows_per_part)
     records = [_record_path(path, number) for number in range(len(spans))]
     missing = [span for span, record in zip(spans, records, strict=True) if not record.is_file()]

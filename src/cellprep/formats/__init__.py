@@ -10,6 +10,7 @@ from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
 from ..source import Source
 from . import folder, npz, shards
+from .manifest import written_format
 
 READERS: dict[str, Callable[..., Source]] = {
     "npz": npz.read,
@@ -81,5 +82,7 @@ def _guess(path: Path) -> str:
             f"{str(path)!r} is no data set that can be read; pass an .npz file or a "
             "folder, or say format="
         )
-    written = shards.written_format(path)
-    return written or "folder"
+    written = written_format(path) or "folder"
+    if written not in READERS:
+        raise CellprepError(f"{str(path)!r} was written as {written!r}, which is not known here")
+    return written

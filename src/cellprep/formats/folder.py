@@ -21,7 +21,15 @@ from ..arrays import Images, Positions
 from ..errors import BadImagesError, CellprepError, in_range
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
-from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, rows_of
+from .manifest import (
+    INDEX,
+    MANIFEST,
+    past_of,
+    read_manifest,
+    replacing,
+    rows_of,
+    written_format,
+)
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
@@ -86,7 +94,7 @@ class FolderSource:
 
     def images(self, at: Positions) -> Images:
         out = np.empty((len(at), *self.shape), np.uint8)
-        causes = {}
+        causes, places = {}, []
         for place, row in enumerate(at.tolist()):
             try:
                 image = decode(self.path / self.files[row], self.size)
@@ -97,9 +105,10 @@ class FolderSource:
                     )
                 out[place] = image
             except _BadFileError as error:
-                causes[str(self.rows.ids[row])] = str(error)
+                causes[self.files[row]] = str(error)
+                places.append(row)
         if causes:
-            raise BadImagesError(causes)
+            raise BadImagesError(causes, places=places)
         return out
 
 
@@ -190,7 +199,7 @@ def read(path: Path, size: int | tuple[int, int] | None = None) -> FolderSource:
     if not path.is_dir():
         raise CellprepError(f"{str(path)!r} is not a folder")
     shape = _check_size(size)
-    if (path / MANIFEST).is_file():
+    if written_format(path) is not None:
         return _read_written(path, shape)
     folders = sorted(e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith("."))
     loose = sorted(e.name for e in os.scandir(path) if _is_image(e.name) and not e.is_dir())
@@ -235,12 +244,16 @@ def _is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES) and not name.startswith(".")
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
+    here = os.path.realpath(folder)
+    if here in above:
+        return  # a link that leads back up
     for entry in os.scandir(folder):
         if entry.name.startswith("."):
             continue  # such as .ipynb_checkpoints, full of copies
-        if entry.is_dir(follow_symlinks=False):
-            yield from (f"{entry.name}/{file}" for file in _walk(folder / entry.name))
+        if os.path.isdir(entry.path):
+            inside = _walk(folder / entry.name, above | {here})
+            yield from (f"{entry.name}/{file}" for file in inside)
         elif _is_image(entry.name):
             yield entry.name
 
@@ -282,7 +295,9 @@ def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
     >>> file_names(rows, ("a",)).tolist()
     ['a/x.png', 'a/x_aug_002.png']
     """
-    folders = [_safe(name) for name in class_names]
+    # A class may be called like one of the files that lie beside the class folders.
+    taken = (INDEX, MANIFEST, "quarantine")
+    folders = [_safe(name) + "_" * (name.lower() in taken) for name in class_names]
     plain = rows.ids.dtype.kind == "i"
     names = []
     for image, copy, label in zip(
@@ -299,7 +314,7 @@ def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
     _, which, counts = np.unique(folded, return_inverse=True, return_counts=True)
     for place in np.flatnonzero(counts[which] > 1):
         mark = f"{rows.id_keys[place]:016x}"
-        names[place] = names[place].replace(".png", f"-{mark}.png")
+        names[place] = f"{names[place].removesuffix('.png')}-{mark}.png"
     return np.array(names)
 
 

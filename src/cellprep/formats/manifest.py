@@ -30,15 +30,32 @@ def read_manifest(text: str, where: Path) -> dict[str, Any]:
     """The manifest of a written data set, refused with the reason if it is not one."""
     try:
         manifest = json.loads(text)
-        needed = {"format", "rows", "shape", "class_names", "recipe", "made_of"}
-        missing = needed - set(manifest)
-    except (ValueError, TypeError):
+    except (ValueError, RecursionError):
         raise CellprepError(f"{str(where)!r} is not a manifest that cellprep wrote") from None
-    if missing:
+    needed = {
+        **{"format": str, "rows": int, "shape": list, "class_names": list},
+        **{"recipe": list, "made_of": dict, "shards": list, "stages": list},
+    }
+    held = manifest if isinstance(manifest, dict) else {}
+    wrong = [name for name, kind in needed.items() if not isinstance(held.get(name), kind)]
+    if wrong:
         raise CellprepError(
-            f"{str(where)!r} lacks {', '.join(sorted(missing))}; it is damaged or not from cellprep"
+            f"{str(where)!r} has no {', '.join(wrong)}; it is damaged or not from cellprep"
         )
     return dict(manifest)
+
+
+def written_format(path: Path) -> str | None:
+    """The format of a folder that `write` made, None for any other folder."""
+    manifest = path / MANIFEST
+    if manifest.is_file():
+        return str(read_manifest(manifest.read_text("utf-8", "replace"), manifest)["format"])
+    if (path / WORK).is_dir():
+        raise CellprepError(
+            f"{str(path)!r} is not written to the end; run the same write again, it "
+            "goes on where it stopped"
+        )
+    return None
 
 
 def past_of(manifest: Mapping[str, Any]) -> Past:

@@ -50,11 +50,13 @@ def read(path: Path, images: str = "images", labels: str = "labels") -> NpzSourc
                 if wanted not in keys:
                     raise CellprepError(
                         f"{str(path)!r} has no array {wanted!r}; "
-                        f"{nearest(wanted, keys)}; say images= and labels="
+                        f"{nearest(wanted, keys)}; name the two arrays with images= and "
+                        "labels= (--arrays)"
                     )
             pixels = _member(path, archive, infos[f"{images}.npy"])
             check_images(pixels, images)
-            values = read_labels(_member(path, archive, infos[f"{labels}.npy"]), len(pixels))
+            found = _member(path, archive, infos[f"{labels}.npy"])
+            values = read_labels(found, len(pixels), empty="class_names" in keys)
             extra = {
                 key: _member(path, archive, infos[f"{key}.npy"])
                 for key in ("ids", "copies", "groups", "class_names")

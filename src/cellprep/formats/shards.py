@@ -17,20 +17,15 @@ from ..arrays import Images, Positions
 from ..errors import CellprepError
 from ..rows import Rows
 from ..source import Past, Shape
-from .manifest import INDEX, MANIFEST, WORK, past_of, read_manifest, replacing, rows_of
-
-
-def written_format(path: Path) -> str | None:
-    """The format of a folder that `write` made, None for any other folder."""
-    manifest = path / MANIFEST
-    if manifest.is_file():
-        return str(read_manifest(manifest.read_text("utf-8", "replace"), manifest)["format"])
-    if (path / WORK).is_dir():
-        raise CellprepError(
-            f"{str(path)!r} is not written to the end; run the same write again, it "
-            "goes on where it stopped"
-        )
-    return None
+from .manifest import (
+    INDEX,
+    MANIFEST,
+    past_of,
+    read_manifest,
+    replacing,
+    rows_of,
+    written_format,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +64,7 @@ class ShardSource:
             )
         try:
             array = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise CellprepError(
                 f"shard {str(self.path / name)!r} cannot be read: {error}; write the data set again"
             ) from error
@@ -109,6 +104,13 @@ def read(path: Path) -> ShardSource:
         index = pq.read_table(index_path)
     except (OSError, ValueError) as error:
         raise CellprepError(f"{str(index_path)!r} cannot be read: {error}") from error
+    for shard in manifest["shards"]:
+        pixels = shard["rows"] * int(np.prod(manifest["shape"]))
+        file = path / Path(shard["file"]).name
+        if not file.is_file() or file.stat().st_size < pixels:
+            raise CellprepError(
+                f"shard {str(file)!r} is missing or cut short; write the data set again"
+            )
     return ShardSource(path, manifest, rows_of(index, manifest, index_path))
 
 

@@ -112,7 +112,7 @@ def class_weights(labels: ArrayLike, class_names: Sequence[str] | None = None) -
     n = len(np.asarray(labels)) if np.ndim(labels) else 0
     if not n:
         raise CellprepError("`labels` holds no labels")
-    codes, names = encode_labels(read_labels(labels, n), class_names)
+    codes, names = encode_labels(read_labels(labels, n, empty=class_names is not None), class_names)
     counts = np.bincount(codes, minlength=len(names))
     if (counts == 0).any():
         raise CellprepError(

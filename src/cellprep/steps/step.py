@@ -59,7 +59,7 @@ class Step(ABC):
         name = saved.get("step")
         if name is None:
             raise CellprepError('a step of a recipe needs its name: step = "Dedupe"')
-        if name not in kinds:
+        if not isinstance(name, str) or name not in kinds:
             raise CellprepError(f"there is no step {name!r}; {nearest(str(name), sorted(kinds))}")
         return _build(kinds[name], {k: v for k, v in saved.items() if k != "step"})
 
@@ -88,7 +88,7 @@ def _build(kind: type[Step], settings: Mapping[str, Any]) -> Step:
         default = field.default if factory is MISSING else factory()
         if isinstance(default, Step) and isinstance(value, Mapping):
             value = _build(type(default), value)
-        elif value is False and not isinstance(default, bool):
+        elif value is False and "None" in str(field.type):
             value = None
         ready[name] = value
     missing = [
