@@ -12,8 +12,8 @@ test: .venv/.dev
 	$(BIN)/python -m pytest
 
 lint: .venv/.dev
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests
 
 types: .venv/.dev
 	$(BIN)/mypy
