@@ -19,6 +19,8 @@ _REFLECT, _EDGE, _CONSTANT = 0, 1, 2
 @nb.njit(cache=True, nogil=True, inline="always")
 def _mirror(place, side):
     """The pixel that stands at a place outside 0 to side - 1."""
+    if -side <= place < 2 * side:  # nearly always, and a division costs more than all the rest
+        return -1 - place if place < 0 else (place if place < side else 2 * side - 1 - place)
     place %= 2 * side
     return place if place < side else 2 * side - 1 - place
 
@@ -48,18 +50,22 @@ def shift_rows(image, first, step, out):
 def shift_columns(image, first, step, out):
     """Move column x of an image up by `first + step * x` pixels, with linear interpolation."""
     height, width, _ = image.shape
+    whole = np.empty(width, np.int64)
+    part = np.empty(width, np.float32)
     for x in range(width):
         offset = first + step * np.float32(x)
-        whole = np.int64(np.floor(offset))
-        part = np.float32(offset - np.float32(whole))
-        for y in range(height):
-            upper, lower = y + whole, y + whole + 1
+        whole[x] = np.int64(np.floor(offset))
+        part[x] = np.float32(offset - np.float32(whole[x]))
+    for y in range(height):
+        for x in range(width):
+            upper, lower = y + whole[x], y + whole[x] + 1
             if upper < 0 or lower >= height:
                 upper, lower = _mirror(upper, height), _mirror(lower, height)
+            upper, lower = np.uint64(upper), np.uint64(lower)
             for c in range(3):
                 here = np.float32(image[upper, x, c])
                 there = np.float32(image[lower, x, c])
-                out[y, x, c] = np.uint8(here + part * (there - here) + np.float32(0.5))
+                out[y, x, c] = np.uint8(here + part[x] * (there - here) + np.float32(0.5))
 
 
 def similarity(
@@ -134,40 +140,70 @@ def _warp(images, matrices, mode, value, out):
         for y in range(height):
             start_x = matrix[0, 1] * np.float32(y) + matrix[0, 2]
             start_y = matrix[1, 1] * np.float32(y) + matrix[1, 2]
+            first, last = _inside(matrix, start_x, start_y, height, width)
             for x in range(width):
                 at_x = matrix[0, 0] * np.float32(x) + start_x
                 at_y = matrix[1, 0] * np.float32(x) + start_y
-                left, top = np.int64(np.floor(at_x)), np.int64(np.floor(at_y))
-                part_x = at_x - np.float32(left)
-                part_y = at_y - np.float32(top)
-                if 0 <= left < width - 1 and 0 <= top < height - 1:
+                if first <= x < last:  # all four neighbours lie inside: unsigned, so no wrapping
+                    left, top = np.uint32(at_x), np.uint32(at_y)
+                    part_x, part_y = at_x - np.float32(left), at_y - np.float32(top)
+                    right, bottom = left + np.uint32(1), top + np.uint32(1)
                     for c in range(3):
                         a = np.float32(image[top, left, c])
-                        b = np.float32(image[top + 1, left, c])
-                        upper = a + part_x * (np.float32(image[top, left + 1, c]) - a)
-                        lower = b + part_x * (np.float32(image[top + 1, left + 1, c]) - b)
-                        out[i, y, x, c] = to_level(upper + part_y * (lower - upper))
+                        b = np.float32(image[bottom, left, c])
+                        upper = a + part_x * (np.float32(image[top, right, c]) - a)
+                        lower = b + part_x * (np.float32(image[bottom, right, c]) - b)
+                        level = upper + part_y * (lower - upper)
+                        out[i, y, x, c] = np.uint8(level + np.float32(0.5))
                 else:
-                    for c in range(3):
-                        a = _outside(image, left, top, c, mode, value)
-                        b = _outside(image, left, top + 1, c, mode, value)
-                        upper = a + part_x * (_outside(image, left + 1, top, c, mode, value) - a)
-                        lower = b + part_x * (
-                            _outside(image, left + 1, top + 1, c, mode, value) - b
-                        )
-                        out[i, y, x, c] = to_level(upper + part_y * (lower - upper))
+                    _at_border(image, at_x, at_y, mode, value, out[i, y, x])
 
 
 @nb.njit(cache=True, nogil=True)
-def _outside(image, x, y, c, mode, value):
+def _inside(matrix, start_x, start_y, height, width):
+    """The run of places in a row whose four neighbours all lie in the image."""
+    first, last = 0, width
+    while first < last and not _whole(matrix, start_x, start_y, first, height, width):
+        first += 1
+    while first < last and not _whole(matrix, start_x, start_y, last - 1, height, width):
+        last -= 1
+    return first, last
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _whole(matrix, start_x, start_y, x, height, width):
+    at_x = matrix[0, 0] * np.float32(x) + start_x
+    at_y = matrix[1, 0] * np.float32(x) + start_y
+    return 0 <= at_x < width - 1 and 0 <= at_y < height - 1
+
+
+@nb.njit(cache=True, nogil=True)
+def _at_border(image, at_x, at_y, mode, value, out):
     height, width, _ = image.shape
-    if 0 <= x < width and 0 <= y < height:
-        return np.float32(image[y, x, c])
+    left, top = np.int64(np.floor(at_x)), np.int64(np.floor(at_y))
+    part_x, part_y = at_x - np.float32(left), at_y - np.float32(top)
+    x0, x1 = _source(left, width, mode), _source(left + 1, width, mode)
+    y0, y1 = _source(top, height, mode), _source(top + 1, height, mode)
+    for c in range(3):
+        a = np.float32(image[y0, x0, c]) if x0 >= 0 and y0 >= 0 else value
+        b = np.float32(image[y1, x0, c]) if x0 >= 0 and y1 >= 0 else value
+        right_a = np.float32(image[y0, x1, c]) if x1 >= 0 and y0 >= 0 else value
+        right_b = np.float32(image[y1, x1, c]) if x1 >= 0 and y1 >= 0 else value
+        upper = a + part_x * (right_a - a)
+        lower = b + part_x * (right_b - b)
+        out[c] = to_level(upper + part_y * (lower - upper))
+
+
+@nb.njit(cache=True, nogil=True)
+def _source(place, side, mode):
+    """The pixel that stands for a place on an axis; -1 where it is filled with a value."""
+    if 0 <= place < side:
+        return place
     if mode == _REFLECT:
-        return np.float32(image[_mirror(y, height), _mirror(x, width), c])
+        return _mirror(place, side)
     if mode == _EDGE:
-        return np.float32(image[min(max(y, 0), height - 1), min(max(x, 0), width - 1), c])
-    return value
+        return min(max(place, 0), side - 1)
+    return -1
 
 
 def windows(
@@ -195,13 +231,9 @@ def resize(images: Images, height: int, width: int) -> Images:
     """
     n, high, wide, _ = images.shape
     across = np.empty((n, high, width, 3), np.uint8)
-    _resample(
-        images.reshape(n * high, wide, 1, 3),
-        *_triangles(wide, width),
-        across.reshape(n * high, width, 1, 3),
-    )
+    _resample_rows(images, *_triangles(wide, width), across)
     out = np.empty((n, height, width, 3), np.uint8)
-    _resample(across, *_triangles(high, height), out)
+    _resample_columns(across, *_triangles(high, height), out)
     return out
 
 
@@ -218,18 +250,37 @@ def _triangles(side: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.float
 
 
 @nb.njit(cache=True, nogil=True)
-def _resample(images, first, weights, out):
-    """Weighted sums along the second axis of (n, side, across, 3)."""
-    n, side, across, _ = images.shape
-    line = np.empty(3 * across, np.float32)
+def _resample_rows(images, first, weights, out):
+    """Weighted sums along each row."""
+    n, height, width, _ = images.shape
+    for i in range(n):
+        for y in range(height):
+            for x in range(len(first)):
+                red = green = blue = np.float32(0)
+                for k in range(min(weights.shape[1], width - first[x])):
+                    weight, at = weights[x, k], np.uint64(first[x] + k)
+                    red += weight * np.float32(images[i, y, at, 0])
+                    green += weight * np.float32(images[i, y, at, 1])
+                    blue += weight * np.float32(images[i, y, at, 2])
+                out[i, y, x, 0] = to_level(red)
+                out[i, y, x, 1] = to_level(green)
+                out[i, y, x, 2] = to_level(blue)
+
+
+@nb.njit(cache=True, nogil=True)
+def _resample_columns(images, first, weights, out):
+    """Weighted sums along each column, a row at a time."""
+    n, height, width, _ = images.shape
+    line = np.empty(3 * width, np.float32)
     for i in range(n):
         for y in range(len(first)):
             line[:] = 0
-            for k in range(weights.shape[1]):
-                if weights[y, k] != 0 and first[y] + k < side:
-                    row = images[i, first[y] + k].reshape(3 * across)
-                    for j in range(3 * across):
-                        line[j] += weights[y, k] * np.float32(row[j])
-            target = out[i, y].reshape(3 * across)
-            for j in range(3 * across):
+            for k in range(min(weights.shape[1], height - first[y])):
+                weight = weights[y, k]
+                if weight != 0:
+                    row = images[i, first[y] + k].reshape(3 * width)
+                    for j in range(3 * width):
+                        line[j] += weight * np.float32(row[j])
+            target = out[i, y].reshape(3 * width)
+            for j in range(3 * width):
                 target[j] = to_level(line[j])
