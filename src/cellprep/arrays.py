@@ -248,8 +248,8 @@ def _holds(text: str) -> bool:
     return "\0" not in text
 
 
-def check_ids(ids: ArrayLike | None, n: int) -> Ids:
-    """Ids as `(n,)` int64 or str; the row numbers if None."""
+def check_ids(ids: ArrayLike | None, n: int, name: str = "ids") -> Ids:
+    """Ids, or groups, as `(n,)` int64 or str; the row numbers if None."""
     if ids is None:
         return np.arange(n)
     array = np.asarray(ids)
@@ -257,13 +257,13 @@ def check_ids(ids: ArrayLike | None, n: int) -> Ids:
         array = array.astype(str)
     if array.dtype.kind == "u" and (array < 2**63).all():
         array = array.astype(np.int64)
-    array = decoded(array, "ids")
+    array = decoded(array, name)
     if array.shape != (n,) or array.dtype.kind not in "iU":
         raise CellprepError(
-            f"`ids` must be one whole number or text for each of the {n} images, "
+            f"`{name}` must be one whole number or text for each of the {n} images, "
             f"got shape {array.shape}, dtype {array.dtype}"
         )
     if array.dtype.kind == "i":
         return array.astype(np.int64)
-    check_texts(array.tolist(), "`ids`")
+    check_texts(array.tolist(), f"`{name}`")
     return array

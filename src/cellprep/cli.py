@@ -218,12 +218,7 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **options: Any) 
 
     Example: cellprep run recipe.toml train_data.npz out/train
     """
-    if not recipe.is_file():
-        raise CellprepError(f"there is no recipe file {str(recipe)!r}")
-    try:
-        steps = Recipe.from_toml(recipe)
-    except UnicodeDecodeError:
-        raise CellprepError(f"{str(recipe)!r} is not a text file in UTF-8") from None
+    steps = Recipe.from_toml(recipe)
     if seed is not None:
         steps = Recipe(steps.steps, seed)
     dataset = read(input, **_reading(options))

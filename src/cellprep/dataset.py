@@ -17,11 +17,10 @@ from .arrays import (
     Labels,
     check_ids,
     check_images,
-    check_texts,
     encode_labels,
     read_labels,
 )
-from .errors import BadImagesError, CellprepError
+from .errors import CellprepError
 from .plan import Plan
 from .rows import Rows
 from .source import ArraySource, Source
@@ -90,7 +89,7 @@ class Dataset:
         codes, names = encode_labels(
             read_labels(labels, n, empty=class_names is not None), class_names
         )
-        together = None if groups is None else check_groups(groups, n)
+        together = None if groups is None else check_ids(groups, n, "groups")
         rows = Rows.of(check_ids(ids, n), codes, groups=together)
         return cls(ArraySource(checked, rows, names))
 
@@ -174,18 +173,11 @@ class Dataset:
         BadImagesError
             Naming every image that cannot be read.
         """
-        causes: dict[str, str] = {}
         with executors.using(executor, workers):
             plan = self.plan
             images = np.empty(self.shape, np.uint8)
-            spans = plan.spans()
-            for (start, stop), (made, bad) in zip(
-                spans, executors.run(_Making(plan), spans), strict=True
-            ):
+            for (start, stop), made in plan.each(_as_they_are):
                 images[start:stop] = made
-                causes |= bad
-        if causes:
-            raise BadImagesError(causes, "Leave them out with .readable()")
         return images, self.labels.copy()
 
     def batches(self, size: int = 256) -> Iterator[tuple[Images, Labels]]:
@@ -268,32 +260,23 @@ class Dataset:
         return Dataset(self.source, _only_readable=True)
 
 
-def check_groups(groups: ArrayLike, n: int) -> Ids:
-    """Groups as `(n,)` int64 or str."""
-    array = np.asarray(groups)
-    if array.dtype.kind in "OT":
-        array = array.astype(str)
-    if array.shape != (n,) or array.dtype.kind not in "iuU":
-        raise CellprepError(
-            f"`groups` must be one whole number or text for each of the {n} "
-            f"images, got shape {array.shape}, dtype {array.dtype}"
-        )
-    if array.dtype.kind == "U":
-        check_texts(array.tolist(), "`groups`")
-    return array
+def as_dataset(
+    images: Dataset | ArrayLike, labels: ArrayLike | None = None, ids: ArrayLike | None = None
+) -> tuple[Dataset, NDArray[Any]]:
+    """The data set itself, or one over arrays, and the label values that its numbers stand for.
 
-
-def as_dataset(images: Dataset | ArrayLike, labels: ArrayLike | None = None) -> Dataset:
-    """The data set itself, or one over arrays; without labels all images are of class '0'."""
+    Unlike `Dataset.from_arrays` it takes any numbers; without labels all images are of class 0.
+    """
     if isinstance(images, Dataset):
         if labels is not None:
             raise CellprepError("a Dataset has its own labels; pass no others with it")
-        return images
+        return images, np.array(images.class_names)
     checked = check_images(images)
-    given = np.zeros(len(checked), int) if labels is None else labels
-    values = read_labels(given, len(checked), empty=True)
+    n = len(checked)
+    values = read_labels(np.zeros(n, np.int64) if labels is None else labels, n, empty=True)
     found, codes = np.unique(values, return_inverse=True)
-    return Dataset.from_arrays(checked, codes, class_names=[str(name) for name in found.tolist()])
+    names = [str(name) for name in found.tolist()]
+    return Dataset.from_arrays(checked, codes, class_names=names, ids=ids), found
 
 
 class ImageView:
@@ -314,7 +297,11 @@ class ImageView:
         return len(self._plan)
 
     def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Images:
-        places = np.arange(len(self._plan))[at]  # type: ignore[index]
+        n = len(self._plan)
+        if isinstance(at, slice):
+            places = np.arange(*at.indices(n))  # of ten million rows, not all to take a few
+        else:
+            places = np.arange(n)[at]  # type: ignore[index]
         if np.ndim(places) == 0:
             return np.asarray(self._plan.evaluate(np.array([places]))[0][0])
         if not len(places):
@@ -325,12 +312,5 @@ class ImageView:
         return self[:].astype(dtype or np.uint8, copy=False)
 
 
-@dataclass(frozen=True)
-class _Making:
-    plan: Plan
-
-    def __call__(self, span: executors.Span) -> tuple[Images, dict[str, str]]:
-        try:
-            return self.plan.evaluate(np.arange(*span))[0], {}
-        except BadImagesError as error:
-            return np.zeros((1, 1, 1, 1), np.uint8), error.causes
+def _as_they_are(images: Images) -> Images:
+    return images

@@ -194,7 +194,7 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
 
     What it is made of stands there to the end, so a run that is killed in here can be repeated.
     """
-    files = shards.ShardWriter((0, 0, 0)).files(path) if found["format"] == "shards" else []
+    files = shards.shard_files(path) if found["format"] == "shards" else []
     named = (Path(name) for index in _lists(path) for name in index["file"].to_pylist())
     files += [path / name for name in named if not (name.is_absolute() or ".." in name.parts)]
     if for_a_file:

@@ -81,7 +81,7 @@ def find_duplicates(images: Dataset | ArrayLike, labels: ArrayLike | None = None
     0   0          a      0      True
     1   2          b      0      True
     """
-    plan, groups = exact_groups(as_dataset(images, labels).plan)
+    plan, groups = exact_groups(as_dataset(images, labels)[0].plan)
     return _table(plan, groups)[0]
 
 

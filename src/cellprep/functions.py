@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import executors
-from .arrays import Images, Masks, check_images, read_labels
-from .dataset import Dataset
+from .arrays import Images, Masks, check_images
+from .dataset import as_dataset
 from .steps import Balance, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
 from .steps.step import Applied
 
@@ -20,14 +20,9 @@ AnyLabels = NDArray[Any]
 def _run(
     step: Step, images: ArrayLike, labels: ArrayLike | None, seed: int, ids: ArrayLike | None
 ) -> tuple[Images, AnyLabels]:
-    checked = check_images(images)
-    n = len(checked)
-    values = read_labels(np.zeros(n, np.int64) if labels is None else labels, n, empty=True)
-    found, codes = np.unique(values, return_inverse=True)
-    names = [str(name) for name in found.tolist()]
-    dataset = Dataset.from_arrays(checked, codes, class_names=names, ids=ids)
+    dataset, values = as_dataset(images, labels, ids)
     made, rows = dataset.then(Applied(step, seed)).to_arrays()
-    return made, found[rows]
+    return made, values[rows]
 
 
 def dedupe(

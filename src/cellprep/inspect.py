@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import executors
+from .arrays import Images
 from .dataset import Dataset
 from .duplicates import find_duplicates
 from .formats import folder, read
@@ -68,18 +68,19 @@ def inspect(
 def _values(plan: Plan) -> dict[str, Any]:
     """Smallest, largest and mean value of each channel."""
 
-    def look(span: executors.Span) -> tuple[Any, Any, Any]:
-        images = plan.evaluate(np.arange(*span))[0]
-        axes = (0, 1, 2)
-        return images.min(axes), images.max(axes), images.sum(axes, dtype=np.int64)
-
-    low, high, total = zip(*executors.run(look, plan.spans(), "values"), strict=True)
+    seen = [found for _, found in plan.each(_range, "values")]
+    low, high, total = zip(*seen, strict=True)
     pixels = len(plan) * plan.shape[0] * plan.shape[1]
     return {
         "min": np.min(low, axis=0).tolist(),
         "max": np.max(high, axis=0).tolist(),
         "mean": np.round(np.sum(total, axis=0) / pixels, 2).tolist(),
     }
+
+
+def _range(images: Images) -> tuple[Any, Any, Any]:
+    axes = (0, 1, 2)
+    return images.min(axes), images.max(axes), images.sum(axes, dtype=np.int64)
 
 
 def describe(found: dict[str, Any]) -> str:

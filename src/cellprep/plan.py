@@ -8,9 +8,9 @@ place.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from .source import Shape, Source
 
 Parameters = dict[str, NDArray[Any]]
 """One value a row by parameter name; masked where a step leaves a row alone."""
+
+Result = TypeVar("Result")
 
 _BLOCK_BYTES = 8 << 20
 
@@ -103,17 +105,13 @@ class _Mapped:
     def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
         images, record = self.before.evaluate(at)
         touched = slice(None) if self.touched is None else self.touched[at]
-        draw = Draw(self.seed, self.name, self.keys[at][touched])
-        if len(draw.rows):
-            some = images[touched]
-            parameters = self.step.parameters(some, draw)
-            changed = self.step.apply(some, **parameters)
-            if self.touched is None:
-                images = changed
-            else:
-                images[touched] = changed
+        some = images[touched]
+        parameters = self.step.parameters(some, Draw(self.seed, self.name, self.keys[at][touched]))
+        changed = self.step.apply(some, **parameters)
+        if self.touched is None:
+            images = changed
         else:
-            parameters = self.step.parameters(images[:0], draw)
+            images[touched] = changed
         for parameter, values in parameters.items():
             if self.touched is not None:
                 values = _spread(values, touched, len(at))
@@ -182,12 +180,17 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Rows and the way to their pixels; every verb returns another plan."""
+    """Rows and the way to their pixels; every verb returns another plan.
+
+    `held` counts the readable images of each class that the source gave, `saved` is the form in
+    which the steps so far are written down, `stages` are those of them that change pixels.
+    """
 
     source: Source
     pixels: Pixels
     rows: Rows
     class_names: tuple[str, ...]
+    held: NDArray[np.int64]
     seed: int = 0
     step: str = "read"
     saved: tuple[Mapping[str, Any], ...] = ()
@@ -205,6 +208,7 @@ class Plan:
             _Origin(source),
             source.rows,
             source.class_names,
+            np.bincount(source.rows.labels, minlength=len(source.class_names)),
             saved=past.steps,
             multiplied_by=past.multiplied_by,
         )
@@ -216,7 +220,7 @@ class Plan:
         renumber = np.array([names.index(name) for name in second.class_names], np.int64)
         rows = Rows.concatenate(first.rows, second.rows, renumber[second.rows.labels])
         pixels = _Joined(first.pixels, second.pixels, len(first))
-        return cls(first.source, pixels, rows, names)
+        return cls(first.source, pixels, rows, names, np.bincount(rows.labels))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -238,17 +242,10 @@ class Plan:
         """Add a column of what `function` finds in the pixels; they are read once."""
         if name in self.rows.columns:
             return self
-        causes: dict[str, str] = {}
-        values = []
-        for found, bad in executors.run(_Measuring(self.pixels, function), self.spans(), name):
-            causes |= bad
-            values.append(found)
-        if causes:
-            raise BadImagesError(causes, "Leave them out with .readable()")
+        values = [found for _, found in self.each(function, name)]
         if not values:
             values.append(function(np.empty((0, *self.shape), np.uint8)))
-        column = np.concatenate(values)
-        return self._with_columns({**self.rows.columns, name: column})
+        return self._with_columns({**self.rows.columns, name: np.concatenate(values)})
 
     def keep(self, at: Positions, why: Mapping[str, Positions] | None = None) -> Plan:
         """The rows at these places, none twice; `why` names the reasons for those that go."""
@@ -286,6 +283,20 @@ class Plan:
         """Pixels of the rows at these places, and the parameters that made them."""
         return self.pixels.evaluate(at)
 
+    def each(
+        self, function: Callable[[Images], Result], stage: str = ""
+    ) -> Iterator[tuple[Span, Result]]:
+        """`function` of the images of every span, in order; at the end all bad images are named."""
+        causes: dict[str, str] = {}
+        spans = self.spans()
+        calls = executors.run(_Calling(self.pixels, function), spans, stage)
+        for span, (result, bad) in zip(spans, calls, strict=True):
+            causes |= bad
+            if not bad:
+                yield span, cast(Result, result)
+        if causes:
+            raise BadImagesError(causes, "Leave them out with .readable()")
+
     # -- around them -------------------------------------------------------------------------
 
     def tell(self, rows_in: int, why: str, removed: Mapping[str, Rows] | None = None) -> Plan:
@@ -316,12 +327,13 @@ class Plan:
         at = np.concatenate(good)
         if not len(at):
             raise BadImagesError(causes, "No image is left")
-        plan = self._with_columns({})
+        plan = self
         gone = np.setdiff1d(np.arange(len(self)), at)
         if len(gone):
             plan = plan.keep(at, {"unreadable": gone})
         plan = plan._with_columns({"digest": np.concatenate(digests)})
-        return replace(plan, bad=causes)
+        held = np.bincount(plan.rows.labels, minlength=len(plan.class_names))
+        return replace(plan, bad=causes, held=held)
 
     def refuse_if_multiplied(self, what: str) -> None:
         """Promise 7: no leaks."""
@@ -339,15 +351,17 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class _Measuring:
-    pixels: Pixels
-    function: Callable[[Images], NDArray[Any]]
+class _Calling(Generic[Result]):
+    """A function of the images of a span; or what is wrong with them."""
 
-    def __call__(self, span: Span) -> tuple[NDArray[Any], Mapping[str, str]]:
+    pixels: Pixels
+    function: Callable[[Images], Result]
+
+    def __call__(self, span: Span) -> tuple[Result | None, Mapping[str, str]]:
         try:
             return self.function(self.pixels.evaluate(np.arange(*span))[0]), {}
         except BadImagesError as error:
-            return np.empty(0), error.causes
+            return None, error.causes
 
 
 @dataclass(frozen=True)

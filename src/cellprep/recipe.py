@@ -84,7 +84,7 @@ class Recipe:
         CellprepError
             For text that is not TOML, and for unknown steps and settings.
         """
-        text = source.read_text(encoding="utf-8-sig") if isinstance(source, Path) else source
+        text = _text(source) if isinstance(source, Path) else source
         try:
             saved = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -93,9 +93,18 @@ class Recipe:
         for name in saved:
             if name not in ("seed", "steps"):
                 raise CellprepError(f"a recipe has no {name!r}; {nearest(name, ['seed', 'steps'])}")
-        tables = saved.get("steps", [])
+        tables = saved.get("steps")
+        if tables is None:
+            raise CellprepError('the recipe has no steps; add one: [[steps]] and step = "Dedupe"')
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
             raise CellprepError("the steps of a recipe are tables headed [[steps]]")
-        if not tables:
-            raise CellprepError('the recipe has no steps; add one: [[steps]] and step = "Dedupe"')
         return cls([Step.from_dict(table) for table in tables], saved.get("seed", 0))
+
+
+def _text(path: Path) -> str:
+    if not path.is_file():
+        raise CellprepError(f"there is no recipe file {str(path)!r}")
+    try:
+        return path.read_text(encoding="utf-8-sig")  # Notepad begins a file with a mark
+    except UnicodeDecodeError:
+        raise CellprepError(f"{str(path)!r} is not a text file in UTF-8") from None

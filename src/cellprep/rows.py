@@ -106,7 +106,12 @@ class Rows:
         stay under the next radix, no two rows share a number, and a number does not depend on
         other rows.
         """
-        assert counts.max(initial=0) + first <= radix
+        most = int(counts.max(initial=0)) + first
+        if most > radix or (int(self.copies.max(initial=0)) + 1) * radix > 2**63 - 1:
+            raise CellprepError(
+                f"{most:,} copies of one image, which is copy {self.copies.max(initial=0):,} "
+                "already, are more than can be numbered; ask for fewer"
+            )
         at = np.repeat(np.arange(len(self)), counts)
         start = np.cumsum(counts) - counts
         repetition = first + np.arange(len(at)) - start[at]

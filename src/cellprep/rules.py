@@ -186,47 +186,48 @@ def assign_parts(
     single rows then fill each class's quota exactly. `rank`, one number a row, settles ties, so
     the order of rows does not matter.
     """
-    parts, classes, n_units = len(fractions), len(class_names), int(units.max()) + 1
+    classes = len(class_names)
+    in_several = (np.bincount(units) > 1)[units]
+    single, several = np.flatnonzero(~in_several), np.flatnonzero(in_several)
+    unit = np.unique(units[several], return_inverse=True)[1]
+    n_units = int(unit.max(initial=-1)) + 1
+    table = np.bincount(unit * classes + labels[several], minlength=n_units * classes)
+    table = table.reshape(n_units, classes)
+    alone = np.bincount(labels[single], minlength=classes)
+    total = alone + table.sum(axis=0)
+    _check_units(alone + (table > 0).sum(axis=0), total, class_names, list(fractions))
+
     share = np.array(list(fractions.values()))
-    cells = np.bincount(units * classes + labels, minlength=n_units * classes)
-    table = cells.reshape(n_units, classes)
-    _check_units(table, class_names, list(fractions))
+    missed = np.stack([_apportion(int(count), share) for count in total], axis=1)
     least = np.full(n_units, np.iinfo(np.uint64).max, np.uint64)
-    np.minimum.at(least, units, rank)
-    size = table.sum(axis=1)
-    missed = np.stack([_apportion(int(total), share) for total in table.sum(axis=0)], axis=1)
-    part = np.full(n_units, -1, np.int64)
+    np.minimum.at(least, unit, rank[several])
+    part_of_unit = np.full(n_units, -1, np.int64)
+    order = np.lexsort((least, -table.sum(axis=1)))
+    _place_first_units(table, order, alone, missed, part_of_unit)
+    weight = 1 / np.maximum(total, 1)
+    for place in order[part_of_unit[order] < 0]:
+        part_of_unit[place] = int(np.argmax(missed @ (table[place] * weight)))
+        missed[part_of_unit[place]] -= table[place]
 
-    several = np.flatnonzero(size > 1)
-    several = several[np.lexsort((least[several], -size[several]))]
-    total = np.maximum(table.sum(axis=0), 1)
-    _place_first_units(table, several, missed, part)
-    for unit in several:
-        if part[unit] < 0:
-            part[unit] = int(np.argmax(missed @ (table[unit] / total)))
-            missed[part[unit]] -= table[unit]
-
-    single = np.flatnonzero(size == 1)
-    of_class = table[single].argmax(axis=1)
-    for label in range(classes):
-        mine = single[of_class == label]
-        mine = mine[np.argsort(least[mine])]
-        quota = _apportion(len(mine), np.maximum(missed[:, label], 0))
-        part[mine] = np.repeat(np.arange(parts), quota)
-    return part[units]
+    part = np.empty(len(labels), np.int64)
+    part[several] = part_of_unit[unit]
+    single = single[np.lexsort((rank[single], labels[single]))]
+    quotas = [_apportion(int(alone[c]), np.maximum(missed[:, c], 0)) for c in range(classes)]
+    part[single] = np.repeat(np.tile(np.arange(len(share)), classes), np.concatenate(quotas))
+    return part
 
 
 def _place_first_units(
     table: NDArray[np.int64],
-    several: Positions,
+    order: Positions,
+    alone: NDArray[np.int64],
     missed: NDArray[np.int64],
     part: NDArray[np.int64],
 ) -> None:
-    """Give every part one unit of each class that has just enough units, nearest to its quota."""
-    single = np.bincount(table[table.sum(axis=1) == 1].argmax(axis=1), minlength=table.shape[1])
+    """Give every part one unit of each class that lives in units, nearest to its quota."""
     for label in np.argsort((table > 0).sum(axis=0), kind="stable"):
-        holders = several[table[several, label] > 0]
-        if single[label] >= len(missed) or not len(holders):
+        holders = order[table[order, label] > 0]
+        if alone[label] >= len(missed):
             continue  # single rows will fill the quota
         for place in np.argsort(missed[:, label], kind="stable"):
             if (part[holders] == place).any():
@@ -238,17 +239,20 @@ def _place_first_units(
                 missed[place] -= table[unit]
 
 
-def _check_units(table: NDArray[np.int64], names: Sequence[str], parts: Sequence[str]) -> None:
-    held = (table > 0).sum(axis=0)
-    for name, units, images in zip(names, held.tolist(), table.sum(axis=0).tolist(), strict=True):
+def _check_units(
+    held: NDArray[np.int64],
+    images: NDArray[np.int64],
+    names: Sequence[str],
+    parts: Sequence[str],
+) -> None:
+    """Refuse a class with fewer units than there are parts."""
+    for name, units, count in zip(names, held.tolist(), images.tolist(), strict=True):
         if units < len(parts):
-            what = "no images" if not images else f"{units} group" + "s" * (units > 1)
-            if images == units:
-                what = f"{images or 'no'} image" + "s" * (images != 1)
+            kind = "group" if units < count else "image"
             raise CellprepError(
-                f"class '{name}' has {what}, which cannot be in all of "
-                f"{', '.join(parts)}; find more, leave the class out, or ask for "
-                "fewer parts"
+                f"class '{name}' has {units or 'no'} {kind}{'s' * (units != 1)}, which cannot be "
+                f"in all of {', '.join(parts)}; find more, leave the class out, or ask for fewer "
+                "parts"
             )
 
 

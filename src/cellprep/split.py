@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from . import rules
-from .arrays import Positions
-from .dataset import Dataset, check_groups
+from .arrays import Masks, check_ids
+from .dataset import Dataset
 from .draws import Draw, check_seed
 from .duplicates import exact_groups
 from .errors import BadImagesError, CellprepError, in_range
@@ -62,6 +62,8 @@ def split(
         )
     dataset = readable
     dataset.plan.refuse_if_multiplied("splitting")
+    if not len(dataset):
+        raise CellprepError("there is no image left to split; look at .removed()")
     if (dataset.plan.rows.labels == dataset.plan.rows.labels[0]).all():
         raise CellprepError(
             "all images are of one class, "
@@ -70,7 +72,10 @@ def split(
         )
     plan, repeated = exact_groups(dataset.plan)
     holding = [repeated]
-    for given in (plan.rows.groups, None if groups is None else check_groups(groups, len(plan))):
+    for given in (
+        plan.rows.groups,
+        None if groups is None else check_ids(groups, len(plan), "groups"),
+    ):
         if given is not None:
             holding.append(np.unique(given, return_inverse=True)[1].astype(np.int64))
     units = rules.merge_groups(len(plan), *holding)
@@ -102,7 +107,7 @@ class _Part:
     name: str
     seed: int
     shares: dict[str, float]
-    inside: Positions
+    inside: Masks
 
     def __call__(self, plan: Plan) -> Plan:
         saved = {"step": "split", "part": self.name, "shares": self.shares}

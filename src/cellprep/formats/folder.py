@@ -346,7 +346,3 @@ class FolderWriter:
                     Image.fromarray(image).save(temporary, "PNG", compress_level=1)
                 place += 1
         return {"file": names}, {"rows": len(rows)}
-
-    def files(self, folder: Path) -> list[Path]:
-        """What `write_part` left in a folder."""
-        return [folder / name for name in self.names if (folder / name).is_file()]

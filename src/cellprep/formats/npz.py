@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, check_ids, check_images, decoded, encode_labels, read_labels
-from ..dataset import check_groups
 from ..errors import CellprepError, nearest
 from ..rows import Rows
 from ..source import NO_PAST, ArraySource, Shape
@@ -79,7 +78,7 @@ def read(path: Path, images: str = "images", labels: str = "labels") -> NpzSourc
     copies = extra["copies"].astype(np.int64) if "copies" in extra else None
     if copies is not None and copies.shape != (n,):
         raise CellprepError(f"`copies` in {str(path)!r} must be ({n},), got {copies.shape}")
-    groups = check_groups(extra["groups"], n) if "groups" in extra else None
+    groups = check_ids(extra["groups"], n, "groups") if "groups" in extra else None
     rows = Rows.of(check_ids(extra.get("ids"), n), codes, copies, groups)
     return NpzSource(pixels, rows, class_names, path, past, True, checksums, images, labels)
 

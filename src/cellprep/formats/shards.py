@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +54,13 @@ class ShardSource:
         return "shards " + " ".join(shard["xxh3_128"] for shard in self.manifest["shards"])
 
     @cached_property
-    def _shards(self) -> list[Images]:
-        return [self._open(shard["file"], shard["rows"]) for shard in self.manifest["shards"]]
+    def _maps(self) -> Callable[[int], Images]:
+        # A map holds a file descriptor, of which a process has few.
+        return lru_cache(maxsize=128)(self._open)
 
-    def _open(self, name: str, rows: int) -> Images:
+    def _open(self, number: int) -> Images:
+        shard = self.manifest["shards"][number]
+        name, rows = shard["file"], shard["rows"]
         if Path(name).name != name:
             raise CellprepError(
                 f"{str(self.path / MANIFEST)!r} names a shard outside its folder: {name!r}"
@@ -85,11 +88,11 @@ class ShardSource:
         shard = np.searchsorted(self._starts, at, side="right") - 1
         for number in np.unique(shard):
             mine = shard == number
-            out[mine] = self._shards[number][at[mine] - self._starts[number]]
+            out[mine] = self._maps(int(number))[at[mine] - self._starts[number]]
         return out
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_shards"}  # maps would be copied
+        return {k: v for k, v in self.__dict__.items() if k != "_maps"}  # maps would be copied
 
 
 def read(path: Path) -> ShardSource:
@@ -147,7 +150,8 @@ class ShardWriter:
         }
         return columns, {"file": name, "rows": len(rows), "xxh3_128": digest.hexdigest()}
 
-    def files(self, folder: Path) -> list[Path]:
-        """What `write_part` left in a folder."""
-        files = sorted(folder.glob("shard-*.npy"))
-        return [file for file in files if re.fullmatch(r"shard-\d{5,}\.npy", file.name)]
+
+def shard_files(folder: Path) -> list[Path]:
+    """The shards in a folder."""
+    files = sorted(folder.glob("shard-*.npy"))
+    return [file for file in files if re.fullmatch(r"shard-\d{5,}\.npy", file.name)]

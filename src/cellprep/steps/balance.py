@@ -17,7 +17,7 @@ from ..plan import Plan
 from .jitter import Jitter
 from .step import Step, plain_settings
 
-_MOST_COPIES = 2**20
+_MOST_COPIES = 2**20  # of one image
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class Balance(Step):
         plain_settings(self)
         if isinstance(self.target, Mapping):
             for name, count in self.target.items():
-                in_range(f"target['{name}']", count, 0, _MOST_COPIES, whole=True)
+                in_range(f"target['{name}']", count, 0, 2**31, whole=True)
         elif isinstance(self.target, str):
             one_of("target", self.target, ("max", "min", "median"))
         else:
-            in_range("target", self.target, 1, _MOST_COPIES, whole=True)
+            in_range("target", self.target, 1, 2**31, whole=True)
         if self.jitter is not None and not isinstance(self.jitter, Jitter):
             raise CellprepError(f"`jitter` must be a Jitter or None, got {self.jitter!r}")
 
@@ -78,8 +78,7 @@ class Balance(Step):
         """Refuse to make a class of copies of the only image that the data hold of it."""
         if isinstance(self.target, Mapping):
             return
-        held = np.bincount(plan.source.rows.labels, minlength=len(plan.class_names))
-        for name, count in zip(plan.class_names, held.tolist(), strict=True):
+        for name, count in zip(plan.class_names, plan.held.tolist(), strict=True):
             if count == 1 and self.target not in ("min", 1):
                 raise CellprepError(
                     f"class '{name}' has one image, and copies of one image teach "
