@@ -64,7 +64,7 @@ def test_warp_is_that_of_scikit_image(photographs, move, fill, mode) -> None:
         ({"shift_x": 0.25}, lambda image: np.hstack([image[:, :24][:, ::-1], image[:, :72]])),
         ({"shift_y": -0.5}, lambda image: np.vstack([image[48:], image[48:][::-1]])),
     ],
-    ids=str,
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
 def test_moves_by_whole_pixels_are_exact(photographs, move, expected) -> None:
     image = photographs[1]

@@ -163,15 +163,10 @@ def test_kmeans_refuses_other_numbers_of_clusters(k: int) -> None:
 def test_components_are_those_of_scipy(seed: int) -> None:
     ndimage = pytest.importorskip("scipy.ndimage")
     masks = blobs(seed)
-    for mask, label, filled, largest in zip(
-        masks,
-        components.label(masks),
-        components.fill_holes(masks),
-        components.choose(masks),
-        strict=True,
+    for mask, filled, largest in zip(
+        masks, components.fill_holes(masks), components.largest(masks), strict=True
     ):
         expected, count = ndimage.label(mask)
-        np.testing.assert_array_equal(label, expected)
         np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
         areas = np.bincount(expected.ravel(), minlength=count + 1)[1:]
         np.testing.assert_array_equal(largest, expected == 1 + areas.argmax())
@@ -189,22 +184,11 @@ def test_morphology_is_that_of_scipy(seed: int, radius: int) -> None:
     np.testing.assert_array_equal(components.erode(masks, radius), eroded)
     np.testing.assert_array_equal(components.dilate(masks, radius), dilated)
     opened = [ndimage.binary_dilation(m, disc) for m in eroded]
-    closed = [ndimage.binary_erosion(m, disc, border_value=1) for m in dilated]
     np.testing.assert_array_equal(components.opening(masks, radius), opened)
-    np.testing.assert_array_equal(components.closing(masks, radius), closed)
 
 
-def test_choose_central_and_overlap() -> None:
-    mask = np.zeros((1, 9, 30), bool)
-    mask[0, :, :10] = mask[0, 3:6, 14:17] = True
-    other = np.zeros_like(mask)
-    other[0, 4, 15] = True
-    small = np.zeros_like(mask)
-    small[0, 3:6, 14:17] = True
-    np.testing.assert_array_equal(components.choose(mask, "largest"), mask & ~small)
-    np.testing.assert_array_equal(components.choose(mask, "overlap", other), small)
-    np.testing.assert_array_equal(components.choose(mask & (np.arange(30) > 7), "central"), small)
-    assert not components.choose(np.zeros_like(mask)).any()
+def test_an_empty_mask_has_no_largest_component() -> None:
+    assert not components.largest(np.zeros((1, 9, 30), bool)).any()
 
 
 @quick

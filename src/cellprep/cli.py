@@ -10,6 +10,7 @@ import json
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -22,8 +23,7 @@ from .errors import CellprepError, in_range, nearest
 from .formats import READERS, read
 from .recipe import Recipe
 from .split import split as split_dataset
-from .write import FORMATS, Written, plan_write
-from .write import write as write_dataset
+from .write import FORMATS, Job, Written, plan_write
 
 _Path = click.Path(path_type=Path)
 
@@ -49,7 +49,7 @@ def _said(function: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             _fail("stopped; the same command goes on from here", 130)
         except BrokenPipeError:
-            raise
+            raise  # click ends quietly when the reader of a pipe goes away
         except CellprepError as error:
             _fail(str(error), 2)
         except OSError as error:
@@ -75,7 +75,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
             "--seed",
             type=int,
             default=None,
-            help="Seed of all random numbers.  [default: the recipe's, else 0]",
+            help="Seed of all random numbers.  [default: 0, or the recipe's]",
         ),
         "size": click.option("--size", type=int, help="Bring the images of a folder to SIZExSIZE."),
         "from": click.option(
@@ -224,15 +224,15 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **options: Any) 
     dataset = read(input, **_reading(options))
     if options["on_error"] != "raise":
         dataset = dataset.readable()
-    with executors.using(options["executor"], options["workers"], not options["as_json"]):
+    with _using(options):
         _check_trainable(dataset)
-    result = steps(dataset)
-    written = _write(result, out, options)
+        result = steps(dataset).readable()
+        written = _job(result, out, options).run()
     if options["as_json"]:
-        steps_done = result.readable().changes().to_dict("records")
+        steps_done = result.changes().to_dict("records")
         click.echo(json.dumps({**_written(written), "steps": steps_done}, indent=1))
     else:
-        _show_steps(result.readable().changes())
+        _show_steps(result.changes())
         click.echo(str(written))
 
 
@@ -247,7 +247,8 @@ def convert(input: Path, out: Path, **options: Any) -> None:
     Example: cellprep convert smears/ smears.npz --size 96
     """
     dataset = read(input, **_reading(options))
-    written = _write(dataset, out, options)
+    with _using(options):
+        written = _job(dataset, out, options).run()
     click.echo(json.dumps(_written(written), indent=1) if options["as_json"] else str(written))
 
 
@@ -273,14 +274,14 @@ def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) 
     dataset = read(input, **_reading(options))
     if options["on_error"] != "raise":
         dataset = dataset.readable()
-    with executors.using(options["executor"], options["workers"], not options["as_json"]):
+    with _using(options):
         cut = split_dataset(dataset, seed=seed or 0, **shares)
     suffix = ".npz" if options["format"] == "npz" else ""
     _check_holds_only(out, {f"{name}{suffix}" for name in cut})
-    checked = {key: options[key] for key in ("format", "rows_per_shard", "overwrite", "on_error")}
-    for name, part in cut.items():  # what is refused is refused before anything is written
-        plan_write(part, out / f"{name}{suffix}", **checked)
-    done = {name: _write(part, out / f"{name}{suffix}", options) for name, part in cut.items()}
+    with _using(options):
+        # All parts are looked at before the first is written.
+        jobs = {name: _job(part, out / f"{name}{suffix}", options) for name, part in cut.items()}
+        done = {name: job.run() for name, job in jobs.items()}
     if options["as_json"]:
         click.echo(
             json.dumps(
@@ -352,12 +353,13 @@ def _reading(options: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def _write(dataset: Dataset, out: Path, options: dict[str, Any]) -> Written:
-    chosen = {
-        key: options[key]
-        for key in ("format", "rows_per_shard", "executor", "workers", "on_error", "overwrite")
-    }
-    return write_dataset(dataset, out, progress=not options["as_json"], **chosen)
+def _using(options: dict[str, Any]) -> AbstractContextManager[None]:
+    return executors.using(options["executor"], options["workers"], not options["as_json"])
+
+
+def _job(dataset: Dataset, out: Path, options: dict[str, Any]) -> Job:
+    chosen = {key: options[key] for key in ("format", "rows_per_shard", "on_error", "overwrite")}
+    return plan_write(dataset, out, **chosen)
 
 
 def _written(written: Written) -> dict[str, Any]:

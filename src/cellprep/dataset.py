@@ -138,7 +138,7 @@ class Dataset:
 
     @property
     def bad(self) -> dict[str, str]:
-        """Id and cause of every image that `readable` left out."""
+        """File and cause of every image that `readable` left out."""
         return dict(self.plan.bad)
 
     def counts(self) -> dict[str, int]:
@@ -298,10 +298,8 @@ class ImageView:
 
     def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Images:
         n = len(self._plan)
-        if isinstance(at, slice):
-            places = np.arange(*at.indices(n))  # of ten million rows, not all to take a few
-        else:
-            places = np.arange(n)[at]  # type: ignore[index]
+        # A slice of ten million rows must not list them all.
+        places = np.arange(*at.indices(n)) if isinstance(at, slice) else np.arange(n)[at]  # type: ignore[index]
         if np.ndim(places) == 0:
             return np.asarray(self._plan.evaluate(np.array([places]))[0][0])
         if not len(places):

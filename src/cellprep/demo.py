@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from . import executors
 from .contact_sheet import contact_sheet
 from .errors import CellprepError
 from .inspect import read_any
@@ -17,7 +18,7 @@ from .recipe import Recipe
 from .split import split
 from .steps import Balance, Dedupe, KMeansMask, RandAugment
 from .synthetic import CLASS_NAMES, draw_messy_set
-from .write import Written, plan_write, write
+from .write import Written, plan_write
 
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 
@@ -77,12 +78,15 @@ def run_demo(
     train = Recipe([Balance(), KMeansMask(), RandAugment(copies=3)], seed)
     other = Recipe([KMeansMask()], seed)
     sets = {name: (train if name == "train" else other)(part) for name, part in parts.items()}
-    for name, made in sets.items():  # what is refused is refused before anything is written
-        plan_write(made, out / name, overwrite=True, on_error=on_error)
+    jobs = {
+        name: plan_write(made, out / name, overwrite=True, on_error=on_error)
+        for name, made in sets.items()
+    }  # what is refused is refused before anything is written
     written = {}
-    for name, made in sets.items():
-        written[name] = write(made, out / name, overwrite=True, on_error=on_error)
-        say(f"{name}: {written[name]}")
+    with executors.using(progress=True):
+        for name, job in jobs.items():
+            written[name] = job.run()
+            say(f"{name}: {written[name]}")
     Recipe([Dedupe(), *train.steps], seed).to_toml(out / "recipe.toml")
     title = "cellprep: what each step did" + (" (drawn cells)" if data.parent == out else "")
     sheet = contact_sheet(sets["train"], out / "contact_sheet.png", title)

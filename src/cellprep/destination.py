@@ -149,7 +149,7 @@ def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
 def _check_complete(path: Path) -> None:
     if path.is_file():
         return
-    saved = manifest.read_manifest((path / MANIFEST).read_text("utf-8"), path / MANIFEST)
+    saved = manifest.load_manifest(path)
     for part in saved["shards"]:
         if "file" in part and not (path / part["file"]).is_file():
             raise CellprepError(

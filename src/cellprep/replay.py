@@ -11,8 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .arrays import Images
 from .dataset import Dataset
 from .errors import CellprepError
-from .formats import manifest
-from .formats.manifest import INDEX, MANIFEST
+from .formats.manifest import load_index, load_manifest
 from .steps.step import Step
 
 
@@ -33,13 +32,8 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     (k, height, width, 3) uint8
         Equal, byte for byte, to what was written.
     """
-    import pyarrow.parquet as pq
-
     path = Path(path)
-    if not (path / MANIFEST).is_file():
-        raise CellprepError(f"{str(path)!r} is not a folder that `write` has finished")
-    saved = manifest.read_manifest((path / MANIFEST).read_text("utf-8"), path / MANIFEST)
-    index = pq.read_table(path / INDEX)
+    saved, index = load_manifest(path), load_index(path)
     if at is not None:
         index = index.take(np.arange(len(index))[at])  # type: ignore[index]
     place = {

@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,7 +39,7 @@ class Written:
     resumed : int
         Of these, images that an earlier run had written.
     bad : dict
-        Source id and cause of every image left out.
+        File and cause of every image left out.
     seconds : float
     """
 
@@ -85,6 +85,7 @@ def write(
     rows_per_shard : int
         Images a shard; what an interruption can cost.
     executor : "threads" or "processes"
+        Each process gets the data set by pickle: quick for files, a copy for arrays in memory.
     workers : int, optional
         Default: the cores that may be used.
     resume : bool
@@ -109,9 +110,8 @@ def write(
     BadImagesError
         Naming every image that cannot be read.
     """
-    began = time.monotonic()
     with executors.using(executor, workers, progress):
-        job = plan_write(
+        return plan_write(
             dataset,
             path,
             format=format,
@@ -119,18 +119,7 @@ def write(
             resume=resume,
             overwrite=overwrite,
             on_error=on_error,
-        )
-        try:
-            resumed = job.run()
-            if on_error == "quarantine" and job.plan.bad:
-                _quarantine(job.plan, job.path / "quarantine")
-        except OSError as error:
-            raise CellprepError(
-                f"cannot write {str(path)!r}: {error.strerror or error}; nothing "
-                "half-written is left under a final name, the same write goes on "
-                "from here"
-            ) from error
-    return Written(job.path, len(job.plan), resumed, job.plan.bad, time.monotonic() - began)
+        ).run()
 
 
 @dataclass(frozen=True)
@@ -141,9 +130,26 @@ class Job:
     path: Path
     made_of: Mapping[str, Any]
     stands: str
+    quarantine: bool
 
-    def run(self) -> int:
-        """Do it; how many rows an earlier run had written."""
+    def run(self) -> Written:
+        """Do it."""
+        began = time.monotonic()
+        try:
+            resumed = self._write()
+            if self.quarantine:
+                _quarantine(self.plan, self.path / "quarantine")
+        except OSError as error:
+            raise CellprepError(
+                f"cannot write {str(self.path)!r}: {error.strerror or error}; nothing "
+                "half-written is left under a final name, the same write goes on "
+                "from here"
+            ) from error
+        seconds = time.monotonic() - began
+        return Written(self.path, len(self.plan), resumed, self.plan.bad, seconds)
+
+    def _write(self) -> int:
+        """How many rows an earlier run had written."""
         if self.stands == "finished":
             sweep(self.path)
             return len(self.plan)
@@ -185,7 +191,8 @@ def plan_write(
             "no image is left to write; look at .removed() for what each step took out"
         )
     origin = made_of(plan, kind, rows_per_shard)
-    return Job(plan, path, origin, standing(path, origin, resume=resume, overwrite=overwrite))
+    stands = standing(path, origin, resume=resume, overwrite=overwrite)
+    return Job(plan, path, origin, stands, quarantine=on_error == "quarantine" and bool(plan.bad))
 
 
 class PartWriter(Protocol):
@@ -242,10 +249,10 @@ def _joined(records: list[Parameters]) -> Parameters:
 
 
 def _index(plan: Plan, span: executors.Span, columns: Parameters) -> Any:
+    """The rows of the index for a span."""
     at = np.arange(*span)
-    source = plan.source.rows.copies
-    if source.any():
-        columns = {"source_copy": source[plan.origin(at)], **columns}
+    if plan.source.past.steps:  # it was written before, and its rows may be copies themselves
+        columns = {"source_copy": plan.source.rows.copies[plan.origin(at)], **columns}
     return manifest.index_table(plan.rows.take(at), plan.class_names, columns)
 
 
@@ -273,7 +280,9 @@ def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
     spans = executors.cut(len(plan), rows_per_part)
     records = [_record_path(path, number) for number in range(len(spans))]
     missing = [span for span, record in zip(spans, records, strict=True) if not record.is_file()]
-    for _ in executors.run(_Part(plan, path, writer, rows_per_part), missing, "writing"):
+    for _ in executors.run(
+        _Part(replace(plan, changes=()), path, writer, rows_per_part), missing, "writing"
+    ):
         pass
     entries = []
     with replacing(path / INDEX) as temporary:
@@ -295,18 +304,19 @@ def _entry(schema: Any) -> dict[str, Any]:
 
 def _write_npz(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
     """Blocks are made in parallel and streamed into the one file in order."""
-    record: list[Parameters] = []
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    index: list[pa.Table] = []
 
     def images() -> Iterator[Images]:
-        for batch, parameters in executors.run(_Block(plan), plan.spans(), "writing"):
-            record.append(parameters)
+        for batch, table in executors.run(_Block(plan), plan.spans(), "writing"):
+            index.append(table)
             yield batch
 
     def finish() -> tuple[dict[str, Any], bytes]:
-        import pyarrow.parquet as pq
-
         buffer = io.BytesIO()
-        pq.write_table(_index(plan, (0, len(plan)), _joined(record)), buffer)
+        pq.write_table(pa.concat_tables(index).unify_dictionaries(), buffer)
         return _manifest(plan, origin, []), buffer.getvalue()
 
     npz.write_file(path, plan.rows, plan.class_names, plan.shape, images(), finish)
@@ -315,10 +325,13 @@ def _write_npz(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class _Block:
+    """Makes the images of a block, and their rows of the index."""
+
     plan: Plan
 
-    def __call__(self, span: executors.Span) -> tuple[Images, Parameters]:
-        return self.plan.evaluate(np.arange(*span))
+    def __call__(self, span: executors.Span) -> tuple[Images, Any]:
+        images, parameters = self.plan.evaluate(np.arange(*span))
+        return images, _index(self.plan, span, parameters)
 
 
 def _manifest(

@@ -1,4 +1,4 @@
-"""File formats, one file each; nothing else knows how anything lies on disk."""
+"""File formats, one file each: how a data set lies on disk, there and back."""
 
 from __future__ import annotations
 

@@ -21,15 +21,7 @@ from ..arrays import Images, Positions
 from ..errors import BadImagesError, CellprepError, in_range
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
-from .manifest import (
-    INDEX,
-    MANIFEST,
-    past_of,
-    read_manifest,
-    replacing,
-    rows_of,
-    written_format,
-)
+from .manifest import INDEX, MANIFEST, load_written, past_of, replacing, written_format
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
@@ -259,18 +251,7 @@ def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
 
 
 def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
-    import pyarrow.parquet as pq
-
-    manifest = read_manifest((path / MANIFEST).read_text("utf-8", "replace"), path / MANIFEST)
-    if manifest["format"] != "folder":
-        raise CellprepError(
-            f"{str(path)!r} was written as {manifest['format']}, not as a folder of images"
-        )
-    try:
-        index = pq.read_table(path / INDEX)
-    except (OSError, ValueError) as error:
-        raise CellprepError(f"{str(path / INDEX)!r} cannot be read: {error}") from error
-    rows = rows_of(index, manifest, path / INDEX)
+    manifest, index, rows = load_written(path, "folder")
     files = index["file"].to_pylist()
     for file in files:
         if Path(file).is_absolute() or ".." in Path(file).parts:

@@ -45,17 +45,46 @@ def read_manifest(text: str, where: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
+def load_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder that `write` has finished."""
+    try:
+        text = (folder / MANIFEST).read_text("utf-8", "replace")
+    except OSError:
+        raise CellprepError(f"{str(folder)!r} is not a folder that `write` has finished") from None
+    return read_manifest(text, folder / MANIFEST)
+
+
+def load_index(folder: Path) -> pa.Table:
+    """The index of a folder that `write` has finished."""
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(folder / INDEX)
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise CellprepError(f"{str(folder / INDEX)!r} cannot be read: {why}") from error
+
+
 def written_format(path: Path) -> str | None:
     """The format of a folder that `write` made, None for any other folder."""
-    manifest = path / MANIFEST
-    if manifest.is_file():
-        return str(read_manifest(manifest.read_text("utf-8", "replace"), manifest)["format"])
+    if (path / MANIFEST).is_file():
+        return str(load_manifest(path)["format"])
     if (path / WORK).is_dir():
         raise CellprepError(
             f"{str(path)!r} is not written to the end; run the same write again, it "
             "goes on where it stopped"
         )
     return None
+
+
+def load_written(folder: Path, kind: str) -> tuple[dict[str, Any], pa.Table, Rows]:
+    """Manifest, index and rows of a folder that `write(format=kind)` made."""
+    found = written_format(folder)
+    if found != kind:
+        what = f"was written as {found}" if found else "was not written by cellprep"
+        raise CellprepError(f"{str(folder)!r} {what}, and cannot be read as {kind}")
+    manifest, index = load_manifest(folder), load_index(folder)
+    return manifest, index, rows_of(index, manifest, folder / INDEX)
 
 
 def past_of(manifest: Mapping[str, Any]) -> Past:

@@ -17,15 +17,7 @@ from ..arrays import Images, Positions
 from ..errors import CellprepError
 from ..rows import Rows
 from ..source import Past, Shape
-from .manifest import (
-    INDEX,
-    MANIFEST,
-    past_of,
-    read_manifest,
-    replacing,
-    rows_of,
-    written_format,
-)
+from .manifest import MANIFEST, load_written, past_of, replacing
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,16 +89,7 @@ class ShardSource:
 
 def read(path: Path) -> ShardSource:
     """The source of a folder that `write(format="shards")` made."""
-    import pyarrow.parquet as pq
-
-    manifest_path, index_path = path / MANIFEST, path / INDEX
-    if written_format(path) != "shards":
-        raise CellprepError(f"{str(path)!r} is not a folder of shards")
-    manifest = read_manifest(manifest_path.read_text("utf-8"), manifest_path)
-    try:
-        index = pq.read_table(index_path)
-    except (OSError, ValueError) as error:
-        raise CellprepError(f"{str(index_path)!r} cannot be read: {error}") from error
+    manifest, _, rows = load_written(path, "shards")
     for shard in manifest["shards"]:
         pixels = shard["rows"] * int(np.prod(manifest["shape"]))
         file = path / Path(shard["file"]).name
@@ -114,7 +97,7 @@ def read(path: Path) -> ShardSource:
             raise CellprepError(
                 f"shard {str(file)!r} is missing or cut short; write the data set again"
             )
-    return ShardSource(path, manifest, rows_of(index, manifest, index_path))
+    return ShardSource(path, manifest, rows)
 
 
 def shard_name(number: int) -> str:

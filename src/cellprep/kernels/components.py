@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-Masks = NDArray[np.bool_] | NDArray[np.uint8]
+Binary = NDArray[np.bool_] | NDArray[np.uint8]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -62,26 +62,6 @@ def _regions(mask: Array, out: Array, parent: Array) -> int:
 
 
 @nb.njit(cache=True, nogil=True)
-def _label(masks: Array, out: Array) -> None:
-    n, h, w = masks.shape
-    parent = np.empty(h * w, np.int32)
-    for i in range(n):
-        count = _regions(masks[i], out[i], parent)
-        parent[:count] = 0
-        for y in range(h):
-            for x in range(w):
-                parent[out[i, y, x]] = masks[i, y, x]
-        made = 0
-        for r in range(count):
-            if parent[r]:
-                made += 1
-                parent[r] = made
-        for y in range(h):
-            for x in range(w):
-                out[i, y, x] = parent[out[i, y, x]]
-
-
-@nb.njit(cache=True, nogil=True)
 def _fill(masks: Array) -> None:
     n, h, w = masks.shape
     parent = np.empty(h * w, np.int32)
@@ -101,34 +81,20 @@ def _fill(masks: Array) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def _choose(masks: Array, others: Array, rule: int) -> None:
-    """Keep one component a mask: 0 the largest, 1 the most central, 2 the most overlapping."""
+def _largest(masks: Array) -> None:
     n, h, w = masks.shape
     parent = np.empty(h * w, np.int32)
     region = np.empty((h, w), np.int32)
     for i in range(n):
         mask = masks[i]
-        count = _regions(mask, region, parent)
-        score = np.zeros(count, np.float64)
-        area = np.zeros(count, np.int64)
+        area = np.zeros(_regions(mask, region, parent), np.int64)
         for y in range(h):
             for x in range(w):
                 if mask[y, x]:
-                    r = region[y, x]
-                    area[r] += 1
-                    if rule == 1:
-                        # mass near the middle: falls off as 1 / (1 + (distance / (side / 8))^2)
-                        dy, dx = (2 * y - h + 1) / h, (2 * x - w + 1) / w
-                        score[r] += 1.0 / (1.0 + 16.0 * (dy * dy + dx * dx))
-                    elif rule == 2:
-                        score[r] += others[i, y, x]
-        best = -1
-        for r in range(count):
-            if area[r] and (
-                best < 0
-                or score[r] > score[best]
-                or (score[r] == score[best] and area[r] > area[best])
-            ):
+                    area[region[y, x]] += 1
+        best = 0
+        for r in range(len(area)):
+            if area[r] > area[best]:
                 best = r
         for y in range(h):
             for x in range(w):
@@ -168,34 +134,12 @@ def _erode(masks: Array, out: Array, radius: int, value: int) -> None:
                     row[x] &= np.uint8(other[x] > half)
 
 
-def _bytes(masks: Masks) -> NDArray[np.uint8]:
+def _bytes(masks: Binary) -> NDArray[np.uint8]:
     """A copy of 0s and 1s."""
     return np.array(masks, bool, order="C").view(np.uint8)
 
 
-def label(masks: Masks) -> NDArray[np.int32]:
-    """Number the connected components 1, 2, ... in reading order; 0 is the background.
-
-    Parameters
-    ----------
-    masks : (n, h, w) bool, or uint8 where any value but 0 counts.
-
-    Returns
-    -------
-    (n, h, w) int32, each image numbered by itself.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> label(np.array([[[1, 0, 1], [1, 0, 1], [0, 1, 0]]], np.uint8))[0].tolist()
-    [[1, 0, 2], [1, 0, 2], [0, 3, 0]]
-    """
-    out = np.empty(masks.shape, np.int32)
-    _label(_bytes(masks), out)
-    return out
-
-
-def fill_holes(masks: Masks) -> NDArray[np.bool_]:
+def fill_holes(masks: Binary) -> NDArray[np.bool_]:
     """Masks (n, h, w) with every region that does not reach the border filled.
 
     Examples
@@ -209,30 +153,23 @@ def fill_holes(masks: Masks) -> NDArray[np.bool_]:
     return out.view(np.bool_)
 
 
-def choose(masks: Masks, rule: str = "largest", others: Masks | None = None) -> NDArray[np.bool_]:
-    """Masks (n, h, w) with one component kept in each; an empty mask stays empty.
+def largest(masks: Binary) -> NDArray[np.bool_]:
+    """Masks (n, h, w) with the largest component of each; an empty mask stays empty.
 
-    Parameters
-    ----------
-    rule : ``"largest"``, ``"central"`` (the most area, weighted towards the image's middle) or
-        ``"overlap"`` (the most area shared with `others`, (n, h, w)). Among equals the larger
-        component, then the one met first in reading order.
+    Among equals the component that is met first in reading order.
 
     Examples
     --------
     >>> import numpy as np
-    >>> choose(np.array([[[1, 0, 1], [0, 0, 1]]], np.uint8))[0].astype(int).tolist()
+    >>> largest(np.array([[[1, 0, 1], [0, 0, 1]]], np.uint8))[0].astype(int).tolist()
     [[0, 0, 1], [0, 0, 1]]
     """
-    rules = ("largest", "central", "overlap")
-    if rule not in rules:
-        raise ValueError(f"`rule` must be one of {rules}, got {rule!r}.")
     out = _bytes(masks)
-    _choose(out, out if others is None else _bytes(others), rules.index(rule))
+    _largest(out)
     return out.view(np.bool_)
 
 
-def erode(masks: Masks, radius: int) -> NDArray[np.bool_]:
+def erode(masks: Binary, radius: int) -> NDArray[np.bool_]:
     """Masks (n, h, w) less what lies within a disc of `radius` of the outside.
 
     The disc holds the offsets with dy^2 + dx^2 <= radius^2 + radius: a square of 3 for 1, a
@@ -249,7 +186,7 @@ def erode(masks: Masks, radius: int) -> NDArray[np.bool_]:
     return out.view(np.bool_)
 
 
-def dilate(masks: Masks, radius: int) -> NDArray[np.bool_]:
+def dilate(masks: Binary, radius: int) -> NDArray[np.bool_]:
     """Masks (n, h, w) and all that lies within a disc of `radius` of them (see `erode`).
 
     Examples
@@ -263,7 +200,7 @@ def dilate(masks: Masks, radius: int) -> NDArray[np.bool_]:
     return ~out.view(np.bool_)
 
 
-def opening(masks: Masks, radius: int) -> NDArray[np.bool_]:
+def opening(masks: Binary, radius: int) -> NDArray[np.bool_]:
     """Masks (n, h, w) less whatever a disc of `radius` does not fit into.
 
     Examples
@@ -273,15 +210,3 @@ def opening(masks: Masks, radius: int) -> NDArray[np.bool_]:
     [[0, 0, 1, 1, 1]]
     """
     return dilate(erode(masks, radius), radius)
-
-
-def closing(masks: Masks, radius: int) -> NDArray[np.bool_]:
-    """Masks (n, h, w) and every gap that a disc of `radius` does not fit into.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> closing(np.array([[[1, 0, 1, 0, 0]]], np.uint8), 1)[0].astype(int).tolist()
-    [[1, 1, 1, 0, 0]]
-    """
-    return erode(dilate(masks, radius), radius)

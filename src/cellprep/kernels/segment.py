@@ -86,7 +86,7 @@ def _largest_piece(
     """The largest piece of each mask, holes filled and thin parts cut off; how round, how large."""
     n, h, w = kept.shape
     opened = components.opening(components.fill_holes(kept), _radius(kept))
-    piece = components.choose(opened)
+    piece = components.largest(opened)
     area, edges = np.empty(n), np.empty(n)
     _outline(piece.view(np.uint8), area, edges)
     share = area / np.maximum(opened.sum(axis=(1, 2)), 1)
@@ -111,7 +111,7 @@ def _never_unsound(masks: NDArray[np.bool_], ranks: NDArray[np.uint8]) -> NDArra
     """The largest piece of the top cluster where a mask is empty or full; one colour: empty."""
     highest = ranks.max(axis=(1, 2))
     unsound = np.flatnonzero(~masks.any(axis=(1, 2)) | masks.all(axis=(1, 2)))
-    masks[unsound] = components.choose(ranks[unsound] == highest[unsound, None, None])
+    masks[unsound] = components.largest(ranks[unsound] == highest[unsound, None, None])
     masks[highest == 0] = False
     return masks
 

@@ -88,7 +88,7 @@ def _build(kind: type[Step], settings: Mapping[str, Any]) -> Step:
         default = field.default if factory is MISSING else factory()
         if isinstance(default, Step) and isinstance(value, Mapping):
             value = _build(type(default), value)
-        elif value is False and "None" in str(field.type):
+        elif value is False and "None" in str(field.type):  # TOML has no null
             value = None
         ready[name] = value
     missing = [
