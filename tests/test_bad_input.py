@@ -48,14 +48,13 @@ def snapshot(folder):
     }
 
 
-def refused(root, *arguments, saying, usage=False):
+def refused(root, *arguments, saying):
     """Run a command that must leave everything below `root` as it is, and say why in one line."""
     before = snapshot(root)
     result = CliRunner().invoke(main, [str(argument) for argument in arguments])
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
-    line = r"Usage: .*\nTry .*\n\nError: [^\n]+\n" if usage else r"error: [^\n]+\n"
-    assert re.fullmatch(line, result.stderr), result.stderr
+    assert re.fullmatch(r"error: [^\n]+\n", result.stderr), result.stderr
     assert saying in result.stderr
     assert snapshot(root) == before
 
@@ -374,8 +373,8 @@ OPTIONS = {
     ),
     "quarantine in npz": ("convert NPZ OUT.npz --on-error quarantine", "needs a folder"),
     "npz as folder": ("convert NPZ OUT --from folder", "is not a folder"),
-    "npz as shards": ("convert NPZ OUT --from shards", "is not a folder of shards"),
-    "folder as shards": ("convert FOLDER OUT --from shards", "is not a folder of shards"),
+    "npz as shards": ("convert NPZ OUT --from shards", "cannot be read as shards"),
+    "folder as shards": ("convert FOLDER OUT --from shards", "cannot be read as shards"),
     "folder as npz": ("convert FOLDER OUT --from npz", "Is a directory"),
     "text as input": ("convert RECIPE OUT", "is no data set that can be read"),
     "no input": ("inspect ABSENT.npz", "there is no file or folder"),
@@ -413,7 +412,7 @@ def test_options_out_of_range(tmp_path, good, recipe, line, saying):
 
 @pytest.mark.parametrize(("line", "saying"), USAGE.values(), ids=USAGE)
 def test_misspelt_commands_and_options(tmp_path, good, recipe, line, saying):
-    refused(tmp_path, *spelt_out(line, tmp_path, good, recipe), saying=saying, usage=True)
+    refused(tmp_path, *spelt_out(line, tmp_path, good, recipe), saying=saying)
 
 
 # -- outputs -----------------------------------------------------------------------------------

@@ -253,7 +253,15 @@ def check_ids(ids: ArrayLike | None, n: int, name: str = "ids") -> Ids:
     if ids is None:
         return np.arange(n)
     array = np.asarray(ids)
-    if array.dtype.kind in "OT":
+    if array.dtype.kind == "O":
+        kinds = {type(value) for value in array.ravel()}
+        if not (kinds <= {str, np.str_} or kinds <= {int, np.int64}):
+            raise CellprepError(
+                f"`{name}` must all be text or all be whole numbers, none missing, got "
+                + ", ".join(sorted(kind.__name__ for kind in kinds))
+            )
+        array = array.astype(np.int64 if kinds <= {int, np.int64} else str)
+    if array.dtype.kind == "T":
         array = array.astype(str)
     if array.dtype.kind == "u" and (array < 2**63).all():
         array = array.astype(np.int64)

@@ -29,7 +29,22 @@ _Path = click.Path(path_type=Path)
 
 
 class _Commands(click.Group):
-    """Commands, with the nearest name for one that does not exist."""
+    """Commands, with the nearest name for one that does not exist, and errors of one line."""
+
+    def main(  # type: ignore[override]
+        self, *args: Any, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        try:
+            code = super().main(*args, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            where = getattr(error, "ctx", None)
+            hint = f"; see {where.command_path} --help" if where else ""
+            _fail(error.format_message().rstrip(".") + hint, 2)
+        except click.Abort:
+            _fail("stopped; the same command goes on from here", 130)
+        if standalone_mode:
+            sys.exit(code if isinstance(code, int) else 0)
+        return code
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         if args and self.get_command(ctx, args[0]) is None:

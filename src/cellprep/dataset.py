@@ -20,7 +20,7 @@ from .arrays import (
     encode_labels,
     read_labels,
 )
-from .errors import CellprepError
+from .errors import CellprepError, in_range
 from .plan import Plan
 from .rows import Rows
 from .source import ArraySource, Source
@@ -109,17 +109,17 @@ class Dataset:
     @property
     def labels(self) -> Labels:
         """(n,) int64, an index into `class_names`."""
-        return self.plan.rows.labels
+        return _fixed(self.plan.rows.labels)
 
     @property
     def ids(self) -> Ids:
         """(n,) int64 or str: the source image of each row."""
-        return self.plan.rows.ids
+        return _fixed(self.plan.rows.ids)
 
     @property
     def copies(self) -> NDArray[np.int64]:
         """(n,) int64: the copy number of each row, 0 for the source image itself."""
-        return self.plan.rows.copies
+        return _fixed(self.plan.rows.copies)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -182,6 +182,7 @@ class Dataset:
 
     def batches(self, size: int = 256) -> Iterator[tuple[Images, Labels]]:
         """Images and labels, `size` rows at a time, in order."""
+        in_range("size", size, 1, 2**31, whole=True)
         for start, stop in executors.cut(len(self), size):
             yield self.images[start:stop], self.labels[start:stop]
 
@@ -308,6 +309,22 @@ class ImageView:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or np.uint8, copy=False)
+
+
+def _fixed(column: NDArray[Any]) -> NDArray[Any]:
+    """A view that cannot be written to."""
+    view = column.view()
+    view.flags.writeable = False
+    return view
+
+
+def check_dataset(dataset: object) -> None:
+    """Refuse what is not a Dataset, such as the arrays of one."""
+    if not isinstance(dataset, Dataset):
+        raise CellprepError(
+            f"a Dataset is needed, got {type(dataset).__name__}; make one with "
+            "cellprep.read(path) or Dataset.from_arrays(images, labels)"
+        )
 
 
 def _as_they_are(images: Images) -> Images:

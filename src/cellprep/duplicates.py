@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from . import measures, rules
 from .arrays import Masks, Positions
-from .dataset import Dataset, as_dataset
+from .dataset import Dataset, as_dataset, check_dataset
 from .errors import CellprepError
 from .plan import Plan
 
@@ -101,6 +101,8 @@ def find_leaks(a: Dataset, b: Dataset) -> pd.DataFrame:
     >>> find_leaks(train, train)["part"].tolist()
     ['a', 'b']
     """
+    check_dataset(a)
+    check_dataset(b)
     if a.plan.shape != b.plan.shape:
         raise CellprepError(
             f"images of {a.plan.shape} and {b.plan.shape} cannot be equal; read "

@@ -61,4 +61,4 @@ def in_range(setting: str, value: object, low: float, high: float, *, whole: boo
     kind = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
         what = "a whole number" if whole else "a number"
-        raise CellprepError(f"`{setting}` must be {what} in [{low:g}, {high:g}], got {value!r}")
+        raise CellprepError(f"`{setting}` must be {what} in [{low}, {high}], got {value!r}")

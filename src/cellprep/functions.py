@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from . import executors
 from .arrays import Images, Masks, check_images
 from .dataset import as_dataset
 from .steps import Balance, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
+from .steps.balance import Target
 from .steps.step import Applied
 
 AnyLabels = NDArray[Any]
@@ -63,7 +63,7 @@ def balance(
     images: ArrayLike,
     labels: ArrayLike,
     *,
-    target: str | int | Mapping[str, int] = "max",
+    target: Target = "max",
     jitter: Jitter | None = Jitter(),  # noqa: B008 - frozen
     seed: int = 0,
     ids: ArrayLike | None = None,

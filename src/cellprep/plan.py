@@ -295,7 +295,7 @@ class Plan:
             if not bad:
                 yield span, cast(Result, result)
         if causes:
-            raise BadImagesError(causes, "Leave them out with .readable()")
+            raise BadImagesError(causes, "Mend them, or leave them out with .readable()")
 
     # -- around them -------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tomli_w
 
-from .dataset import Dataset
+from .dataset import Dataset, check_dataset
 from .draws import check_seed
 from .errors import CellprepError, nearest
 from .steps.step import Applied, Step
@@ -63,6 +63,7 @@ class Recipe:
 
     def __call__(self, dataset: Dataset) -> Dataset:
         """The data set with these steps to come; no pixel is touched yet."""
+        check_dataset(dataset)
         for step in self.steps:
             dataset = dataset.then(Applied(step, self.seed))
         return dataset

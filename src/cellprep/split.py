@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from . import rules
 from .arrays import Masks, check_ids
-from .dataset import Dataset
+from .dataset import Dataset, check_dataset
 from .draws import Draw, check_seed
 from .duplicates import exact_groups
 from .errors import BadImagesError, CellprepError, in_range
@@ -53,6 +53,7 @@ def split(
     >>> {name: part.counts() for name, part in split(cells, train=0.8, test=0.2).items()}
     {'train': {'0': 8, '1': 8}, 'test': {'0': 2, '1': 2}}
     """
+    check_dataset(dataset)
     check_seed(seed)
     shares = _check_fractions(fractions)
     readable = dataset.readable()

@@ -51,7 +51,7 @@ KINDS = {
         lobes=(2, 3), lobe=(0.40, 0.50), waist=0.7, line=0.7, bend=(1.0, 2.5), clumps=0.3,
         size=0.016, gap=0.046, rich=1.0, over=0.9),
     "eosinophil": CellKind(
-        radius=(0.25, 0.29), body=(240, 200, 192), nucleus=(118, 76, 160), grain=(224, 112, 88),
+        radius=(0.25, 0.29), body=(234, 190, 206), nucleus=(118, 76, 160), grain=(214, 92, 116),
         lobes=(2, 2), lobe=(0.36, 0.42), waist=0.25, line=1.05, bend=(0.4, 1.9),
         size=0.011, gap=0.030, rich=0.95, over=0.06),
     "erythroblast": CellKind(

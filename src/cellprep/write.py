@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import executors
 from .arrays import Images, check_texts
-from .dataset import Dataset
+from .dataset import Dataset, check_dataset
 from .destination import FILES, PLAN, check_apart, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import folder, manifest, npz, shards
@@ -171,6 +171,7 @@ def plan_write(
     on_error: str = "raise",
 ) -> Job:
     """The job of a `write` with these settings: all that can be refused is refused here."""
+    check_dataset(dataset)
     path = Path(path)
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     one_of("format", kind, FORMATS)

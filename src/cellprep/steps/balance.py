@@ -17,6 +17,7 @@ from ..plan import Plan
 from .jitter import Jitter
 from .step import Step, plain_settings
 
+Target = str | int | Mapping[str, int] | Mapping[int, int]
 _MOST_COPIES = 2**20  # of one image
 
 
@@ -41,7 +42,7 @@ class Balance(Step):
     100
     """
 
-    target: str | int | Mapping[str, int] = "max"
+    target: Target = "max"
     jitter: Jitter | None = field(default_factory=Jitter)
 
     def __post_init__(self) -> None:
@@ -71,6 +72,9 @@ class Balance(Step):
         dropped = int((counts == 0).sum())
         if dropped:
             why += f", {dropped:,} above the target dropped"
+        for name, count in zip(names, np.bincount(labels, minlength=len(names)), strict=True):
+            if count == 1 and added:
+                why += f"; class '{name}' has one image, and copies of it teach little"
         plan, copies = plan.repeat(counts, _MOST_COPIES, why)
         return plan.map(self.jitter, only=copies, part="jitter") if self.jitter else plan
 

@@ -25,7 +25,7 @@ class Dedupe(Step):
     on_conflict : "drop", "majority" or "keep"
         What to do with a group of equal images whose labels disagree: drop all of them; keep those
         under the label that more than half of them have (and drop all where none has); or leave
-        the group as it is.
+        the group as it is, if it is no larger than `max_copies`.
     on_duplicate : "one", "drop" or "keep"
         What to do with a group whose labels agree: keep the one with the smallest id, drop all, or
         keep all.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..draws import check_seed
 from ..errors import CellprepError, nearest
 from ..plan import Plan
 
@@ -111,8 +112,11 @@ class Applied:
     step: Step
     seed: int
 
+    def __post_init__(self) -> None:
+        check_seed(self.seed)
+
     def __call__(self, plan: Plan) -> Plan:
-        return self.step.extend(plan.begin(self.step.key(), self.step.to_dict(), self.seed))
+        return self.step.extend(plan.begin(self.step.key(), self.step.to_dict(), int(self.seed)))
 
     def __str__(self) -> str:
         return repr(self.step)
