@@ -9,7 +9,7 @@ import functools
 import json
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,11 +31,16 @@ _Path = click.Path(path_type=Path)
 class _Commands(click.Group):
     """Commands, with the nearest name for one that does not exist, and errors of one line."""
 
-    def main(  # type: ignore[override]
-        self, *args: Any, standalone_mode: bool = True, **extra: Any
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
     ) -> Any:
         try:
-            code = super().main(*args, standalone_mode=False, **extra)
+            code: Any = super().main(args, prog_name, complete_var, False, **extra)
         except click.ClickException as error:
             where = getattr(error, "ctx", None)
             hint = f"; see {where.command_path} --help" if where else ""

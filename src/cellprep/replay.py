@@ -21,9 +21,9 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     Parameters
     ----------
     path : str or Path
-        A folder that `write` made.
+        A folder or npz file that `write` made, also one made from what it had written before.
     dataset : Dataset
-        What it was made from.
+        What the first of them was made from.
     at : (k,) int, optional
         Rows of the index. Default: all.
 
@@ -33,17 +33,18 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
         Equal, byte for byte, to what was written.
     """
     path = Path(path)
+    if dataset.source.past.stages:
+        raise CellprepError(
+            f"{str(dataset.source.path)!r} was written by cellprep, and its record goes back to "
+            "what it was made from; pass that"
+        )
     saved, index = load_manifest(path), load_index(path)
     if at is not None:
         index = index.take(np.arange(len(index))[at])  # type: ignore[index]
-    place = {
-        row: i
-        for i, row in enumerate(zip(dataset.ids.tolist(), dataset.copies.tolist(), strict=True))
-    }
     names = index.column_names
-    copies = index["source_copy"].to_pylist() if "source_copy" in names else [0] * len(index)
+    place = {name: row for row, name in enumerate(dataset.ids.tolist())}
     try:
-        rows = [place[row] for row in zip(index["id"].to_pylist(), copies, strict=True)]
+        rows = [place[name] for name in index["id"].to_pylist()]
     except KeyError as error:
         raise CellprepError(
             f"{str(path)!r} was made from image {error}, which the data set does "

@@ -26,10 +26,16 @@ class Past:
         The saved form of every step, in order.
     multiplied_by : str or None
         The step that balanced or augmented: a data set that has one is not to be split.
+    stages : tuple of dict
+        Those of the steps that change pixels, by the names that their records have.
+    path : Path or None
+        Where the record of the images lies.
     """
 
     steps: tuple[Mapping[str, Any], ...] = ()
     multiplied_by: str | None = None
+    stages: tuple[Mapping[str, Any], ...] = ()
+    path: Path | None = None
 
 
 NO_PAST = Past()

@@ -250,11 +250,15 @@ def _joined(records: list[Parameters]) -> Parameters:
 
 
 def _index(plan: Plan, span: executors.Span, columns: Parameters) -> Any:
-    """The rows of the index for a span."""
+    """The rows of the index for a span; the record of an earlier write goes on in it."""
     at = np.arange(*span)
-    if plan.source.past.steps:  # it was written before, and its rows may be copies themselves
-        columns = {"source_copy": plan.source.rows.copies[plan.origin(at)], **columns}
-    return manifest.index_table(plan.rows.take(at), plan.class_names, columns)
+    past = plan.source.past.path
+    record = manifest.load_record(past) if past is not None else None
+    earlier: dict[str, Any] = {}
+    if record is not None:
+        before = record.take(plan.origin(at))
+        earlier = dict(zip(before.column_names, before.columns, strict=True))
+    return manifest.index_table(plan.rows.take(at), plan.class_names, {**earlier, **columns})
 
 
 def _record_path(folder: Path, number: int) -> Path:
@@ -346,7 +350,10 @@ def _manifest(
         "class_names": list(plan.class_names),
         "counts": dict(zip(plan.class_names, counts, strict=True)),
         "recipe": origin["steps"],
-        "stages": [{"name": name, **step.to_dict()} for name, step in plan.stages],
+        "stages": [
+            *plan.source.past.stages,
+            *({"name": name, **step.to_dict()} for name, step in plan.stages),
+        ],
         "multiplied_by": plan.multiplied_by,
         "changes": [
             {"step": c.step, "rows_in": c.rows_in, "rows_out": c.rows_out, "why": c.why}

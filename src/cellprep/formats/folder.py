@@ -262,7 +262,7 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
         rows,
         tuple(manifest["class_names"]),
         size or tuple(manifest["shape"][:2]),
-        past_of(manifest),
+        past_of(manifest, path),
     )
 
 

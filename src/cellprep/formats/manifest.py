@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import secrets
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..errors import CellprepError
 from ..rows import Rows
@@ -45,24 +47,34 @@ def read_manifest(text: str, where: Path) -> dict[str, Any]:
     return dict(manifest)
 
 
-def load_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a folder that `write` has finished."""
+def load_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a folder or npz file that `write` has finished."""
     try:
-        text = (folder / MANIFEST).read_text("utf-8", "replace")
-    except OSError:
-        raise CellprepError(f"{str(folder)!r} is not a folder that `write` has finished") from None
-    return read_manifest(text, folder / MANIFEST)
+        return read_manifest(_load(path, MANIFEST).decode("utf-8", "replace"), path / MANIFEST)
+    except (OSError, KeyError, zipfile.BadZipFile):
+        raise CellprepError(
+            f"{str(path)!r} is not a folder or npz file that `write` has finished"
+        ) from None
 
 
-def load_index(folder: Path) -> pa.Table:
-    """The index of a folder that `write` has finished."""
+def load_index(path: Path) -> pa.Table:
+    """The index of a folder or npz file that `write` has finished."""
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(folder / INDEX)
-    except (OSError, ValueError) as error:
+        # A folder's index may be large, and is read from the file itself.
+        file = path / INDEX if path.is_dir() else io.BytesIO(_load(path, INDEX))
+        return pq.read_table(file)
+    except (OSError, KeyError, zipfile.BadZipFile, ValueError) as error:
         why = " ".join(str(error).split())
-        raise CellprepError(f"{str(folder / INDEX)!r} cannot be read: {why}") from error
+        raise CellprepError(f"{str(path / INDEX)!r} cannot be read: {why}") from error
+
+
+def _load(path: Path, name: str) -> bytes:
+    if path.is_dir():
+        return (path / name).read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        return archive.read(name)
 
 
 def written_format(path: Path) -> str | None:
@@ -87,9 +99,22 @@ def load_written(folder: Path, kind: str) -> tuple[dict[str, Any], pa.Table, Row
     return manifest, index, rows_of(index, manifest, folder / INDEX)
 
 
-def past_of(manifest: Mapping[str, Any]) -> Past:
-    """The steps that were taken before the data set was written."""
-    return Past(tuple(manifest["recipe"]), manifest.get("multiplied_by"))
+def past_of(manifest: Mapping[str, Any], path: Path) -> Past:
+    """The steps that were taken before the data set was written there."""
+    steps, stages = tuple(manifest["recipe"]), tuple(manifest["stages"])
+    return Past(steps, manifest.get("multiplied_by"), stages, path)
+
+
+def load_record(path: Path) -> pa.Table | None:
+    """What made each image of a written data set: the index without what says where it lies."""
+    return _load_record(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _load_record(path: Path, changed: int) -> pa.Table | None:
+    index = load_index(path)
+    named = [name for name in index.column_names if "." in name]
+    return index.select(named).combine_chunks() if named else None
 
 
 def to_json(value: object) -> str:
@@ -97,9 +122,7 @@ def to_json(value: object) -> str:
     return json.dumps(value, indent=1, sort_keys=True)
 
 
-def index_table(
-    rows: Rows, class_names: Sequence[str], columns: Mapping[str, NDArray[Any]]
-) -> pa.Table:
+def index_table(rows: Rows, class_names: Sequence[str], columns: Mapping[str, Any]) -> pa.Table:
     """The index of some rows as an Arrow table: who they are, where they lie, what made them."""
     import pyarrow as pa
 
@@ -115,6 +138,9 @@ def index_table(
     if rows.groups is not None:
         table["group"] = pa.array(rows.groups)
     for name, values in columns.items():
+        if not isinstance(values, np.ndarray):
+            table[name] = values  # from an earlier index
+            continue
         masked = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else None
         column = pa.array(np.ma.getdata(values), mask=masked)
         table[name] = column.dictionary_encode() if values.dtype.kind == "U" else column

@@ -56,15 +56,14 @@ def read(path: Path, images: str = "images", labels: str = "labels") -> NpzSourc
             check_images(pixels, images)
             found = _member(path, archive, infos[f"{labels}.npy"])
             values = read_labels(found, len(pixels), empty="class_names" in keys)
+            known = ["ids", "groups", "class_names", *(["copies"] if MANIFEST in infos else [])]
             extra = {
-                key: _member(path, archive, infos[f"{key}.npy"])
-                for key in ("ids", "copies", "groups", "class_names")
-                if key in keys
+                key: _member(path, archive, infos[f"{key}.npy"]) for key in known if key in keys
             }
             past = NO_PAST
             if MANIFEST in infos:
                 text = archive.read(MANIFEST).decode("utf-8", "replace")
-                past = past_of(read_manifest(text, path))
+                past = past_of(read_manifest(text, path), path)
             checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in (images, labels))
     except (*_DAMAGE, struct.error, NotImplementedError, RuntimeError) as error:
         raise CellprepError(

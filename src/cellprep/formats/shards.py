@@ -40,7 +40,7 @@ class ShardSource:
 
     @property
     def past(self) -> Past:
-        return past_of(self.manifest)
+        return past_of(self.manifest, self.path)
 
     def identity(self) -> str:
         return "shards " + " ".join(shard["xxh3_128"] for shard in self.manifest["shards"])
