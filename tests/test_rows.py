@@ -181,3 +181,80 @@ def test_split_names_what_it_cannot_split() -> None:
             train=0.5,
             test=0.5,
         )
+
+
+def test_copies_that_cannot_be_numbered_are_refused() -> None:
+    """Copies of copies of copies: every key differs, or the step says that it cannot go on."""
+    made = dataset(np.arange(20) % 4)
+    for _ in range(6):
+        made = cp.Recipe([cp.Balance(target=len(made) // 4 + 8)])(made)
+        try:
+            keys = made.plan.rows.keys
+        except cp.CellprepError as error:
+            assert "more than can be numbered" in str(error)  # noqa: PT017 - it may come, or not
+            break
+        assert len(np.unique(keys)) == len(made)
+    else:
+        pytest.fail("six levels of copies went through")
+    with pytest.raises(cp.CellprepError, match="more than can be numbered"):
+        len(cp.Recipe([cp.Balance({"0": 2**22}, jitter=None)])(dataset([0, 0, 1, 1, 2, 3])))
+
+
+def test_a_class_left_with_one_image_is_said() -> None:
+    labels = np.r_[np.repeat(np.arange(4), 6), 3]
+    images = unlike(25)
+    images[18:] = images[18]
+    clean = cp.Recipe([cp.Dedupe(), cp.Balance()])(
+        cp.Dataset.from_arrays(images, labels, [str(n) for n in range(4)])
+    )
+    assert "class '3' has one image" in clean.changes()["why"].iloc[-1]
+
+
+def test_missing_groups_and_ids_are_refused() -> None:
+    for wrong in ([None, *"abcdefg"], [float("nan"), *"abcdefg"], [None, 1, 2, 3, 4, 5, 6, 7]):
+        missing = np.array(wrong, dtype=object)
+        with pytest.raises(cp.CellprepError, match="`groups` must all be text"):
+            dataset(np.arange(8) % 4, groups=missing)
+        with pytest.raises(cp.CellprepError, match="`ids` must all be text"):
+            dataset(np.arange(8) % 4, ids=missing)
+
+
+def test_a_slice_of_many_rows_is_as_cheap_as_one_of_few() -> None:
+    import tracemalloc
+
+    many = cp.Dataset.from_arrays(np.broadcast_to(unlike(1), (1_000_000, 8, 8, 3)), np.zeros(10**6))
+    assert len(many) == 10**6
+    tracemalloc.start()
+    assert many.images[5:9].shape == (4, 8, 8, 3)
+    assert tracemalloc.get_traced_memory()[1] < 100_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "abc", None, True])
+def test_functions_check_their_seed(seed) -> None:
+    for call in (
+        lambda: cp.jitter(unlike(2), seed=seed),
+        lambda: cp.balance(unlike(4), [0, 0, 1, 1], seed=seed),
+        lambda: cp.rand_augment(unlike(2), [0, 1], seed=seed),
+        lambda: cp.split(dataset(np.arange(40) % 4), train=0.5, test=0.5, seed=seed),
+    ):
+        with pytest.raises(cp.CellprepError, match="seed"):
+            call()
+
+
+def test_arrays_in_place_of_a_dataset_are_refused(tmp_path) -> None:
+    for call in (
+        lambda: cp.split(unlike(4), train=0.5, test=0.5),
+        lambda: cp.Recipe([cp.Dedupe()])(unlike(4)),
+        lambda: cp.write(unlike(4), tmp_path / "out"),
+        lambda: cp.find_leaks(unlike(4), unlike(4)),
+    ):
+        with pytest.raises(cp.CellprepError, match="a Dataset is needed, got ndarray"):
+            call()
+
+
+def test_columns_of_a_dataset_cannot_be_written_to() -> None:
+    made = dataset(np.arange(8) % 4)
+    for column in (made.labels, made.ids, made.copies):
+        with pytest.raises(ValueError, match="read-only"):
+            column[0] = 2

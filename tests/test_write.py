@@ -899,3 +899,16 @@ def test_workers_end_with_the_process_that_started_them():
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left
+
+
+def test_more_shards_than_file_descriptors(tmp_path):
+    import resource as limits
+
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), np.uint8)
+    write(cp.Dataset.from_arrays(images, np.arange(300) % 2), tmp_path / "out", rows_per_shard=1)
+    soft, hard = limits.getrlimit(limits.RLIMIT_NOFILE)
+    try:
+        limits.setrlimit(limits.RLIMIT_NOFILE, (200, hard))
+        np.testing.assert_array_equal(cp.read(tmp_path / "out").to_arrays()[0], images)
+    finally:
+        limits.setrlimit(limits.RLIMIT_NOFILE, (soft, hard))
