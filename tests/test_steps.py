@@ -238,6 +238,13 @@ def test_settings_may_come_from_numpy() -> None:
     assert cp.Recipe.from_toml(recipe.to_toml()) == recipe
 
 
+def test_a_mistyped_setting_names_the_nearest() -> None:
+    with pytest.raises(cp.CellprepError, match="RandAugment has no setting 'copeis'; did you mean"):
+        cp.RandAugment(copeis=3)
+    with pytest.raises(cp.CellprepError, match="did you mean 'rotation'"):
+        replace(cp.Jitter(), rotations=3)
+
+
 def test_a_mistyped_recipe_names_the_nearest() -> None:
     for text, hint in {
         '[[steps]]\nstep = "RandAugmnt"': "RandAugment",

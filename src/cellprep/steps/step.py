@@ -6,7 +6,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,6 +22,11 @@ class Step(ABC):
     A step is either this class or final. What it does to a data set is said in `extend` with the
     verbs of `Plan`; a step that changes pixels also has the methods of `PixelStep`.
     """
+
+    def __new__(cls, *args: Any, **settings: Any) -> Self:
+        for name in settings:
+            _check_setting(cls, name)
+        return super().__new__(cls)
 
     @abstractmethod
     def extend(self, plan: Plan) -> Plan:
@@ -76,14 +81,17 @@ def plain_settings(step: Step) -> None:
             object.__setattr__(step, field.name, plain)
 
 
+def _check_setting(kind: type[Step], name: str) -> None:
+    known = [field.name for field in fields(kind)]
+    if name not in known:
+        raise CellprepError(f"step {kind.__name__} has no setting {name!r}; {nearest(name, known)}")
+
+
 def _build(kind: type[Step], settings: Mapping[str, Any]) -> Step:
     known = {field.name: field for field in fields(kind)}
     ready: dict[str, Any] = {}
     for name, value in settings.items():
-        if name not in known:
-            raise CellprepError(
-                f"step {kind.__name__} has no setting {name!r}; {nearest(name, known)}"
-            )
+        _check_setting(kind, name)
         field = known[name]
         factory = field.default_factory
         default = field.default if factory is MISSING else factory()
