@@ -26,6 +26,7 @@ PLAN, FILES = f"{WORK}/plan.json", f"{WORK}/files.parquet"
 
 
 def check_apart(path: Path, source: Path | None) -> None:
+    """Refuse an output that is the input, lies in it or holds it."""
     if source is None:
         return
     target, origin = path.resolve(), source.resolve()

@@ -57,6 +57,11 @@ class _Origin:
     def shape(self) -> Shape:
         return self.source.shape
 
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest picture on the way to one image: a crop begins with all of it."""
+        return int(np.prod(self.shape))
+
     def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
         return self.source.images(at), {}
 
@@ -74,6 +79,10 @@ class _Taken:
     @property
     def shape(self) -> Shape:
         return self.before.shape
+
+    @property
+    def largest(self) -> int:
+        return self.before.largest
 
     def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
         # What the copies of one image share is computed once.
@@ -101,6 +110,10 @@ class _Mapped:
     @property
     def shape(self) -> Shape:
         return self.step.out_shape(self.before.shape)
+
+    @property
+    def largest(self) -> int:
+        return max(self.before.largest, int(np.prod(self.shape)))
 
     def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
         images, record = self.before.evaluate(at)
@@ -140,6 +153,10 @@ class _Joined:
     @property
     def shape(self) -> Shape:
         return self.first.shape
+
+    @property
+    def largest(self) -> int:
+        return max(self.first.largest, self.second.largest)
 
     def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
         images = np.empty((len(at), *self.shape), np.uint8)
@@ -306,7 +323,7 @@ class Plan:
 
     def spans(self, n: int | None = None) -> list[Span]:
         """All rows, or the first n, in runs that stay in cache: at most 256 rows."""
-        size = int(np.clip(_BLOCK_BYTES // int(np.prod(self.shape)), 1, 256))
+        size = int(np.clip(_BLOCK_BYTES // self.pixels.largest, 1, 256))
         return executors.cut(len(self) if n is None else n, size)
 
     def origin(self, at: Positions) -> Positions:

@@ -110,8 +110,9 @@ def write(
     BadImagesError
         Naming every image that cannot be read.
     """
+    began = time.monotonic()
     with executors.using(executor, workers, progress):
-        return plan_write(
+        job = plan_write(
             dataset,
             path,
             format=format,
@@ -119,7 +120,8 @@ def write(
             resume=resume,
             overwrite=overwrite,
             on_error=on_error,
-        ).run()
+        )
+        return replace(job.run(), seconds=time.monotonic() - began)
 
 
 @dataclass(frozen=True)
