@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ..arrays import Images, Positions
+from ..arrays import Images, Positions, run_of
 from ..errors import CellprepError
 from ..rows import Rows
 from ..source import Past, Shape
@@ -76,8 +76,12 @@ class ShardSource:
         return np.cumsum([0, *rows])[:-1]
 
     def images(self, at: Positions) -> Images:
-        out = np.empty((len(at), *self.shape), np.uint8)
         shard = np.searchsorted(self._starts, at, side="right") - 1
+        run = run_of(at)
+        if run is not None and shard[0] == shard[-1]:
+            start = int(self._starts[shard[0]])
+            return self._maps(int(shard[0]))[run.start - start : run.stop - start]
+        out = np.empty((len(at), *self.shape), np.uint8)
         for number in np.unique(shard):
             mine = shard == number
             out[mine] = self._maps(int(number))[at[mine] - self._starts[number]]
