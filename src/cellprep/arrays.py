@@ -288,6 +288,7 @@ def run_of(at: Positions) -> slice | None:
     >>> run_of(np.array([3, 4, 5]))
     slice(3, 6, None)
     """
-    if len(at) and at[-1] - at[0] == len(at) - 1 and (np.diff(at) == 1).all():
-        return slice(int(at[0]), int(at[-1]) + 1)
-    return None
+    if not len(at) or at[-1] - at[0] != len(at) - 1:
+        return None
+    run = slice(int(at[0]), int(at[-1]) + 1)
+    return run if len(at) == 1 or (at[1:] - at[:-1] == 1).all() else None
