@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cellprep.kernels import components, spaces
-from cellprep.kernels.kmeans import kmeans
+from cellprep.kernels.kmeans import _lloyd, kmeans
 from cellprep.kernels.segment import FOREGROUNDS, TARGETS, segment
 
 BCISC = Path(__file__).resolve().parents[2] / "shared" / "data" / "bcisc"
@@ -86,6 +86,14 @@ def test_purple_does_not_see_the_colour_of_the_light() -> None:
     assert np.abs(gap).max() < 6
 
 
+def test_dark_is_red_and_green_over_the_background() -> None:
+    images = cells(2)
+    white = np.maximum(np.percentile(images, 80, axis=(1, 2), method="inverted_cdf"), 1)
+    light = (images * (255 / white)[:, None, None])[..., :2].mean(axis=-1)
+    dark = spaces.to_space(images, "dark")[..., 0]
+    np.testing.assert_allclose(dark, np.maximum(255 - light, 0), atol=1e-3)
+
+
 @pytest.mark.parametrize("name", spaces.SPACES)
 def test_spaces_are_finite_float32_and_leave_their_input(name: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 9, 8, 3)).astype(np.uint8)
@@ -98,7 +106,7 @@ def test_spaces_are_finite_float32_and_leave_their_input(name: str) -> None:
     np.testing.assert_array_equal(images, before)
 
 
-@pytest.mark.parametrize("space", ["rgb", "chroma", "purple"])
+@pytest.mark.parametrize("space", spaces.SPACES)
 @pytest.mark.parametrize("n_clusters", [2, 3, 4])
 def test_inertia_is_that_of_sklearn(
     bcisc: tuple[NDArray[np.uint8], NDArray[np.bool_]], space: str, n_clusters: int
@@ -144,6 +152,33 @@ def test_kmeans_finds_every_colour_where_there_are_few(seed: int, d: int, k: int
     assert np.isfinite(centers).all()
     assert len(np.unique(labels)) == len(np.unique(points[0], axis=0))
     np.testing.assert_allclose(centers[0][labels[0]], points[0], atol=0.1)
+
+
+@quick
+@given(seeds, st.integers(1, 4), st.integers(2, 8))
+def test_levels_need_not_be_floats(seed: int, d: int, k: int) -> None:
+    points = np.random.default_rng(seed).integers(0, 256, (2, 300, d)).astype(np.uint8)
+    for levels, floats in zip(kmeans(points, k), kmeans(points.astype(np.float32), k), strict=True):
+        np.testing.assert_array_equal(levels, floats)
+
+
+def lloyd(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One plain pass."""
+    labels = ((points[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1)
+    return np.stack([points[labels == c].mean(axis=0) for c in range(len(centers))])
+
+
+@quick
+@given(seeds, st.integers(2, 3), st.integers(2, 5), st.integers(40, 1500))
+def test_a_pass_is_a_plain_pass(seed: int, d: int, k: int, n: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = rng.integers(0, 4096, (n, d))
+    centers = points[rng.choice(n, k, replace=False)].astype(np.float32)
+    sums, counts = np.empty((k, d), np.int64), np.empty(k, np.int64)
+    made = centers.copy()
+    _lloyd(np.ascontiguousarray(points.T, np.int16), made, sums, counts, 1)
+    if counts.all() and counts.sum() == n and len(np.unique(centers, axis=0)) == k:
+        np.testing.assert_allclose(made, lloyd(points, centers.astype(float)), rtol=1e-3, atol=2)
 
 
 def test_kmeans_of_one_colour() -> None:
@@ -204,6 +239,70 @@ def test_batch_equals_singles_and_order_is_irrelevant(seed: int, h: int, w: int)
     np.testing.assert_array_equal(images, before)
 
 
+def plain_piece(mask, radius, heavy):
+    """The piece of `_piece` by SciPy: mask, how round, its share."""
+    ndimage = pytest.importorskip("scipy.ndimage")
+    dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disc = dy**2 + dx**2 <= radius**2 + radius
+    eroded = ndimage.binary_erosion(ndimage.binary_fill_holes(mask), disc, border_value=1)
+    labels, count = ndimage.label(eroded)
+    if not count:
+        return eroded, 0.0, 0.0
+    number = range(1, count + 1)
+    weights = list(
+        zip(
+            [heavy[labels == c].sum() for c in number],
+            [(labels == c).sum() for c in number],
+            strict=True,
+        )
+    )
+    best = 1 + max(range(count), key=weights.__getitem__)
+    piece = ndimage.binary_dilation(labels == best, disc)
+    padded = np.pad(piece, 1)
+    sides = (padded[1:] ^ padded[:-1]).sum() + (padded[:, 1:] ^ padded[:, :-1]).sum()
+    share = (labels == best).sum() / eroded.sum()
+    return piece, 16 * piece.sum() / max(sides, 1) ** 2, share
+
+
+def plain_cell(purple, dark):
+    """The cell of the four clusters of purple and the three of darkness, step by step."""
+    large, heavy = 0.5 * purple.size, dark >= 2
+    cell, roundness, share = plain_piece(dark >= 1, 1, heavy)
+    if cell.sum() < large and (roundness >= 0.6 or (roundness >= 0.5 and share >= 0.9)):
+        return cell
+    cell, roundness, share = plain_piece(purple >= 2, 1, heavy)
+    whole = roundness * share
+    if whole < 0.3:
+        fewer, roundness, share = plain_piece(purple >= 3, 1, heavy)
+        if roundness * share > 1.3 * whole and roundness * share >= 0.4:
+            cell = fewer
+    more, roundness, share = plain_piece(purple >= 1, 1, heavy)
+    if roundness * share >= 0.4 and more.sum() < large:
+        cell = more
+    if cell.sum() < 1.15 * (cell & heavy).sum():
+        for neck in (4, 6, 8):
+            wider, roundness, _ = plain_piece(
+                dark >= 1, max(1, round(neck * min(dark.shape) / 96)), heavy
+            )
+            if roundness >= 0.65 and cell.sum() < wider.sum() < large:
+                return wider
+    return cell
+
+
+@quick
+@given(seeds, st.integers(20, 60), st.integers(20, 60), st.integers(0, 12))
+def test_the_cell_is_that_of_the_plain_steps(seed: int, h: int, w: int, noise: int) -> None:
+    rng = np.random.default_rng(seed)
+    images = cells(seed, 4, max(h, 17), max(w, 17)).astype(float)
+    images = np.clip(images + rng.normal(0, noise + 1e-9, images.shape), 0, 255).astype(np.uint8)
+    purple, dark = (
+        kmeans(spaces.to_space(images, name).reshape(4, -1, 1), k)[0].reshape(images.shape[:3])
+        for name, k in (("purple", 4), ("dark", 3))
+    )
+    expected = [plain_cell(p, d) for p, d in zip(purple, dark, strict=True)]
+    np.testing.assert_array_equal(segment(images), expected)
+
+
 def test_blocks_leave_no_seam() -> None:
     images = np.concatenate([cells(seed) for seed in range(45)])
     np.testing.assert_array_equal(segment(images)[60:70], segment(images[60:70]))
@@ -252,6 +351,20 @@ def test_bcisc(bcisc: tuple[NDArray[np.uint8], NDArray[np.bool_]]) -> None:
     assert (nuclei & ~masks).sum() <= 0.01 * nuclei.sum()
     green = images[..., 1].astype(float)
     assert green[nuclei].mean() < 0.8 * green[masks & ~nuclei].mean()
+
+
+def test_isolated_cells_of_any_colour_are_whole() -> None:
+    """Grey cytoplasm on yellow: no purple in it, but nothing else stains."""
+    y, x = np.mgrid[:64, :64]
+    images = np.full((3, 64, 64, 3), (225, 205, 140), np.uint8)
+    for image, color in zip(
+        images, ((180, 170, 120), (190, 160, 130), (165, 170, 130)), strict=True
+    ):
+        image[np.hypot(y - 30, x - 34) < 20] = color
+        image[np.hypot(y - 27, x - 36) < 9] = 80, 60, 110
+    expected = np.hypot(y - 30, x - 34) < 20
+    masks = segment(images)
+    assert ((masks ^ expected).sum(axis=(1, 2)) < 0.03 * expected.sum()).all()
 
 
 @pytest.mark.parametrize("setting", ["target", "foreground", "color_space"])

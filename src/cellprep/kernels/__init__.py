@@ -3,7 +3,7 @@
 The names that settings may take stand here, so that checking them does not load a compiler.
 """
 
-SPACES = ("rgb", "lab", "chroma", "stain", "purple")
+SPACES = ("rgb", "lab", "chroma", "stain", "purple", "dark")
 TARGETS = ("cell", "nucleus")
 FOREGROUNDS = ("auto", "darkest", "two-darkest", "not-brightest")
 OPERATIONS = (

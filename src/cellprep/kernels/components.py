@@ -1,7 +1,8 @@
 """Binary masks: holes, connected components, and morphology with a disc.
 
 Neighbours are the four that share a side. Beyond the border lies nothing: erosion does not eat
-into a cell that the image cuts.
+into a cell that the image cuts. Components are joined from runs of equal pixels in a row, which
+are far fewer than pixels.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ Binary = NDArray[np.bool_] | NDArray[np.uint8]
 
 
 @nb.njit(cache=True, nogil=True)
+def work(h: int, w: int, radius: int) -> tuple[Array, Array, Array, Array]:
+    """Room for the runs of a mask, for a mask on the way, and for discs up to `radius`."""
+    runs = np.empty((4, h * ((w + 1) // 2)), np.int32)
+    first = np.empty(h + 1, np.int32)
+    padded = np.empty((3, (h + 2 * radius) * (w + 2 * radius)), np.uint8)
+    return runs, first, np.empty((h, w), np.uint8), padded
+
+
+@nb.njit(cache=True, nogil=True)
 def _find(parent: Array, i: Any) -> Any:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -25,113 +35,184 @@ def _find(parent: Array, i: Any) -> Any:
 
 
 @nb.njit(cache=True, nogil=True)
-def _regions(mask: Array, out: Array, parent: Array) -> int:
-    """Number the regions of equal value, zeros and ones alike, 0, 1, ... in reading order.
+def _runs(mask: Array, value: int, runs: Array, first: Array) -> int:
+    """The runs of `value`: where each starts, where it stops, and the first of its component.
 
-    Provisional numbers are joined in a forest whose roots are the smallest [Rosenfeld 1966].
+    Runs stand in reading order; those of row y begin at ``first[y]``. Components are joined in a
+    forest whose roots are the smallest [Rosenfeld 1966].
     """
     h, w = mask.shape
+    start, stop, root = runs[0], runs[1], runs[2]
     made = 0
+    above = 0
     for y in range(h):
+        here = made
+        first[y] = made
+        row = mask[y]
+        last = 1 - value
         for x in range(w):
-            value = mask[y, x]
-            left = x > 0 and mask[y, x - 1] == value
-            up = y > 0 and mask[y - 1, x] == value
-            if left:
-                out[y, x] = out[y, x - 1]
-                if up and mask[y - 1, x - 1] != value:
-                    a, b = _find(parent, out[y, x - 1]), _find(parent, out[y - 1, x])
-                    parent[max(a, b)] = min(a, b)
-            elif up:
-                out[y, x] = out[y - 1, x]
-            else:
-                out[y, x] = made
-                parent[made] = made
-                made += 1
-    count = 0
+            if row[x] != last:
+                last = row[x]
+                if last == value:
+                    start[made] = x
+                else:
+                    stop[made] = x
+                    made += 1
+        if last == value:
+            stop[made] = w
+            made += 1
+        over = above
+        for i in range(here, made):
+            root[i] = i
+            while over < here and stop[over] <= start[i]:
+                over += 1
+            j = over
+            while j < here and start[j] < stop[i]:
+                a, b = _find(root, i), _find(root, j)
+                root[max(a, b)] = min(a, b)
+                j += 1
+        above = here
+    first[h] = made
     for i in range(made):
-        if parent[i] == i:
-            parent[i] = count
-            count += 1
-        else:
-            parent[i] = parent[parent[i]]
-    for y in range(h):
-        for x in range(w):
-            out[y, x] = parent[out[y, x]]
-    return count
+        root[i] = root[root[i]]
+    return made
 
 
 @nb.njit(cache=True, nogil=True)
-def _fill(masks: Array) -> None:
-    n, h, w = masks.shape
-    parent = np.empty(h * w, np.int32)
-    region = np.empty((h, w), np.int32)
-    for i in range(n):
-        mask = masks[i]
-        count = _regions(mask, region, parent)
-        parent[:count] = 0
-        for y in range(h):
-            parent[region[y, 0]] = parent[region[y, w - 1]] = 1
-        for x in range(w):
-            parent[region[0, x]] = parent[region[h - 1, x]] = 1
-        for y in range(h):
-            for x in range(w):
-                if not parent[region[y, x]]:
-                    mask[y, x] = 1
+def fill(mask: Array, runs: Array, first: Array) -> None:
+    """Set the regions of zeros that do not reach the border, in place."""
+    h, w = mask.shape
+    made = _runs(mask, 0, runs, first)
+    start, stop, root, open_ = runs[0], runs[1], runs[2], runs[3]
+    open_[:made] = 0
+    for i in range(made):
+        if i < first[1] or i >= first[h - 1] or start[i] == 0 or stop[i] == w:
+            open_[root[i]] = 1
+    for y in range(1, h - 1):
+        for i in range(first[y], first[y + 1]):
+            if not open_[root[i]]:
+                mask[y, start[i] : stop[i]] = 1
 
 
 @nb.njit(cache=True, nogil=True)
-def _largest(masks: Array) -> None:
-    n, h, w = masks.shape
-    parent = np.empty(h * w, np.int32)
-    region = np.empty((h, w), np.int32)
-    for i in range(n):
-        mask = masks[i]
-        area = np.zeros(_regions(mask, region, parent), np.int64)
-        for y in range(h):
-            for x in range(w):
-                if mask[y, x]:
-                    area[region[y, x]] += 1
-        best = 0
-        for r in range(len(area)):
-            if area[r] > area[best]:
-                best = r
-        for y in range(h):
-            for x in range(w):
-                mask[y, x] = np.uint8(mask[y, x] and region[y, x] == best)
+def keep_heaviest(mask: Array, weight: Array, least: int, runs: Array, first: Array) -> float:
+    """Leave the component with most pixels whose weight is `least` or more, in place.
 
-
-@nb.njit(cache=True, nogil=True)
-def _erode(masks: Array, out: Array, radius: int, value: int) -> None:
-    """Erode the pixels equal to `value` by a disc; `out` is 1 where they last.
-
-    A disc is a stack of row segments: a pixel lasts if, in each row of the disc, its distance to
-    the row's nearest other pixel exceeds the segment's half-width.
+    Among equals, all of them with none too, the one that has more pixels, then the one met first
+    in reading order. Returns its share of the mask's pixels.
     """
+    h = mask.shape[0]
+    made = _runs(mask, 1, runs, first)
+    start, stop, root, area = runs[0], runs[1], runs[2], runs[3]
+    heavy = np.zeros(made, np.int32)
+    area[:made] = 0
+    total = 0
+    for y in range(h):
+        for i in range(first[y], first[y + 1]):
+            size = stop[i] - start[i]
+            area[root[i]] += size
+            total += size
+            if least > 0:
+                count = np.int32(0)
+                row = weight[y, start[i] : stop[i]]
+                for x in range(size):
+                    count += np.int32(row[x] >= least)
+                heavy[root[i]] += count
+    best = 0
+    for i in range(made):
+        if heavy[i] > heavy[best] or (heavy[i] == heavy[best] and area[i] > area[best]):
+            best = i
+    for y in range(h):
+        for i in range(first[y], first[y + 1]):
+            if root[i] != best:
+                mask[y, start[i] : stop[i]] = 0
+    return area[best] / total if made else 0.0
+
+
+@nb.njit(cache=True, nogil=True)
+def _copy(out: Array, other: Array) -> None:
+    for i in range(len(out)):
+        out[i] = other[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def _both(out: Array, other: Array) -> None:
+    for i in range(len(out)):
+        out[i] &= other[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def erode_by(mask: Array, radius: int, out: Array, room: Array) -> None:
+    """`out` is 1 where a disc around the pixel finds nothing but ones.
+
+    A disc is a stack of row segments that grow towards its middle row, so the mask eroded along
+    its rows is made once and grown on the way. With a margin of ones all rows are one long line.
+    `room` is (3, a) uint8, with a at least (h + 2 radius) * (w + 2 radius).
+    """
+    h, w = mask.shape
+    wide = w + 2 * radius
+    size = wide * (h + 2 * radius)
+    whole, line, lasts = room[0, :size], room[1, :size], room[2, :size]
+    whole[:] = 1
+    for y in range(h):
+        at = (y + radius) * wide + radius
+        _copy(whole[at : at + w], mask[y])
+    line[:] = whole
+    lasts[:] = 1
+    half = 0
+    for off in range(radius, -1, -1):
+        while (half + 1) * (half + 1) + off * off <= radius * radius + radius:
+            half += 1
+            _both(line[: size - half], whole[half:])
+            _both(line[half:], whole[: size - half])
+        down = off * wide
+        _both(lasts[: size - down], line[down:])
+        if off:
+            _both(lasts[down:], line[: size - down])
+    for y in range(h):
+        at = (y + radius) * wide + radius
+        _copy(out[y], lasts[at : at + w])
+
+
+@nb.njit(cache=True, nogil=True)
+def flip(mask: Array) -> None:
+    """Ones for zeros, in place."""
+    for y in range(mask.shape[0]):
+        row = mask[y]
+        for x in range(len(row)):
+            row[x] ^= 1
+
+
+@nb.njit(cache=True, nogil=True)
+def dilate_by(mask: Array, radius: int, out: Array, room: Array) -> None:
+    """`out` is 1 where a disc around the pixel finds a one; `mask` is turned over."""
+    flip(mask)
+    erode_by(mask, radius, out, room)
+    flip(out)
+
+
+@nb.njit(cache=True, nogil=True)
+def _fill_all(masks: Array) -> None:
     n, h, w = masks.shape
-    room = np.empty((h, w), np.int16)
-    far = 32767
+    runs, first, _, _ = work(h, w, 0)
     for i in range(n):
-        for y in range(h):
-            last = far
-            for x in range(w):
-                last = 0 if masks[i, y, x] != value else min(last + 1, far)
-                room[y, x] = last
-            last = far
-            for x in range(w - 1, -1, -1):
-                last = 0 if masks[i, y, x] != value else min(last + 1, far)
-                if last < room[y, x]:
-                    room[y, x] = last
-        for y in range(h):
-            row = out[i, y]
-            row[:] = 1
-            for dy in range(max(-radius, -y), min(radius, h - 1 - y) + 1):
-                half = 0
-                while (half + 1) * (half + 1) + dy * dy <= radius * radius + radius:
-                    half += 1
-                other = room[y + dy]
-                for x in range(w):
-                    row[x] &= np.uint8(other[x] > half)
+        fill(masks[i], runs, first)
+
+
+@nb.njit(cache=True, nogil=True)
+def _largest_all(masks: Array) -> None:
+    n, h, w = masks.shape
+    runs, first, _, _ = work(h, w, 0)
+    for i in range(n):
+        keep_heaviest(masks[i], masks[i], 0, runs, first)
+
+
+@nb.njit(cache=True, nogil=True)
+def _erode_all(masks: Array, radius: int, out: Array) -> None:
+    n, h, w = masks.shape
+    _, _, _, room = work(h, w, radius)
+    for i in range(n):
+        erode_by(masks[i], radius, out[i], room)
 
 
 def _bytes(masks: Binary) -> NDArray[np.uint8]:
@@ -149,7 +230,7 @@ def fill_holes(masks: Binary) -> NDArray[np.bool_]:
     9
     """
     out = _bytes(masks)
-    _fill(out)
+    _fill_all(out)
     return out.view(np.bool_)
 
 
@@ -165,7 +246,7 @@ def largest(masks: Binary) -> NDArray[np.bool_]:
     [[0, 0, 1], [0, 0, 1]]
     """
     out = _bytes(masks)
-    _largest(out)
+    _largest_all(out)
     return out.view(np.bool_)
 
 
@@ -182,7 +263,7 @@ def erode(masks: Binary, radius: int) -> NDArray[np.bool_]:
     [[0, 0, 1, 1, 1]]
     """
     out = np.empty(masks.shape, np.uint8)
-    _erode(_bytes(masks), out, radius, 1)
+    _erode_all(_bytes(masks), radius, out)
     return out.view(np.bool_)
 
 
@@ -195,9 +276,7 @@ def dilate(masks: Binary, radius: int) -> NDArray[np.bool_]:
     >>> dilate(np.array([[[0, 1, 0, 0, 0]]], np.uint8), 1)[0].astype(int).tolist()
     [[1, 1, 1, 0, 0]]
     """
-    out = np.empty(masks.shape, np.uint8)
-    _erode(_bytes(masks), out, radius, 0)
-    return ~out.view(np.bool_)
+    return ~erode(_bytes(masks) == 0, radius)
 
 
 def opening(masks: Binary, radius: int) -> NDArray[np.bool_]:

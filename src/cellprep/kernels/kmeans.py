@@ -16,44 +16,55 @@ Array = NDArray[Any]
 
 _GRID = 4095
 _TILE = 512
-_SAMPLE = 1024
+_BINS = 256  # of the slices across an axis
+_SAMPLE = 200  # points for each cluster to try a start on,
+_TRIES = 10  # and passes over them
+# Starts whose sums of squares differ by less come to the same end; the next best end is still
+# tried, for a few passes over all points, unless it is so much worse.
+_SAME, _CLOSE, _FEW = 0.995, 1.15, 4
+_STILL = np.float32(0.5)  # a centre that moves by less, in steps of the grid, has come to rest
 
 
 @nb.njit(cache=True, nogil=True)
-def _assign(x: Array, centers: Array, labels: Array, sums: Array, counts: Array) -> int:
-    """One pass: nearest centre of every point, sums and counts per centre, labels changed."""
-    n_features, n_points = x.shape
-    score = np.empty(_TILE, np.float32)
+def _nearest(x: Array, start: int, size: int, centers: Array, score: Array, label: Array) -> None:
+    """The nearest centre of the points from `start` on, the first of equals.
+
+    Half the squared distance to centre c less that to centre 0 is a plane through the features:
+    so one cluster costs nothing, and two cost one plane.
+    """
+    n_features = x.shape[0]
     best = np.empty(_TILE, np.float32)
+    best[:] = 0
+    label[:] = 0
+    for c in range(1, centers.shape[0]):
+        offset = np.float32(0)
+        for f in range(n_features):
+            offset += centers[c, f] * centers[c, f] - centers[0, f] * centers[0, f]
+        score[:] = offset * np.float32(0.5)
+        for f in range(n_features):
+            weight = centers[c, f] - centers[0, f]
+            row = x[f, start : start + size]
+            for i in range(size):
+                score[i] -= weight * np.float32(row[i])
+        for i in range(size):
+            nearer = score[i] < best[i]
+            best[i] = score[i] if nearer else best[i]
+            label[i] = np.int32(c) if nearer else label[i]
+
+
+@nb.njit(cache=True, nogil=True)
+def _assign(x: Array, centers: Array, totals: Array, sums: Array, counts: Array) -> None:
+    """One pass: how many points are nearest to each centre, and their sums."""
+    n_features, n_points = x.shape
+    n_clusters = centers.shape[0]
+    score = np.empty(_TILE, np.float32)
     label = np.empty(_TILE, np.int32)
     sums[:] = 0
     counts[:] = 0
-    changed = 0
     for start in range(0, n_points, _TILE):
         size = min(_TILE, n_points - start)
-        best[:] = np.inf
-        for c in range(centers.shape[0]):
-            # |x - c|^2 / 2 less |x|^2 / 2, which is the same for all centres
-            offset = np.float32(0)
-            for f in range(n_features):
-                offset += centers[c, f] * centers[c, f]
-            score[:] = offset * np.float32(0.5)
-            for f in range(n_features):
-                weight = centers[c, f]
-                row = x[f, start : start + size]
-                for i in range(size):
-                    score[i] -= weight * np.float32(row[i])
-            for i in range(size):
-                nearer = score[i] < best[i]
-                best[i] = score[i] if nearer else best[i]
-                label[i] = np.int32(c) if nearer else label[i]
-        old = labels[start : start + size]
-        different = np.int32(0)
-        for i in range(size):
-            different += np.int32(label[i] != np.int32(old[i]))
-            old[i] = np.uint8(label[i])
-        changed += int(different)
-        for c in range(centers.shape[0]):
+        _nearest(x, start, size, centers, score, label)
+        for c in range(1, n_clusters):
             count = np.int32(0)
             for i in range(size):
                 count += np.int32(label[i] == c)
@@ -64,85 +75,161 @@ def _assign(x: Array, centers: Array, labels: Array, sums: Array, counts: Array)
                 for i in range(size):
                     total += np.int32(row[i]) if label[i] == c else np.int32(0)
                 sums[c, f] += total
-    return changed
+    # what is left is nearest to the first
+    counts[0] = n_points
+    for f in range(n_features):
+        sums[0, f] = totals[f]
+    for c in range(1, n_clusters):
+        counts[0] -= counts[c]
+        for f in range(n_features):
+            sums[0, f] -= sums[c, f]
 
 
 @nb.njit(cache=True, nogil=True)
-def _lloyd(
-    x: Array, centers: Array, labels: Array, sums: Array, counts: Array, max_iterations: int
-) -> float:
-    """Move `centers` and `labels` until no label changes; returns the sum of squares left."""
-    for iteration in range(max_iterations):
-        changed = _assign(x, centers, labels, sums, counts)
-        if iteration and not changed:
-            break
+def _farthest(x: Array, centers: Array, counts: Array) -> int:
+    """The point farthest from its nearest centre, of those that have points; -1 if none is off."""
+    place, most = -1, np.float32(0)
+    for i in range(x.shape[1]):
+        least = np.float32(np.inf)
         for c in range(centers.shape[0]):
-            for f in range(centers.shape[1]):
-                if counts[c]:
-                    centers[c, f] = np.float32(sums[c, f] / counts[c])
+            if counts[c]:
+                distance = np.float32(0)
+                for f in range(x.shape[0]):
+                    gap = np.float32(x[f, i]) - centers[c, f]
+                    distance += gap * gap
+                least = min(least, distance)
+        if least > most:
+            place, most = i, least
+    return place
+
+
+@nb.njit(cache=True, nogil=True)
+def _lloyd(x: Array, centers: Array, sums: Array, counts: Array, max_iterations: int) -> float:
+    """Move `centers` until none moves; returns the sum of squares left, less a constant."""
+    n_features, n_points = x.shape
+    totals = np.zeros(n_features, np.int64)
+    for f in range(n_features):
+        row = x[f]
+        for start in range(0, n_points, _TILE):
+            total = np.int32(0)
+            for i in range(start, min(start + _TILE, n_points)):
+                total += np.int32(row[i])
+            totals[f] += total
+    for _ in range(max_iterations):
+        _assign(x, centers, totals, sums, counts)
+        moved = False
+        for c in range(centers.shape[0]):
+            if counts[c]:
+                for f in range(n_features):
+                    mean = np.float32(sums[c, f] / counts[c])
+                    moved |= abs(mean - centers[c, f]) > _STILL
+                    centers[c, f] = mean
         for c in range(centers.shape[0]):
             if not counts[c]:
                 # an empty cluster starts anew at the point farthest from its own centre
-                farthest, most = 0, np.float32(0)
-                for i in range(x.shape[1]):
-                    distance = np.float32(0)
-                    for f in range(x.shape[0]):
-                        gap = np.float32(x[f, i]) - centers[labels[i], f]
-                        distance += gap * gap
-                    if distance > most:
-                        farthest, most = i, distance
-                if most > 0:
-                    labels[farthest] = c
-                    for f in range(x.shape[0]):
-                        centers[c, f] = np.float32(x[f, farthest])
+                place = _farthest(x, centers, counts)
+                if place >= 0:
+                    moved = True
+                    counts[c] = 1
+                    for f in range(n_features):
+                        centers[c, f] = np.float32(x[f, place])
+        if not moved:
+            break
     inertia = 0.0
     for c in range(centers.shape[0]):
-        for f in range(centers.shape[1]):
+        for f in range(n_features):
             inertia -= sums[c, f] * (sums[c, f] / max(counts[c], 1))
     return inertia
 
 
 @nb.njit(cache=True, nogil=True)
-def _start(
-    x: Array, centers: Array, labels: Array, sums: Array, counts: Array, feature: int, even: int
-) -> None:
-    """Centres of k slices across one feature, equally wide or (`even` 0) equally full."""
+def _start(x: Array, along: Array, even: int, centers: Array) -> None:
+    """Centres of k slices across `along`, equally wide or (`even` 0) equally full."""
     n_features, n_points = x.shape
     n_clusters = centers.shape[0]
-    slices = np.zeros(_GRID + 1, np.int32)
+    lowest, highest = along[0], along[0]
     for i in range(n_points):
-        slices[x[feature, i]] += 1
-    lowest, highest = 0, _GRID
-    while not slices[lowest]:
-        lowest += 1
-    while not slices[highest]:
-        highest -= 1
+        lowest = min(lowest, along[i])
+        highest = max(highest, along[i])
+    slices = np.zeros(_BINS, np.int32)
+    step = np.float32(_BINS - 1) / max(highest - lowest, np.float32(1))
+    for i in range(n_points):
+        slices[np.int32((along[i] - lowest) * step)] += 1
     below = 0
-    for value in range(lowest, highest + 1):
+    for value in range(_BINS):
         here = slices[value]
         if even:
-            slices[value] = (value - lowest) * n_clusters // (highest - lowest + 1)
+            slices[value] = value * n_clusters // (_BINS)
         else:
             slices[value] = (2 * below + here) * n_clusters // (2 * n_points)
         below += here
-    sums[:] = 0
-    counts[:] = 0
+    sums = np.zeros((n_clusters + 1, n_features), np.float64)
+    counts = np.zeros(n_clusters, np.int64)
     for i in range(n_points):
-        c = slices[x[feature, i]]
-        labels[i] = c
+        c = slices[np.int32((along[i] - lowest) * step)]
         counts[c] += 1
         for f in range(n_features):
             sums[c, f] += x[f, i]
+            sums[n_clusters, f] += x[f, i]
     for c in range(n_clusters):
         for f in range(n_features):
             # an empty slice starts on the mean of all, so that no point is nearer to it
             if counts[c]:
                 centers[c, f] = np.float32(sums[c, f] / counts[c])
             else:
-                total = 0
-                for other in range(n_clusters):
-                    total += sums[other, f]
-                centers[c, f] = np.float32(total / n_points)
+                centers[c, f] = np.float32(sums[n_clusters, f] / n_points)
+
+
+@nb.njit(cache=True, nogil=True)
+def _spread(x: Array, centers: Array) -> None:
+    """Centres far from each other: the first point, then each time the farthest from all."""
+    counts = np.zeros(len(centers), np.int64)
+    place = 0
+    for c in range(len(centers)):
+        for f in range(x.shape[0]):
+            centers[c, f] = x[f, max(place, 0)]
+        counts[c] = 1
+        place = _farthest(x, centers, counts)
+
+
+@nb.njit(cache=True, nogil=True)
+def _principal(x: Array, along: Array) -> None:
+    """Each point's place along the axis of most variance, by power iteration."""
+    n_features, n_points = x.shape
+    mean = np.zeros(n_features)
+    for f in range(n_features):
+        total = 0
+        for i in range(n_points):
+            total += x[f, i]
+        mean[f] = total / n_points
+    spread = np.zeros((n_features, n_features))
+    for f in range(n_features):
+        for g in range(f + 1):
+            total = 0
+            for i in range(n_points):
+                total += int(x[f, i]) * int(x[g, i])
+            spread[f, g] = spread[g, f] = total / n_points - mean[f] * mean[g]
+    axis = np.empty(n_features)
+    widest = 0
+    for f in range(n_features):
+        if spread[f, f] > spread[widest, widest]:
+            widest = f
+    axis[:] = spread[widest]
+    other = np.empty(n_features)
+    for _ in range(16):
+        longest = 0.0
+        for f in range(n_features):
+            other[f] = 0
+            for g in range(n_features):
+                other[f] += spread[f, g] * axis[g]
+            longest = max(longest, abs(other[f]))
+        for f in range(n_features):
+            axis[f] = other[f] / max(longest, 1e-30)
+    for i in range(n_points):
+        place = np.float32(0)
+        for f in range(n_features):
+            place += np.float32(axis[f]) * np.float32(x[f, i])
+        along[i] = place
 
 
 @nb.njit(cache=True, nogil=True)
@@ -151,9 +238,12 @@ def _line(x: Array, centers: Array, labels: Array, max_iterations: int) -> None:
     n_clusters = len(centers)
     number = np.zeros(_GRID + 2, np.int64)
     total = np.zeros(_GRID + 2, np.int64)
+    # two tables, since neighbours often have one value and would wait for each other
+    found = np.zeros((2, _GRID + 1), np.int32)
     for i in range(len(x)):
-        number[x[i] + 1] += 1
+        found[i & 1, x[i]] += 1
     for value in range(_GRID + 1):
+        number[value + 1] = found[0, value] + found[1, value]
         total[value + 1] = total[value] + number[value + 1] * value
         number[value + 1] += number[value]
     ends = np.zeros(n_clusters + 1, np.int64)
@@ -222,60 +312,125 @@ def _line(x: Array, centers: Array, labels: Array, max_iterations: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
+def _extent(flat: Array, low: Array, high: Array) -> None:
+    """The least and the most of each feature: by blocks, so that they are found side by side."""
+    n_features = len(low)
+    size = 64 * n_features
+    least, most = flat[:size].copy(), flat[:size].copy()
+    for start in range(0, len(flat), size):
+        block = flat[start : start + size]
+        for i in range(len(block)):
+            least[i] = block[i] if block[i] < least[i] else least[i]
+            most[i] = block[i] if block[i] > most[i] else most[i]
+    for f in range(n_features):
+        low[f], high[f] = least[f], most[f]
+        for i in range(f, len(least), n_features):
+            low[f] = min(low[f], least[i])
+            high[f] = max(high[f], most[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _to_grid(flat: Array, x: Array, low: Array, high: Array) -> Any:
+    """Features (p, d) as whole numbers `x` (d, p) in 0-4095; returns the steps in 1, 0 if flat."""
+    n_features, n_points = x.shape
+    _extent(flat, low, high)
+    width = np.float32(0)
+    for f in range(n_features):
+        width = max(width, high[f] - low[f])
+    if not width > 0:
+        return np.float32(0)
+    scale, half = np.float32(_GRID) / width, np.float32(0.5)
+    if n_features == 3:
+        # unsigned places of a known step: the compiler then loads whole registers
+        first, second, third = x[0], x[1], x[2]
+        for i in range(n_points):
+            at = np.uint64(3) * np.uint64(i)
+            first[i] = np.int16((np.float32(flat[at]) - low[0]) * scale + half)
+            second[i] = np.int16((np.float32(flat[at + np.uint64(1)]) - low[1]) * scale + half)
+            third[i] = np.int16((np.float32(flat[at + np.uint64(2)]) - low[2]) * scale + half)
+    else:
+        for f in range(n_features):
+            row, lowest = x[f], low[f]
+            for i in range(n_points):
+                row[i] = np.int16((np.float32(flat[i * n_features + f]) - lowest) * scale + half)
+    return scale
+
+
+@nb.njit(cache=True, nogil=True)
+def _search(x: Array, sample: Array, best: Array, max_iterations: int) -> None:
+    """The centres `best` of several features: every start on a sample, the two best on all."""
+    n_features, n_points = sample.shape
+    n_clusters = len(best)
+    step = x.shape[1] // n_points
+    centers, second = np.empty_like(best), np.empty_like(best)
+    sums = np.empty(best.shape, np.int64)
+    counts = np.empty(n_clusters, np.int64)
+    along = np.empty(n_points, np.float32)
+    squares = 0.0
+    for f in range(n_features):
+        for i in range(n_points):
+            sample[f, i] = x[f, i * step]
+            squares += float(sample[f, i]) * float(sample[f, i])
+    least = next_least = np.inf
+    # two clusters come to the same end from nearly every start
+    for axis in range(-2, n_features) if n_clusters > 2 else range(-1, 0):
+        if axis == -1:
+            _principal(sample, along)
+        elif axis >= 0:
+            for i in range(n_points):
+                along[i] = sample[axis, i]
+        for even in range(axis != -1, 2):
+            if axis == -2:
+                _spread(sample, centers)
+            else:
+                _start(sample, along, even, centers)
+            left = squares + _lloyd(sample, centers, sums, counts, min(_TRIES, max_iterations))
+            if left < _SAME * least:
+                next_least, least = least, left
+                second[:] = best
+                best[:] = centers
+            elif left < least:
+                least = left
+                best[:] = centers
+            elif left < next_least and least < _SAME * left:
+                next_least = left
+                second[:] = centers
+    if next_least < _CLOSE * least:
+        few = min(_FEW, max_iterations)
+        if _lloyd(x, second, sums, counts, few) < _lloyd(x, best, sums, counts, few):
+            best[:] = second
+    _lloyd(x, best, sums, counts, max_iterations)
+
+
+@nb.njit(cache=True, nogil=True)
 def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers: Array) -> None:
     n_images, n_points, n_features = features.shape
     n_clusters = out_centers.shape[1]
-    step = max(1, n_points // _SAMPLE)
     x = np.empty((n_features, n_points), np.int16)
-    sample = np.empty((n_features, (n_points + step - 1) // step), np.int16)
-    sample_labels = np.zeros(sample.shape[1], np.uint8)
-    centers = np.empty((n_clusters, n_features), np.float32)
+    sample = np.empty(
+        (n_features, n_points // max(1, n_points // (_SAMPLE * n_clusters))), np.int16
+    )
     best = np.empty((n_clusters, n_features), np.float32)
     line = np.empty(n_clusters, np.float64)
-    sums = np.empty((n_clusters, n_features), np.int64)
-    counts = np.empty(n_clusters, np.int64)
-    low = np.empty(n_features, np.float32)
+    low, high = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
     rank = np.empty(n_clusters, np.uint8)
+    score = np.empty(_TILE, np.float32)
+    label = np.empty(_TILE, np.int32)
     for n in range(n_images):
-        image, labels = features[n], out_labels[n]
-        width = np.float32(0)
-        for f in range(n_features):
-            lowest, highest = image[0, f], image[0, f]
-            for i in range(n_points):
-                lowest = min(lowest, image[i, f])
-                highest = max(highest, image[i, f])
-            low[f] = lowest
-            width = max(width, highest - lowest)
-        if not width > 0:
+        labels = out_labels[n]
+        scale = _to_grid(features[n].ravel(), x, low, high)
+        if scale == 0:
             labels[:] = 0
             for c in range(n_clusters):
                 for f in range(n_features):
                     out_centers[n, c, f] = low[f]
             continue
-        scale = np.float32(_GRID) / width
-        for f in range(n_features):
-            row = x[f]
-            for i in range(n_points):
-                row[i] = np.int16((image[i, f] - low[f]) * scale + np.float32(0.5))
         if n_features == 1:
             _line(x[0], line, labels, max_iterations)
             for c in range(n_clusters):
                 out_centers[n, c, 0] = low[0] + np.float32(line[c]) / scale
             continue
-        for f in range(n_features):
-            for i in range(sample.shape[1]):
-                sample[f, i] = x[f, i * step]
-        least = np.inf
-        for f in range(n_features):
-            for even in range(2):
-                _start(sample, centers, sample_labels, sums, counts, f, even)
-                left = _lloyd(sample, centers, sample_labels, sums, counts, max_iterations)
-                if left < least:
-                    least = left
-                    for c in range(n_clusters):
-                        for g in range(n_features):
-                            best[c, g] = centers[c, g]
-        _lloyd(x, best, labels, sums, counts, max_iterations)
+        _search(x, sample, best, max_iterations)
         for c in range(n_clusters):
             place = 0
             for other in range(n_clusters):
@@ -286,25 +441,29 @@ def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers
             rank[c] = place
             for f in range(n_features):
                 out_centers[n, place, f] = low[f] + best[c, f] / scale
-        for i in range(n_points):
-            labels[i] = rank[labels[i]]
+        for start in range(0, n_points, _TILE):
+            size = min(_TILE, n_points - start)
+            _nearest(x, start, size, best, score, label)
+            for i in range(size):
+                labels[start + i] = rank[label[i]]
 
 
 def kmeans(
-    features: NDArray[np.float32], n_clusters: int, max_iterations: int = 100
+    features: NDArray[np.float32] | NDArray[np.uint8], n_clusters: int, max_iterations: int = 100
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Clusters of each image's pixels by Lloyd's algorithm [1]_.
 
-    The starts are slices across each feature, equally wide and equally full; each is run to its
-    end on about a thousand pixels spread evenly over the image, and the best goes on with all
-    pixels until no pixel changes its cluster. One feature alone needs no sample: its clusters are
-    intervals, and a pass costs a few differences of running sums. A cluster that falls empty
-    starts anew at the pixel farthest from its centre.
+    Several features are started from slices across the axis of most variance, equally wide and
+    equally full; more than two clusters also from slices across each feature and from points far
+    from each other. Each start is run on a few hundred pixels spread evenly over the image, the
+    two best go on with all, and the better until its centres rest. One feature alone needs no
+    sample: its clusters are intervals, and a pass costs a few differences of running sums. A
+    cluster that falls empty starts anew at the pixel farthest from its centre.
 
     Parameters
     ----------
-    features : (n, p, d) float32, any finite range; worked on in steps of 1/4095 of the range of
-        the image's widest feature.
+    features : (n, p, d) float32 or uint8, any finite range; worked on in steps of 1/4095 of the
+        range of the image's widest feature.
     n_clusters : 2 to 8.
     max_iterations : passes over the pixels at most.
 
@@ -333,5 +492,6 @@ def kmeans(
     n_images, n_points, n_features = features.shape
     labels = np.empty((n_images, n_points), np.uint8)
     centers = np.empty((n_images, n_clusters, n_features), np.float32)
-    _kmeans(np.ascontiguousarray(features, np.float32), max_iterations, labels, centers)
+    kind = np.uint8 if features.dtype == np.uint8 else np.float32
+    _kmeans(np.ascontiguousarray(features, kind), max_iterations, labels, centers)
     return labels, centers

@@ -8,36 +8,47 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from . import FOREGROUNDS, TARGETS, components
+from . import FOREGROUNDS, TARGETS
+from .components import dilate, dilate_by, erode_by, fill, keep_heaviest, work
 from .kmeans import kmeans
 from .spaces import to_space
 
 Array = NDArray[Any]
 
 # The clusters and the space of "auto" where none are named
-_DEFAULTS = {"cell": (4, "purple"), "nucleus": (3, "stain")}
+_DEFAULTS = {"cell": (4, "purple"), "nucleus": (3, "dark")}
 
-# Roundness here is that of a mask's largest piece (a disc has 0.79, a square 1), times its share
-# of the mask. One more cluster is taken for the cell if the whole is still this round and covers
-# less than this part of the image; one fewer if the whole is this ragged and the rest much rounder.
-_ROUND, _LARGE = 0.4, 0.5
-_RAGGED, _ROUNDER = 0.3, 1.3
+# Roundness is that of an outline of pixel sides: a square has 1, a disc 0.79.
+# A dark piece with a nucleus is the cell if it is this round, or this round and all there is.
+_CELL, _ALONE, _ALL = 0.6, 0.5, 0.9
+# One more purple cluster is the cell if its piece times its share is still this round; one fewer
+# if the piece is this ragged and the rest is round and this much rounder.
+_ROUND, _RAGGED, _ROUNDER = 0.4, 0.3, 1.3
+# No cell covers this part of the image.
+_LARGE = 0.5
+# A piece hardly larger than its dark part has lost its cytoplasm. It is looked for in what is dark
+# at all, red cells cut off by discs of so many parts in 96 of the side, if it comes out this round.
+_BARE, _NECKS, _CUT = 1.15, (4, 6, 8), 0.65
+# A nucleus is looked for among the pixels of the cell and a rim of so many parts in 96.
+_RIM = 6
 
-_BLOCK = 64
+_BLOCK = 16
 
 
 @nb.njit(cache=True, nogil=True)
-def _ranks(scores: Array, labels: Array, n_clusters: int, out: Array) -> None:
-    """Each pixel's cluster by the mean of its pixels' scores, 0 the lowest that is not empty."""
-    total = np.empty(n_clusters, np.float64)
-    count = np.empty(n_clusters, np.int64)
+def _in_order(scores: Array, labels: Array, n_clusters: int) -> None:
+    """Number clusters by the mean of their pixels' scores, 0 the lowest that is not empty."""
+    # four tables, since neighbours mostly have one label and would wait for each other
+    totals = np.empty((4, n_clusters), np.float64)
+    counts = np.empty((4, n_clusters), np.int64)
     place = np.empty(n_clusters, np.uint8)
     for n in range(len(labels)):
-        total[:] = 0
-        count[:] = 0
+        totals[:] = 0
+        counts[:] = 0
         for p in range(labels.shape[1]):
-            total[labels[n, p]] += scores[n, p]
-            count[labels[n, p]] += 1
+            totals[p & 3, labels[n, p]] += scores[n, p]
+            counts[p & 3, labels[n, p]] += 1
+        total, count = totals.sum(axis=0), counts.sum(axis=0)
         for c in range(n_clusters):
             rank = 0
             for d in range(n_clusters):
@@ -46,27 +57,165 @@ def _ranks(scores: Array, labels: Array, n_clusters: int, out: Array) -> None:
                     rank += gap < 0 or (gap == 0 and d < c)
             place[c] = np.uint8(rank)
         for p in range(labels.shape[1]):
-            out[n, p] = place[labels[n, p]]
+            labels[n, p] = place[labels[n, p]]
 
 
 @nb.njit(cache=True, nogil=True)
-def _outline(masks: Array, area: Array, edges: Array) -> None:
-    """Pixels of each mask, and pixel sides on its outline; the image's border counts."""
-    n, h, w = masks.shape
+def _close_up(labels: Array, n_clusters: int) -> None:
+    """Number clusters that are in order already without those that are empty."""
+    place = np.empty(n_clusters, np.uint8)
+    for n in range(len(labels)):
+        row = labels[n]
+        used = 0
+        for c in range(n_clusters):
+            place[c] = used
+            count = np.int32(0)
+            for p in range(len(row)):
+                count += np.int32(row[p] == c)
+            used += int(count > 0)
+        if used < n_clusters:
+            for p in range(len(row)):
+                row[p] = place[row[p]]
+
+
+@nb.njit(cache=True, nogil=True)
+def _outline(mask: Array) -> tuple[int, float]:
+    """Pixels of a mask and how round it is; the image's border counts as its outline."""
+    h, w = mask.shape
+    inside, changes = 0, 0
+    for y in range(h):
+        row, above = mask[y], mask[max(y - 1, 0)]
+        here, turns, steps = np.int32(0), np.int32(0), np.int32(0)
+        for x in range(w):
+            here += np.int32(row[x])
+            steps += np.int32(row[x] ^ above[x])
+        for x in range(w - 1):
+            turns += np.int32(row[x] ^ row[x + 1])
+        inside += int(here)
+        changes += int(steps + turns + row[0] + row[w - 1])
+        if y == 0:
+            changes += int(here)
+        if y == h - 1:
+            changes += int(here)
+    return inside, 16 * inside / max(changes, 1) ** 2
+
+
+@nb.njit(cache=True, nogil=True)
+def _heavy(mask: Array, weight: Array, least: int) -> int:
+    """Pixels of a mask whose weight is `least` or more."""
+    total = 0
+    for y in range(mask.shape[0]):
+        row, by = mask[y], weight[y]
+        count = np.int32(0)
+        for x in range(len(row)):
+            count += np.int32(row[x] & np.uint8(by[x] >= least))
+        total += int(count)
+    return total
+
+
+@nb.njit(cache=True, nogil=True)
+def _piece(
+    ranks: Array, lowest: int, radius: int, weight: Array, least: int, out: Array, room: Any
+) -> tuple[int, float, float]:
+    """The heaviest piece of the clusters from `lowest` up, holes filled, thin parts cut off.
+
+    Returns its pixels, how round it is, and its share of all pieces.
+    """
+    runs, first, mask, padded = room
+    for y in range(mask.shape[0]):
+        row, values = mask[y], ranks[y]
+        for x in range(len(row)):
+            row[x] = np.uint8(values[x] >= lowest)
+    fill(mask, runs, first)
+    erode_by(mask, radius, out, padded)
+    share = keep_heaviest(out, weight, least, runs, first)
+    mask[:] = out
+    dilate_by(mask, radius, out, padded)
+    area, roundness = _outline(out)
+    return area, roundness, share
+
+
+@nb.njit(cache=True, nogil=True)
+def _cells(
+    purple: Array, lowest: int, n_clusters: int, dark: Array, radius: int, out: Array, choose: bool
+) -> None:
+    """The cell of each image from its clusters by purple and, unless `dark` is empty, by darkness.
+
+    The clusters of darkness are background, what stains at all, and nuclei.
+    """
+    n, h, w = purple.shape
+    widest = max(radius, round(_NECKS[-1] * min(h, w) / 96)) if len(dark) else radius
+    room = work(h, w, widest)
+    other = np.empty((h, w), np.uint8)
+    large = _LARGE * h * w
+    both = len(dark) > 0
     for i in range(n):
-        inside, changes = 0, 0
+        ranks, cell = purple[i], out[i]
+        nuclei, least = (dark[i], 2) if both else (ranks, 0)
+        if both:
+            area, roundness, share = _piece(nuclei, 1, radius, nuclei, 2, cell, room)
+            alone = roundness >= _ALONE and share >= _ALL
+            if (roundness >= _CELL or alone) and area < large:
+                continue
+        area, roundness, share = _piece(ranks, lowest, radius, nuclei, least, cell, room)
+        if not choose:
+            continue
+        whole = roundness * share
+        if lowest < n_clusters - 1 and whole < _RAGGED:
+            a, r, s = _piece(ranks, lowest + 1, radius, nuclei, least, other, room)
+            if r * s > _ROUNDER * whole and r * s >= _ROUND:
+                cell[:] = other
+                area = a
+        if lowest > 1:
+            a, r, s = _piece(ranks, lowest - 1, radius, nuclei, least, other, room)
+            if r * s >= _ROUND and a < large:
+                cell[:] = other
+                area = a
+        if both and area < _BARE * _heavy(cell, nuclei, 2):
+            for neck in _NECKS:
+                wide = max(1, round(neck * min(h, w) / 96))
+                a, r, s = _piece(nuclei, 1, wide, nuclei, 2, other, room)
+                if r >= _CUT and area < a < large:
+                    cell[:] = other
+                    break
+
+
+@nb.njit(cache=True, nogil=True)
+def _opened(ranks: Array, lowest: int, radius: int, out: Array) -> None:
+    """The clusters from `lowest` up of each image, holes filled and thin parts cut off."""
+    n, h, w = ranks.shape
+    runs, first, mask, padded = work(h, w, radius)
+    for i in range(n):
         for y in range(h):
-            above = masks[i, max(y - 1, 0)]
-            row = masks[i, y]
-            at_border = 2 if h == 1 else int(y == 0 or y == h - 1)
-            last = 0
             for x in range(w):
-                inside += row[x]
-                changes += (row[x] != last) + (row[x] != above[x]) + at_border * row[x]
-                last = int(row[x])
-            changes += last
-        area[i] = inside
-        edges[i] = changes
+                mask[y, x] = np.uint8(ranks[i, y, x] >= lowest)
+        fill(mask, runs, first)
+        for y in range(h):
+            for x in range(w):
+                mask[y, x] &= out[i, y, x]
+        erode_by(mask, radius, out[i], padded)
+        mask[:] = out[i]
+        dilate_by(mask, radius, out[i], padded)
+
+
+@nb.njit(cache=True, nogil=True)
+def _mend(masks: Array, ranks: Array) -> None:
+    """The largest piece of the top cluster where a mask is empty or full; one colour: empty."""
+    n, h, w = masks.shape
+    runs, first, _, _ = work(h, w, 0)
+    for i in range(n):
+        mask = masks[i]
+        area = _heavy(mask, mask, 1)
+        if 0 < area < h * w:
+            continue
+        highest = np.uint8(0)
+        for y in range(h):
+            for x in range(w):
+                highest = max(highest, ranks[i, y, x])
+        for y in range(h):
+            for x in range(w):
+                mask[y, x] = np.uint8(highest > 0 and ranks[i, y, x] == highest)
+        keep_heaviest(mask, mask, 0, runs, first)
 
 
 def _radius(images: NDArray[Any]) -> int:
@@ -80,71 +229,55 @@ def _lowest(foreground: str, n_clusters: int) -> int:
     return by_name.get(foreground, n_clusters - 1)
 
 
-def _largest_piece(
-    kept: NDArray[np.bool_],
-) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
-    """The largest piece of each mask, holes filled and thin parts cut off; how round, how large."""
-    n, h, w = kept.shape
-    opened = components.opening(components.fill_holes(kept), _radius(kept))
-    piece = components.largest(opened)
-    area, edges = np.empty(n), np.empty(n)
-    _outline(piece.view(np.uint8), area, edges)
-    share = area / np.maximum(opened.sum(axis=(1, 2)), 1)
-    return piece, 16 * area / np.maximum(edges, 1) ** 2 * share, area / (h * w)
-
-
 def _ranked(images: NDArray[np.uint8], n_clusters: int, space: str, by: str) -> NDArray[np.uint8]:
-    """The rank of each pixel's cluster (n, h, w), by `"purple"` or by `"darkness"`."""
+    """The rank of each pixel's cluster (n, h, w), by `"purple"` or by `"dark"`."""
     n, h, w, _ = images.shape
-    features = to_space(images, space)
+    features = images if space == "rgb" else to_space(images, space)
     labels, _ = kmeans(features.reshape(n, h * w, -1), n_clusters)
-    if by == "darkness":
-        scores = -images[..., 1].astype(np.float32)
+    if space == by:
+        _close_up(labels, n_clusters)
     else:
-        scores = features if space == "purple" else to_space(images, "purple")
-    ranks = np.empty_like(labels)
-    _ranks(scores.reshape(n, h * w), labels, n_clusters, ranks)
-    return ranks.reshape(n, h, w)
-
-
-def _never_unsound(masks: NDArray[np.bool_], ranks: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The largest piece of the top cluster where a mask is empty or full; one colour: empty."""
-    highest = ranks.max(axis=(1, 2))
-    unsound = np.flatnonzero(~masks.any(axis=(1, 2)) | masks.all(axis=(1, 2)))
-    masks[unsound] = components.largest(ranks[unsound] == highest[unsound, None, None])
-    masks[highest == 0] = False
-    return masks
+        _in_order(to_space(images, by).reshape(n, h * w), labels, n_clusters)
+    return labels.reshape(n, h, w)
 
 
 def _cell(
-    images: NDArray[np.uint8], n_clusters: int, space: str, foreground: str
+    images: NDArray[np.uint8], n_clusters: int | None, space: str | None, foreground: str
 ) -> NDArray[np.bool_]:
+    clusters, by = n_clusters or _DEFAULTS["cell"][0], space or _DEFAULTS["cell"][1]
+    out = np.empty(images.shape[:3], np.uint8)
+    no_dark = np.empty((0, *out.shape[1:]), np.uint8)
     if foreground != "auto":
-        ranks = _ranked(images, n_clusters, space, "darkness")
-        out, _, _ = _largest_piece(ranks >= _lowest(foreground, n_clusters))
-        return _never_unsound(out, ranks)
-    ranks = _ranked(images, n_clusters, space, "purple")
-    lowest = (n_clusters + 1) // 2
-    out, roundness, _ = _largest_piece(ranks >= lowest)
-    if lowest < n_clusters - 1:
-        ragged = np.flatnonzero(roundness < _RAGGED)
-        fewer, rest, _ = _largest_piece(ranks[ragged] > lowest)
-        better = (rest > _ROUNDER * roundness[ragged]) & (rest >= _ROUND)
-        out[ragged[better]] = fewer[better]
-    if lowest > 1:
-        more, whole, size = _largest_piece(ranks >= lowest - 1)
-        better = (whole >= _ROUND) & (size < _LARGE)
-        out[better] = more[better]
-    return _never_unsound(out, ranks)
+        ranks = _ranked(images, clusters, by, "dark")
+        lowest = _lowest(foreground, clusters)
+        _cells(ranks, lowest, lowest, no_dark, _radius(images), out, False)
+    else:
+        ranks = _ranked(images, clusters, by, "purple")
+        plain = n_clusters is None and space is None
+        dark = _ranked(images, *_DEFAULTS["nucleus"], "dark") if plain else no_dark
+        _cells(ranks, (clusters + 1) // 2, clusters, dark, _radius(images), out, True)
+    _mend(out, ranks)
+    return out.view(np.bool_)
 
 
 def _nucleus(
-    images: NDArray[np.uint8], n_clusters: int, space: str, foreground: str
+    images: NDArray[np.uint8], n_clusters: int | None, space: str | None, foreground: str
 ) -> NDArray[np.bool_]:
-    ranks = _ranked(images, n_clusters, space, "darkness")
-    kept = components.fill_holes(ranks >= _lowest(foreground, n_clusters))
-    cell = _cell(images, *_DEFAULTS["cell"], "auto")
-    return _never_unsound(components.opening(kept & cell, _radius(images)), ranks)
+    clusters, by = n_clusters or _DEFAULTS["nucleus"][0], space or _DEFAULTS["nucleus"][1]
+    n, h, w, _ = images.shape
+    out = _cell(images, None, None, "auto").view(np.uint8)
+    near = dilate(out, round(_RIM * min(h, w) / 96)).reshape(n, h * w)
+    features = to_space(images, by).reshape(n, h * w, -1)
+    scores = features if by == "dark" else to_space(images, "dark").reshape(n, h * w, 1)
+    ranks = np.zeros((n, h * w), np.uint8)
+    for i in np.flatnonzero(near.any(axis=1)):
+        at = np.flatnonzero(near[i])
+        labels, _ = kmeans(features[i, at][None], clusters)
+        _in_order(scores[i, at].T, labels, clusters)
+        ranks[i, at] = labels[0]
+    _opened(ranks.reshape(n, h, w), _lowest(foreground, clusters), _radius(images), out)
+    _mend(out, ranks.reshape(n, h, w))
+    return out.view(np.bool_)
 
 
 def segment(
@@ -157,25 +290,33 @@ def segment(
 ) -> NDArray[np.bool_]:
     """Masks of the one cell, or of its nucleus, that each image shows.
 
-    Each image's pixels fall into clusters [1]_; some of the clusters are kept; holes are filled
-    (a region that the mask encloses), parts thinner than 1/32 of the image cut off, and the
-    largest connected piece is the cell. A nucleus may lie in several pieces, all within the cell.
+    Each image's pixels fall into clusters [1]_ and some of the clusters are kept; holes are filled
+    (a region that the mask encloses) and parts thinner than 1/32 of the image cut off. A cell is
+    the connected piece with most of the darkest pixels; a nucleus may lie in several pieces, all
+    within the cell.
+
+    By default two clusterings look for the cell. The first has three clusters of darkness:
+    background, all that stains, nuclei. Where the stained piece that holds the nucleus is round,
+    no red cell touches it, and it is the cell whatever its colour. Elsewhere the second counts:
+    four clusters of purple (background, red cells, cytoplasm, nucleus), whose more purple half is
+    the cell; one cluster more where that piece stays round and alone, one fewer where the piece is
+    ragged and would become round. If nothing but the nucleus is found so, the cytoplasm has the
+    red cells' purple: then it is the stained piece once more, cut off from the red cells at its
+    necks, if that is round.
 
     Parameters
     ----------
     images : (n, h, w, 3) uint8, RGB, h and w at least 8.
-    n_clusters : 2 to 8; by default 4 for a cell (background, red cells, cytoplasm, nucleus) and
-        3 for a nucleus.
-    color_space : ``"rgb"``, ``"lab"``, ``"chroma"``, ``"stain"`` or ``"purple"`` (see
-        `cellprep.kernels.spaces.to_space`); by default ``"purple"`` for a cell, in which red
-        cells are background, and ``"stain"`` for a nucleus, in which it is darkest.
+    n_clusters : 2 to 8; by default as above for a cell, and 3 for a nucleus: what surrounds the
+        cell, cytoplasm, nucleus, among the pixels of the cell and a rim around it.
+    color_space : ``"rgb"``, ``"lab"``, ``"chroma"``, ``"stain"``, ``"purple"`` or ``"dark"`` (see
+        `cellprep.kernels.spaces.to_space`); by default as above for a cell, ``"dark"`` for a
+        nucleus.
     foreground : which clusters are kept.
 
-        - ``"auto"``: for a nucleus, the darkest. For a cell, the more purple half, then one
-          cluster more if the piece found stays round and alone (there are no red cells, so that
-          cytoplasm took two clusters), or one fewer if it is ragged and would become round (the
-          cell has no cytoplasm, so that red cells took its cluster).
-        - ``"darkest"``, ``"two-darkest"``, ``"not-brightest"``: by the clusters' mean green.
+        - ``"auto"``: for a nucleus, the darkest. For a cell, the rule above; where `n_clusters` or
+          `color_space` is named there is one clustering, of which the more purple half counts.
+        - ``"darkest"``, ``"two-darkest"``, ``"not-brightest"``: by the clusters' mean darkness.
     target : ``"cell"`` or ``"nucleus"``.
 
     Returns
@@ -200,13 +341,10 @@ def segment(
         raise ValueError(f"`target` must be one of {TARGETS}, got {target!r}.")
     if foreground not in FOREGROUNDS:
         raise ValueError(f"`foreground` must be one of {FOREGROUNDS}, got {foreground!r}.")
-    clusters, space = _DEFAULTS[target]
-    clusters = clusters if n_clusters is None else n_clusters
-    space = space if color_space is None else color_space
     find = _cell if target == "cell" else _nucleus
     images = np.ascontiguousarray(images)
     out = np.empty(images.shape[:3], np.bool_)
     for start in range(0, len(images), _BLOCK):
         block = slice(start, start + _BLOCK)
-        out[block] = find(images[block], clusters, space, foreground)
+        out[block] = find(images[block], n_clusters, color_space, foreground)
     return out

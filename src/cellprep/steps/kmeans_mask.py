@@ -23,20 +23,29 @@ class KMeansMask(Step):
     `segment` with the same settings gives the masks themselves. An image of one colour holds no
     cell and becomes background altogether.
 
-    By default a cell is clustered by how purple its pixels are against the image's own light: stain
-    lets blue through where the red cells' haemoglobin does not. Four clusters are background, red
-    cells, cytoplasm and nucleus; the more purple half is the cell, one cluster more or fewer where
-    that makes the piece rounder. Holes are filled and the largest piece is kept.
+    By default a cell is found in two clusterings of its image, each against the image's own
+    background, so that the colour of the light counts little. Three clusters of darkness (red plus
+    green) are background, all that stains, and nuclei: a round piece that holds a nucleus is a cell
+    that no red cell touches, of whatever colour. Elsewhere four clusters of purple (blue less
+    green) count: the stain lets blue through, the red cells' haemoglobin does not, so they fall to
+    the background, and the more purple half is the cell, with one cluster more or fewer where that
+    makes it rounder. A nucleus is the darkest of three clusters in and around the cell.
+    docs/masks.md shows both on cells, with Dice figures.
+
+    It fails where colour does not tell: cytoplasm as pale as the background or of the red cells'
+    hue, red cells of purple hue that stick to the cell, granules redder than red cells; a second
+    white cell in the image is left out; smeared cells are cut at their thin parts.
 
     Parameters
     ----------
     n_clusters : int, optional
-        In 2-8. Default: 4 for a cell, 3 for a nucleus.
-    color_space : "rgb", "lab", "chroma", "stain" or "purple", optional
+        In 2-8. Default: as above.
+    color_space : "rgb", "lab", "chroma", "stain", "purple" or "dark", optional
         What is clustered: the levels; CIE L*a*b*; a* and b* alone; green and saturation; blue over
-        green. Default: "purple" for a cell, "stain" for a nucleus.
+        green; darkness of red and green. Default: as above.
     foreground : "auto", "darkest", "two-darkest" or "not-brightest"
-        Which clusters are kept. "auto" is the rule above; for a nucleus, the darkest.
+        Which clusters are kept. "auto" is the rule above; where `n_clusters` or `color_space` is
+        set, the more purple half of that one clustering; for a nucleus, the darkest.
     target : "cell" or "nucleus"
     background : int
         Grey value in 0-255 that the background gets.
