@@ -23,6 +23,8 @@ STEPS = [
     cp.Jitter(rotation=90, shift=0.3, zoom=0.5, flip="horizontal", fill=127),
     cp.Crop(32),
     cp.Crop(21, center="image", resize_to=40),
+    cp.Crop(70, fill="reflect"),
+    cp.Crop(33, resize_to=32, fill=9),
     cp.KMeansMask(),
     cp.KMeansMask(n_clusters=2, color_space="lab", foreground="darkest", background=255),
     cp.KMeansMask(target="nucleus"),

@@ -4,7 +4,7 @@ from .dataset import Dataset
 from .duplicates import find_duplicates, find_leaks
 from .errors import BadImagesError, CellprepError
 from .formats import read
-from .functions import balance, crop, dedupe, jitter, kmeans_mask, rand_augment, segment
+from .functions import balance, crop, crops, dedupe, jitter, kmeans_mask, rand_augment, segment
 from .recipe import Recipe
 from .replay import replay
 from .split import split
@@ -38,6 +38,7 @@ __all__ = [
     "balance",
     "class_weights",
     "crop",
+    "crops",
     "dedupe",
     "find_duplicates",
     "find_leaks",

@@ -247,16 +247,14 @@ class Dataset:
 
         Every step sees only the readable images, as if the others had never been there.
         """
-        if self.source.trusted or self._only_readable:
-            return self
-        if self._before is None or self._move is None:
-            return self._readable_source
-        before = self._before.readable()
-        return self if before is self._before else before.then(self._move)
+        return self if self.source.trusted or self._only_readable else self._readable
 
     @cached_property
-    def _readable_source(self) -> Dataset:
-        return Dataset(self.source, _only_readable=True)
+    def _readable(self) -> Dataset:
+        if self._before is None or self._move is None:
+            return Dataset(self.source, _only_readable=True)
+        before = self._before.readable()
+        return self if before is self._before else before.then(self._move)
 
 
 def as_dataset(

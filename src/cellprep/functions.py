@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,9 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import executors
 from .arrays import Images, Masks, check_images
-from .dataset import as_dataset
+from .dataset import Dataset, as_dataset, check_dataset
+from .plan import Plan
 from .steps import Balance, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
 from .steps.balance import Target
+from .steps.crop import CELL, middles
 from .steps.step import Applied
 
 AnyLabels = NDArray[Any]
@@ -133,6 +137,7 @@ def crop(
     *,
     center: str = "cell",
     resize_to: int | None = None,
+    fill: str | int | None = None,
 ) -> Images:
     """A square of each image; the settings are those of `Crop`.
 
@@ -150,7 +155,57 @@ def crop(
     >>> crop(np.zeros((2, 16, 20, 3), np.uint8), 12, resize_to=8).shape
     (2, 8, 8, 3)
     """
-    return _run(Crop(size, center, resize_to), images, None, 0, None)[0]
+    return _run(Crop(size, center, resize_to, fill), images, None, 0, None)[0]
+
+
+def crops(
+    dataset: Dataset,
+    *,
+    sizes: Sequence[int],
+    resize_to: int | None = None,
+    fill: str | int | None = None,
+) -> dict[int, Dataset]:
+    """Windows of several sizes around the same cells, each a data set of its own.
+
+    The cells are looked for once, when the first of the data sets is needed; all share what was
+    found. Otherwise each is the data set after `Crop(size, resize_to=..., fill=...)`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    sizes : sequence of int
+        Sides of the windows in pixels.
+    resize_to : int, optional
+    fill : "reflect", "edge" or int, optional
+        As in `Crop`.
+
+    Returns
+    -------
+    dict of int to Dataset
+        By size, in the order given.
+
+    Examples
+    --------
+    >>> cells = Dataset.from_arrays(np.zeros((2, 16, 16, 3), np.uint8), [0, 1])
+    >>> {size: made.shape for size, made in crops(cells, sizes=(8, 12)).items()}
+    {8: (2, 8, 8, 3), 12: (2, 12, 12, 3)}
+    """
+    check_dataset(dataset)
+    looked = dataset.then(_Cells())
+    return {
+        size: looked.then(Applied(Crop(size, resize_to=resize_to, fill=fill), 0)) for size in sizes
+    }
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Each cell's middle, measured once for the crops that follow."""
+
+    def __call__(self, plan: Plan) -> Plan:
+        return plan.measure(CELL, middles)
+
+    def __str__(self) -> str:
+        return "cells found"
 
 
 def kmeans_mask(

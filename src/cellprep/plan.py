@@ -126,6 +126,7 @@ class _Mapped:
     seed: int
     keys: Keys
     touched: Masks | None
+    known: Parameters | None = None
 
     @property
     def shape(self) -> Shape:
@@ -140,8 +141,11 @@ class _Mapped:
         images, record = self.before.evaluate(at, out if stays else None)
         touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
         rows = np.flatnonzero(touched)
-        draw = Draw(self.seed, self.name, self.keys[at[rows]])
-        parameters = self.step.parameters(images, draw)
+        if self.known is None:
+            draw = Draw(self.seed, self.name, self.keys[at[rows]])
+            parameters = self.step.parameters(images, draw)
+        else:
+            parameters = {name: values[at[rows]] for name, values in self.known.items()}
         images = self.step.apply(images, rows, **parameters)
         for parameter, values in parameters.items():
             spread = np.zeros(len(at), values.dtype)
@@ -299,11 +303,21 @@ class Plan:
         )
         return plan.tell(len(self), why, removed), added
 
-    def map(self, step: PixelStep, *, only: Masks | None = None, part: str = "") -> Plan:
-        """Send the pixels through a step; `only` names the rows that it touches."""
+    def map(
+        self,
+        step: PixelStep,
+        *,
+        only: Masks | None = None,
+        part: str = "",
+        known: Parameters | None = None,
+    ) -> Plan:
+        """Send the pixels through a step; `only` names the rows that it touches.
+
+        `known` are the parameters of all rows, where they were measured before.
+        """
         step.out_shape(self.shape)
         name = f"{self.step}.{part}" if part else self.step
-        node = _Mapped(self.pixels, step, name, self.seed, self.rows.keys, only)
+        node = _Mapped(self.pixels, step, name, self.seed, self.rows.keys, only, known)
         plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
         return plan._with_columns({})  # the pixels are others now
 

@@ -8,38 +8,48 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Positions
+from ..arrays import Images, Masks, Positions
 from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..plan import Parameters, Plan
 from ..source import Shape
 from .step import Step, plain_settings
 
+CELL = "cell"
+"""The measured column that several crops of one data set share (see `middles`)."""
+
 
 @dataclass(frozen=True)
 class Crop(Step):
     """A square window around the cell or the middle, then resized if asked.
 
-    The window is shifted to lie inside the image. The cell is where `segment` sees it; the window
-    is centred on the middle of the cell's bounding box, or on the image's where no cell is found.
+    The cell is where `segment` sees it. Its middle is the row and the column with half of its
+    pixels on either side: a red cell that sticks to the mask moves it little, where it would move
+    the middle of the bounding box much. Where no cell is found the window is around the middle of
+    the image, and the record's `crop.found` says so.
 
     Parameters
     ----------
     size : int
-        Side of the window in pixels, at most the image's shorter side.
+        Side of the window in pixels.
     center : "cell" or "image"
     resize_to : int, optional
         Side of the result in pixels; an area-weighted (triangle) filter, as Pillow's BILINEAR.
+    fill : "reflect", "edge" or int, optional
+        What lies beyond the border: the image mirrored about its edge pixels, its edge pixels, or
+        a grey value in 0-255. Default: the window is shifted to lie inside, and `size` is at most
+        the image's shorter side.
 
     Examples
     --------
     >>> Crop(64, center="image", resize_to=96)
-    Crop(size=64, center='image', resize_to=96)
+    Crop(size=64, center='image', resize_to=96, fill=None)
     """
 
     size: int
     center: str = "cell"
     resize_to: int | None = None
+    fill: str | int | None = None
 
     def __post_init__(self) -> None:
         plain_settings(self)
@@ -47,45 +57,76 @@ class Crop(Step):
         one_of("center", self.center, ("cell", "image"))
         if self.resize_to is not None:
             in_range("resize_to", self.resize_to, 1, 2**15, whole=True)
+        if isinstance(self.fill, str):
+            one_of("fill", self.fill, ("reflect", "edge"))
+        elif self.fill is not None:
+            in_range("fill", self.fill, 0, 255, whole=True)
 
     def extend(self, plan: Plan) -> Plan:
-        plan = plan.map(self)
+        known = None
+        if self.center == "cell" and CELL in plan.rows.columns:
+            known = self._windows(plan.shape, plan.rows.columns[CELL])
+        plan = plan.map(self, known=known)
         side = self.resize_to or self.size
         resized = f", resized to {side}x{side}" if side != self.size else ""
         return plan.tell(len(plan), f"{self.size}x{self.size} around the {self.center}{resized}")
 
     def out_shape(self, shape: Shape) -> Shape:
-        if self.size > min(shape[:2]):
+        if self.fill is None and self.size > min(shape[:2]):
             raise CellprepError(
                 f"Crop's `size` must be at most the shorter side of the images, "
-                f"{min(shape[:2])}, got {self.size}"
+                f"{min(shape[:2])}, got {self.size}; for more say what lies beyond the border: "
+                'fill="reflect", "edge" or 0-255'
             )
         side = self.resize_to or self.size
         return side, side, shape[2]
 
     def parameters(self, images: Images, draw: Draw) -> Parameters:
-        height, width = images.shape[1:3]
-        middle = np.tile(np.array([height, width]) // 2, (len(images), 1))
-        if self.center == "cell" and len(images):
-            from ..kernels.segment import segment
+        if self.center == "cell":
+            return self._windows(images.shape[1:], middles(images))
+        found = self._windows(images.shape[1:], np.full((len(images), 2), -1, np.int32))
+        return {name: found[name] for name in ("top", "left")}
 
-            mask = segment(images)
-            found = np.asarray(mask.any(axis=(1, 2)))
-            for axis, other in ((0, 2), (1, 1)):
-                line = np.asarray(mask.any(axis=other))
-                first = line.argmax(axis=1)
-                last = line.shape[1] - 1 - line[:, ::-1].argmax(axis=1)
-                middle[found, axis] = ((first + last + 1) // 2)[found]
-        corner = middle - self.size // 2
-        return {
-            "top": np.clip(corner[:, 0], 0, height - self.size).astype(np.int32),
-            "left": np.clip(corner[:, 1], 0, width - self.size).astype(np.int32),
-        }
+    def _windows(self, shape: tuple[int, ...], middle: NDArray[np.int32]) -> Parameters:
+        """The windows' corners around these middles, or the image's where there is none."""
+        sides = np.array(shape[:2])
+        found = middle[:, 0] >= 0
+        corner = np.where(found[:, None], middle, sides // 2) - self.size // 2
+        if self.fill is None:
+            corner = np.clip(corner, 0, sides - self.size)
+        top, left = corner.astype(np.int32).T
+        return {"top": top, "left": left, "found": found}
 
     def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
         from ..kernels import geometry
 
-        crops = geometry.windows(images, parameters["top"], parameters["left"], self.size)
+        crops = geometry.windows(
+            images, parameters["top"], parameters["left"], self.size, self.fill
+        )
         if self.resize_to in (None, self.size):
             return crops
         return geometry.resize(crops, self.resize_to, self.resize_to)
+
+
+def middles(images: Images, masks: Masks | None = None) -> NDArray[np.int32]:
+    """(n, 2) int32: row and column of each cell's middle, -1 where there is no cell.
+
+    Examples
+    --------
+    >>> masks = np.zeros((2, 8, 8), bool)
+    >>> masks[0, 2:6, 3:5] = True
+    >>> middles(np.zeros((2, 8, 8, 3), np.uint8), masks).tolist()
+    [[4, 4], [-1, -1]]
+    """
+    if not len(images):
+        return np.empty((0, 2), np.int32)
+    if masks is None:
+        from ..kernels.segment import segment
+
+        masks = segment(images)
+    middle = np.full((len(masks), 2), -1, np.int32)
+    found = masks.any(axis=(1, 2))
+    for axis, other in ((0, 2), (1, 1)):
+        below = masks.sum(axis=other).cumsum(axis=1)
+        middle[found, axis] = (2 * below <= below[:, -1:]).sum(axis=1)[found]
+    return middle
