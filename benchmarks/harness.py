@@ -1,18 +1,21 @@
-"""Ours beside its peers: the same work on the same images, in turns, in one process."""
+"""Ours beside its peers: the same work on the same images, in turns."""
 
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import memory
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,6 +86,11 @@ class Job:
     at_least: float | None = None
     messy: bool = False
 
+    @property
+    def contenders(self) -> tuple[Peer, ...]:
+        """Ours, and then the peers."""
+        return (Peer("cellprep", self.ours), *self.peers)
+
 
 @dataclass
 class Speed:
@@ -95,6 +103,7 @@ class Speed:
     copies: int
     way: str = ""
     missing: str = ""
+    memory: int = 0
     turns: list[float] = field(default_factory=list)
 
     @property
@@ -121,50 +130,101 @@ class Result:
 
 
 def run(job: Job, images: Images, folder: Path, rounds: int) -> Result:
-    """Warm up every contender, then time them in turns: A, B, C, A, B, C ..."""
-    contenders = [Peer("cellprep", job.ours), *job.peers]
-    speeds, calls = [], []
-    for number, peer in enumerate(contenders):
-        few = images[: peer.images]
-        place = folder / f"{job.name}-{number}"
-        place.mkdir(parents=True)
-        speed = Speed(peer.name, peer.target, len(few), len(images), job.copies)
-        speeds.append(speed)
-        call = _fastest(peer, few, place, speed)
-        if call is not None:
-            calls.append((speed, call))
+    """Warm up every contender, then time them in turns: A, B, C, A, B, C ...
+
+    Each has a process of its own, so that no library's threads, settings or memory weigh on
+    another; while one works the others sleep.
+    """
+    source = folder / "images.npy"
+    np.save(source, images)
     note = job.check(images, folder) if job.check else None
-    for _ in range(job.rounds or rounds):
-        for speed, call in calls:
-            speed.turns.append(_turn(call) / speed.images)
+    speeds = [
+        Speed(peer.name, peer.target, min(peer.images or len(images), len(images)), len(images),
+              job.copies)
+        for peer in job.contenders
+    ]
+    with contextlib.ExitStack() as stack:
+        racing = []
+        for number, speed in enumerate(speeds):
+            contender = stack.enter_context(_started(job, number, source, folder))
+            speed.way, speed.missing = _answer(contender) or ("", "cannot run: it died")
+            if not speed.missing:
+                racing.append((speed, contender))
+            elif number == 0:
+                raise RuntimeError(f"cellprep itself: {speed.missing}")
+        for _ in range(job.rounds or rounds):
+            for speed, contender in racing:
+                contender.send("turn")
+                seconds, memory = _answer(contender) or (float("inf"), 0)
+                speed.turns.append(seconds / speed.images)
+                speed.memory = max(speed.memory, memory)
     return Result(job, speeds, note)
 
 
-def _fastest(peer: Peer, images: Images, folder: Path, speed: Speed) -> Call | None:
-    """The peer's fastest way, warmed up; None, and the cause noted, where it has none here."""
+@contextlib.contextmanager
+def _started(job: Job, number: int, source: Path, folder: Path) -> Iterator[Connection]:
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    place = folder / f"{job.name}-{number}"
+    place.mkdir()
+    process = context.Process(target=_contender, args=(job.name, number, source, place, there))
+    process.start()
+    there.close()
+    try:
+        yield here
+    finally:
+        here.close()
+        process.join()
+
+
+def _answer(contender: Connection) -> Any:
+    """What a contender says; None where it died."""
+    try:
+        return contender.recv()
+    except EOFError:
+        return None
+
+
+def _contender(name: str, number: int, source: Path, folder: Path, pipe: Connection) -> None:
+    """A contender's process: set up, warm up, then a turn whenever asked."""
+    from jobs import JOBS
+
+    job = next(job for job in JOBS if job.name == name)
+    peer = job.contenders[number]
+    images = np.load(source, mmap_mode="r")[: peer.images]
+    call, way, missing = _fastest(peer, np.array(images), folder)
+    pipe.send((way, missing))
+    with contextlib.suppress(EOFError):  # nobody asks any more
+        while call and pipe.recv():
+            before = memory.settled()
+            pipe.send((_turn(call), max(0, memory.peak() - before)))
+
+
+def _fastest(peer: Peer, images: Images, folder: Path) -> tuple[Call | None, str, str]:
+    """The peer's fastest way, warmed up; its words, and what stops it here if none runs."""
     ways = [peer.ways] if callable(peer.ways) else list(peer.ways)
-    ready = []
-    for way in ways:
+    ready, missing = [], []
+    for number, way in enumerate(ways):
+        place = folder / str(number)
+        place.mkdir()
         # Whatever stops a peer (it is absent, or too old for this NumPy) is no failure of ours.
         try:
-            call = way(images, folder)
+            call = way(images, place)
             call()
+            getattr(call, "undo", _nothing)()
             ready.append((_turn(call) if len(ways) > 1 else 0.0, _words(way), call))
         except ModuleNotFoundError as error:
-            speed.missing = speed.missing or f"not installed ({error.name})"
+            missing.append(f"not installed ({error.name})")
         except Exception as error:
-            if peer.name == "cellprep":
-                raise
-            speed.missing = speed.missing or f"cannot run: {type(error).__name__}: {error}"
+            missing.append(f"cannot run: {type(error).__name__}: {str(error).splitlines()[0]}")
     if not ready:
-        return None
-    _, speed.way, call = min(ready, key=lambda each: each[0])
-    speed.missing = ""
-    return call
+        return None, "", missing[0]
+    _, words, call = min(ready, key=lambda each: each[0])
+    return call, "; ".join([words, *missing]) if missing else words, ""
 
 
 def _words(way: Make) -> str:
-    """The first words of what is written under it, with the settings it was given."""
+    """What is written under it, with the settings that it was given."""
     if isinstance(way, partial):
         return (way.func.__doc__ or "").format(*way.args)
     return way.__doc__ or ""
@@ -219,15 +279,13 @@ def in_processes(batch: Batch, images: Images, folder: Path) -> Call:
 
     Images are mapped on both sides and written in place, so that the peer pays for no transport.
     """
-    from loky import ProcessPoolExecutor
-
     source, out = folder / "in.npy", folder / "out.npy"
     np.save(source, images)
     np.save(out, images)
-    pool = ProcessPoolExecutor(cores())
+    pool = multiprocessing.get_context("spawn").Pool(cores())
     bounds = np.linspace(0, len(images), 4 * cores() + 1).astype(int).tolist()
     jobs = [(batch, source, out, *span) for span in zip(bounds, bounds[1:], strict=False)]
-    return lambda: list(pool.map(_part, jobs))
+    return lambda: pool.map(_part, jobs, chunksize=1)
 
 
 def _part(job: tuple[Batch, Path, Path, int, int]) -> int:

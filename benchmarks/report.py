@@ -41,7 +41,7 @@ def _row(name: str, speed: Speed, result: Result) -> str:
         ]
     else:
         ratio = speed.ratio(result.ours)
-        notes = [speed.way.strip().splitlines()[0]] if speed.way else []
+        notes = [speed.way] if speed.way else []
         if speed.images < speed.whole:
             notes.append(f"timed on {speed.images:,} images")
         cells += [_times(ratio), _times(speed.target), _verdict(ratio, speed.target)]
