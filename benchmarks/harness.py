@@ -24,7 +24,8 @@ Images = NDArray[np.uint8]
 Call = Callable[[], Any]
 """One go at the job; what it returns is whole, nothing is left lazy."""
 Make = Callable[[Images, Path], Call]
-"""Imports a library and sets it up for these images and an empty folder; the `Call` is timed."""
+"""Imports a library and sets it up for these images and an empty folder, the labels of the images
+in `labels.npy` beside it; the `Call` is timed."""
 
 TURN = 0.15
 """A contender's turn takes at least this many seconds; a quick call is repeated."""
@@ -67,12 +68,14 @@ class Job:
         Images made of one; speeds count what comes out.
     images : int, optional
         At most so many images, where fewer tell as much.
-    rounds : int, optional
-        Default: that of the run.
+    rounds : int
+        Turns of each contender in a full run.
     at_least : float, optional
         Images a second that ours is to reach, whatever the peers do.
     messy : bool
         With outliers and pairs among the images; else they all differ.
+    seconds : bool
+        Show also how long all the images take.
     """
 
     name: str
@@ -82,9 +85,10 @@ class Job:
     check: Callable[[Images, Path], str | None] | None = None
     copies: int = 1
     images: int | None = None
-    rounds: int | None = None
+    rounds: int = 5
     at_least: float | None = None
     messy: bool = False
+    seconds: bool = False
 
     @property
     def contenders(self) -> tuple[Peer, ...]:
@@ -129,30 +133,38 @@ class Result:
         return self.speeds[0]
 
 
-def run(job: Job, images: Images, folder: Path, rounds: int) -> Result:
+Data = Callable[[int], tuple[Images, NDArray[np.int64]]]
+"""So many images and their labels."""
+
+
+def run(job: Job, n: int, data: Data, folder: Path, rounds: int | None = None) -> Result:
     """Warm up every contender, then time them in turns: A, B, C, A, B, C ...
 
     Each has a process of its own, so that no library's threads, settings or memory weigh on
     another; while one works the others sleep.
     """
-    source = folder / "images.npy"
-    np.save(source, images)
-    note = job.check(images, folder) if job.check else None
+    n = min(n, job.images or n)
+    counts = [min(peer.images or n, n) for peer in job.contenders]
+    for few in {n, *counts}:
+        _save(folder / str(few), data(few))
+    images = np.load(folder / str(n) / "images.npy")
+    note = job.check(images, folder / str(n)) if job.check else None
+    assert np.array_equal(images, np.load(folder / str(n) / "images.npy")), "input changed"
+    del images
     speeds = [
-        Speed(peer.name, peer.target, min(peer.images or len(images), len(images)), len(images),
-              job.copies)
-        for peer in job.contenders
+        Speed(peer.name, peer.target, few, n, job.copies)
+        for peer, few in zip(job.contenders, counts, strict=True)
     ]
     with contextlib.ExitStack() as stack:
         racing = []
         for number, speed in enumerate(speeds):
-            contender = stack.enter_context(_started(job, number, source, folder))
+            contender = stack.enter_context(_started(job, number, folder / str(speed.images)))
             speed.way, speed.missing = _answer(contender) or ("", "cannot run: it died")
             if not speed.missing:
                 racing.append((speed, contender))
             elif number == 0:
                 raise RuntimeError(f"cellprep itself: {speed.missing}")
-        for _ in range(job.rounds or rounds):
+        for _ in range(rounds or job.rounds):
             for speed, contender in racing:
                 contender.send("turn")
                 seconds, memory = _answer(contender) or (float("inf"), 0)
@@ -161,13 +173,17 @@ def run(job: Job, images: Images, folder: Path, rounds: int) -> Result:
     return Result(job, speeds, note)
 
 
+def _save(folder: Path, data: tuple[Images, NDArray[np.int64]]) -> None:
+    folder.mkdir()
+    np.save(folder / "images.npy", data[0])
+    np.save(folder / "labels.npy", data[1])
+
+
 @contextlib.contextmanager
-def _started(job: Job, number: int, source: Path, folder: Path) -> Iterator[Connection]:
+def _started(job: Job, number: int, folder: Path) -> Iterator[Connection]:
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    place = folder / f"{job.name}-{number}"
-    place.mkdir()
-    process = context.Process(target=_contender, args=(job.name, number, source, place, there))
+    process = context.Process(target=_contender, args=(job.name, number, folder, there))
     process.start()
     there.close()
     try:
@@ -185,34 +201,35 @@ def _answer(contender: Connection) -> Any:
         return None
 
 
-def _contender(name: str, number: int, source: Path, folder: Path, pipe: Connection) -> None:
+def _contender(name: str, number: int, folder: Path, pipe: Connection) -> None:
     """A contender's process: set up, warm up, then a turn whenever asked."""
     from jobs import JOBS
 
     job = next(job for job in JOBS if job.name == name)
     peer = job.contenders[number]
-    images = np.load(source, mmap_mode="r")[: peer.images]
-    call, way, missing = _fastest(peer, np.array(images), folder)
+    call, way, missing = _fastest(peer, np.load(folder / "images.npy"), folder, f"{name}-{number}")
     pipe.send((way, missing))
     with contextlib.suppress(EOFError):  # nobody asks any more
         while call and pipe.recv():
             before = memory.settled()
-            pipe.send((_turn(call), max(0, memory.peak() - before)))
+            pipe.send((turn(call), max(0, memory.peak() - before)))
 
 
-def _fastest(peer: Peer, images: Images, folder: Path) -> tuple[Call | None, str, str]:
+def _fastest(
+    peer: Peer, images: Images, folder: Path, name: str
+) -> tuple[Call | None, str, str]:
     """The peer's fastest way, warmed up; its words, and what stops it here if none runs."""
     ways = [peer.ways] if callable(peer.ways) else list(peer.ways)
     ready, missing = [], []
     for number, way in enumerate(ways):
-        place = folder / str(number)
+        place = folder / f"{name}-{number}"
         place.mkdir()
         # Whatever stops a peer (it is absent, or too old for this NumPy) is no failure of ours.
         try:
             call = way(images, place)
             call()
             getattr(call, "undo", _nothing)()
-            ready.append((_turn(call) if len(ways) > 1 else 0.0, _words(way), call))
+            ready.append((turn(call) if len(ways) > 1 else 0.0, _words(way), call))
         except ModuleNotFoundError as error:
             missing.append(f"not installed ({error.name})")
         except Exception as error:
@@ -230,7 +247,7 @@ def _words(way: Make) -> str:
     return way.__doc__ or ""
 
 
-def _turn(call: Call) -> float:
+def turn(call: Call) -> float:
     """Seconds of one call: the median of as many as fill a turn."""
     taken: list[float] = []
     while sum(taken) < TURN:

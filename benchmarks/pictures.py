@@ -21,17 +21,20 @@ def source() -> str:
     return "photographs (bccd, bcisc, wbc4)" if DATA.is_dir() else "drawn cells"
 
 
-def pool(cache: Path, side: int = SIDE) -> Images:
-    """Every picture there is, (n, side, side, 3); decoded or drawn once, then kept in `cache`."""
-    kept = cache / f"{'photographs' if DATA.is_dir() else 'drawn'}-{side}.npy"
+def pool(cache: Path, side: int = SIDE, most: int | None = None) -> Images:
+    """Different pictures, (n, side, side, 3), all of them or about `most`.
+
+    Decoded or drawn once, then kept in `cache`.
+    """
+    kept = cache / f"{'photographs' if DATA.is_dir() else 'drawn'}-{side}-{most}.npy"
     if not kept.is_file():
-        files = sorted(file for file in DATA.rglob("*.jp*g"))
+        files = sorted(DATA.rglob("*.jp*g"))
+        files = files[:: max(1, len(files) // most)] if most else files
         images = (
             np.stack([_photograph(file, side) for file in files])
             if files
             else draw_cells([DRAWN] * 8, side=side)[0]
         )
-        # The two repeats among the photographs would be found again and again.
         np.save(kept, images[np.sort(np.unique(images, axis=0, return_index=True)[1])])
     return np.load(kept)
 
@@ -48,6 +51,11 @@ def different(n: int, pictures: Images, seed: int = 0) -> Images:
         part = images[start : start + len(order)]
         part[:] = np.roll(pictures[order[: len(part)]], 3 * (start // len(order)), axis=(1, 2))
     return images
+
+
+def labelled(n: int, pictures: Images) -> tuple[Images, NDArray[np.int64]]:
+    """`n` images that all differ, and labels that say nothing."""
+    return different(n, pictures), np.arange(n, dtype=np.int64) % 8
 
 
 def messy(n: int, pictures: Images) -> tuple[Images, NDArray[np.int64]]:

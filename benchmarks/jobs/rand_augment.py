@@ -23,7 +23,7 @@ def _thrice(batch: Any, images: Images) -> list[Any]:
     return [batch(images) for _ in range(COPIES)]
 
 
-def _keras_cv() -> Any:
+def keras_cv_layer() -> Any:
     import keras_cv
 
     return keras_cv.layers.RandAugment(
@@ -32,7 +32,7 @@ def _keras_cv() -> Any:
 
 
 def keras_cv_eager(images: Images, folder: Path) -> Call:
-    layer = _keras_cv()
+    layer = keras_cv_layer()
     return lambda: _thrice(lambda x: np.asarray(layer(x)).astype(np.uint8), images)
 
 
@@ -40,7 +40,7 @@ def keras_cv_function(size: int, images: Images, folder: Path) -> Call:
     """tf.function, batches of {}"""
     import tensorflow as tf
 
-    layer = _keras_cv()
+    layer = keras_cv_layer()
     step = tf.function(lambda x: tf.cast(layer(x), tf.uint8))
     return lambda: _thrice(
         lambda x: [step(x[at : at + size]).numpy() for at in range(0, len(x), size)], images
@@ -51,7 +51,7 @@ def keras_cv_data(size: int, images: Images, folder: Path) -> Call:
     """tf.data, batches of {}"""
     import tensorflow as tf
 
-    layer = _keras_cv()
+    layer = keras_cv_layer()
     data = tf.data.Dataset.from_tensor_slices(images).repeat(COPIES).batch(size)
     data = data.map(
         lambda x: tf.cast(layer(x), tf.uint8), num_parallel_calls=tf.data.AUTOTUNE
@@ -73,7 +73,7 @@ def keras_layer(images: Images, folder: Path) -> Call:
 
 
 @cache
-def _torchvision() -> Any:
+def torchvision() -> Any:
     import torchvision_here
 
     torchvision_here.load()
@@ -86,7 +86,7 @@ def torchvision_batch(images: Images) -> Images:
     """v2.RandAugment on Pillow images."""
     from PIL import Image
 
-    change = _torchvision()
+    change = torchvision()
     return np.stack([np.asarray(change(Image.fromarray(image))) for image in images])
 
 
@@ -103,14 +103,14 @@ def torchvision_threads(images: Images, folder: Path) -> Call:
 
 def torchvision_processes(images: Images, folder: Path) -> Call:
     """PIL, two processes"""
-    _torchvision()
+    torchvision()
     call = in_processes(torchvision_batch, images, folder)
     return lambda: [call() for _ in range(COPIES)]
 
 
 def torchvision_tensors(images: Images, folder: Path) -> Call:
     """tensors, one image at a time"""
-    change = _torchvision()
+    change = torchvision()
     import torch
 
     tensors = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
