@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,14 @@ from .destination import FILES, PLAN, check_apart, made_of, make_way, standing, 
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import folder, manifest, npz, shards
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, to_json
-from .plan import Parameters, Plan
+from .plan import Parameters, Plan, Record
 from .rows import Rows
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FORMATS = ("shards", "npz", "folder")
+_RECORDS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -217,54 +221,70 @@ class _Part:
     rows_per_part: int
 
     def __call__(self, span: executors.Span) -> None:
-        import pyarrow.parquet as pq
-
         start, stop = span
         number = start // self.rows_per_part
         rows = self.plan.rows.take(np.arange(start, stop))
-        record: list[Parameters] = []
+        record: list[Record] = []
         images = _made(self.plan, span, record)
         columns, entry = self.writer.write_part(self.folder, number, start, rows, images)
-        table = _index(self.plan, span, {**columns, **_joined(record)})
-        table = table.replace_schema_metadata({"entry": to_json(entry)})
+        table = _index(self.plan, span, columns, record)
         # The record after the images: where it stands, the part is complete.
-        with replacing(_record_path(self.folder, number)) as temporary:
-            pq.write_table(table, temporary)
+        _save_record(_record_path(self.folder, number), table, entry)
 
 
-def _made(plan: Plan, span: executors.Span, record: list[Parameters]) -> Iterator[Images]:
-    """The images of a span, block by block; what made them goes to `record`."""
+def _made(plan: Plan, span: executors.Span, record: list[Record]) -> Iterator[Images]:
+    """The images of a span, block by block; what made them goes to `record`.
+
+    A block is gone when the next one is asked for: fresh memory costs as much as some of the steps.
+    """
     start, stop = span
-    for first, last in plan.spans(stop - start):
-        images, parameters = plan.evaluate(np.arange(start + first, start + last))
-        record.append(parameters)
+    spans = plan.spans(stop - start)
+    room = np.empty((spans[0][1], *plan.shape), np.uint8)
+    for first, last in spans:
+        at = np.arange(start + first, start + last)
+        images, made_by = plan.evaluate(at, room[: last - first])
+        record.append(made_by)
         yield images
 
 
-def _joined(records: list[Parameters]) -> Parameters:
-    """The records of consecutive blocks as one."""
-    joined: Parameters = {}
-    for name, first in records[0].items():
-        columns = [record[name] for record in records]
-        masked = np.ma.isMaskedArray(first)
-        joined[name] = np.ma.concatenate(columns) if masked else np.concatenate(columns)  # type: ignore[no-untyped-call]
-    return joined
+def _index(
+    plan: Plan, span: executors.Span, columns: Parameters, records: list[Record]
+) -> pa.Table:
+    """The rows of the index for a span, with the records of its blocks.
 
-
-def _index(plan: Plan, span: executors.Span, columns: Parameters) -> Any:
-    """The rows of the index for a span; the record of an earlier write goes on in it."""
+    The record of an earlier write goes on in it.
+    """
     at = np.arange(*span)
+    table = {name: manifest.arrow_column(values) for name, values in columns.items()}
     past = plan.source.past.path
     record = manifest.load_record(past) if past is not None else None
-    earlier: dict[str, Any] = {}
     if record is not None:
         before = record.take(plan.origin(at))
-        earlier = dict(zip(before.column_names, before.columns, strict=True))
-    return manifest.index_table(plan.rows.take(at), plan.class_names, {**earlier, **columns})
+        table |= dict(zip(before.column_names, before.columns, strict=True))
+    for name in records[0]:
+        blocks = zip(*(block[name] for block in records), strict=True)
+        table[name] = manifest.arrow_column(*map(np.concatenate, blocks))
+    return manifest.index_table(plan.rows.take(at), plan.class_names, table)
 
 
 def _record_path(folder: Path, number: int) -> Path:
-    return folder / WORK / f"part-{number:05d}.parquet"
+    return folder / WORK / f"part-{number:05d}.arrow"
+
+
+def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
+    import pyarrow as pa
+
+    table = table.replace_schema_metadata({"entry": to_json(entry)})
+    with replacing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
+        file.write_table(table)
+
+
+def _load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file:
+        table = pa.ipc.open_file(file).read_all()
+    return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
 
 
 def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
@@ -291,22 +311,18 @@ def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
         _Part(replace(plan, changes=()), path, writer, rows_per_part), missing, "writing"
     ):
         pass
-    entries = []
+    entries: list[dict[str, Any]] = []
     with replacing(path / INDEX) as temporary:
-        schema = pq.read_schema(records[0]).remove_metadata()
+        schema = _load_record(records[0])[0].schema
         with pq.ParquetWriter(temporary, schema) as index:
-            for record in records:
-                table = pq.read_table(record)
-                entries.append(_entry(table.schema))
-                index.write_table(table.replace_schema_metadata().cast(schema))
+            for first, last in executors.cut(len(records), _RECORDS_AT_ONCE):
+                tables, some = zip(*map(_load_record, records[first:last]), strict=True)
+                index.write_table(pa.concat_tables(tables).unify_dictionaries())
+                entries += some
     with replacing(path / MANIFEST) as temporary:
         temporary.write_text(to_json(_manifest(plan, origin, entries)), "utf-8")
     sweep(path)
     return len(plan) - sum(stop - start for start, stop in missing)
-
-
-def _entry(schema: Any) -> dict[str, Any]:
-    return dict(json.loads(schema.metadata[b"entry"]))
 
 
 def _write_npz(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
@@ -337,8 +353,8 @@ class _Block:
     plan: Plan
 
     def __call__(self, span: executors.Span) -> tuple[Images, Any]:
-        images, parameters = self.plan.evaluate(np.arange(*span))
-        return images, _index(self.plan, span, parameters)
+        images, made_by = self.plan.evaluate(np.arange(*span))
+        return images, _index(self.plan, span, {}, [made_by])
 
 
 def _manifest(
