@@ -23,7 +23,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("benchmarks")
     group.addoption("--images", type=int, default=WHOLE, help="images a job (default 13,759)")
     group.addoption(
-        "--rounds", type=int, help="turns of each contender (default: each job's own; 1 if fewer images)"
+        "--rounds",
+        type=int,
+        help="turns of each contender (default: each job's own; 1 if fewer images)",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import time
@@ -15,9 +16,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import memory
 import numpy as np
 from numpy.typing import NDArray
+
+import memory
 
 Images = NDArray[np.uint8]
 """(n, height, width, 3), RGB."""
@@ -29,6 +31,8 @@ in `labels.npy` beside it; the `Call` is timed."""
 
 TURN = 0.15
 """A contender's turn takes at least this many seconds; a quick call is repeated."""
+SLOW = 20.0
+"""A contender whose turn takes longer is timed in the first round only."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,7 @@ class Speed:
 
     def ratio(self, ours: Speed) -> float:
         """How many times as fast ours is: the median over rounds of neighbours in time."""
-        return median(mine / theirs for mine, theirs in zip(self.turns, ours.turns, strict=True))
+        return median(mine / theirs for mine, theirs in zip(self.turns, ours.turns, strict=False))
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,8 @@ def run(job: Job, n: int, data: Data, folder: Path, rounds: int | None = None) -
                 raise RuntimeError(f"cellprep itself: {speed.missing}")
         for _ in range(rounds or job.rounds):
             for speed, contender in racing:
+                if speed.turns and speed.turns[0] * speed.images > SLOW:
+                    continue
                 contender.send("turn")
                 seconds, memory = _answer(contender) or (float("inf"), 0)
                 speed.turns.append(seconds / speed.images)
@@ -215,9 +221,7 @@ def _contender(name: str, number: int, folder: Path, pipe: Connection) -> None:
             pipe.send((turn(call), max(0, memory.peak() - before)))
 
 
-def _fastest(
-    peer: Peer, images: Images, folder: Path, name: str
-) -> tuple[Call | None, str, str]:
+def _fastest(peer: Peer, images: Images, folder: Path, name: str) -> tuple[Call | None, str, str]:
     """The peer's fastest way, warmed up; its words, and what stops it here if none runs."""
     ways = [peer.ways] if callable(peer.ways) else list(peer.ways)
     ready, missing = [], []
@@ -301,7 +305,7 @@ def in_processes(batch: Batch, images: Images, folder: Path) -> Call:
     np.save(out, images)
     pool = multiprocessing.get_context("spawn").Pool(cores())
     bounds = np.linspace(0, len(images), 4 * cores() + 1).astype(int).tolist()
-    jobs = [(batch, source, out, *span) for span in zip(bounds, bounds[1:], strict=False)]
+    jobs = [(batch, source, out, *span) for span in itertools.pairwise(bounds)]
     return lambda: pool.map(_part, jobs, chunksize=1)
 
 

@@ -14,11 +14,27 @@ from harness import Result, Speed, cores
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
-PACKAGES = (
-    "cellprep numpy numba xxhash pillow imagehash imagededup cleanvision scikit-learn "
-    "opencv-python-headless keras keras-cv tensorflow-cpu torch torchvision albumentations "
-    "augrs-py zarr array_record"
-).split()
+PACKAGES = [
+    "cellprep",
+    "numpy",
+    "numba",
+    "xxhash",
+    "pillow",
+    "imagehash",
+    "imagededup",
+    "cleanvision",
+    "scikit-learn",
+    "opencv-python-headless",
+    "keras",
+    "keras-cv",
+    "tensorflow-cpu",
+    "torch",
+    "torchvision",
+    "albumentations",
+    "augrs-py",
+    "zarr",
+    "array_record",
+]
 
 
 @dataclass

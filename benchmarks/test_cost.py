@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import harness
 import numpy as np
-import pictures
 import pytest
-from report import Report
 
 import cellprep as cp
+import harness
+import pictures
 from cellprep import executors
+from report import Report
 
 NUMBERS = (1_000, 4_000, 16_000, 64_000)
 SIDES = (64, 96, 192, 384)
@@ -96,7 +96,9 @@ def test_workers(report: Report, pool: pictures.Images, tmp_path: Path) -> None:
                 with executors.using(workers=workers):
                     turns[workers].append(harness.turn(call))
         taken = [min(each[1:]) for each in turns.values()]
-        rows.append([name, *(f"{len(images) / s:,.0f}/s" for s in taken), f"{taken[0] / taken[1]:.2f}x"])
+        rows.append(
+            [name, *(f"{len(images) / s:,.0f}/s" for s in taken), f"{taken[0] / taken[1]:.2f}x"]
+        )
     report.add("Images a second against workers", [str(n) for n in WORKERS], rows, "speed-up")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import pytest
+
 import harness
 import pictures
-import pytest
+from cellprep.synthetic import SMALLEST_MESS
 from jobs import JOBS
 from report import Report
-
-from cellprep.synthetic import SMALLEST_MESS
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)

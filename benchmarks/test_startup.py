@@ -1,4 +1,4 @@
-"""What a new process pays: the import, and the first call with and without compiled code at hand."""
+"""What a new process pays: the import, and the first call, compiled code at hand or not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CALLS = {
     "segment": "cp.segment(images)",
     "Jitter": "cp.jitter(images)",
     "RandAugment": "cp.rand_augment(images, np.zeros(8, int))",
-    "write": "cp.write(cp.Dataset.from_arrays(images, np.zeros(8, int)), sys.argv[1], progress=False)",
+    "write": "cp.write(cp.Dataset.from_arrays(images, [0] * 8), sys.argv[1], progress=False)",
 }
 FIRST = """
 import sys, time

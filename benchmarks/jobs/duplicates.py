@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Call, Images, Job, Peer, quiet
 
 import cellprep as cp
+from harness import Call, Images, Job, Peer, quiet
 
 
 def ours(images: Images, folder: Path) -> Call:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Call, Images, Job, Peer, in_processes, in_threads
 
 import cellprep as cp
+from harness import Call, Images, Job, Peer, in_processes, in_threads
 
 
 def ours(images: Images, folder: Path) -> Call:
@@ -28,7 +28,9 @@ def image_data_generator(images: Images, folder: Path) -> Call:
         vertical_flip=True,
         fill_mode="reflect",
     )
-    return lambda: [make.apply_transform(image, make.get_random_transform(image.shape)) for image in images]
+    return lambda: [
+        make.apply_transform(image, make.get_random_transform(image.shape)) for image in images
+    ]
 
 
 def keras_layers(images: Images, folder: Path) -> Call:

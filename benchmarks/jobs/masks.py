@@ -6,10 +6,10 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from harness import Call, Images, Job, Make, Peer, in_processes, in_threads
 from numpy.typing import NDArray
 
 import cellprep as cp
+from harness import Call, Images, Job, Make, Peer, in_processes, in_threads
 
 SAMPLE = 48  # images whose inertia is compared
 
@@ -125,9 +125,7 @@ def _job(k: int, target: float, over_sklearn: float) -> Job:
         f"`segment`, K-Means in RGB, k={k}",
         partial(ours, k),
         (
-            Peer(
-                "cv2.kmeans, 1 attempt", partial(cv2_own_threads, k), target=target, images=1024
-            ),
+            Peer("cv2.kmeans, 1 attempt", partial(cv2_own_threads, k), target=target, images=1024),
             Peer("cv2.kmeans over 2 threads", partial(cv2_images_over_threads, k), images=1024),
             Peer("sklearn KMeans, n_init=1", ways(False), target=over_sklearn, images=128),
             Peer("sklearn MiniBatchKMeans", ways(True), images=64),

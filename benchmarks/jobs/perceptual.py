@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from harness import Call, Images, Job, Peer, in_processes, in_threads
 from numpy.typing import NDArray
+
+from harness import Call, Images, Job, Peer, in_processes, in_threads
 
 
 def hashes(images: Images) -> NDArray[np.uint64]:
-    from cellprep import executors
     from cellprep.kernels.phash import perceptual_hashes
+
+    from cellprep import executors
 
     def part(span: executors.Span) -> NDArray[np.uint64]:
         return perceptual_hashes(images[slice(*span)], "phash")

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Call, Images, Job, Peer, in_processes, in_threads
 
 import cellprep as cp
+from harness import Call, Images, Job, Peer, in_processes, in_threads
 
 COPIES = 3
 

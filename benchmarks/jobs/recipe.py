@@ -7,6 +7,7 @@ each beside its three augmented copies, in files.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import multiprocessing
 import shutil
 from collections import Counter, defaultdict
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Call, Images, Job, Peer, cores, undone
 from numpy.typing import NDArray
 
 import cellprep as cp
+from harness import Call, Images, Job, Peer, cores, undone
 
 from . import jitter, masks, rand_augment
 
@@ -157,7 +158,7 @@ def fastest_peers(images: Images, folder: Path) -> Call:
         shape = ((COPIES + 1) * len(x), *x.shape[1:])
         np.lib.format.open_memmap(file, "w+", np.uint8, shape)[: len(x)] = x
         bounds = np.linspace(0, len(x), 4 * cores() + 1).astype(int).tolist()
-        spans = zip(bounds, bounds[1:], strict=False)
+        spans = itertools.pairwise(bounds)
         processes.map(_augment_part, [(file, len(x), *span) for span in spans], chunksize=1)
         np.save(place / "labels.npy", np.tile(y, COPIES + 1))
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from harness import Call, Images, Job, Peer, undone
 
 import cellprep as cp
+from harness import Call, Images, Job, Peer, undone
 
 BATCH = 256
 
