@@ -38,7 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
     report = terminalreporter.config.stash[REPORT]
-    terminalreporter.write_line("\n" + report.tables())
+    if report.results or report.sections:
+        terminalreporter.write_line("\n" + report.tables())
     whole = len(report.results) == len(JOBS) and len(report.sections) == SECTIONS
     if exitstatus == 0 and whole and report.images >= WHOLE and report.rounds is None:
         report.write_page()

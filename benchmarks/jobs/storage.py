@@ -149,7 +149,7 @@ def read_batches_mapped(images: Images, folder: Path) -> Call:
 
 
 def read_zarr(chunk: int, images: Images, folder: Path) -> Call:
-    """chunks of {}"""
+    """one by one from chunks of {}"""
     import zarr
 
     write_zarr(chunk, images, folder / "set")
@@ -158,7 +158,7 @@ def read_zarr(chunk: int, images: Images, folder: Path) -> Call:
 
 
 def read_batches_zarr(chunk: int, images: Images, folder: Path) -> Call:
-    """chunks of {}"""
+    """batches from chunks of {}"""
     import zarr
 
     write_zarr(chunk, images, folder / "set")
@@ -224,7 +224,7 @@ JOBS = (
         (
             Peer("a mapped .npy file", read_batches_mapped),
             Peer("array_record", read_batches_array_record, images=2048),
-            Peer("zarr 3", [partial(read_batches_zarr, chunk) for chunk in (1, 32)], images=2048),
+            Peer("zarr 3", (partial(read_zarr, 32), partial(read_batches_zarr, 32)), images=512),
         ),
     ),
 )
