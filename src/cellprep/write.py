@@ -282,7 +282,7 @@ def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
 def _load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as file:
+    with pa.OSFile(str(path)) as file:
         table = pa.ipc.open_file(file).read_all()
     return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
 
