@@ -5,6 +5,7 @@ The names that settings may take stand here, so that checking them does not load
 
 SPACES = ("rgb", "lab", "chroma", "stain", "purple")
 TARGETS = ("cell", "nucleus")
+HASHES = ("phash", "dhash", "ahash", "whash")
 FOREGROUNDS = ("auto", "darkest", "two-darkest", "not-brightest")
 OPERATIONS = (
     "auto_contrast",
