@@ -19,3 +19,13 @@ OPERATIONS = (
     "translation_x",
     "translation_y",
 )
+SYMMETRIES = (
+    "identity",
+    "flip_left_right",
+    "flip_top_bottom",
+    "rotate_180",
+    "transpose",
+    "rotate_270",
+    "rotate_90",
+    "transverse",
+)

@@ -1,0 +1,105 @@
+"""The eight flips and quarter turns of an image, and which of them makes two images equal.
+
+A symmetry is a number: 4 exchanges rows and columns, then 2 flips top and bottom, 1 left and
+right. `SYMMETRIES` names them as Pillow does; quarter turns are counted anticlockwise.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Images
+from . import SYMMETRIES
+
+IDENTITY = 0
+INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)
+"""The symmetry that undoes each."""
+
+
+def symmetries_of(height: int, width: int) -> tuple[int, ...]:
+    """Those that keep the shape: a quarter turn is for squares."""
+    return tuple(range(8 if height == width else 4))
+
+
+def turned(images: Images, symmetry: int) -> Images:
+    """A view of the images under a symmetry.
+
+    >>> image = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
+    >>> turned(image, SYMMETRIES.index("rotate_90"))[0, ..., 0].tolist()
+    [[1, 3], [0, 2]]
+    """
+    if symmetry & 4:
+        images = images.swapaxes(1, 2)
+    return images[:, :: -1 if symmetry & 2 else 1, :: -1 if symmetry & 1 else 1]
+
+
+def after(first: int, then: int) -> int:
+    """The one symmetry that does both.
+
+    >>> SYMMETRIES[after(SYMMETRIES.index("rotate_90"), SYMMETRIES.index("rotate_90"))]
+    'rotate_180'
+    """
+    flips = first & 3
+    if then & 4:
+        flips = (flips >> 1) | ((flips & 1) << 1)
+    return ((first ^ then) & 4) | (flips ^ (then & 3))
+
+
+def invariants(images: Images) -> NDArray[np.uint64]:
+    """(n,) uint64: equal for images that are equal under a symmetry, and seldom for others.
+
+    The sum of all values and that of their squares: no order in them, so no symmetry either.
+    """
+    found = np.empty(len(images), np.uint64)
+    _invariants(images.reshape(len(images), -1), found)
+    return found
+
+
+@nb.njit(cache=True, nogil=True)
+def _invariants(values, found):
+    for i in range(len(values)):
+        total, squares = np.uint64(0), np.uint64(0)
+        line = values[i]
+        for start in range(0, len(line), 4096):
+            some, some_squares = np.uint32(0), np.uint32(0)
+            for value in line[start : start + 4096]:
+                some = np.uint32(some + value)
+                some_squares = np.uint32(some_squares + np.uint32(value) * np.uint32(value))
+            total += some
+            squares += some_squares
+        found[i] = total * np.uint64(0x9E3779B97F4A7C15) + squares
+
+
+def matching(images: Images, others: Images) -> NDArray[np.int64]:
+    """(n,) the first symmetry that makes each of the others the image beside it, -1 for none."""
+    found = np.empty(len(images), np.int64)
+    _, height, width, _ = images.shape
+    _matching(images, others, np.array(symmetries_of(height, width)), found)
+    return found
+
+
+@nb.njit(cache=True, nogil=True)
+def _matching(images, others, symmetries, found):
+    for i in range(len(images)):
+        found[i] = -1
+        for symmetry in symmetries:
+            if _equal(images[i], others[i], symmetry):
+                found[i] = symmetry
+                break
+
+
+@nb.njit(cache=True, nogil=True)
+def _equal(image, other, symmetry):
+    height, width, channels = image.shape
+    for y in range(height):
+        for x in range(width):
+            row = height - 1 - y if symmetry & 2 else y
+            column = width - 1 - x if symmetry & 1 else x
+            if symmetry & 4:
+                row, column = column, row
+            for channel in range(channels):
+                if image[y, x, channel] != other[row, column, channel]:
+                    return False
+    return True
