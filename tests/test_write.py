@@ -339,7 +339,7 @@ def test_killed_at_random_moments_it_goes_on(executor, format, tmp_path):
         process = start(write_big_job, path, format, executor)
         try:
             limit = time.monotonic() + 50
-            while len(list(path.glob(".cellprep/part-*[0-9].parquet"))) < goal:
+            while len(list(path.glob(".cellprep/part-*[0-9].arrow"))) < goal:
                 assert process.poll() is None
                 assert time.monotonic() < limit
                 time.sleep(0.001)

@@ -275,3 +275,20 @@ def check_ids(ids: ArrayLike | None, n: int, name: str = "ids") -> Ids:
         return array.astype(np.int64)
     check_texts(array.tolist(), f"`{name}`")
     return array
+
+
+def own(images: Images) -> Images:
+    """Images that may be changed: a copy of those that belong to a source, which are read-only."""
+    return images if images.flags.writeable else images.copy()
+
+
+def run_of(at: Positions) -> slice | None:
+    """Places as a slice, where each is the one before it plus one.
+
+    >>> run_of(np.array([3, 4, 5]))
+    slice(3, 6, None)
+    """
+    if not len(at) or at[-1] - at[0] != len(at) - 1:
+        return None
+    run = slice(int(at[0]), int(at[-1]) + 1)
+    return run if len(at) == 1 or (at[1:] - at[:-1] == 1).all() else None

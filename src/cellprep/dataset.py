@@ -18,6 +18,7 @@ from .arrays import (
     check_ids,
     check_images,
     encode_labels,
+    own,
     read_labels,
 )
 from .errors import CellprepError, in_range
@@ -174,10 +175,7 @@ class Dataset:
             Naming every image that cannot be read.
         """
         with executors.using(executor, workers):
-            plan = self.plan
-            images = np.empty(self.shape, np.uint8)
-            for (start, stop), made in plan.each(_as_they_are):
-                images[start:stop] = made
+            images = self.plan.images()
         return images, self.labels.copy()
 
     def batches(self, size: int = 256) -> Iterator[tuple[Images, Labels]]:
@@ -298,14 +296,29 @@ class ImageView:
         return len(self._plan)
 
     def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Images:
-        n = len(self._plan)
-        # A slice of ten million rows must not list them all.
-        places = np.arange(*at.indices(n)) if isinstance(at, slice) else np.arange(n)[at]  # type: ignore[index]
-        if np.ndim(places) == 0:
-            return np.asarray(self._plan.evaluate(np.array([places]))[0][0])
+        places = self._places(at)
+        if places.ndim == 0:
+            return own(self._plan.evaluate(places[None])[0][0])
         if not len(places):
             return np.empty((0, *self._plan.shape), np.uint8)
-        return self._plan.evaluate(places)[0]
+        return own(self._plan.evaluate(places)[0])
+
+    def _places(self, at: SupportsIndex | slice | ArrayLike) -> NDArray[np.int64]:
+        """The rows that an index means, from 0 up; a list of all rows is never made for it."""
+        n = len(self._plan)
+        if isinstance(at, slice):
+            return np.arange(*at.indices(n))
+        places: NDArray[np.int64] = np.asarray(at)
+        if places.dtype == bool:
+            return np.arange(n)[places]
+        if not places.size:
+            return np.empty(0, np.int64)
+        if places.dtype.kind not in "iu":
+            raise IndexError(f"images are indexed by whole numbers, slices and masks, got {at!r}")
+        low, high = (places, places) if places.ndim == 0 else (places.min(), places.max())
+        if low < -n or high >= n:
+            raise IndexError(f"there are {n:,} images, got index {low if low < -n else high}")
+        return places if low >= 0 else np.where(places < 0, places + n, places)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or np.uint8, copy=False)
@@ -325,7 +338,3 @@ def check_dataset(dataset: object) -> None:
             f"a Dataset is needed, got {type(dataset).__name__}; make one with "
             "cellprep.read(path) or Dataset.from_arrays(images, labels)"
         )
-
-
-def _as_they_are(images: Images) -> Images:
-    return images

@@ -209,7 +209,7 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
     (path / WORK).mkdir(exist_ok=True)
     if (path / MANIFEST).is_file():
         os.replace(path / MANIFEST, path / PLAN)  # first: from here on it is unfinished
-    _unlink((path / WORK).glob("part-*.parquet"))
+    _unlink((path / WORK).glob("part-*.arrow"))
     _unlink([*files, *path.rglob(f".*{TEMPORARY}")])
     for parent in {file.parent for file in files} - {path}:
         with suppress(OSError):  # it holds files of the user

@@ -11,6 +11,7 @@ References
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from .arrays import Ids, Keys
 from .errors import CellprepError
+
+Names = str | Sequence[str]
+"""One parameter, or several of one distribution: their columns come as rows of one array."""
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
@@ -50,6 +54,10 @@ def row_keys(ids: Keys, copies: NDArray[np.int64]) -> Keys:
     return _mix(ids + _GOLDEN * (copies.astype(np.uint64) + np.uint64(1)))
 
 
+def _each(name: Names, part: str) -> Names:
+    return f"{name}/{part}" if isinstance(name, str) else [f"{each}/{part}" for each in name]
+
+
 @dataclass(frozen=True)
 class Draw:
     """The random numbers of one step for a batch of rows, one column a parameter name.
@@ -73,31 +81,34 @@ class Draw:
     step: str
     rows: Keys
 
-    def bits(self, name: str) -> Keys:
+    def bits(self, name: Names) -> Keys:
         """(n,) uint64, all 64 bits random."""
-        stream = np.uint64(xxhash.xxh3_64_intdigest(f"{self.seed}/{self.step}/{name}".encode()))
-        return _mix(_mix(self.rows ^ stream) + stream)
+        names = [name] if isinstance(name, str) else name
+        texts = [f"{self.seed}/{self.step}/{each}".encode() for each in names]
+        stream = np.array([xxhash.xxh3_64_intdigest(text) for text in texts], np.uint64)[:, None]
+        bits = _mix(_mix(self.rows ^ stream) + stream)
+        return np.asarray(bits[0]) if isinstance(name, str) else bits
 
-    def _unit(self, name: str) -> NDArray[np.float64]:
+    def _unit(self, name: Names) -> NDArray[np.float64]:
         """(n,) float64 in [0, 1), a multiple of 2**-53."""
         return np.asarray((self.bits(name) >> np.uint64(11)) * 2.0**-53)
 
-    def uniform(self, name: str, low: ArrayLike, high: ArrayLike) -> NDArray[np.float32]:
+    def uniform(self, name: Names, low: ArrayLike, high: ArrayLike) -> NDArray[np.float32]:
         """(n,) float32 in [low, high]; either may hold one value a row."""
         low = np.asarray(low, np.float64)
         return (low + (high - low) * self._unit(name)).astype(np.float32)
 
-    def normal(self, name: str, mean: ArrayLike, stddev: ArrayLike) -> NDArray[np.float32]:
+    def normal(self, name: Names, mean: ArrayLike, stddev: ArrayLike) -> NDArray[np.float32]:
         """(n,) float32 of a normal distribution (Box and Muller, 1958)."""
-        radius = np.sqrt(-2.0 * np.log1p(-self._unit(f"{name}/radius")))
-        deviate = radius * np.cos(2.0 * np.pi * self._unit(f"{name}/angle"))
+        radius = np.sqrt(-2.0 * np.log1p(-self._unit(_each(name, "radius"))))
+        deviate = radius * np.cos(2.0 * np.pi * self._unit(_each(name, "angle")))
         return np.asarray(mean + np.asarray(stddev) * deviate, np.float32)
 
-    def integers(self, name: str, stop: int) -> NDArray[np.int64]:
+    def integers(self, name: Names, stop: int) -> NDArray[np.int64]:
         """(n,) int64, uniform over 0 to stop - 1 (stop at most 2**31)."""
         high = self.bits(name) >> np.uint64(32)
         return ((high * np.uint64(stop)) >> np.uint64(32)).astype(np.int64)
 
-    def boolean(self, name: str) -> NDArray[np.bool_]:
+    def boolean(self, name: Names) -> NDArray[np.bool_]:
         """(n,) bool, True half the time."""
         return np.asarray(self.bits(name) >> np.uint64(63) == 1)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from . import measures, rules
+from . import executors, measures, rules
 from .arrays import Masks, Positions
 from .dataset import Dataset, as_dataset, check_dataset
 from .errors import CellprepError
-from .plan import Plan
+from .plan import Pixels, Plan
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,12 +47,27 @@ def _equal_pixels(plan: Plan, rows: Positions, others: Positions) -> Masks:
     """Whether the image at each place equals the image at the other place, byte by byte."""
     same = np.ones(len(rows), bool)
     todo = np.flatnonzero(rows != others)
-    for start, stop in plan.spans(len(todo)):
-        at = todo[start:stop]
-        examples, place = np.unique(others[at], return_inverse=True)
-        pairs = plan.evaluate(rows[at])[0] == plan.evaluate(examples)[0][place]
-        same[at] = pairs.all(axis=(1, 2, 3))
+    spans = plan.spans(len(todo))
+    calls = executors.run(_Equal(plan.pixels, rows[todo], others[todo]), spans, "comparing")
+    for (start, stop), equal in zip(spans, calls, strict=True):
+        same[todo[start:stop]] = equal
     return same
+
+
+@dataclass(frozen=True)
+class _Equal:
+    """Whether the pairs of a span are equal."""
+
+    pixels: Pixels
+    rows: Positions
+    others: Positions
+
+    def __call__(self, span: executors.Span) -> list[bool]:
+        images, _ = self.pixels.evaluate(self.rows[slice(*span)])
+        examples, place = np.unique(self.others[slice(*span)], return_inverse=True)
+        others, _ = self.pixels.evaluate(examples)
+        pairs = zip(images, place.tolist(), strict=True)
+        return [np.array_equal(image, others[other]) for image, other in pairs]
 
 
 def find_duplicates(images: Dataset | ArrayLike, labels: ArrayLike | None = None) -> pd.DataFrame:

@@ -72,6 +72,11 @@ def run(
             bar.update(stop - start)
 
 
+def share_memory() -> bool:
+    """Whether what `run` calls can write into arrays of this process."""
+    return _settings.get().executor == "threads"
+
+
 def usable_cores() -> int:
     """The cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)

@@ -38,10 +38,13 @@ class PixelStep(Protocol):
         """The shape of an image after the step, or a CellprepError where it cannot be taken."""
 
     def parameters(self, images: Images, draw: Draw) -> Parameters:
-        """What is drawn for, or found in, each image."""
+        """What is drawn for each row of `draw`, or found in each image."""
 
-    def apply(self, images: Images, **parameters: NDArray[Any]) -> Images:
-        """A new array of the images after the step; needs nothing but the parameters."""
+    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
+        """The images with those at `rows` sent through the step, which needs the parameters alone.
+
+        Where shapes stay the images are changed in place, unless they are a source's own.
+        """
 
     def to_dict(self) -> dict[str, Any]:
         """The saved form."""
@@ -62,7 +65,7 @@ class _Origin:
         """Bytes of the largest picture on the way to one image: a crop begins with all of it."""
         return int(np.prod(self.shape))
 
-    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
         return self.source.images(at), {}
 
     def origin(self, at: Positions) -> Positions:
@@ -84,13 +87,16 @@ class _Taken:
     def largest(self) -> int:
         return self.before.largest
 
-    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
+        taken = self.at[at]
+        if (taken[1:] > taken[:-1]).all():
+            return self.before.evaluate(taken, out)
         # What the copies of one image share is computed once.
-        wanted, place = np.unique(self.at[at], return_inverse=True)
+        wanted, place = np.unique(taken, return_inverse=True)
         images, record = self.before.evaluate(wanted)
-        if len(wanted) == len(place) and (place[1:] > place[:-1]).all():
-            return images, record
-        return images[place], {name: values[place] for name, values in record.items()}
+        # "clip": no place is outside, and NumPy takes straight into `out`
+        images = np.take(images, place, axis=0, out=out, mode="clip")
+        return images, {name: values[place] for name, values in record.items()}
 
     def origin(self, at: Positions) -> Positions:
         return self.before.origin(self.at[at])
@@ -115,16 +121,14 @@ class _Mapped:
     def largest(self) -> int:
         return max(self.before.largest, int(np.prod(self.shape)))
 
-    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
-        images, record = self.before.evaluate(at)
-        touched = slice(None) if self.touched is None else self.touched[at]
-        some = images[touched]
-        parameters = self.step.parameters(some, Draw(self.seed, self.name, self.keys[at][touched]))
-        changed = self.step.apply(some, **parameters)
-        if self.touched is None:
-            images = changed
-        else:
-            images[touched] = changed
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
+        stays = self.shape == self.before.shape
+        images, record = self.before.evaluate(at, out if stays else None)
+        touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
+        rows = np.flatnonzero(touched)
+        draw = Draw(self.seed, self.name, self.keys[at[rows]])
+        parameters = self.step.parameters(images, draw)
+        images = self.step.apply(images, rows, **parameters)
         for parameter, values in parameters.items():
             if self.touched is not None:
                 values = _spread(values, touched, len(at))
@@ -158,7 +162,7 @@ class _Joined:
     def largest(self) -> int:
         return max(self.first.largest, self.second.largest)
 
-    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
         images = np.empty((len(at), *self.shape), np.uint8)
         early = at < self.n_first
         if early.any():
@@ -296,17 +300,36 @@ class Plan:
         plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
         return plan._with_columns({})  # the pixels are others now
 
-    def evaluate(self, at: Positions) -> tuple[Images, Parameters]:
-        """Pixels of the rows at these places, and the parameters that made them."""
-        return self.pixels.evaluate(at)
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
+        """Pixels of the rows at these places, and the parameters that made them.
+
+        Images that are a source's own come read-only and uncopied; others may lie in `out`, memory
+        of their shape that is free to use.
+        """
+        return self.pixels.evaluate(at, out)
+
+    def images(self) -> Images:
+        """All images, in one array."""
+        images = np.empty((len(self), *self.shape), np.uint8)
+        shared = images if executors.share_memory() else None
+        for (start, stop), made in self.each(_as_they_are, out=shared):
+            if shared is None:
+                images[start:stop] = made
+        return images
 
     def each(
-        self, function: Callable[[Images], Result], stage: str = ""
+        self,
+        function: Callable[[Images], Result],
+        stage: str = "",
+        out: Images | None = None,
     ) -> Iterator[tuple[Span, Result]]:
-        """`function` of the images of every span, in order; at the end all bad images are named."""
+        """`function` of the images of every span, in order; at the end all bad images are named.
+
+        With `out` the images stand there too.
+        """
         causes: dict[str, str] = {}
         spans = self.spans()
-        calls = executors.run(_Calling(self.pixels, function), spans, stage)
+        calls = executors.run(_Calling(self.pixels, function, out), spans, stage)
         for span, (result, bad) in zip(spans, calls, strict=True):
             causes |= bad
             if not bad:
@@ -373,12 +396,21 @@ class _Calling(Generic[Result]):
 
     pixels: Pixels
     function: Callable[[Images], Result]
+    out: Images | None
 
     def __call__(self, span: Span) -> tuple[Result | None, Mapping[str, str]]:
+        out = None if self.out is None else self.out[slice(*span)]
         try:
-            return self.function(self.pixels.evaluate(np.arange(*span))[0]), {}
+            images, _ = self.pixels.evaluate(np.arange(*span), out)
         except BadImagesError as error:
             return None, error.causes
+        if out is not None and images is not out:
+            out[:] = images
+        return self.function(images), {}
+
+
+def _as_they_are(images: Images) -> Images:
+    return images
 
 
 @dataclass(frozen=True)

@@ -63,11 +63,7 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
         for column in columns.values():
             touched &= column.is_valid().to_numpy()
         values = {key: _values(column.drop_null()) for key, column in columns.items()}
-        changed = step.apply(images[touched], **values)
-        if touched.all():
-            images = changed
-        else:
-            images[touched] = changed
+        images = step.apply(images, np.flatnonzero(touched), **values)
     return images
 
 

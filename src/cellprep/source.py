@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 import xxhash
 
-from .arrays import Images, Positions
+from .arrays import Images, Positions, run_of
 from .rows import Rows
 
 Shape = tuple[int, int, int]
@@ -66,7 +66,10 @@ class Source(Protocol):
         """A text that changes when the images change."""
 
     def images(self, at: Positions) -> Images:
-        """A new array of the images at these places, or a BadImagesError that names all bad."""
+        """The images at these places, or a BadImagesError that names all bad ones.
+
+        A new array, or a read-only view of what the source holds.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,4 +95,7 @@ class ArraySource:
         return f"array {self.array.shape} {digest.hexdigest()}"
 
     def images(self, at: Positions) -> Images:
-        return np.ascontiguousarray(self.array[at])
+        run = run_of(at)
+        images = np.ascontiguousarray(self.array[at if run is None else run])
+        images.flags.writeable = run is None
+        return images

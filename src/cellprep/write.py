@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,11 @@ from .formats.manifest import INDEX, MANIFEST, WORK, replacing, to_json
 from .plan import Parameters, Plan
 from .rows import Rows
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FORMATS = ("shards", "npz", "folder")
+_RECORDS_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -217,8 +221,6 @@ class _Part:
     rows_per_part: int
 
     def __call__(self, span: executors.Span) -> None:
-        import pyarrow.parquet as pq
-
         start, stop = span
         number = start // self.rows_per_part
         rows = self.plan.rows.take(np.arange(start, stop))
@@ -226,10 +228,8 @@ class _Part:
         images = _made(self.plan, span, record)
         columns, entry = self.writer.write_part(self.folder, number, start, rows, images)
         table = _index(self.plan, span, {**columns, **_joined(record)})
-        table = table.replace_schema_metadata({"entry": to_json(entry)})
         # The record after the images: where it stands, the part is complete.
-        with replacing(_record_path(self.folder, number)) as temporary:
-            pq.write_table(table, temporary)
+        _save_record(_record_path(self.folder, number), table, entry)
 
 
 def _made(plan: Plan, span: executors.Span, record: list[Parameters]) -> Iterator[Images]:
@@ -251,7 +251,7 @@ def _joined(records: list[Parameters]) -> Parameters:
     return joined
 
 
-def _index(plan: Plan, span: executors.Span, columns: Parameters) -> Any:
+def _index(plan: Plan, span: executors.Span, columns: Parameters) -> pa.Table:
     """The rows of the index for a span; the record of an earlier write goes on in it."""
     at = np.arange(*span)
     past = plan.source.past.path
@@ -264,7 +264,23 @@ def _index(plan: Plan, span: executors.Span, columns: Parameters) -> Any:
 
 
 def _record_path(folder: Path, number: int) -> Path:
-    return folder / WORK / f"part-{number:05d}.parquet"
+    return folder / WORK / f"part-{number:05d}.arrow"
+
+
+def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
+    import pyarrow as pa
+
+    table = table.replace_schema_metadata({"entry": to_json(entry)})
+    with replacing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
+        file.write_table(table)
+
+
+def _load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as file:
+        table = pa.ipc.open_file(file).read_all()
+    return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
 
 
 def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
@@ -291,22 +307,18 @@ def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
         _Part(replace(plan, changes=()), path, writer, rows_per_part), missing, "writing"
     ):
         pass
-    entries = []
+    entries: list[dict[str, Any]] = []
     with replacing(path / INDEX) as temporary:
-        schema = pq.read_schema(records[0]).remove_metadata()
+        schema = _load_record(records[0])[0].schema
         with pq.ParquetWriter(temporary, schema) as index:
-            for record in records:
-                table = pq.read_table(record)
-                entries.append(_entry(table.schema))
-                index.write_table(table.replace_schema_metadata().cast(schema))
+            for first, last in executors.cut(len(records), _RECORDS_AT_ONCE):
+                tables, some = zip(*map(_load_record, records[first:last]), strict=True)
+                index.write_table(pa.concat_tables(tables).unify_dictionaries())
+                entries += some
     with replacing(path / MANIFEST) as temporary:
         temporary.write_text(to_json(_manifest(plan, origin, entries)), "utf-8")
     sweep(path)
     return len(plan) - sum(stop - start for start, stop in missing)
-
-
-def _entry(schema: Any) -> dict[str, Any]:
-    return dict(json.loads(schema.metadata[b"entry"]))
 
 
 def _write_npz(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:

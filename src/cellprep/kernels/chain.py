@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images
+from ..arrays import Images, Positions
 from . import OPERATIONS, color, geometry
 
 SKIP = len(OPERATIONS)
@@ -14,70 +14,56 @@ SKIP = len(OPERATIONS)
 
 def chain(
     images: Images,
+    rows: Positions,
     operations: NDArray[np.int64],
     values: NDArray[np.float32],
     thresholds: NDArray[np.float32],
-) -> Images:
-    """Images after their operations.
+) -> None:
+    """Send some of the images through their operations, in place.
 
     Parameters
     ----------
     images : (n, height, width, 3) uint8
-    operations : (n, slots) int
+    rows : (m,) int
+        The images that are changed; no image stands twice. One row of the others belongs to each.
+    operations : (m, slots) int
         Places in `OPERATIONS`, or `SKIP`.
-    values : (n, slots) float32
+    values : (m, slots) float32
         The one parameter of an operation: solarization adds it (0-255); contrast and colour
         degeneration take it as their factor; brightness adds it as a part of the full range;
         shears move by it per pixel; translations by it as a part of the side, to the right or
         down. Auto contrast and equalization take none.
-    thresholds : (n, slots) float32
+    thresholds : (m, slots) float32
         From where solarization inverts (0-255).
-
-    Returns
-    -------
-    (n, height, width, 3) uint8
     """
-    out = np.empty_like(images)
-    _chain(images, operations, values, thresholds, out)
-    return out
+    _chain(images, rows, operations, values, thresholds)
 
 
 @nb.njit(cache=True, nogil=True)
-def _chain(images, operations, values, thresholds, out):
-    n, height, width, _ = images.shape
-    counts = np.empty((3, 256), np.int32)
-    table = np.empty((3, 256), np.uint8)
-    here = np.empty((height, width, 3), np.uint8)
-    there = np.empty((height, width, 3), np.uint8)
-    for i in range(n):
-        here[:] = images[i]
+def _chain(images, rows, operations, values, thresholds):
+    _, height, width, _ = images.shape
+    still = np.float32(0)
+    for i in range(len(rows)):
+        image = images[rows[i]]
         for slot in range(operations.shape[1]):
             operation, value = operations[i, slot], values[i, slot]
-            if operation == 10:
-                continue
-            if operation == 3:
-                color.color_degeneration(here, value, there)
+            if operation == 0:
+                color.auto_contrast(image)
+            elif operation == 1:
+                color.equalization(image)
+            elif operation == 2:
+                color.solarization(image, value, thresholds[i, slot])
+            elif operation == 3:
+                color.color_degeneration(image, value)
+            elif operation == 4:
+                color.contrast(image, value)
+            elif operation == 5:
+                color.brightness(image, value)
             elif operation == 6:
-                geometry.shift_rows(here, np.float32(0), value, there)
+                geometry.shift_rows(image, still, value)
             elif operation == 7:
-                geometry.shift_columns(here, np.float32(0), value, there)
+                geometry.shift_columns(image, still, value)
             elif operation == 8:
-                geometry.shift_rows(here, -value * np.float32(width), np.float32(0), there)
+                geometry.shift_rows(image, -value * np.float32(width), still)
             elif operation == 9:
-                geometry.shift_columns(here, -value * np.float32(height), np.float32(0), there)
-            else:
-                if operation == 0 or operation == 1 or operation == 4:
-                    color.histograms(here, counts)
-                if operation == 0:
-                    color.auto_contrast_table(counts, table)
-                elif operation == 1:
-                    color.equalization_table(counts, table)
-                elif operation == 2:
-                    color.solarization_table(value, thresholds[i, slot], table)
-                elif operation == 4:
-                    color.contrast_table(counts, value, table)
-                else:
-                    color.brightness_table(value, table)
-                color.map_values(here, table, there)
-            here, there = there, here
-        out[i] = here
+                geometry.shift_columns(image, -value * np.float32(height), still)

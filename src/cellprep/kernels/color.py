@@ -1,8 +1,9 @@
-"""Changes of value and colour on one 8-bit RGB image, compiled.
+"""Changes of value and colour on one 8-bit RGB image, in place, compiled.
 
-Every function takes an image `(height, width, 3)` uint8 and writes into another of that shape.
-Results are clipped to 0-255 and rounded to the nearest level, halves up. The formulas are those of
-keras-cv 0.9.0, which keeps floats where these round.
+Every function takes an image `(height, width, 3)` uint8 and changes it. Results are clipped to
+0-255 and rounded to the nearest level, halves up. The formulas are those of keras-cv 0.9.0, which
+keeps floats where these round. Loops run over whole rows of bytes, with one value a byte where the
+channels differ, so that they fill vector registers.
 """
 
 from __future__ import annotations
@@ -14,116 +15,127 @@ import numpy as np
 @nb.njit(cache=True, nogil=True, inline="always")
 def to_level(value):
     """A float as the nearest of 0-255, halves up."""
-    return np.uint8(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5))
+    # by way of int32: processors turn a register of floats into those in one instruction
+    return np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5)))
 
 
 @nb.njit(cache=True, nogil=True)
-def map_values(image, table, out):
-    """Look every value up in its channel's row of `table`, (3, 256) uint8."""
-    height, width, _ = image.shape
-    for y in range(height):
-        for x in range(width):
-            out[y, x, 0] = table[0, image[y, x, 0]]
-            out[y, x, 1] = table[1, image[y, x, 1]]
-            out[y, x, 2] = table[2, image[y, x, 2]]
-
-
-@nb.njit(cache=True, nogil=True)
-def histograms(image, counts):
-    """Count the values of each channel into `counts`, (3, 256) int32."""
-    height, width, _ = image.shape
-    counts[:] = 0
-    for y in range(height):
-        for x in range(width):
-            counts[0, image[y, x, 0]] += 1
-            counts[1, image[y, x, 1]] += 1
-            counts[2, image[y, x, 2]] += 1
-
-
-@nb.njit(cache=True, nogil=True)
-def auto_contrast_table(counts, table):
+def auto_contrast(image):
     """Each channel's smallest and largest value go to 0 and 255; a channel of one value stays."""
+    height, width, _ = image.shape
+    low = np.full(3 * width, 255, np.uint8)
+    high = np.zeros(3 * width, np.uint8)
+    for y in range(height):
+        row = image[y].reshape(3 * width)
+        for i in range(3 * width):
+            low[i] = min(low[i], row[i])
+            high[i] = max(high[i], row[i])
+    scale = np.ones(3 * width, np.float32)
+    offset = np.zeros(3 * width, np.float32)
     for c in range(3):
-        low, high = 0, 255
-        while counts[c, low] == 0:
-            low += 1
-        while counts[c, high] == 0:
-            high -= 1
-        if low == high:
-            for value in range(256):
-                table[c, value] = value
-            continue
-        scale = np.float32(255) / np.float32(high - low)
-        offset = -np.float32(low) * scale
-        for value in range(256):
-            table[c, value] = to_level(np.float32(value) * scale + offset)
+        least, most = low[c::3].min(), high[c::3].max()
+        if most > least:
+            scale[c::3] = np.float32(255) / np.float32(most - least)
+            offset[c::3] = -np.float32(least) * scale[c]
+    for y in range(height):
+        row = image[y].reshape(3 * width)
+        for i in range(3 * width):
+            row[i] = to_level(np.float32(row[i]) * scale[i] + offset[i])
 
 
 @nb.njit(cache=True, nogil=True)
-def equalization_table(counts, table):
+def equalization(image):
     """Histogram equalisation, channel by channel.
 
     As in keras-cv the step is that of PIL's `ImageOps.equalize`, except that the count taken off
     the total is the smallest that occurs, not that of the brightest value.
     """
+    height, width, _ = image.shape
+    flat = image.reshape(image.size)
+    counts = np.zeros((3, 256), np.uint32)
+    table = np.empty((3, 256), np.uint8)
+    red, green, blue = counts[0], counts[1], counts[2]
+    for i in range(np.uint64(0), np.uint64(len(flat)), np.uint64(3)):
+        red[flat[i]] += 1
+        green[flat[i + np.uint64(1)]] += 1
+        blue[flat[i + np.uint64(2)]] += 1
     for c in range(3):
-        total, rarest = 0, np.int32(2**31 - 1)
+        total = height * width
+        rarest = total
         for value in range(256):
-            count = counts[c, value]
-            total += count
-            if 0 < count < rarest:
-                rarest = count
+            if counts[c, value]:
+                rarest = min(rarest, int(counts[c, value]))
         step = (total - rarest) // 255
         below = 0
         for value in range(256):
             table[c, value] = value if step == 0 else min((below + step // 2) // step, 255)
-            below += counts[c, value]
+            below += int(counts[c, value])
         if step:
             table[c, 0] = 0
+    reds, greens, blues = table[0], table[1], table[2]
+    for i in range(np.uint64(0), np.uint64(len(flat)), np.uint64(3)):
+        flat[i] = reds[flat[i]]
+        flat[i + np.uint64(1)] = greens[flat[i + np.uint64(1)]]
+        flat[i + np.uint64(2)] = blues[flat[i + np.uint64(2)]]
 
 
 @nb.njit(cache=True, nogil=True)
-def solarization_table(addition, threshold, table):
+def solarization(image, addition, threshold):
     """Add, clip, then turn the values from the threshold up into 255 minus themselves."""
-    for value in range(256):
-        level = min(np.float32(value) + addition, np.float32(255))
-        level = to_level(level if level < threshold else np.float32(255) - level)
-        for c in range(3):
-            table[c, value] = level
+    flat = image.reshape(image.size)
+    for i in range(len(flat)):
+        level = min(np.float32(flat[i]) + addition, np.float32(255))
+        flat[i] = to_level(level if level < threshold else np.float32(255) - level)
 
 
 @nb.njit(cache=True, nogil=True)
-def contrast_table(counts, factor, table):
+def contrast(image, factor):
     """Scale the distance to the channel's mean by `factor`."""
+    height, width, _ = image.shape
+    sums = np.zeros(3 * width, np.uint32)
+    for y in range(height):
+        row = image[y].reshape(3 * width)
+        for i in range(3 * width):
+            sums[i] += np.uint32(row[i])
+    mean = np.empty(3 * width, np.float32)
     for c in range(3):
-        total, weighted = 0, 0
-        for value in range(256):
-            total += counts[c, value]
-            weighted += value * counts[c, value]
-        mean = np.float32(weighted / total)
-        for value in range(256):
-            table[c, value] = to_level((np.float32(value) - mean) * factor + mean)
+        mean[c::3] = np.float32(np.int64(sums[c::3].sum()) / (height * width))
+    for y in range(height):
+        row = image[y].reshape(3 * width)
+        for i in range(3 * width):
+            row[i] = to_level((np.float32(row[i]) - mean[i]) * factor + mean[i])
 
 
 @nb.njit(cache=True, nogil=True)
-def brightness_table(shift, table):
+def brightness(image, shift):
     """Add `shift`, a part of the full range in [-1, 1]."""
-    for value in range(256):
-        level = to_level(np.float32(value) + shift * np.float32(255))
-        for c in range(3):
-            table[c, value] = level
+    flat = image.reshape(image.size)
+    levels = shift * np.float32(255)
+    for i in range(len(flat)):
+        flat[i] = to_level(np.float32(flat[i]) + levels)
 
 
 @nb.njit(cache=True, nogil=True)
-def color_degeneration(image, factor, out):
+def color_degeneration(image, factor):
     """Blend with the grey image (ITU-R BT.601 luma); factor 0 keeps it, 1 leaves only grey."""
     height, width, _ = image.shape
     for y in range(height):
+        row = image[y].reshape(3 * width)
         for x in range(width):
-            red = np.float32(image[y, x, 0])
-            green = np.float32(image[y, x, 1])
-            blue = np.float32(image[y, x, 2])
+            red, green = np.float32(row[3 * x]), np.float32(row[3 * x + 1])
+            blue = np.float32(row[3 * x + 2])
             grey = np.float32(0.2989) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-            out[y, x, 0] = to_level(red + factor * (grey - red))
-            out[y, x, 1] = to_level(green + factor * (grey - green))
-            out[y, x, 2] = to_level(blue + factor * (grey - blue))
+            row[3 * x] = to_level(red + factor * (grey - red))
+            row[3 * x + 1] = to_level(green + factor * (grey - green))
+            row[3 * x + 2] = to_level(blue + factor * (grey - blue))
+
+
+@nb.njit(cache=True, nogil=True)
+def paint(images, rows, masks, value):
+    """Give the pixels of images `rows` that are True in their mask (m, height, width) a value."""
+    for i in range(len(rows)):
+        image = images[rows[i]].reshape(masks[i].size, 3)
+        mask = masks[i].reshape(masks[i].size)
+        for p in range(len(mask)):
+            if mask[p]:
+                image[p, 0] = image[p, 1] = image[p, 2] = value

@@ -10,62 +10,88 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images
+from ..arrays import Images, Positions
 from .color import to_level
 
-_REFLECT, _EDGE, _CONSTANT = 0, 1, 2
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def _mirror(place, side):
-    """The pixel that stands at a place outside 0 to side - 1."""
-    if -side <= place < 2 * side:  # nearly always, and a division costs more than all the rest
-        return -1 - place if place < 0 else (place if place < side else 2 * side - 1 - place)
-    place %= 2 * side
-    return place if place < side else 2 * side - 1 - place
+_PLACE_BITS, _WEIGHT_BITS = 32, 13
 
 
 @nb.njit(cache=True, nogil=True)
-def shift_rows(image, first, step, out):
-    """Move row y of an image left by `first + step * y` pixels, with linear interpolation."""
+def shift_rows(image, first, step):
+    """Move row y of an image left by `first + step * y` pixels, in place, linearly interpolated."""
     height, width, _ = image.shape
     line = np.empty(3 * (width + 1), np.uint8)
+    near, far = line[:-3], line[3:]
     for y in range(height):
+        row = image[y].reshape(3 * width)
         offset = first + step * np.float32(y)
-        whole = np.int64(np.floor(offset))
-        part = np.float32(offset - np.float32(whole))
-        for x in range(width + 1):
-            source = x + whole
-            if source < 0 or source >= width:
-                source = _mirror(source, width)
-            for c in range(3):
-                line[3 * x + c] = image[y, source, c]
-        row = out[y].reshape(3 * width)
+        low = np.floor(offset)
+        part = np.float32(offset - low)
+        start = np.int64(low) % (2 * width)  # the picture and its mirror image repeat
+        done = 0
+        while done <= width:
+            place = (start + done) % (2 * width)
+            if place < width:
+                n = min(width - place, width + 1 - done)
+                run = row[3 * place : 3 * (place + n)]
+                to = line[3 * done :]
+                for i in range(3 * n):
+                    to[i] = run[i]
+            else:
+                n = min(2 * width - place, width + 1 - done)
+                run = row[3 * (2 * width - place - n) :]
+                to = line[3 * done :]
+                for x in range(n):
+                    here, there = np.uint64(3 * x), np.uint64(3 * (n - 1 - x))
+                    to[here] = run[there]
+                    to[here + np.uint64(1)] = run[there + np.uint64(1)]
+                    to[here + np.uint64(2)] = run[there + np.uint64(2)]
+            done += n
         for i in range(3 * width):
-            here = np.float32(line[i])
-            row[i] = np.uint8(here + part * (np.float32(line[i + 3]) - here) + np.float32(0.5))
+            value = np.float32(near[i])
+            value += part * (np.float32(far[i]) - value)
+            row[i] = np.uint8(np.int32(value + np.float32(0.5)))
 
 
 @nb.njit(cache=True, nogil=True)
-def shift_columns(image, first, step, out):
-    """Move column x of an image up by `first + step * x` pixels, with linear interpolation."""
+def shift_columns(image, first, step):
+    """Move column x of an image up by `first + step * x` pixels, in place, interpolated."""
     height, width, _ = image.shape
-    whole = np.empty(width, np.int64)
-    part = np.empty(width, np.float32)
+    start = np.empty(width, np.int32)
+    part = np.empty(3 * width, np.float32)
     for x in range(width):
         offset = first + step * np.float32(x)
-        whole[x] = np.int64(np.floor(offset))
-        part[x] = np.float32(offset - np.float32(whole[x]))
-    for y in range(height):
+        low = np.floor(offset)
+        part[3 * x : 3 * x + 3] = np.float32(offset - low)
+        start[x] = np.int64(low) % (2 * height)  # the picture and its mirror image repeat
+    # every column from where it starts, and one row more: a pixel lies between two of these rows
+    moved = np.empty((height + 1, 3 * width), np.uint8)
+    begins = np.empty(width, np.int32)
+    flat = image.reshape(image.size)
+    for y in range(height + 1):
         for x in range(width):
-            upper, lower = y + whole[x], y + whole[x] + 1
-            if upper < 0 or lower >= height:
-                upper, lower = _mirror(upper, height), _mirror(lower, height)
-            upper, lower = np.uint64(upper), np.uint64(lower)
-            for c in range(3):
-                here = np.float32(image[upper, x, c])
-                there = np.float32(image[lower, x, c])
-                out[y, x, c] = np.uint8(here + part[x] * (there - here) + np.float32(0.5))
+            place = start[x] + np.int32(y)
+            place = place - np.int32(2 * height) if place >= 2 * height else place
+            place = np.int32(2 * height - 1) - place if place >= height else place
+            begins[x] = place * np.int32(3 * width)
+        line = moved[y]
+        if step == 0:
+            row = flat[begins[0] : begins[0] + 3 * width]
+            for i in range(3 * width):
+                line[i] = row[i]
+            continue
+        for x in range(width):
+            to = np.uint64(3 * x)
+            at = np.uint64(begins[x]) + to
+            line[to] = flat[at]
+            line[to + np.uint64(1)] = flat[at + np.uint64(1)]
+            line[to + np.uint64(2)] = flat[at + np.uint64(2)]
+    for y in range(height):
+        row, upper, lower = image[y].reshape(3 * width), moved[y], moved[y + 1]
+        for i in range(3 * width):
+            value = np.float32(upper[i])
+            value += part[i] * (np.float32(lower[i]) - value)
+            row[i] = np.uint8(np.int32(value + np.float32(0.5)))
 
 
 def similarity(
@@ -77,7 +103,7 @@ def similarity(
     zoom: NDArray[np.float32],
     flip_x: NDArray[np.bool_],
     flip_y: NDArray[np.bool_],
-) -> NDArray[np.float32]:
+) -> NDArray[np.float64]:
     """Matrices that flip, turn, zoom and shift about the middle of the image, in this order.
 
     Parameters
@@ -94,7 +120,7 @@ def similarity(
 
     Returns
     -------
-    (n, 2, 3) float32
+    (n, 2, 3) float64
         From (x, y, 1) in the result to (x, y) in the image.
     """
     height, width = side
@@ -106,104 +132,95 @@ def similarity(
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
     shift = np.stack([shift_x.astype(np.float64) * width, shift_y.astype(np.float64) * height], 1)
     constant = middle - np.einsum("nij,nj->ni", linear, middle + shift)
-    return np.concatenate([linear, constant[:, :, None]], axis=2).astype(np.float32)
+    return np.concatenate([linear, constant[:, :, None]], axis=2)
 
 
-def warp(images: Images, matrices: NDArray[np.float32], fill: str | int) -> Images:
-    """Images moved by affine maps, bilinear.
+def warp(images: Images, rows: Positions, matrices: NDArray[np.float64], fill: str | int) -> None:
+    """Move some of the images by affine maps, in place, bilinear.
+
+    Places are whole numbers of 2**-32 pixels and weights of 2**-13, so a value is within 0.1 of
+    the exact one before it is rounded.
 
     Parameters
     ----------
     images : (n, height, width, 3) uint8
-    matrices : (n, 2, 3) float32
+    rows : (m,) int
+        The images that are moved; no image stands twice.
+    matrices : (m, 2, 3) float64
         From (x, y, 1) in the result to (x, y) in the image.
     fill : "reflect", "edge" or a value in 0-255
         What lies outside the image.
-
-    Returns
-    -------
-    (n, height, width, 3) uint8
     """
-    out = np.empty_like(images)
-    mode = {"reflect": _REFLECT, "edge": _EDGE}.get(str(fill), _CONSTANT)
-    value = np.float32(fill if mode == _CONSTANT else 0)
-    _warp(images, matrices, mode, value, out)
-    return out
+    _, height, width, _ = images.shape
+    maps = np.rint(matrices * 2.0**_PLACE_BITS).astype(np.int64)
+    corners = np.array(
+        [[0, 0, 1], [width - 1, 0, 1], [0, height - 1, 1], [width - 1, height - 1, 1]]
+    )
+    reached = (maps @ corners.T) >> _PLACE_BITS  # a map is linear: the corners reach farthest
+    low = reached.min(axis=(0, 2), initial=0)
+    high = reached.max(axis=(0, 2), initial=0) + 2
+    across = _stand_ins(np.arange(low[0], high[0]), width, fill)
+    down = _stand_ins(np.arange(low[1], high[1]), height, fill) * (width + 2)
+    frame = 0 if isinstance(fill, str) else fill
+    maps[:, :, 2] -= low << _PLACE_BITS
+    _warp(images, rows, maps, across, down, frame)
+
+
+def _stand_ins(places: Positions, side: int, fill: str | int) -> Positions:
+    """The pixel that stands for each place on an axis, counted in an image with a frame."""
+    if fill == "reflect":
+        places = places % (2 * side)
+        return np.where(places < side, places, 2 * side - 1 - places) + 1
+    if fill == "edge":
+        return places.clip(0, side - 1) + 1
+    return np.where((places >= 0) & (places < side), places + 1, 0)
 
 
 @nb.njit(cache=True, nogil=True)
-def _warp(images, matrices, mode, value, out):
-    n, height, width, _ = images.shape
-    for i in range(n):
-        image = images[i]
-        matrix = matrices[i]
+def _warp(images, rows, maps, across, down, frame):
+    _, height, width, _ = images.shape
+    # A pixel is one number of three fields of 21 bits, so that its channels are weighted at once:
+    # a field holds 8 bits of value and 13 of weight.
+    one = np.int64(1)
+    fields = one | (one << 21) | (one << 42)
+    half = fields << (_WEIGHT_BITS - 1)
+    whole = one << _WEIGHT_BITS
+    stride = width + 2
+    pixels = np.full((height + 2) * stride, fields * frame)
+    for i in range(len(rows)):
+        flat = images[rows[i]].reshape(3 * height * width)
+        step_x, step_y = maps[i, 0, 0], maps[i, 1, 0]
         for y in range(height):
-            start_x = matrix[0, 1] * np.float32(y) + matrix[0, 2]
-            start_y = matrix[1, 1] * np.float32(y) + matrix[1, 2]
-            first, last = _inside(matrix, start_x, start_y, height, width)
+            row = flat[3 * width * y : 3 * width * (y + 1)]
+            framed = pixels[stride * (y + 1) + 1 :]
             for x in range(width):
-                at_x = matrix[0, 0] * np.float32(x) + start_x
-                at_y = matrix[1, 0] * np.float32(x) + start_y
-                if first <= x < last:  # all four neighbours lie inside: unsigned, so no wrapping
-                    left, top = np.uint32(at_x), np.uint32(at_y)
-                    part_x, part_y = at_x - np.float32(left), at_y - np.float32(top)
-                    right, bottom = left + np.uint32(1), top + np.uint32(1)
-                    for c in range(3):
-                        a = np.float32(image[top, left, c])
-                        b = np.float32(image[bottom, left, c])
-                        upper = a + part_x * (np.float32(image[top, right, c]) - a)
-                        lower = b + part_x * (np.float32(image[bottom, right, c]) - b)
-                        level = upper + part_y * (lower - upper)
-                        out[i, y, x, c] = np.uint8(level + np.float32(0.5))
-                else:
-                    _at_border(image, at_x, at_y, mode, value, out[i, y, x])
-
-
-@nb.njit(cache=True, nogil=True)
-def _inside(matrix, start_x, start_y, height, width):
-    """The run of places in a row whose four neighbours all lie in the image."""
-    first, last = 0, width
-    while first < last and not _whole(matrix, start_x, start_y, first, height, width):
-        first += 1
-    while first < last and not _whole(matrix, start_x, start_y, last - 1, height, width):
-        last -= 1
-    return first, last
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def _whole(matrix, start_x, start_y, x, height, width):
-    at_x = matrix[0, 0] * np.float32(x) + start_x
-    at_y = matrix[1, 0] * np.float32(x) + start_y
-    return 0 <= at_x < width - 1 and 0 <= at_y < height - 1
-
-
-@nb.njit(cache=True, nogil=True)
-def _at_border(image, at_x, at_y, mode, value, out):
-    height, width, _ = image.shape
-    left, top = np.int64(np.floor(at_x)), np.int64(np.floor(at_y))
-    part_x, part_y = at_x - np.float32(left), at_y - np.float32(top)
-    x0, x1 = _source(left, width, mode), _source(left + 1, width, mode)
-    y0, y1 = _source(top, height, mode), _source(top + 1, height, mode)
-    for c in range(3):
-        a = np.float32(image[y0, x0, c]) if x0 >= 0 and y0 >= 0 else value
-        b = np.float32(image[y1, x0, c]) if x0 >= 0 and y1 >= 0 else value
-        right_a = np.float32(image[y0, x1, c]) if x1 >= 0 and y0 >= 0 else value
-        right_b = np.float32(image[y1, x1, c]) if x1 >= 0 and y1 >= 0 else value
-        upper = a + part_x * (right_a - a)
-        lower = b + part_x * (right_b - b)
-        out[c] = to_level(upper + part_y * (lower - upper))
-
-
-@nb.njit(cache=True, nogil=True)
-def _source(place, side, mode):
-    """The pixel that stands for a place on an axis; -1 where it is filled with a value."""
-    if 0 <= place < side:
-        return place
-    if mode == _REFLECT:
-        return _mirror(place, side)
-    if mode == _EDGE:
-        return min(max(place, 0), side - 1)
-    return -1
+                at = np.uint64(3 * x)
+                red, green = np.int64(row[at]), np.int64(row[at + np.uint64(1)])
+                framed[x] = red | (green << 21) | (np.int64(row[at + np.uint64(2)]) << 42)
+        for y in range(height):
+            row = flat[3 * width * y : 3 * width * (y + 1)]
+            at_x = maps[i, 0, 1] * y + maps[i, 0, 2]
+            at_y = maps[i, 1, 1] * y + maps[i, 1, 2]
+            for x in range(width):
+                left, top = np.uint64(at_x >> _PLACE_BITS), np.uint64(at_y >> _PLACE_BITS)
+                part_x = (at_x >> (_PLACE_BITS - _WEIGHT_BITS)) & (whole - 1)
+                part_y = (at_y >> (_PLACE_BITS - _WEIGHT_BITS)) & (whole - 1)
+                both = (part_x * part_y + (whole >> 1)) >> _WEIGHT_BITS
+                x0, x1 = across[left], across[left + np.uint64(1)]
+                y0, y1 = down[top], down[top + np.uint64(1)]
+                level = (
+                    pixels[np.uint64(y0 + x0)] * (whole - part_x - part_y + both)
+                    + pixels[np.uint64(y0 + x1)] * (part_x - both)
+                    + pixels[np.uint64(y1 + x0)] * (part_y - both)
+                    + pixels[np.uint64(y1 + x1)] * both
+                    + half
+                )
+                at = np.uint64(3 * x)
+                row[at] = np.uint8(level >> _WEIGHT_BITS)
+                row[at + np.uint64(1)] = np.uint8(level >> (21 + _WEIGHT_BITS))
+                row[at + np.uint64(2)] = np.uint8(level >> (42 + _WEIGHT_BITS))
+                at_x += step_x
+                at_y += step_y
 
 
 def windows(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images
+from ..arrays import Images, Positions
 from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..plan import Parameters, Plan
@@ -82,7 +82,7 @@ class Crop(Step):
             "left": np.clip(corner[:, 1], 0, width - self.size).astype(np.int32),
         }
 
-    def apply(self, images: Images, **parameters: NDArray[Any]) -> Images:
+    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
         from ..kernels import geometry
 
         crops = geometry.windows(images, parameters["top"], parameters["left"], self.size)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images
+from ..arrays import Images, Positions, own
 from ..draws import Draw
 from ..errors import in_range, one_of
 from ..plan import Parameters, Plan
@@ -72,7 +72,7 @@ class Jitter(Step):
         return shape
 
     def parameters(self, images: Images, draw: Draw) -> Parameters:
-        none = np.zeros(len(images), bool)
+        none = np.zeros(len(draw.rows), bool)
         return {
             "rotation": draw.uniform("rotation", -self.rotation, self.rotation),
             "shift_x": draw.uniform("shift_x", -self.shift, self.shift),
@@ -82,9 +82,10 @@ class Jitter(Step):
             "flip_y": draw.boolean("flip_y") if self.flip in ("both", "vertical") else none,
         }
 
-    def apply(self, images: Images, **parameters: NDArray[Any]) -> Images:
+    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
         from ..kernels import geometry
 
-        return geometry.warp(
-            images, geometry.similarity(images.shape[1:3], **parameters), self.fill
-        )
+        images = own(images)
+        matrices = geometry.similarity(images.shape[1:3], **parameters)
+        geometry.warp(images, rows, matrices, self.fill)
+        return images

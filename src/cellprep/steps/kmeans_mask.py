@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks
+from ..arrays import Images, Masks, Positions, own
 from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..kernels import FOREGROUNDS, SPACES, TARGETS
@@ -94,5 +93,9 @@ class KMeansMask(Step):
             target=self.target,
         )
 
-    def apply(self, images: Images, **parameters: NDArray[Any]) -> Images:
-        return np.where(self.masks(images)[..., None], images, np.uint8(self.background))
+    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
+        from ..kernels import color
+
+        images = own(images)
+        color.paint(images, rows, ~self.masks(images[rows]), self.background)
+        return images

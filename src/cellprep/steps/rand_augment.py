@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images
+from ..arrays import Images, Positions, own
 from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..kernels import OPERATIONS
@@ -96,26 +96,30 @@ class RandAugment(Step):
         return shape
 
     def parameters(self, images: Images, draw: Draw) -> Parameters:
-        record: Parameters = {}
-        for slot in range(1, self.num_ops + 1):
-            used = draw.uniform(f"used_{slot}", 0, 1) <= self.rate
-            drawn = draw.integers(f"op_{slot}", len(OPERATIONS))
-            op = np.where(used, drawn, len(OPERATIONS))
-            record[f"op_{slot}"] = _NAMES[op]
-            record[f"value_{slot}"] = self._values(draw, slot, _NAMES[op])
-            threshold = draw.normal(
-                f"threshold_{slot}", 255 * (1 - self.magnitude), 255 * self.magnitude_stddev
-            )
-            record[f"threshold_{slot}"] = np.where(
-                record[f"op_{slot}"] == "solarization", threshold.clip(0, 255), np.float32(0)
-            )
-        return record
+        used = draw.uniform(self._each("used"), 0, 1) <= self.rate
+        op = np.where(used, draw.integers(self._each("op"), len(OPERATIONS)), len(OPERATIONS))
+        threshold = draw.normal(
+            self._each("threshold"), 255 * (1 - self.magnitude), 255 * self.magnitude_stddev
+        )
+        threshold = np.where(_NAMES[op] == "solarization", threshold.clip(0, 255), np.float32(0))
+        columns = {"op": _NAMES[op], "value": self._values(draw, op), "threshold": threshold}
+        return {
+            name: column
+            for slot in range(self.num_ops)
+            for stem, by_slot in columns.items()
+            for name, column in [(f"{stem}_{slot + 1}", by_slot[slot])]
+        }
 
-    def _values(self, draw: Draw, slot: int, op: NDArray[Any]) -> NDArray[np.float32]:
-        """The one parameter of each row's operation, 0 where it takes none."""
-        uniform = draw.uniform(f"uniform_{slot}", -self.magnitude, self.magnitude)
-        normal = draw.normal(f"normal_{slot}", self.magnitude, self.magnitude_stddev).clip(0, 1)
-        sign = np.where(draw.boolean(f"sign_{slot}"), np.float32(1), np.float32(-1))
+    def _each(self, name: str) -> list[str]:
+        """The parameter's name in every slot."""
+        return [f"{name}_{slot}" for slot in range(1, self.num_ops + 1)]
+
+    def _values(self, draw: Draw, op: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The one parameter of each operation, 0 where it takes none."""
+        uniform = draw.uniform(self._each("uniform"), -self.magnitude, self.magnitude)
+        normal = draw.normal(self._each("normal"), self.magnitude, self.magnitude_stddev)
+        normal = normal.clip(0, 1)
+        sign = np.where(draw.boolean(self._each("sign")), np.float32(1), np.float32(-1))
         by_name = {
             "solarization": 110 * normal,
             "color_degeneration": normal,
@@ -126,22 +130,25 @@ class RandAugment(Step):
             "translation_x": uniform,
             "translation_y": uniform,
         }
-        values = np.zeros(len(op), np.float32)
-        for name, column in by_name.items():
-            mine = op == name
-            values[mine] = column[mine]
+        values = np.zeros(op.shape, np.float32)
+        for number, name in enumerate(OPERATIONS):
+            if name in by_name:
+                values = np.where(op == number, by_name[name], values)
         return values
 
-    def apply(self, images: Images, **parameters: NDArray[Any]) -> Images:
+    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
         from ..kernels import chain
 
-        slots = range(1, self.num_ops + 1)
-        op = np.stack([parameters[f"op_{slot}"] for slot in slots], axis=1)
+        op, values, thresholds = (
+            np.stack([parameters[name] for name in self._each(stem)], axis=1)
+            for stem in ("op", "value", "threshold")
+        )
         operations = _ORDER[np.searchsorted(_NAMES[_ORDER], op)]
-        values = np.stack([parameters[f"value_{slot}"] for slot in slots], axis=1)
-        thresholds = np.stack([parameters[f"threshold_{slot}"] for slot in slots], axis=1)
+        images = own(images)
         if self.engine == "keras_cv":
             from .. import keras_cv_engine
 
-            return keras_cv_engine.chain(images, operations, values, thresholds)
-        return chain.chain(images, operations, values, thresholds)
+            images[rows] = keras_cv_engine.chain(images[rows], operations, values, thresholds)
+        else:
+            chain.chain(images, rows, operations, values, thresholds)
+        return images
