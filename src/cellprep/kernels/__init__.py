@@ -29,3 +29,5 @@ SYMMETRIES = (
     "rotate_90",
     "transverse",
 )
+SIDE = 48
+"""Of the small picture that near duplicates are compared by."""

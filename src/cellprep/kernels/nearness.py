@@ -16,10 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images
-from . import symmetry as symmetries
-
-SIDE = 48
-"""Of a small picture."""
+from . import SIDE
 
 Thumbnails = NDArray[np.uint8]
 """(n, 48, 48), the mean luminance under each cell of a grid."""
@@ -217,68 +214,96 @@ def _details(small, taps, out):
 
 
 def differences(
-    first: NDArray[np.float32], second: NDArray[np.float32], step: int
+    first: NDArray[np.float32],
+    second: NDArray[np.float32],
+    pairs: NDArray[np.int64],
+    step: int,
 ) -> NDArray[np.float64]:
     """(n, 2): the detail that two images share, and what differs of it, in grey levels.
 
-    The second is moved by whole cells, up to `step`, to where the two correlate best, and by what
-    is left of a cell along their slopes; both are brought to one contrast. What then differs is
-    given as the root of its mean square; 3 levels of detail of which 0.3 differ are a good copy.
+    The first is turned; moved by whole cells, up to `step`, to where the two correlate best; and by
+    what is left of a cell along their slopes. Both are brought to one contrast. The root of the
+    mean square of what then differs is given beside that of the detail.
 
     Parameters
     ----------
-    first, second : (n, 48, 48) float32
+    first, second : (k, 48, 48) float32
         As `details` makes them.
+    pairs : (n, 3) int64
+        A place in the first, one in the second, and the symmetry that turns the first.
 
     Returns
     -------
     (n, 2) float64
-        Detail and difference; the difference is infinite where there is no detail.
+        Detail and difference; the difference is infinite where nothing correlates.
     """
-    found = np.empty((len(first), 2))
-    _differences(first, second, step, found)
+    found = np.empty((len(pairs), 2))
+    _differences(first, second, pairs, step, found)
     return found
 
 
 @nb.njit(cache=True, nogil=True)
-def _differences(first, second, step, found):
+def _differences(first, second, pairs, step, found):
     margin = step + 3  # the blur and the edge that moves in
-    length = SIDE - 2 * margin
-    count = length * length
-    for i in range(len(first)):
-        best, best_y, best_x = -2.0, 0, 0
+    one = np.empty((SIDE, SIDE), np.float32)
+    for i in range(len(pairs)):
+        _turn(first[pairs[i, 0]], pairs[i, 2], one)
+        two = second[pairs[i, 1]]
+        best, best_y, best_x = 0.0, 0, 0
         for down in range(-step, step + 1):
             for move in range(-step, step + 1):
-                a_y = margin + down
-                a_x = margin + move
-                sum_a, sum_b, sum_aa, sum_bb, sum_ab = 0.0, 0.0, 0.0, 0.0, 0.0
-                for y in range(length):
-                    for x in range(length):
-                        a = first[i, a_y + y, a_x + x]
-                        b = second[i, margin + y, margin + x]
-                        sum_a += a
-                        sum_b += b
-                        sum_aa += a * a
-                        sum_bb += b * b
-                        sum_ab += a * b
-                power = (sum_aa - sum_a * sum_a / count) * (sum_bb - sum_b * sum_b / count)
-                if power > 0:
-                    likeness = (sum_ab - sum_a * sum_b / count) / np.sqrt(power)
-                    if likeness > best:
-                        best, best_y, best_x = likeness, down, move
+                likeness = _likeness(one, two, margin, down, move)
+                if likeness > best:
+                    best, best_y, best_x = likeness, down, move
         found[i, 0], found[i, 1] = 0.0, np.inf
-        if best > 0:
-            _compare(first[i], second[i], margin, best_y, best_x, found[i])
+        if best > 0.5:  # far below what a copy has
+            _compare(one, two, margin, best_y, best_x, found[i])
 
 
 @nb.njit(cache=True, nogil=True)
-def _compare(first, second, margin, down, move, found):
-    length = SIDE - 2 * margin
-    count = length * length
+def _overlap(margin, move):
+    """The places of the second along one side that have one of the first beside them."""
+    return margin + max(0, -move), SIDE - margin - max(0, move)
+
+
+@nb.njit(cache=True, nogil=True)
+def _likeness(one, two, margin, down, move):
+    """The correlation of two pictures, the first moved."""
+    top, bottom = _overlap(margin, down)
+    left, right = _overlap(margin, move)
+    a, b, aa, bb, ab = 0.0, 0.0, 0.0, 0.0, 0.0
+    for y in range(top, bottom):
+        line_one, line_two = one[y + down, left + move : right + move], two[y, left:right]
+        for x in range(right - left):
+            p, q = np.float64(line_one[x]), np.float64(line_two[x])
+            a += p
+            b += q
+            aa += p * p
+            bb += q * q
+            ab += p * q
+    count = (bottom - top) * (right - left)
+    power = (aa - a * a / count) * (bb - b * b / count)
+    return (ab - a * b / count) / np.sqrt(power) if power > 0 else 0.0
+
+
+@nb.njit(cache=True, nogil=True)
+def _turn(picture, symmetry, out):
+    for y in range(SIDE):
+        for x in range(SIDE):
+            row = SIDE - 1 - y if symmetry & 2 else y
+            column = SIDE - 1 - x if symmetry & 1 else x
+            out[y, x] = picture[column, row] if symmetry & 4 else picture[row, column]
+
+
+@nb.njit(cache=True, nogil=True)
+def _compare(one, two, margin, down, move, found):
+    top, bottom = _overlap(margin, down)
+    left, right = _overlap(margin, move)
+    count = (bottom - top) * (right - left)
     mean_a, mean_b, power_a, power_b = 0.0, 0.0, 0.0, 0.0
-    for y in range(margin, SIDE - margin):
-        for x in range(margin, SIDE - margin):
-            a, b = first[y + down, x + move], second[y, x]
+    for y in range(top, bottom):
+        for x in range(left, right):
+            a, b = one[y + down, x + move], two[y, x]
             mean_a += a
             mean_b += b
             power_a += a * a
@@ -286,16 +311,14 @@ def _compare(first, second, margin, down, move, found):
     mean_a, mean_b = mean_a / count, mean_b / count
     sd_a = np.sqrt(max(power_a / count - mean_a * mean_a, 1e-12))
     sd_b = np.sqrt(max(power_b / count - mean_b * mean_b, 1e-12))
-    # The difference of the two at contrast 1, less what moving along their mean slopes explains.
+    # The difference of the two at contrast 1, less what moving along their slopes explains.
     dd, dy, dx, yy, xx, xy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    for y in range(margin, SIDE - margin):
-        for x in range(margin, SIDE - margin):
+    for y in range(top, bottom):
+        for x in range(left, right):
             r, c = y + down, x + move
-            d = (first[r, c] - mean_a) / sd_a - (second[y, x] - mean_b) / sd_b
-            s_y = (first[r + 1, c] - first[r - 1, c]) / sd_a
-            s_y += (second[y + 1, x] - second[y - 1, x]) / sd_b
-            s_x = (first[r, c + 1] - first[r, c - 1]) / sd_a
-            s_x += (second[y, x + 1] - second[y, x - 1]) / sd_b
+            d = (one[r, c] - mean_a) / sd_a - (two[y, x] - mean_b) / sd_b
+            s_y = (one[r + 1, c] - one[r - 1, c]) / sd_a + (two[y + 1, x] - two[y - 1, x]) / sd_b
+            s_x = (one[r, c + 1] - one[r, c - 1]) / sd_a + (two[y, x + 1] - two[y, x - 1]) / sd_b
             dd += d * d
             dy += d * s_y
             dx += d * s_x
@@ -321,8 +344,3 @@ def are_copies(found: NDArray[np.float64], scale: Scale, slack: float = 1.0) -> 
     allowed = slack**2 * (scale.noise**2 + (0.12 * detail) ** 2)
     correlated = difference**2 <= 2 * (1 - 0.9) * slack**2 * detail**2
     return np.asarray((difference**2 <= allowed) & correlated)
-
-
-def turned_details(detail: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
-    """The details of the turned images."""
-    return symmetries.turned(detail[..., None], symmetry)[..., 0]

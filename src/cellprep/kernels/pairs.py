@@ -187,3 +187,34 @@ def _search(table, order, starts, others, offset, edges, blocks, distance, same)
             found[0, count], found[1, count], found[2, count] = i, j + offset, bits
             count += 1
     return found[:, :count].copy()
+
+
+@nb.njit(cache=True, nogil=True)
+def expand(at, other, bits, starts, rows, other_starts, other_rows, roots, same, cursor, most):
+    """Up to `most` pairs of rows behind pairs of hashes, from where the cursor stands.
+
+    Left out are pairs of one row with itself, of the rows of one hash but in one order if both
+    sides are the `same` set, and pairs with one root, if there are roots.
+    """
+    first, second = np.empty(most, np.int64), np.empty(most, np.int64)
+    distance = np.empty(most, np.int64)
+    count = 0
+    while cursor[0] < len(at) and count < most:
+        pair = cursor[0]
+        start, other_start = starts[at[pair]], other_starts[other[pair]]
+        width = other_starts[other[pair] + 1] - other_start
+        total = (starts[at[pair] + 1] - start) * width
+        while cursor[1] < total and count < most:
+            i = rows[start + cursor[1] // width]
+            j = other_rows[other_start + cursor[1] % width]
+            cursor[1] += 1
+            if same and i == j:
+                continue
+            if len(roots) and roots[i] == roots[j]:
+                continue
+            first[count], second[count], distance[count] = i, j, bits[pair]
+            count += 1
+        if cursor[1] == total:
+            cursor[0] += 1
+            cursor[1] = 0
+    return first[:count].copy(), second[:count].copy(), distance[:count].copy()

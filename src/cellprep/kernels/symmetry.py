@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images
-from . import SYMMETRIES
 
 IDENTITY = 0
 INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)
@@ -26,6 +25,7 @@ def symmetries_of(height: int, width: int) -> tuple[int, ...]:
 def turned(images: Images, symmetry: int) -> Images:
     """A view of the images under a symmetry.
 
+    >>> from cellprep.kernels import SYMMETRIES
     >>> image = np.arange(4, dtype=np.uint8).reshape(1, 2, 2, 1)
     >>> turned(image, SYMMETRIES.index("rotate_90"))[0, ..., 0].tolist()
     [[1, 3], [0, 2]]
@@ -38,6 +38,7 @@ def turned(images: Images, symmetry: int) -> Images:
 def after(first: int, then: int) -> int:
     """The one symmetry that does both.
 
+    >>> from cellprep.kernels import SYMMETRIES
     >>> SYMMETRIES[after(SYMMETRIES.index("rotate_90"), SYMMETRIES.index("rotate_90"))]
     'rotate_180'
     """

@@ -1,0 +1,335 @@
+"""Images that are copies of others but for a symmetry or some processing: proposed by hashes,
+confirmed on pixels, gathered into groups.
+
+Everything here works on `Marks`, a few numbers and a small picture of each image, measured in one
+pass. The order of rows does not matter: whoever calls numbers the images by their ids.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import executors, measures
+from .arrays import Images, Positions
+from .errors import in_range, one_of
+from .kernels import HASHES, SIDE
+from .plan import Plan
+
+_CHUNK = 1 << 14  # pairs confirmed at a time
+_SPOOLED = 256 << 20  # bytes of small pictures from which they go to a file
+_SLACK = 1.5  # two copies of one image differ by the root of 2 more than each from it
+_COMPARED = 32  # images of a group that others are compared with
+_FLAT = 1.0  # levels of detail below which there is nothing to compare
+
+
+@dataclass(frozen=True)
+class Search:
+    """What counts as a duplicate beside equal pixels.
+
+    Parameters
+    ----------
+    near : int or None
+        Largest Hamming distance of the perceptual hashes of a pair that is looked at, 0 to 16.
+    symmetries : bool
+        Whether flips and quarter turns count, alone and together with `near`.
+    hash : "phash", "dhash", "ahash" or "whash"
+        The definition of the hash.
+    """
+
+    near: int | None = None
+    symmetries: bool = False
+    hash: str = "phash"
+
+    def __post_init__(self) -> None:
+        if self.near is not None:
+            in_range("near", self.near, 0, 16, whole=True)
+        if not isinstance(self.symmetries, (bool, np.bool_)):
+            one_of("symmetries", self.symmetries, ("True", "False"))
+        one_of("hash", self.hash, HASHES)
+
+    def __bool__(self) -> bool:
+        return self.near is not None or bool(self.symmetries)
+
+
+@dataclass(frozen=True, eq=False)
+class Marks:
+    """What is kept of each image; those that the search does not need are empty.
+
+    Attributes
+    ----------
+    digests : (n, 2) uint64
+    invariants : (n,) uint64
+        Equal for images that are equal under a symmetry.
+    hashes : (n,) uint64
+        The perceptual hash.
+    windows : (n, 9) uint64
+        Hashes of the middle, and of windows around it.
+    plain : (n,) bool
+        Without detail to compare.
+    pictures : (m, 48, 48) uint8
+        Mean luminance.
+    places : (n,) int
+        Which of the pictures is whose; they may lie in a file.
+    """
+
+    digests: NDArray[np.uint64]
+    invariants: NDArray[np.uint64]
+    hashes: NDArray[np.uint64]
+    windows: NDArray[np.uint64]
+    plain: NDArray[np.bool_]
+    pictures: NDArray[np.uint8]
+    places: Positions
+
+    @classmethod
+    def empty(cls, n: int, search: Search) -> Marks:
+        """Room for the marks of n images; many pictures go to a file without a name."""
+        near = n if search.near is not None else 0
+        shape = (near, SIDE, SIDE)
+        pictures: NDArray[np.uint8]
+        if near * SIDE * SIDE > _SPOOLED:
+            with tempfile.TemporaryFile() as file:
+                pictures = np.memmap(file, np.uint8, "w+", shape=shape)
+        else:
+            pictures = np.empty(shape, np.uint8)
+        return cls(
+            np.empty((n, 2), np.uint64),
+            np.empty(n if search.symmetries else 0, np.uint64),
+            np.empty(near, np.uint64),
+            np.empty((near, 9), np.uint64),
+            np.empty(near, bool),
+            pictures,
+            np.arange(near),
+        )
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def take(self, at: Positions) -> Marks:
+        """Those of the images at these places; the pictures stay where they are."""
+        taken = {
+            field.name: getattr(self, field.name)[at]
+            for field in fields(self)
+            if field.name != "pictures" and len(getattr(self, field.name))
+        }
+        return replace(self, **taken)
+
+    def details(self, at: Positions) -> NDArray[np.float32]:
+        """What can be compared of the images at these places."""
+        from .kernels import nearness
+
+        return nearness.details(np.ascontiguousarray(self.pictures[self.places[at]]))
+
+
+def measure(plan: Plan, search: Search) -> Marks:
+    """The marks of all rows, their pixels read once."""
+    marks = Marks.empty(len(plan), search)
+    for (start, stop), found in plan.each(Marking(search), "looking for duplicates"):
+        for field in fields(Marks):
+            values = getattr(found, field.name)
+            if len(values) and field.name != "places":
+                getattr(marks, field.name)[start:stop] = values
+    return marks
+
+
+@dataclass(frozen=True)
+class Marking:
+    """The marks of a batch."""
+
+    search: Search
+
+    def __call__(self, images: Images) -> Marks:
+        from .kernels import nearness, phash, symmetry
+
+        images = np.ascontiguousarray(images)
+        marks = Marks.empty(len(images), self.search)
+        marks.digests[:] = measures.digest(images)
+        if self.search.symmetries:
+            marks.invariants[:] = symmetry.invariants(images)
+        if self.search.near is not None:
+            scale = nearness.Scale.of(*images.shape[1:3])
+            marks.hashes[:] = phash.perceptual_hashes(images, self.search.hash)
+            marks.pictures[:] = nearness.thumbnails(images)
+            marks.windows[:] = nearness.window_hashes(marks.pictures, scale.step)
+            marks.plain[:] = marks.details(marks.places).std(axis=(1, 2)) < _FLAT
+        return marks
+
+
+# -- pairs --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Confirmed pairs: turned by `symmetry`, image `first` is a copy of image `second`.
+
+    `distance` is that of the hashes that proposed them, `difference` the levels that differ.
+    """
+
+    first: Positions
+    second: Positions
+    symmetry: NDArray[np.int64]
+    distance: NDArray[np.int64]
+    difference: NDArray[np.float64]
+
+    def take(self, at: Any) -> Pairs:
+        """Those at these places."""
+        return Pairs(*(getattr(self, field.name)[at] for field in fields(self)))
+
+
+def near_pairs(
+    marks: Marks,
+    others: Marks | None,
+    search: Search,
+    shape: tuple[int, int],
+    roots: Positions | None = None,
+) -> Iterator[Pairs]:
+    """Near pairs, within one set or between two, run by run.
+
+    Two images are near when their hashes differ in at most `search.near` bits, or those of the
+    middle of one and of a window of the other, turned if symmetries count; and when no more of
+    their detail differs than processing leaves (`kernels.nearness`).
+
+    `roots` may change from run to run: pairs with one root are left out.
+    """
+    from .kernels import nearness, symmetry
+
+    scale = nearness.Scale.of(*shape)
+    inverse = np.array(symmetry.INVERSE)
+    for first, second, turn, distance in _candidates(marks, others, search, shape, roots):
+        if others is None:
+            back = first > second
+            first, second = np.minimum(first, second), np.maximum(first, second)
+            turn = np.where(back, inverse[turn], turn)
+        # One pair may be proposed more than once, and under several symmetries.
+        at = _firsts(np.lexsort((distance, turn, second, first)), first, second, turn)
+        first, second, turn, distance = first[at], second[at], turn[at], distance[at]
+        found = compare(marks, marks if others is None else others, first, second, turn, scale)
+        copies = np.flatnonzero(nearness.are_copies(found, scale))
+        order = copies[np.lexsort((found[copies, 1], second[copies], first[copies]))]
+        at = _firsts(order, first, second)
+        at = at[np.lexsort((second[at], first[at], found[at, 1]))]
+        if len(at):
+            yield Pairs(first[at], second[at], turn[at], distance[at], found[at, 1])
+
+
+def _firsts(order: Positions, *columns: NDArray[Any]) -> Positions:
+    """Of places in an order the first of each run that is equal in these columns."""
+    new = np.zeros(len(order), bool)
+    new[:1] = True
+    for column in columns:
+        new[1:] |= np.diff(column[order]) != 0
+    return order[new]
+
+
+def compare(
+    marks: Marks,
+    others: Marks,
+    first: Positions,
+    second: Positions,
+    turn: NDArray[np.int64],
+    scale: Any,
+) -> NDArray[np.float64]:
+    """(n, 2): detail and difference of every pair, the first image turned."""
+    from .kernels import nearness
+
+    found = np.empty((len(first), 2))
+    for start in range(0, len(first), _CHUNK):
+        here = slice(start, start + _CHUNK)
+        wanted, place = np.unique(first[here], return_inverse=True)
+        other_wanted, other_place = np.unique(second[here], return_inverse=True)
+        found[here] = nearness.differences(
+            marks.details(wanted),
+            others.details(other_wanted),
+            np.stack([place, other_place, turn[here]], axis=1),
+            scale.step,
+        )
+    return found
+
+
+def _candidates(
+    marks: Marks,
+    others: Marks | None,
+    search: Search,
+    shape: tuple[int, int],
+    roots: Positions | None,
+) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """Pairs that hashes propose: first, second, symmetry of the first, distance."""
+    from .kernels import nearness, symmetry
+
+    assert search.near is not None
+    same = others is None
+    others = marks if others is None else others
+    here, there = np.flatnonzero(~marks.plain), np.flatnonzero(~others.plain)
+    turns = symmetry.symmetries_of(*shape) if search.symmetries else (symmetry.IDENTITY,)
+    yield from _expanded(
+        (marks.hashes[here], here),
+        None if same else (others.hashes[there], there),
+        search.near,
+        symmetry.IDENTITY,
+        False,
+        same,
+        roots,
+    )
+    middle = (marks.windows[here, 0], here)
+    other_middle = (others.windows[there, 0], there)
+    for turn in turns:
+        # The first image turned: its windows against the middles of the second ...
+        windows = nearness.turned_hashes(marks.windows[here], turn).T.ravel()
+        moved = (windows, np.tile(here, 9))
+        yield from _expanded(other_middle, moved, search.near, turn, True, same, roots)
+        if not same:  # ... and its middle against the windows of the second
+            windows = nearness.turned_hashes(others.windows[there], symmetry.INVERSE[turn])
+            moved = (windows.T.ravel(), np.tile(there, 9))
+            yield from _expanded(middle, moved, search.near, turn, False, same, roots)
+
+
+def _expanded(
+    table: tuple[Any, Positions],
+    queries: tuple[Any, Positions] | None,
+    distance: int,
+    turn: int,
+    swapped: bool,
+    same: bool,
+    roots: Positions | None,
+) -> Iterator[tuple[Any, Any, Any, Any]]:
+    """The pairs of rows behind close pairs of hashes; equal hashes are compared once.
+
+    With `swapped` the queries are the first images of the pairs. Without queries the pairs are
+    those of the table with itself.
+    """
+    from .kernels import pairs
+
+    runs = _runs(*table)
+    other_runs = runs if queries is None else _runs(*queries)
+    several = np.flatnonzero(np.diff(runs[1]) > 1)
+    equal = [(several, several, np.zeros(len(several), np.int64))] if queries is None else []
+    close = pairs.close_pairs(
+        runs[0], None if queries is None else other_runs[0], distance, executors.usable_cores()
+    )
+    left_out = np.empty(0, np.int64) if roots is None else roots
+    for found in itertools.chain(equal, close):
+        cursor = np.zeros(2, np.int64)
+        while cursor[0] < len(found[0]):
+            one, two, apart = pairs.expand(
+                *found, *runs[1:], *other_runs[1:], left_out, same, cursor, _CHUNK
+            )
+            if swapped:
+                one, two = two, one
+            if len(one):
+                yield one, two, np.full(len(one), turn), apart
+
+
+def _runs(hashes: Any, rows: Positions) -> tuple[Any, NDArray[np.int64], Positions]:
+    """Different hashes, where the rows of each begin, and the rows."""
+    order = np.argsort(hashes, kind="stable")
+    ordered = hashes[order]
+    new = np.ones(len(ordered), bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    starts = np.append(np.flatnonzero(new), len(ordered))
+    return ordered[new], starts, rows[order]
