@@ -80,7 +80,7 @@ def test_layers_import_downwards_only() -> None:
         ["rows", "rules"],
         ["source", "measures"],
         ["plan"],
-        ["dataset", "duplicates", "split"],
+        ["dataset", "near", "duplicates", "duplicate_index", "split"],
         ["keras_cv_engine", "steps"],
         ["formats"],
         ["recipe", "functions", "destination", "write", "replay"],

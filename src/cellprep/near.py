@@ -23,10 +23,10 @@ from .kernels import HASHES, SIDE
 from .plan import Plan
 
 _CHUNK = 1 << 14  # pairs confirmed at a time
-_SPOOLED = 256 << 20  # bytes of small pictures from which they go to a file
+_SPOOLED = 256 << 20  # bytes of small pictures above which they go to a file
 _SLACK = 1.5  # two copies of one image differ by the root of 2 more than each from it
 _COMPARED = 32  # images of a group that others are compared with
-_FLAT = 1.0  # levels of detail below which there is nothing to compare
+_FLAT = 0.5  # levels of detail below which there is nothing to compare
 
 
 @dataclass(frozen=True)
@@ -333,3 +333,135 @@ def _runs(hashes: Any, rows: Positions) -> tuple[Any, NDArray[np.int64], Positio
     new[1:] = ordered[1:] != ordered[:-1]
     starts = np.append(np.flatnonzero(new), len(ordered))
     return ordered[new], starts, rows[order]
+
+
+# -- groups -------------------------------------------------------------------------------------
+
+
+class Gathering:
+    """Groups of images, made of pairs taken one by one, the likest first.
+
+    A pair brings two groups together if no image of one differs from an image of the other by
+    more than two copies of one image do: 1.5 times what one pair may differ by, moved twice as far.
+    So an image near two different cells joins one of them and not the other. Of larger groups the
+    32 first images are compared.
+
+    Attributes
+    ----------
+    roots : (n,) int
+        The first image of each image's group, itself if it is alone.
+    turns : (n,) int
+        The symmetry that turns that first image into this one.
+    tied : (n,) int
+        The first image of all that pairs tie together in any way: what a split keeps whole.
+    """
+
+    def __init__(self, marks: Marks, shape: tuple[int, int]) -> None:
+        n = len(marks)
+        self.marks = marks
+        self.shape = shape
+        self.roots = np.arange(n)
+        self.turns = np.zeros(n, np.int64)
+        self._ties = np.arange(n)
+        self._members: dict[int, list[int]] = {}
+        self._refused: set[tuple[int, int, int, int]] = set()
+
+    @property
+    def tied(self) -> Positions:
+        """With all chains followed to their end."""
+        while (self._ties[self._ties] != self._ties).any():
+            self._ties = self._ties[self._ties]
+        return self._ties
+
+    def add(self, pairs: Pairs, *, equal: bool = False) -> None:
+        """Take these pairs; `equal` ones need no comparison."""
+        for first, second, turn in zip(
+            pairs.first.tolist(), pairs.second.tolist(), pairs.symmetry.tolist(), strict=True
+        ):
+            self._tie(first, second)
+            self._join(first, second, turn, equal)
+
+    def _tie(self, first: int, second: int) -> None:
+        ends = []
+        for place in (first, second):
+            while self._ties[place] != place:
+                self._ties[place] = self._ties[self._ties[place]]
+                place = int(self._ties[place])
+            ends.append(place)
+        self._ties[max(ends)] = min(ends)
+
+    def _join(self, first: int, second: int, turn: int, equal: bool) -> None:
+        from .kernels.symmetry import INVERSE, after
+
+        root, other = int(self.roots[first]), int(self.roots[second])
+        if root == other:
+            return
+        if root > other:
+            first, second, turn, root, other = second, first, INVERSE[turn], other, root
+        # The symmetry that turns one root into the other.
+        turn = after(after(int(self.turns[first]), turn), INVERSE[int(self.turns[second])])
+        ours = self._members.get(root, [root])
+        theirs = self._members.get(other, [other])
+        if not equal and len(ours) + len(theirs) > 2:
+            asked = (root, other, len(ours), len(theirs))
+            if asked in self._refused:
+                return
+            if not self._fit(ours, theirs, turn):
+                self._refused.add(asked)
+                return
+        for member in theirs:
+            self.roots[member] = root
+            self.turns[member] = after(turn, int(self.turns[member]))
+        self._members[root] = sorted([*ours, *theirs])
+        self._members.pop(other, None)
+
+    def _fit(self, ours: list[int], theirs: list[int], turn: int) -> bool:
+        from .kernels import nearness
+        from .kernels.symmetry import INVERSE, after
+
+        pairs = [
+            (one, other, after(after(INVERSE[int(self.turns[one])], turn), int(self.turns[other])))
+            for one in ours[:_COMPARED]
+            for other in theirs[:_COMPARED]
+        ]
+        scale = nearness.Scale.of(*self.shape)
+        first, second, turns = np.array(pairs).T
+        # Each of two copies may be moved, one this way and one that.
+        wide = replace(scale, step=2 * scale.step)
+        found = compare(self.marks, self.marks, first, second, turns, wide)
+        return bool(nearness.are_copies(found, scale, _SLACK).all())
+
+
+def scale_of(shape: tuple[int, ...]) -> Any:
+    """The measures that go with images of this (height, width, ...)."""
+    from .kernels import nearness
+
+    return nearness.Scale.of(*shape[:2])
+
+
+def hash_distances(
+    marks: Marks,
+    others: Marks,
+    first: Positions,
+    second: Positions,
+    turn: NDArray[np.int64],
+    near: int,
+) -> NDArray[np.int64]:
+    """(n,) in how many bits the hashes of each pair differ, the first image turned.
+
+    Those of the whole images if that is near enough, else of the middle of one and a window of
+    the other.
+    """
+    from .kernels import nearness
+
+    windows = np.empty((len(first), 9), np.uint64)
+    for one in np.unique(turn):
+        at = turn == one
+        windows[at] = nearness.turned_hashes(marks.windows[first[at]], int(one))
+    other = others.windows[second]
+    moved = np.minimum(
+        np.bitwise_count(windows[:, :1] ^ other).min(axis=1, initial=64),
+        np.bitwise_count(windows ^ other[:, :1]).min(axis=1, initial=64),
+    )
+    whole = np.bitwise_count(marks.hashes[first] ^ others.hashes[second])
+    return np.asarray(np.where((turn == 0) & (whole <= near), whole, moved), dtype=np.int64)

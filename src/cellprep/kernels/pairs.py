@@ -90,15 +90,15 @@ class _Searching:
 
 
 def _cheapest(n: int, m: int, distance: int) -> int:
-    """In how many blocks to agree, by what reading buckets and comparing cost."""
-    best, chosen = math.inf, 1
-    for agree in range(1, 5):
+    """In how many blocks to agree, by what filling buckets and comparing cost; 0 compares all."""
+    best, chosen = math.inf, 0
+    for agree in range(5):
         blocks = distance + agree
         if blocks > 64:
             break
-        bits = min(agree * 64 // blocks, _MOST_BITS)
+        bits = min(agree * 64 // max(blocks, 1), _MOST_BITS)
         # Buckets are uneven: real hashes fill a few far above the mean.
-        compared = 8 * n * m / 2**bits
+        compared = n * m * min(8 / 2**bits, 1)
         cost = math.comb(blocks, agree) * (20 * (n + m) + 2**bits + compared)
         if cost < best:
             best, chosen = cost, agree

@@ -73,20 +73,20 @@ def _invariants(values, found):
         found[i] = total * np.uint64(0x9E3779B97F4A7C15) + squares
 
 
-def matching(images: Images, others: Images) -> NDArray[np.int64]:
-    """(n,) the first symmetry that makes each of the others the image beside it, -1 for none."""
+def matching(images: Images, others: Images, place: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) the first symmetry that turns `others[place]` into the image, -1 for none."""
     found = np.empty(len(images), np.int64)
     _, height, width, _ = images.shape
-    _matching(images, others, np.array(symmetries_of(height, width)), found)
+    _matching(images, others, place, np.array(symmetries_of(height, width)), found)
     return found
 
 
 @nb.njit(cache=True, nogil=True)
-def _matching(images, others, symmetries, found):
+def _matching(images, others, place, symmetries, found):
     for i in range(len(images)):
         found[i] = -1
         for symmetry in symmetries:
-            if _equal(images[i], others[i], symmetry):
+            if _equal(images[i], others[place[i]], symmetry):
                 found[i] = symmetry
                 break
 
