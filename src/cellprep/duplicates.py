@@ -259,7 +259,7 @@ def find_duplicates(
         For arrays; conflicts are found among them.
     near : int, optional
         Look for near duplicates: all pairs whose perceptual hashes differ in at most this many of
-        their 64 bits, 0 to 16, are compared on pixels. 4 finds what processing leaves; larger
+        their 64 bits, 0 to 24, are compared on pixels. 4 finds what processing leaves; larger
         numbers cost more and find little else.
     symmetries : bool
         Count the 8 flips and quarter turns, also of near duplicates.

@@ -36,7 +36,7 @@ class Search:
     Parameters
     ----------
     near : int or None
-        Largest Hamming distance of the perceptual hashes of a pair that is looked at, 0 to 16.
+        Largest Hamming distance of the perceptual hashes of a pair that is looked at, 0 to 24.
     symmetries : bool
         Whether flips and quarter turns count, alone and together with `near`.
     hash : "phash", "dhash", "ahash" or "whash"
@@ -49,7 +49,7 @@ class Search:
 
     def __post_init__(self) -> None:
         if self.near is not None:
-            in_range("near", self.near, 0, 16, whole=True)
+            in_range("near", self.near, 0, 24, whole=True)
         if not isinstance(self.symmetries, (bool, np.bool_)):
             one_of("symmetries", self.symmetries, ("True", "False"))
         one_of("hash", self.hash, HASHES)
@@ -119,6 +119,15 @@ class Marks:
             if field.name != "pictures" and len(getattr(self, field.name))
         }
         return replace(self, **taken)
+
+    def joined(self, others: Marks) -> Marks:
+        """These and the others."""
+        both = {
+            field.name: np.concatenate([getattr(self, field.name), getattr(others, field.name)])
+            for field in fields(self)
+        }
+        both["places"][len(self.places) :] += len(self.pictures)
+        return Marks(**both)
 
     def details(self, at: Positions) -> NDArray[np.float32]:
         """What can be compared of the images at these places."""
@@ -207,18 +216,18 @@ def near_pairs(
             first, second = np.minimum(first, second), np.maximum(first, second)
             turn = np.where(back, inverse[turn], turn)
         # One pair may be proposed more than once, and under several symmetries.
-        at = _firsts(np.lexsort((distance, turn, second, first)), first, second, turn)
+        at = firsts(np.lexsort((distance, turn, second, first)), first, second, turn)
         first, second, turn, distance = first[at], second[at], turn[at], distance[at]
         found = compare(marks, marks if others is None else others, first, second, turn, scale)
         copies = np.flatnonzero(nearness.are_copies(found, scale))
         order = copies[np.lexsort((found[copies, 1], second[copies], first[copies]))]
-        at = _firsts(order, first, second)
+        at = firsts(order, first, second)
         at = at[np.lexsort((second[at], first[at], found[at, 1]))]
         if len(at):
             yield Pairs(first[at], second[at], turn[at], distance[at], found[at, 1])
 
 
-def _firsts(order: Positions, *columns: NDArray[Any]) -> Positions:
+def firsts(order: Positions, *columns: NDArray[Any]) -> Positions:
     """Of places in an order the first of each run that is equal in these columns."""
     new = np.zeros(len(order), bool)
     new[:1] = True
