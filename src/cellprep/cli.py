@@ -446,7 +446,9 @@ def _groups(text: str, dataset: Dataset) -> Any:
         raise CellprepError(f"{name!r} cannot be read as a table: {error}") from error
     for wanted in ("id", column):
         if wanted not in table:
-            raise CellprepError(f"{name!r} has no column {wanted!r}; {nearest(wanted, map(str, table))}")
+            raise CellprepError(
+                f"{name!r} has no column {wanted!r}; {nearest(wanted, map(str, table))}"
+            )
     ids = pd.Index(table["id"].astype(str))
     if ids.has_duplicates:
         raise CellprepError(f"{name!r} names id {ids[ids.duplicated()][0]!r} more than once")

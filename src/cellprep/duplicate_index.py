@@ -119,7 +119,7 @@ class DuplicateIndex:
         known = np.flatnonzero(np.isin(theirs, ours))
         if len(known):
             raise CellprepError(
-                f"the index holds id {theirs[known[0]]!r} already; give the new images other ids"
+                f"the index holds id '{theirs[known[0]]}' already; give the new images other ids"
             )
         return DuplicateIndex(
             self.search,

@@ -49,7 +49,7 @@ class Scale:
         """For images of this size."""
         side = min(height, width)
         coarse = min(max(96 / side, 1.0), 3.5)
-        return cls(min(max(1, round(2 * SIDE / side)), 6), 0.6 * coarse, 0.065 * coarse)
+        return cls(min(max(1, round(2 * SIDE / side)), 6), 0.57 * coarse, 0.06 * coarse)
 
 
 def thumbnails(images: Images) -> Thumbnails:
