@@ -133,4 +133,4 @@ def test_crop_without_a_cell_takes_the_middle() -> None:
     images = np.full((1, 20, 30, 3), 200, np.uint8)
     dataset = cp.Recipe([cp.Crop(10)])(cp.Dataset.from_arrays(images, [0]))
     record = dataset.plan.evaluate(np.arange(1))[1]
-    assert (record["crop.top"][0], record["crop.left"][0]) == (5, 10)
+    assert (record["crop.top"].values[0], record["crop.left"].values[0]) == (5, 10)

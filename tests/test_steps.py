@@ -148,7 +148,7 @@ def test_the_same_step_again_draws_other_numbers(messy) -> None:
     names = [f"{name}.rotation" for name in ("jitter", "jitter-2")]
     twice = cp.Recipe([step, step])(cp.Dataset.from_arrays(images, np.zeros(len(images), int)))
     record = twice.plan.evaluate(np.arange(len(images)))[1]
-    assert not np.intersect1d(*(record[name] for name in names)).size
+    assert not np.intersect1d(*(record[name].values for name in names)).size
 
 
 IDENTITIES = [

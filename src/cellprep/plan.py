@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,19 @@ from .rows import Rows
 from .source import Shape, Source
 
 Parameters = dict[str, NDArray[Any]]
-"""One value a row by parameter name; masked where a step leaves a row alone."""
+"""By name, one value for each row that a step touches."""
+
+
+class Column(NamedTuple):
+    """A parameter in the record of all rows."""
+
+    values: NDArray[Any]
+    present: Masks
+    """Which rows have one: a step may leave a row alone."""
+
+
+Record = dict[str, Column]
+"""What made each row: its parameters by `step.parameter`."""
 
 Result = TypeVar("Result")
 
@@ -65,7 +77,7 @@ class _Origin:
         """Bytes of the largest picture on the way to one image: a crop begins with all of it."""
         return int(np.prod(self.shape))
 
-    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
         return self.source.images(at), {}
 
     def origin(self, at: Positions) -> Positions:
@@ -87,7 +99,7 @@ class _Taken:
     def largest(self) -> int:
         return self.before.largest
 
-    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
         taken = self.at[at]
         if (taken[1:] > taken[:-1]).all():
             return self.before.evaluate(taken, out)
@@ -96,7 +108,9 @@ class _Taken:
         images, record = self.before.evaluate(wanted)
         # "clip": no place is outside, and NumPy takes straight into `out`
         images = np.take(images, place, axis=0, out=out, mode="clip")
-        return images, {name: values[place] for name, values in record.items()}
+        return images, {
+            name: Column(*(part[place] for part in column)) for name, column in record.items()
+        }
 
     def origin(self, at: Positions) -> Positions:
         return self.before.origin(self.at[at])
@@ -121,7 +135,7 @@ class _Mapped:
     def largest(self) -> int:
         return max(self.before.largest, int(np.prod(self.shape)))
 
-    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
         stays = self.shape == self.before.shape
         images, record = self.before.evaluate(at, out if stays else None)
         touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
@@ -130,20 +144,13 @@ class _Mapped:
         parameters = self.step.parameters(images, draw)
         images = self.step.apply(images, rows, **parameters)
         for parameter, values in parameters.items():
-            if self.touched is not None:
-                values = _spread(values, touched, len(at))
-            record[f"{self.name}.{parameter}"] = values
+            spread = np.zeros(len(at), values.dtype)
+            spread[rows] = values
+            record[f"{self.name}.{parameter}"] = Column(spread, touched)
         return images, record
 
     def origin(self, at: Positions) -> Positions:
         return self.before.origin(at)
-
-
-def _spread(values: NDArray[Any], touched: Any, n: int) -> NDArray[Any]:
-    """The values at their rows among n, masked elsewhere."""
-    spread = np.zeros(n, values.dtype)
-    spread[touched] = values
-    return np.ma.masked_array(spread, ~touched)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +169,7 @@ class _Joined:
     def largest(self) -> int:
         return max(self.first.largest, self.second.largest)
 
-    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
         images = np.empty((len(at), *self.shape), np.uint8)
         early = at < self.n_first
         if early.any():
@@ -304,7 +311,7 @@ class Plan:
         plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
         return plan._with_columns({})  # the pixels are others now
 
-    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Parameters]:
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
         """Pixels of the rows at these places, and the parameters that made them.
 
         Images that are a source's own come read-only and uncopied; others may lie in `out`, memory

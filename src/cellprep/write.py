@@ -21,7 +21,7 @@ from .destination import FILES, PLAN, check_apart, made_of, make_way, standing, 
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import folder, manifest, npz, shards
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, to_json
-from .plan import Parameters, Plan
+from .plan import Parameters, Plan, Record
 from .rows import Rows
 
 if TYPE_CHECKING:
@@ -224,43 +224,47 @@ class _Part:
         start, stop = span
         number = start // self.rows_per_part
         rows = self.plan.rows.take(np.arange(start, stop))
-        record: list[Parameters] = []
+        record: list[Record] = []
         images = _made(self.plan, span, record)
         columns, entry = self.writer.write_part(self.folder, number, start, rows, images)
-        table = _index(self.plan, span, {**columns, **_joined(record)})
+        table = _index(self.plan, span, columns, record)
         # The record after the images: where it stands, the part is complete.
         _save_record(_record_path(self.folder, number), table, entry)
 
 
-def _made(plan: Plan, span: executors.Span, record: list[Parameters]) -> Iterator[Images]:
-    """The images of a span, block by block; what made them goes to `record`."""
+def _made(plan: Plan, span: executors.Span, record: list[Record]) -> Iterator[Images]:
+    """The images of a span, block by block; what made them goes to `record`.
+
+    A block is gone when the next one is asked for: fresh memory costs as much as some of the steps.
+    """
     start, stop = span
-    for first, last in plan.spans(stop - start):
-        images, parameters = plan.evaluate(np.arange(start + first, start + last))
-        record.append(parameters)
+    spans = plan.spans(stop - start)
+    room = np.empty((spans[0][1], *plan.shape), np.uint8)
+    for first, last in spans:
+        at = np.arange(start + first, start + last)
+        images, made_by = plan.evaluate(at, room[: last - first])
+        record.append(made_by)
         yield images
 
 
-def _joined(records: list[Parameters]) -> Parameters:
-    """The records of consecutive blocks as one."""
-    joined: Parameters = {}
-    for name, first in records[0].items():
-        columns = [record[name] for record in records]
-        masked = np.ma.isMaskedArray(first)
-        joined[name] = np.ma.concatenate(columns) if masked else np.concatenate(columns)  # type: ignore[no-untyped-call]
-    return joined
+def _index(
+    plan: Plan, span: executors.Span, columns: Parameters, records: list[Record]
+) -> pa.Table:
+    """The rows of the index for a span, with the records of its blocks.
 
-
-def _index(plan: Plan, span: executors.Span, columns: Parameters) -> pa.Table:
-    """The rows of the index for a span; the record of an earlier write goes on in it."""
+    The record of an earlier write goes on in it.
+    """
     at = np.arange(*span)
+    table = {name: manifest.arrow_column(values) for name, values in columns.items()}
     past = plan.source.past.path
     record = manifest.load_record(past) if past is not None else None
-    earlier: dict[str, Any] = {}
     if record is not None:
         before = record.take(plan.origin(at))
-        earlier = dict(zip(before.column_names, before.columns, strict=True))
-    return manifest.index_table(plan.rows.take(at), plan.class_names, {**earlier, **columns})
+        table |= dict(zip(before.column_names, before.columns, strict=True))
+    for name in records[0]:
+        blocks = zip(*(block[name] for block in records), strict=True)
+        table[name] = manifest.arrow_column(*map(np.concatenate, blocks))
+    return manifest.index_table(plan.rows.take(at), plan.class_names, table)
 
 
 def _record_path(folder: Path, number: int) -> Path:
@@ -278,7 +282,7 @@ def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
 def _load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     import pyarrow as pa
 
-    with pa.memory_map(str(path)) as file:
+    with pa.OSFile(str(path)) as file:
         table = pa.ipc.open_file(file).read_all()
     return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
 
@@ -349,8 +353,8 @@ class _Block:
     plan: Plan
 
     def __call__(self, span: executors.Span) -> tuple[Images, Any]:
-        images, parameters = self.plan.evaluate(np.arange(*span))
-        return images, _index(self.plan, span, parameters)
+        images, made_by = self.plan.evaluate(np.arange(*span))
+        return images, _index(self.plan, span, {}, [made_by])
 
 
 def _manifest(

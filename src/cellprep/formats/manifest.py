@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from ..arrays import Masks
 from ..errors import CellprepError
 from ..rows import Rows
 from ..source import Past
@@ -122,7 +124,17 @@ def to_json(value: object) -> str:
     return json.dumps(value, indent=1, sort_keys=True)
 
 
-def index_table(rows: Rows, class_names: Sequence[str], columns: Mapping[str, Any]) -> pa.Table:
+def arrow_column(values: NDArray[Any], present: Masks | None = None) -> pa.Array:
+    """A column of the index; null where it is not present."""
+    import pyarrow as pa
+
+    column = pa.array(values, mask=None if present is None or present.all() else ~present)
+    return column.dictionary_encode() if values.dtype.kind == "U" else column
+
+
+def index_table(
+    rows: Rows, class_names: Sequence[str], columns: Mapping[str, pa.Array]
+) -> pa.Table:
     """The index of some rows as an Arrow table: who they are, where they lie, what made them."""
     import pyarrow as pa
 
@@ -137,14 +149,7 @@ def index_table(rows: Rows, class_names: Sequence[str], columns: Mapping[str, An
     }
     if rows.groups is not None:
         table["group"] = pa.array(rows.groups)
-    for name, values in columns.items():
-        if not isinstance(values, np.ndarray):
-            table[name] = values  # from an earlier index
-            continue
-        masked = np.ma.getmaskarray(values) if np.ma.isMaskedArray(values) else None
-        column = pa.array(np.ma.getdata(values), mask=masked)
-        table[name] = column.dictionary_encode() if values.dtype.kind == "U" else column
-    return pa.table(table)
+    return pa.table({**table, **columns})
 
 
 def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:

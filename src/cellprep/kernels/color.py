@@ -33,10 +33,13 @@ def auto_contrast(image):
     scale = np.ones(3 * width, np.float32)
     offset = np.zeros(3 * width, np.float32)
     for c in range(3):
-        least, most = low[c::3].min(), high[c::3].max()
+        least, most = low[c], high[c]
+        for i in range(c, 3 * width, 3):
+            least, most = min(least, low[i]), max(most, high[i])
         if most > least:
-            scale[c::3] = np.float32(255) / np.float32(most - least)
-            offset[c::3] = -np.float32(least) * scale[c]
+            factor = np.float32(255) / np.float32(most - least)
+            for i in range(c, 3 * width, 3):
+                scale[i], offset[i] = factor, -np.float32(least) * factor
     for y in range(height):
         row = image[y].reshape(3 * width)
         for i in range(3 * width):
@@ -99,7 +102,12 @@ def contrast(image, factor):
             sums[i] += np.uint32(row[i])
     mean = np.empty(3 * width, np.float32)
     for c in range(3):
-        mean[c::3] = np.float32(np.int64(sums[c::3].sum()) / (height * width))
+        total = 0
+        for i in range(c, 3 * width, 3):
+            total += int(sums[i])
+        level = np.float32(total / (height * width))
+        for i in range(c, 3 * width, 3):
+            mean[i] = level
     for y in range(height):
         row = image[y].reshape(3 * width)
         for i in range(3 * width):

@@ -64,34 +64,36 @@ def shift_columns(image, first, step):
         low = np.floor(offset)
         part[3 * x : 3 * x + 3] = np.float32(offset - low)
         start[x] = np.int64(low) % (2 * height)  # the picture and its mirror image repeat
-    # every column from where it starts, and one row more: a pixel lies between two of these rows
-    moved = np.empty((height + 1, 3 * width), np.uint8)
-    begins = np.empty(width, np.int32)
     flat = image.reshape(image.size)
+    source = np.empty(image.size, np.uint8)
+    for i in range(len(flat)):
+        source[i] = flat[i]
+    # A row of the result lies between two lines: pixel y + start[x] of each column x, and the next.
+    lines = np.empty((2, 3 * width), np.uint8)
+    begins = np.empty(width, np.int32)
     for y in range(height + 1):
+        line, upper = lines[y % 2], lines[1 - y % 2]
         for x in range(width):
             place = start[x] + np.int32(y)
             place = place - np.int32(2 * height) if place >= 2 * height else place
             place = np.int32(2 * height - 1) - place if place >= height else place
-            begins[x] = place * np.int32(3 * width)
-        line = moved[y]
+            begins[x] = np.int32(3) * (place * np.int32(width) + np.int32(x))
         if step == 0:
-            row = flat[begins[0] : begins[0] + 3 * width]
+            run = source[begins[0] : begins[0] + 3 * width]
             for i in range(3 * width):
-                line[i] = row[i]
-            continue
-        for x in range(width):
-            to = np.uint64(3 * x)
-            at = np.uint64(begins[x]) + to
-            line[to] = flat[at]
-            line[to + np.uint64(1)] = flat[at + np.uint64(1)]
-            line[to + np.uint64(2)] = flat[at + np.uint64(2)]
-    for y in range(height):
-        row, upper, lower = image[y].reshape(3 * width), moved[y], moved[y + 1]
-        for i in range(3 * width):
-            value = np.float32(upper[i])
-            value += part[i] * (np.float32(lower[i]) - value)
-            row[i] = np.uint8(np.int32(value + np.float32(0.5)))
+                line[i] = run[i]
+        else:
+            for x in range(width):
+                to, at = np.uint64(3 * x), np.uint64(begins[x])
+                line[to] = source[at]
+                line[to + np.uint64(1)] = source[at + np.uint64(1)]
+                line[to + np.uint64(2)] = source[at + np.uint64(2)]
+        if y > 0:
+            row = image[y - 1].reshape(3 * width)
+            for i in range(3 * width):
+                value = np.float32(upper[i])
+                value += part[i] * (np.float32(line[i]) - value)
+                row[i] = np.uint8(np.int32(value + np.float32(0.5)))
 
 
 def similarity(
