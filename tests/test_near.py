@@ -346,9 +346,9 @@ def test_ten_thousand_equal_images_are_one_node() -> None:
 @given(
     st.integers(1, 150),
     st.integers(1, 150),
-    st.integers(0, 20),
+    st.integers(0, 12),
     st.integers(1, 64),
-    st.integers(0, 4),
+    st.integers(0, 3),
     SEEDS,
 )
 def test_every_close_pair_is_found_once(n, m, distance, bits, agree, seed) -> None:
@@ -374,9 +374,12 @@ def test_every_close_pair_is_found_once(n, m, distance, bits, agree, seed) -> No
 def test_a_hundred_thousand_equal_hashes_do_not_explode() -> None:
     hashes = np.full(100_000, 7, np.uint64)
     rows = np.arange(len(hashes))
-    roots = np.zeros(len(hashes), np.int64)
-    runs = near._expanded((hashes, rows), None, 4, 0, False, True, roots)
-    assert list(runs) == []
+    roots = np.arange(len(hashes))
+    pairs_given = 0
+    for first, _, _, _ in near._expanded((hashes, rows), None, 4, 0, False, True, roots):
+        pairs_given += len(first)
+        roots[: pairs_given + 1] = 0  # what is found to be one is asked about no more
+    assert pairs_given < 2 * len(hashes)
 
 
 def test_the_difference_knows_no_first_and_second() -> None:

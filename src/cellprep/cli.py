@@ -97,14 +97,14 @@ def _options(*names: str) -> Callable[[Any], Any]:
             "--seed",
             type=int,
             default=None,
-            help="Seed of all random numbers.  [default: 0, or the recipe's]",
+            help="Random seed.  [default: 0, or the recipe's]",
         ),
         "size": click.option("--size", type=int, help="Bring the images of a folder to SIZExSIZE."),
         "from": click.option(
             "--from",
             "from_",
             type=click.Choice(sorted(READERS)),
-            help="Format of INPUT.  [default: what it looks like]",
+            help="Of INPUT.  [default: what it looks like]",
         ),
         "arrays": click.option(
             "--arrays",
@@ -132,16 +132,16 @@ def _options(*names: str) -> Callable[[Any], Any]:
             help="What to do with unreadable images.",
         ),
         "overwrite": click.option(
-            "--overwrite", is_flag=True, help="Replace a data set that cellprep wrote there."
+            "--overwrite", is_flag=True, help="Replace what cellprep wrote there."
         ),
         "near": click.option(
             "--near",
             type=int,
             metavar="BITS",
-            help="Look for near duplicates too: up to this distance of their hashes, such as 4.",
+            help="Near duplicates too: BITS apart, such as 4.",
         ),
         "symmetries": click.option(
-            "--symmetries", is_flag=True, help="Count flipped and turned copies too."
+            "--symmetries", is_flag=True, help="Flipped and turned copies too."
         ),
         "hash": click.option(
             "--hash",
@@ -371,13 +371,12 @@ def convert(input: Path, out: Path, **options: Any) -> None:
     "--parts",
     default="train=0.8,val=0.1,test=0.1",
     show_default=True,
-    help="Names and shares of the parts.",
+    help="Shares.",
 )
 @click.option(
     "--groups",
-    metavar="PATTERN",
-    help="What must stay together: 'parent' (the folder of a file), a regular expression on the "
-    "ids, or TABLE:COLUMN of a CSV or Parquet file with a column 'id'.",
+    metavar="GROUPS",
+    help="'parent', a pattern, or TABLE:COLUMN.",
 )
 @_options("near", "symmetries", "seed", *_READING, *_WRITING)
 @_said
@@ -393,7 +392,8 @@ def split(
 ) -> None:
     """Cut INPUT into stratified parts, written to OUT/train, OUT/val, ...
 
-    Duplicates and groups never straddle two parts.
+    Duplicates and groups (folders, what a pattern captures, a column of a table with ids) never
+    straddle two parts.
 
     Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
     """

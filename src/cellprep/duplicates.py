@@ -301,7 +301,9 @@ def find_leaks(
 
     Parameters
     ----------
-    a, b : Dataset
+    a : Dataset
+    b : Dataset
+        Of images of one size.
     near : int, optional
     symmetries : bool
     hash : str

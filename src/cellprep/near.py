@@ -322,11 +322,12 @@ def _expanded(
         runs[0], None if queries is None else other_runs[0], distance, executors.usable_cores()
     )
     left_out = np.empty(0, np.int64) if roots is None else roots
+    kind = int(same) + (queries is None)
     for found in itertools.chain(equal, close):
         cursor = np.zeros(2, np.int64)
         while cursor[0] < len(found[0]):
             one, two, apart = pairs.expand(
-                *found, *runs[1:], *other_runs[1:], left_out, same, cursor, _CHUNK
+                *found, *runs[1:], *other_runs[1:], left_out, kind, cursor, _CHUNK
             )
             if swapped:
                 one, two = two, one

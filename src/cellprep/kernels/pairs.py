@@ -193,22 +193,24 @@ def _search(table, order, starts, others, offset, edges, blocks, distance, same)
 def expand(at, other, bits, starts, rows, other_starts, other_rows, roots, same, cursor, most):
     """Up to `most` pairs of rows behind pairs of hashes, from where the cursor stands.
 
-    Left out are pairs of one row with itself, of the rows of one hash but in one order if both
-    sides are the `same` set, and pairs with one root, if there are roots.
+    Left out are pairs of one row with itself if both sides are the `same` set; those in the order
+    that comes again if they are also the same hashes (2); and pairs with one root, if there are
+    roots.
     """
     first, second = np.empty(most, np.int64), np.empty(most, np.int64)
     distance = np.empty(most, np.int64)
     count = 0
     while cursor[0] < len(at) and count < most:
         pair = cursor[0]
-        start, other_start = starts[at[pair]], other_starts[other[pair]]
-        width = other_starts[other[pair] + 1] - other_start
-        total = (starts[at[pair] + 1] - start) * width
+        ours = rows[starts[at[pair]] : starts[at[pair] + 1]]
+        theirs = other_rows[other_starts[other[pair]] : other_starts[other[pair] + 1]]
+        total = len(ours) * len(theirs)
+        if len(roots) and _one_root(roots, ours, theirs):
+            cursor[1] = total
         while cursor[1] < total and count < most:
-            i = rows[start + cursor[1] // width]
-            j = other_rows[other_start + cursor[1] % width]
+            i, j = ours[cursor[1] // len(theirs)], theirs[cursor[1] % len(theirs)]
             cursor[1] += 1
-            if same and i == j:
+            if same and (i == j or (same == 2 and at[pair] == other[pair] and i > j)):
                 continue
             if len(roots) and roots[i] == roots[j]:
                 continue
@@ -218,3 +220,9 @@ def expand(at, other, bits, starts, rows, other_starts, other_rows, roots, same,
             cursor[0] += 1
             cursor[1] = 0
     return first[:count].copy(), second[:count].copy(), distance[:count].copy()
+
+
+@nb.njit(cache=True, nogil=True)
+def _one_root(roots, ours, theirs):
+    root = roots[ours[0]]
+    return (roots[ours] == root).all() and (roots[theirs] == root).all()
