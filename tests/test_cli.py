@@ -373,6 +373,74 @@ def test_split(tmp_path, messy, kind):
     assert len(train & {8, 9}) in (0, 2)
 
 
+def ask(*arguments):
+    """The exit code of a command, and what it prints, read as JSON."""
+    result = CliRunner().invoke(main, [str(argument) for argument in (*arguments, "--json")])
+    return result.exit_code, json.loads(result.stdout)
+
+
+def test_duplicates_lists_conflicts_first(tmp_path, messy):
+    code, found = ask("duplicates", messy)
+    assert code == 1
+    assert (found["images"], found["duplicate_groups"], found["conflicts"]) == (20, 2, 1)
+    first, second = found["groups"]
+    assert (first["conflict"], first["votes"]) == (True, "b 1, e 1")
+    assert [row["id"] for row in second["rows"]] == [5, 7]
+    assert second["votes"] == "e 2"
+    result = CliRunner().invoke(main, ["duplicates", str(messy)])
+    assert result.exit_code == 1
+    assert "CONFLICT" in result.output.splitlines()[1]
+    clean = tmp_path / "clean.npz"
+    np.savez(clean, images=noise(4), labels=[0, 1, 0, 1])
+    assert run("duplicates", clean, "--json")["groups"] == []
+
+
+def test_duplicates_as_csv_is_the_table(tmp_path, messy):
+    import io
+
+    import pandas as pd
+
+    result = CliRunner().invoke(main, ["duplicates", str(messy), "--csv"])
+    table = cp.find_duplicates(cp.read(messy))
+    pd.testing.assert_frame_equal(pd.read_csv(io.StringIO(result.stdout)), table, check_dtype=False)
+    result = CliRunner().invoke(main, ["duplicates", str(messy), "--csv", "--json"])
+    assert result.exit_code == 2
+
+
+def test_leaks(tmp_path):
+    images = noise(6)
+    turned = np.concatenate([noise(2, seed=1), images[2:3, ::-1]])
+    for name, array in {"train": images, "test": turned}.items():
+        np.savez(tmp_path / f"{name}.npz", images=array, labels=np.arange(len(array)) % 2)
+    files = (tmp_path / "train.npz", tmp_path / "test.npz")
+    assert run("leaks", *files, "--json")["groups"] == []
+    code, found = ask("leaks", *files, "--symmetries")
+    assert code == 1
+    (group,) = found["groups"]
+    assert [(row["part"], row["id"]) for row in group["rows"]] == [("a", 2), ("b", 2)]
+    assert group["rows"][1]["symmetry"] == "flip_top_bottom"
+
+
+def test_split_by_groups(tmp_path):
+    images, labels = noise(24), np.arange(24) % 2
+    np.savez(tmp_path / "cells.npz", images=images, labels=labels)
+    patients = tmp_path / "patients.csv"
+    patients.write_text("id,patient\n" + "".join(f"{i},p{i // 3}\n" for i in range(24)))
+    options = ("--parts", "train=0.5,test=0.5", "--json")
+    done = run(
+        "split", tmp_path / "cells.npz", tmp_path / "out", "--groups", f"{patients}:patient",
+        *options,
+    )  # fmt: skip
+    assert "deviates most" in done["train"]["why"]
+    train, test = (set(cp.read(tmp_path / "out" / part).ids // 3) for part in ("train", "test"))
+    assert not train & test
+    for groups, said in ((f"{patients}:patent", "did you mean 'patient'"), ("x(", "regular")):
+        line = ["split", str(tmp_path / "cells.npz"), str(tmp_path / "no"), "--groups", groups]
+        result = CliRunner().invoke(main, line)
+        assert result.exit_code == 2
+        assert said in result.output
+
+
 def test_demo(tmp_path):
     report = run("demo", "--images", 400, "--out", tmp_path / "out", "--seed", 1, "--json")
     assert [s["step"] for s in report["steps"]] == [
@@ -399,7 +467,9 @@ def test_demo(tmp_path):
 # -- the program itself ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["", "demo", "inspect", "run", "convert", "split"])
+@pytest.mark.parametrize(
+    "command", ["", "demo", "inspect", "duplicates", "leaks", "run", "convert", "split"]
+)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_help_fits_on_a_screen(command, flag):
     text = run(*command.split(), flag)

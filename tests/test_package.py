@@ -80,10 +80,10 @@ def test_layers_import_downwards_only() -> None:
         ["rows", "rules"],
         ["source", "measures"],
         ["plan"],
-        ["dataset", "duplicates", "split"],
+        ["dataset", "near", "duplicates", "split"],
         ["keras_cv_engine", "steps"],
         ["formats"],
-        ["recipe", "functions", "destination", "write", "replay"],
+        ["duplicate_index", "recipe", "functions", "destination", "write", "replay"],
         ["synthetic", "contact_sheet", "inspect", "demo", "cli"],
     ]
     height = {name: level for level, names in enumerate(layers) for name in names}

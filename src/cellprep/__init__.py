@@ -1,6 +1,7 @@
 """From a messy labelled image set to a training set that makes a classifier generalise."""
 
 from .dataset import Dataset
+from .duplicate_index import DuplicateIndex
 from .duplicates import find_duplicates, find_leaks
 from .errors import BadImagesError, CellprepError
 from .formats import read
@@ -29,6 +30,7 @@ __all__ = [
     "Crop",
     "Dataset",
     "Dedupe",
+    "DuplicateIndex",
     "Jitter",
     "KMeansMask",
     "RandAugment",

@@ -1,6 +1,7 @@
 """`cellprep` on the command line: arguments to calls.
 
-Exit codes: 0 done, 1 a bug, 2 refused, 130 stopped.
+Exit codes: 0 done, 1 a bug (or conflicts, leaks: what was looked for is there), 2 refused, 130
+stopped.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .dataset import Dataset
 from .draws import check_seed
 from .errors import CellprepError, in_range, nearest
 from .formats import READERS, read
+from .kernels import HASHES
 from .recipe import Recipe
 from .split import split as split_dataset
 from .write import FORMATS, Job, Written, plan_write
@@ -95,14 +97,14 @@ def _options(*names: str) -> Callable[[Any], Any]:
             "--seed",
             type=int,
             default=None,
-            help="Seed of all random numbers.  [default: 0, or the recipe's]",
+            help="Random seed.  [default: 0, or the recipe's]",
         ),
         "size": click.option("--size", type=int, help="Bring the images of a folder to SIZExSIZE."),
         "from": click.option(
             "--from",
             "from_",
             type=click.Choice(sorted(READERS)),
-            help="Format of INPUT.  [default: what it looks like]",
+            help="Of INPUT.  [default: what it looks like]",
         ),
         "arrays": click.option(
             "--arrays",
@@ -130,8 +132,25 @@ def _options(*names: str) -> Callable[[Any], Any]:
             help="What to do with unreadable images.",
         ),
         "overwrite": click.option(
-            "--overwrite", is_flag=True, help="Replace a data set that cellprep wrote there."
+            "--overwrite", is_flag=True, help="Replace what cellprep wrote there."
         ),
+        "near": click.option(
+            "--near",
+            type=int,
+            metavar="BITS",
+            help="Near duplicates too: BITS apart, such as 4.",
+        ),
+        "symmetries": click.option(
+            "--symmetries", is_flag=True, help="Flipped and turned copies too."
+        ),
+        "hash": click.option(
+            "--hash",
+            type=click.Choice(HASHES),
+            default="phash",
+            show_default=True,
+            help="Hash of near duplicates.",
+        ),
+        "csv": click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV."),
         "json": click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     }
 
@@ -144,6 +163,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
 
 
 _READING = ("size", "from", "arrays")
+_LIKENESS = ("near", "symmetries", "hash")
 _WRITING = ("format", "rows", "executor", "workers", "on_error", "overwrite", "json")
 
 
@@ -228,6 +248,78 @@ def inspect(input: Path, as_json: bool, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("input", type=_Path)
+@_options(*_LIKENESS, *_READING, "csv", "json")
+@_said
+def duplicates(
+    input: Path,
+    near: int | None,
+    symmetries: bool,
+    hash: str,
+    as_csv: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """List the images of INPUT that stand more than once, conflicting labels first.
+
+    Exit code 1 says that there are conflicts.
+
+    Example: cellprep duplicates smears/ --near 4 --symmetries
+    """
+    from .duplicates import find_duplicates
+    from .inspect import read_any
+
+    _check_one_output(as_csv, as_json)
+    with executors.using(progress=not (as_json or as_csv)):
+        dataset, note = read_any(input, **_reading(options))
+        dataset = dataset.readable()
+        table = find_duplicates(dataset, near=near, symmetries=symmetries, hash=hash)
+    said = {"path": str(input), "images": len(dataset), "note": note, "bad": dataset.bad}
+    _show_groups(table, said, as_csv, as_json)
+    if table["conflict"].any():
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("train", type=_Path)
+@click.argument("test", type=_Path)
+@_options(*_LIKENESS, *_READING, "csv", "json")
+@_said
+def leaks(
+    train: Path,
+    test: Path,
+    near: int | None,
+    symmetries: bool,
+    hash: str,
+    as_csv: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """List the images that stand in TRAIN ("a") as well as in TEST ("b").
+
+    Exit code 1 says that there are some.
+
+    Example: cellprep leaks out/train out/test --near 4
+    """
+    from .duplicates import find_leaks
+
+    _check_one_output(as_csv, as_json)
+    reading = _reading(options)
+    with executors.using(progress=not (as_json or as_csv)):
+        a, b = read(train, **reading).readable(), read(test, **reading).readable()
+        table = find_leaks(a, b, near=near, symmetries=symmetries, hash=hash)
+    said = {
+        "path": f"{train} and {test}",
+        "images": len(a) + len(b),
+        "note": "",
+        "bad": {**a.bad, **b.bad},
+    }
+    _show_groups(table, said, as_csv, as_json)
+    if len(table):
+        raise click.exceptions.Exit(1)
+
+
+@main.command()
 @click.argument("recipe", type=_Path)
 @click.argument("input", type=_Path)
 @click.argument("out", type=_Path)
@@ -279,23 +371,41 @@ def convert(input: Path, out: Path, **options: Any) -> None:
     "--parts",
     default="train=0.8,val=0.1,test=0.1",
     show_default=True,
-    help="Names and shares of the parts.",
+    help="Shares.",
 )
-@_options("seed", *_READING, *_WRITING)
+@click.option(
+    "--groups",
+    metavar="GROUPS",
+    help="'parent', a pattern, or TABLE:COLUMN.",
+)
+@_options("near", "symmetries", "seed", *_READING, *_WRITING)
 @_said
-def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) -> None:
+def split(
+    input: Path,
+    out: Path,
+    parts: str,
+    groups: str | None,
+    near: int | None,
+    symmetries: bool,
+    seed: int | None,
+    **options: Any,
+) -> None:
     """Cut INPUT into stratified parts, written to OUT/train, OUT/val, ...
 
-    Equal images never straddle two parts.
+    Duplicates and groups (folders, what a pattern captures, a column of a table with ids) never
+    straddle two parts.
 
     Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
     """
-    shares = _parse_parts(parts)
+    shares: dict[str, Any] = _parse_parts(parts)
     dataset = read(input, **_reading(options))
     if options["on_error"] != "raise":
         dataset = dataset.readable()
     with _using(options):
-        cut = split_dataset(dataset, seed=seed or 0, **shares)
+        together = None if groups is None else _groups(groups, dataset)
+        cut = split_dataset(
+            dataset, seed=seed or 0, groups=together, near=near, symmetries=symmetries, **shares
+        )
     suffix = ".npz" if options["format"] == "npz" else ""
     _check_holds_only(out, {f"{name}{suffix}" for name in cut})
     with _using(options):
@@ -305,13 +415,93 @@ def split(input: Path, out: Path, parts: str, seed: int | None, **options: Any) 
     if options["as_json"]:
         click.echo(
             json.dumps(
-                {name: {**_written(w), "classes": cut[name].counts()} for name, w in done.items()},
+                {
+                    name: {
+                        **_written(w),
+                        "classes": cut[name].counts(),
+                        "why": cut[name].changes()["why"].iloc[-1],
+                    }
+                    for name, w in done.items()
+                },
                 indent=1,
             )
         )
     else:
         for name, written in done.items():
             click.echo(f"{name}: {written}")
+            click.echo(f"  {cut[name].changes()['why'].iloc[-1]}")
+
+
+def _groups(text: str, dataset: Dataset) -> Any:
+    """What `split` takes: a word or pattern as it is, a column of a table by its ids."""
+    name, _, column = text.rpartition(":")
+    if not Path(name).is_file():
+        return text
+    import pandas as pd
+
+    path = Path(name)
+    try:
+        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+    except Exception as error:
+        raise CellprepError(f"{name!r} cannot be read as a table: {error}") from error
+    for wanted in ("id", column):
+        if wanted not in table:
+            raise CellprepError(
+                f"{name!r} has no column {wanted!r}; {nearest(wanted, map(str, table))}"
+            )
+    ids = pd.Index(table["id"].astype(str))
+    if ids.has_duplicates:
+        raise CellprepError(f"{name!r} names id {ids[ids.duplicated()][0]!r} more than once")
+    found = table[column].astype(str).set_axis(ids).reindex(dataset.ids.astype(str))
+    if found.isna().any():
+        raise CellprepError(f"{name!r} has no id {found.index[found.isna()][0]!r}")
+    return found.to_numpy(dtype=str)
+
+
+def _check_one_output(as_csv: bool, as_json: bool) -> None:
+    if as_csv and as_json:
+        raise CellprepError("`--csv` and `--json` are two forms of one table; choose one")
+
+
+def _show_groups(table: Any, said: dict[str, Any], as_csv: bool, as_json: bool) -> None:
+    """A table of duplicate groups, as asked."""
+    groups = [group for _, group in table.groupby("group")]
+    conflicts = sum(bool(group["conflict"].iloc[0]) for group in groups)
+    if as_csv:
+        click.echo(table.to_csv(index=False), nl=False)
+        return
+    if as_json:
+        listed = [
+            {
+                "group": number,
+                "images": len(group),
+                "conflict": bool(group["conflict"].iloc[0]),
+                "votes": group["votes"].iloc[0],
+                "rows": json.loads(
+                    group.drop(columns=["group", "conflict", "votes"]).to_json(orient="records")
+                ),
+            }
+            for number, group in enumerate(groups)
+        ]
+        counts = {"duplicate_groups": len(groups), "conflicts": conflicts}
+        click.echo(json.dumps({**said, **counts, "groups": listed}, indent=1))
+        return
+    lines = [
+        f"{said['path']}: {len(table):,} of {said['images']:,} images in {len(groups):,} groups, "
+        f"{conflicts:,} of them under conflicting labels"
+    ]
+    if said["note"]:
+        lines.append(f"  {said['note']}")
+    for group in groups[:20]:
+        mark = "CONFLICT" if group["conflict"].iloc[0] else ""
+        found = ", ".join(dict.fromkeys(group["relation"]))
+        ids = ", ".join(map(str, group["id"][:3])) + ", ..." * (len(group) > 3)
+        votes = group["votes"].iloc[0]
+        lines.append(f"  {mark:8} {len(group):6,} x  {votes}  ({found}; ids {ids})")
+    if len(groups) > 20:
+        lines.append(f"  and {len(groups) - 20:,} more groups; --csv or --json lists them all")
+    lines += [f"  BAD {name}: {cause}" for name, cause in list(said["bad"].items())[:8]]
+    click.echo(_printable("\n".join(lines)))
 
 
 def _check_holds_only(out: Path, names: set[str]) -> None:
@@ -337,7 +527,7 @@ def _parse_parts(text: str) -> dict[str, float]:
             ) from None
         if not name.isidentifier():
             raise CellprepError(f"`--parts` names folders by plain words, got {name!r}")
-        if name in ("dataset", "seed", "groups"):
+        if name in ("dataset", "seed", "groups", "near", "symmetries"):
             raise CellprepError(f"`--parts` cannot name a part {name!r}; choose another word")
     return shares
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from .steps import Balance, Dedupe, KMeansMask, RandAugment
 from .synthetic import CLASS_NAMES, draw_messy_set
 from .write import Written, plan_write
 
-SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
+SHARES: dict[str, Any] = {"train": 0.8, "val": 0.1, "test": 0.1}
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,20 @@
-"""Repeated images: found by digest, confirmed on pixels, shown as a table."""
+"""Repeated images: proposed by digests and hashes, confirmed on pixels, shown as a table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from . import executors, measures, rules
-from .arrays import Masks, Positions
+from . import executors, measures, near, rules
+from .arrays import Images, Masks, Positions
 from .dataset import Dataset, as_dataset, check_dataset
 from .errors import CellprepError
+from .kernels import SYMMETRIES
+from .near import Search
 from .plan import Pixels, Plan
 
 if TYPE_CHECKING:
@@ -70,39 +73,241 @@ class _Equal:
         return [np.array_equal(image, others[other]) for image, other in pairs]
 
 
-def find_duplicates(images: Dataset | ArrayLike, labels: ArrayLike | None = None) -> pd.DataFrame:
+@dataclass(frozen=True, eq=False)
+class Related:
+    """How the rows of a plan belong together; -1 stands for rows that are alone.
+
+    Attributes
+    ----------
+    groups : (n,) int
+        Rows that are duplicates of one another, by the rule of `near.Gathering`.
+    tied : (n,) int
+        Rows that pairs of duplicates tie together, however long the chain.
+    heads : (n,) int
+        The first row of each row's group, itself if it is alone.
+    relation : (n,) str
+        "exact", "symmetry" or "near": what each row is to that first row.
+    symmetry : (n,) int
+        What turns the first row's image into this one.
+    distance : (n,) int
+        Of their hashes.
+    difference : (n,) float
+        Levels that differ between them.
+    """
+
+    groups: rules.Groups
+    tied: rules.Groups
+    heads: Positions
+    relation: NDArray[np.str_]
+    symmetry: NDArray[np.int64]
+    distance: NDArray[np.int64]
+    difference: NDArray[np.float64]
+
+
+def related(plan: Plan, search: Search) -> tuple[Plan, Related]:
+    """The plan with its digests measured, and the duplicates among its rows."""
+    marks = None
+    if search:
+        marks = near.measure(plan, search)
+        plan = plan.holding("digest", marks.digests)
+    plan, exact = exact_groups(plan)
+    n = len(plan)
+    order = plan.rows.order()
+    # Equal rows are one node; nodes are numbered by the ids of their first rows.
+    unit = np.where(exact >= 0, exact, int(exact.max(initial=-1)) + 1 + np.arange(n))
+    _, first, inverse = np.unique(unit[order], return_index=True, return_inverse=True)
+    by_first = np.argsort(first)
+    number = np.empty(len(first), np.int64)
+    number[by_first] = np.arange(len(first))
+    node = np.empty(n, np.int64)
+    node[order] = number[inverse]
+    firsts = order[first[by_first]]
+
+    roots = turned = tied = np.arange(len(firsts))
+    turns = np.zeros(len(firsts), np.int64)
+    if marks is not None:
+        marks = marks.take(firsts)
+        shape = plan.shape[:2]
+        gathering = near.Gathering(marks, shape)
+        if search.symmetries:
+            for pairs in _turned_pairs(plan, firsts, marks.invariants):
+                gathering.add(pairs, equal=True)
+            turned = gathering.roots.copy()
+        if search.near is not None:
+            for pairs in near.near_pairs(marks, None, search, shape, gathering.roots):
+                gathering.add(pairs)
+        roots, turns, tied = gathering.roots, gathering.turns, gathering.tied
+    root = roots[node]
+    heads = firsts[root]
+    relation = np.full(n, "exact", "<U8")
+    relation[turned[node] == turned[root]] = "symmetry"
+    relation[turned[node] != turned[root]] = "near"
+    relation[node == root] = "exact"
+    # A first image is to itself what its likest duplicate is to it.
+    for word in ("near", "symmetry"):
+        has = np.zeros(n, bool)
+        has[heads[relation == word]] = True
+        relation[has & (np.bincount(node, minlength=1)[node] == 1)] = word
+    distance, difference = np.zeros(n, np.int64), np.zeros(n)
+    far = np.flatnonzero((relation == "near") & (heads != np.arange(n)))
+    if marks is not None and search.near is not None and len(far):
+        pairs_of = root[far], node[far], turns[node[far]]
+        distance[far] = near.hash_distances(marks, marks, *pairs_of, search.near)
+        difference[far] = near.compare(marks, marks, *pairs_of, near.scale_of(plan.shape))[:, 1]
+    return plan, Related(
+        _numbered(root), _numbered(tied[node]), heads, relation, turns[node], distance, difference
+    )
+
+
+def _numbered(names: NDArray[np.int64]) -> rules.Groups:
+    """Groups of rows that have one name; a row like no other gets -1."""
+    return rules.equal_rows(names[:, None])
+
+
+def _turned_pairs(
+    plan: Plan, rows: Positions, invariants: NDArray[np.uint64]
+) -> Iterator[near.Pairs]:
+    """Pairs of these rows, none equal, that are equal under a symmetry.
+
+    Those with one invariant are compared with the first of them, what is left over with the next
+    first; after a few rounds, which only chance or malice can outlast, by the least digest of all
+    turned images.
+    """
+    proposed = rules.equal_rows(invariants[:, None])
+    open_ = np.flatnonzero(proposed >= 0)
+    rounds = 0
+    while len(open_):
+        names, first = np.unique(proposed[open_], return_index=True)
+        leader = open_[first][np.searchsorted(names, proposed[open_])]
+        follower = open_ != leader
+        one, two = leader[follower], open_[follower]
+        spans = plan.spans(len(one))
+        calls = executors.run(_Turned(plan.pixels, rows[one], rows[two]), spans, "comparing")
+        turn = np.concatenate([*calls, np.empty(0, np.int64)]).astype(np.int64)
+        found = turn >= 0
+        nothing = np.zeros(int(found.sum()))
+        if len(nothing):
+            yield near.Pairs(one[found], two[found], turn[found], nothing.astype(int), nothing)
+        open_ = two[~found]
+        rounds += 1
+        if rounds == 4 and len(open_):
+            spans = plan.spans(len(open_))
+            least = [*executors.run(_Least(plan.pixels, rows[open_]), spans, "comparing")]
+            proposed[open_] = rules.equal_rows(np.concatenate(least))
+            open_ = open_[proposed[open_] >= 0]
+
+
+@dataclass(frozen=True)
+class _Turned:
+    """The symmetries of the pairs of a span."""
+
+    pixels: Pixels
+    rows: Positions
+    others: Positions
+
+    def __call__(self, span: executors.Span) -> NDArray[np.int64]:
+        from .kernels import symmetry
+
+        images, place = _evaluated(self.pixels, self.rows[slice(*span)])
+        others, _ = _evaluated(self.pixels, self.others[slice(*span)])
+        return symmetry.matching(others, images, place)
+
+
+@dataclass(frozen=True)
+class _Least:
+    """The least digest of each image of a span and its turned images."""
+
+    pixels: Pixels
+    rows: Positions
+
+    def __call__(self, span: executors.Span) -> NDArray[np.uint64]:
+        from .kernels import symmetry
+
+        images, _ = self.pixels.evaluate(self.rows[slice(*span)])
+        turns = symmetry.symmetries_of(*images.shape[1:3])
+        found = np.stack([measures.digest(symmetry.turned(images, turn)) for turn in turns])
+        least = np.lexsort((found[..., 1], found[..., 0]), axis=0)[0]
+        return np.asarray(found[least, np.arange(len(images))])
+
+
+def _evaluated(pixels: Pixels, rows: Positions) -> tuple[Images, Positions]:
+    """The different images of these rows, and which is whose."""
+    wanted, place = np.unique(rows, return_inverse=True)
+    if len(wanted) == len(rows):
+        wanted, place = rows, np.arange(len(rows))
+    return np.ascontiguousarray(pixels.evaluate(wanted)[0]), place
+
+
+def find_duplicates(
+    images: Dataset | ArrayLike,
+    labels: ArrayLike | None = None,
+    *,
+    near: int | None = None,
+    symmetries: bool = False,
+    hash: str = "phash",
+) -> pd.DataFrame:
     """Every image that stands more than once, with the labels that it stands under.
 
-    Images are duplicates when all their pixels are equal.
+    Images are duplicates when all their pixels are equal; if asked, also when they are so under a
+    flip or quarter turn, and when one is a processed copy of the other: compressed, resized, moved
+    by a few pixels, noisier, brighter. `docs/duplicates.md` has the definitions and figures.
 
     Parameters
     ----------
     images : Dataset or (n, height, width, 3) uint8
-    labels : (n,), (n, 1) or one-hot, optional
-        With arrays; without labels nothing is in conflict.
+    labels : (n,), (n, 1) or one-hot (n, classes), optional
+        For arrays; conflicts are found among them.
+    near : int, optional
+        Look for near duplicates: all pairs whose perceptual hashes differ in at most this many of
+        their 64 bits, 0 to 24, are compared on pixels. 4 finds what processing leaves; larger
+        numbers cost more and find little else.
+    symmetries : bool
+        Count the 8 flips and quarter turns, also of near duplicates.
+    hash : "phash", "dhash", "ahash" or "whash"
+        Definition of the hash, bit for bit that of the library imagehash.
 
     Returns
     -------
     DataFrame
-        One row an image of a group: `id`, `copy`, `label`, `class_name`, `group`, `relation`
-        ("exact") and `conflict` (the group's labels disagree). Conflicts come first, then large
-        groups; groups are numbered in this order.
+        One row an image of a group: `id`, `copy`, `label`, `class_name`, `group`; `relation`
+        ("exact", "symmetry" or "near") to the group's first image, `symmetry` (what turns that one
+        into this, "identity" if nothing), `distance` of their hashes and `difference` (grey levels)
+        between them; `conflict` (the group's labels disagree) and `votes`, such as "mono 3, baso
+        1". Conflicts come first, then large groups; groups are numbered in this order.
 
     Examples
     --------
     >>> images = np.zeros((3, 8, 8, 3), np.uint8)
     >>> images[1] = 255
-    >>> find_duplicates(images, ["a", "b", "b"])[["id", "class_name", "group", "conflict"]]
-       id class_name  group  conflict
-    0   0          a      0      True
-    1   2          b      0      True
+    >>> find_duplicates(images, ["a", "b", "b"])[["id", "class_name", "group", "votes"]]
+       id class_name  group     votes
+    0   0          a      0  a 1, b 1
+    1   2          b      0  a 1, b 1
     """
-    plan, groups = exact_groups(as_dataset(images, labels)[0].plan)
-    return _table(plan, groups)[0]
+    search = Search(near, symmetries, hash)
+    plan, found = related(as_dataset(images, labels)[0].plan, search)
+    return _table(plan, found, found.groups)[0]
 
 
-def find_leaks(a: Dataset, b: Dataset) -> pd.DataFrame:
+def find_leaks(
+    a: Dataset,
+    b: Dataset,
+    *,
+    near: int | None = None,
+    symmetries: bool = False,
+    hash: str = "phash",
+) -> pd.DataFrame:
     """Images that stand in both of two data sets, such as a training and a test set.
+
+    Parameters
+    ----------
+    a : Dataset
+    b : Dataset
+        Of images of one size.
+    near : int, optional
+    symmetries : bool
+    hash : str
+        What counts as a duplicate, as in `find_duplicates`.
 
     Returns
     -------
@@ -117,6 +322,7 @@ def find_leaks(a: Dataset, b: Dataset) -> pd.DataFrame:
     >>> find_leaks(train, train)["part"].tolist()
     ['a', 'b']
     """
+    search = Search(near, symmetries, hash)
     check_dataset(a)
     check_dataset(b)
     if a.plan.shape != b.plan.shape:
@@ -124,16 +330,16 @@ def find_leaks(a: Dataset, b: Dataset) -> pd.DataFrame:
             f"images of {a.plan.shape} and {b.plan.shape} cannot be equal; read "
             "both with the same size="
         )
-    plan, groups = exact_groups(Plan.joined(a.plan, b.plan))
+    plan, found = related(Plan.joined(a.plan, b.plan), search)
     in_b = np.arange(len(plan)) >= len(a.plan)
-    across = np.intersect1d(groups[in_b], groups[~in_b])
-    groups = np.where(np.isin(groups, across), groups, -1)
-    table, at = _table(plan, groups)
+    across = np.intersect1d(found.groups[in_b], found.groups[~in_b])
+    groups = np.where(np.isin(found.groups, across), found.groups, -1)
+    table, at = _table(plan, found, groups)
     table.insert(0, "part", np.where(in_b[at], "b", "a"))
     return table
 
 
-def _table(plan: Plan, groups: rules.Groups) -> tuple[pd.DataFrame, Positions]:
+def _table(plan: Plan, found: Related, groups: rules.Groups) -> tuple[pd.DataFrame, Positions]:
     """The table of the grouped rows, conflicts and large groups first, and their places."""
     import pandas as pd
 
@@ -157,8 +363,13 @@ def _table(plan: Plan, groups: rules.Groups) -> tuple[pd.DataFrame, Positions]:
             "label": rows.labels[at],
             "class_name": names[rows.labels[at]],
             "group": shown[groups[at]],
-            "relation": "exact",
+            "relation": found.relation[at].astype(object),
+            "symmetry": np.array(SYMMETRIES, dtype=object)[found.symmetry[at]],
+            "distance": found.distance[at],
+            "difference": found.difference[at],
             "conflict": conflict[at],
         }
     )
+    votes = rules.votes(table["group"].to_numpy(), table["label"].to_numpy(), plan.class_names)
+    table["votes"] = np.array([*votes, ""], dtype=object)[table["group"].to_numpy()]
     return table, at

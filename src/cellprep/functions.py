@@ -36,6 +36,9 @@ def dedupe(
     on_conflict: str = "drop",
     on_duplicate: str = "one",
     max_copies: int | None = 10,
+    near: int | None = None,
+    symmetries: bool = False,
+    hash: str = "phash",
     ids: ArrayLike | None = None,
 ) -> tuple[Images, AnyLabels]:
     """Images without repeats, and their labels; the settings are those of `Dedupe`.
@@ -60,7 +63,8 @@ def dedupe(
     >>> len(kept), labels
     (2, array([1, 0]))
     """
-    return _run(Dedupe(on_conflict, on_duplicate, max_copies), images, labels, 0, ids)
+    step = Dedupe(on_conflict, on_duplicate, max_copies, near, symmetries, hash)
+    return _run(step, images, labels, 0, ids)
 
 
 def balance(

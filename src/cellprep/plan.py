@@ -279,6 +279,10 @@ class Plan:
             values.append(function(np.empty((0, *self.shape), np.uint8)))
         return self._with_columns({**self.rows.columns, name: np.concatenate(values)})
 
+    def holding(self, name: str, values: NDArray[Any]) -> Plan:
+        """With a column of the pixels that was measured elsewhere."""
+        return self._with_columns({**self.rows.columns, name: values})
+
     def keep(self, at: Positions, why: Mapping[str, Positions] | None = None) -> Plan:
         """The rows at these places, none twice; `why` names the reasons for those that go."""
         reasons = {reason: places for reason, places in (why or {}).items() if len(places)}

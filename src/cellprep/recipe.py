@@ -37,6 +37,8 @@ class Recipe:
     on_conflict = "drop"
     on_duplicate = "one"
     max_copies = 10
+    symmetries = false
+    hash = "phash"
     <BLANKLINE>
     [[steps]]
     step = "RandAugment"

@@ -49,6 +49,20 @@ def conflicting(groups: Groups, labels: Labels) -> NDArray[np.bool_]:
     return conflict
 
 
+def votes(groups: Groups, labels: Labels, names: Sequence[str]) -> list[str]:
+    """The labels of each group by how often they stand, from group 0.
+
+    >>> votes(np.array([0, 0, 0, 1]), np.array([1, 0, 1, 0]), ["baso", "mono"])
+    ['mono 2, baso 1', 'baso 1']
+    """
+    found, counts = np.unique(np.stack([groups, labels]), axis=1, return_counts=True)
+    order = np.lexsort((found[1], -counts, found[0]))
+    said: list[list[str]] = [[] for _ in range(int(groups.max(initial=-1)) + 1)]
+    for (group, label), count in zip(found.T[order].tolist(), counts[order].tolist(), strict=True):
+        said[group].append(f"{names[label]} {count}")
+    return [", ".join(words) for words in said]
+
+
 def resolve_duplicates(
     groups: Groups,
     labels: Labels,

@@ -5,6 +5,7 @@ The names that settings may take stand here, so that checking them does not load
 
 SPACES = ("rgb", "lab", "chroma", "stain", "purple", "dark")
 TARGETS = ("cell", "nucleus")
+HASHES = ("phash", "dhash", "ahash", "whash")
 FOREGROUNDS = ("auto", "darkest", "two-darkest", "not-brightest")
 OPERATIONS = (
     "auto_contrast",
@@ -18,3 +19,15 @@ OPERATIONS = (
     "translation_x",
     "translation_y",
 )
+SYMMETRIES = (
+    "identity",
+    "flip_left_right",
+    "flip_top_bottom",
+    "rotate_180",
+    "transpose",
+    "rotate_270",
+    "rotate_90",
+    "transverse",
+)
+SIDE = 48
+"""Of the small picture that near duplicates are compared by."""

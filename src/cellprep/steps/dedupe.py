@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import rules
-from ..duplicates import exact_groups
+from ..duplicates import related
 from ..errors import in_range, one_of
+from ..near import Search
 from ..plan import Plan
 from .step import Step, plain_settings
 
@@ -17,8 +18,9 @@ from .step import Step, plain_settings
 class Dedupe(Step):
     """Remove images that stand more than once, first of all those under conflicting labels.
 
-    Images are repeats when all their pixels are equal. `Dataset.removed()` names every image that
-    went, and why.
+    Images are repeats when all their pixels are equal; if asked, also when they are flipped,
+    turned or processed copies, as `find_duplicates` has it. `Dataset.removed()` names every image
+    that went, and why.
 
     Parameters
     ----------
@@ -31,16 +33,25 @@ class Dedupe(Step):
         keep all.
     max_copies : int or None
         A group larger than this is an outlier picture and goes whole, even when its labels agree.
+    near : int or None
+        Largest distance of the hashes of near duplicates; None looks for none.
+    symmetries : bool
+        Whether flips and quarter turns count.
+    hash : "phash", "dhash", "ahash" or "whash"
+        Of the near duplicates.
 
     Examples
     --------
     >>> Dedupe(on_duplicate="drop")
-    Dedupe(on_conflict='drop', on_duplicate='drop', max_copies=10)
+    Dedupe(on_conflict='drop', on_duplicate='drop', max_copies=10, near=None, symmetries=False, ...)
     """
 
     on_conflict: str = "drop"
     on_duplicate: str = "one"
     max_copies: int | None = 10
+    near: int | None = None
+    symmetries: bool = False
+    hash: str = "phash"
 
     def __post_init__(self) -> None:
         plain_settings(self)
@@ -48,11 +59,12 @@ class Dedupe(Step):
         one_of("on_duplicate", self.on_duplicate, ("one", "drop", "keep"))
         if self.max_copies is not None:
             in_range("max_copies", self.max_copies, 1, 2**31, whole=True)
+        Search(self.near, self.symmetries, self.hash)
 
     def extend(self, plan: Plan) -> Plan:
-        plan, groups = exact_groups(plan)
+        plan, found = related(plan, Search(self.near, self.symmetries, self.hash))
         why = rules.resolve_duplicates(
-            groups,
+            found.groups,
             plan.rows.labels,
             plan.rows.order(),
             on_conflict=self.on_conflict,

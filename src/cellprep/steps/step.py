@@ -59,7 +59,7 @@ class Step(ABC):
         Traceback (most recent call last):
         ...
         cellprep.errors.CellprepError: step Dedupe has no setting 'on_duplicates'; did you mean
-        'on_duplicate'? Allowed: on_conflict, on_duplicate, max_copies
+        'on_duplicate'? Allowed: on_conflict, on_duplicate, max_copies, near, symmetries, hash
         """
         kinds = {kind.__name__: kind for kind in Step.__subclasses__()}
         name = saved.get("step")

@@ -1,0 +1,228 @@
+"""All pairs of 64-bit hashes within a Hamming distance, none missed."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+Hashes = NDArray[np.uint64]
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+"""Places in the first and the second array, and the distances."""
+
+_SPAN = 1 << 15
+_MOST_BITS = 24  # of a bucket's number
+
+
+def close_pairs(
+    first: Hashes, second: Hashes | None, distance: int, workers: int = 1
+) -> Iterator[Pairs]:
+    """Every pair (i, j) with at most `distance` bits between `first[i]` and `second[j]`, once.
+
+    Without `second` the pairs of `first` with itself, i < j. They come in runs, so that memory
+    hangs on the runs; the order is always the same.
+
+    Hashes are cut into `distance + k` blocks: two that differ in at most `distance` bits agree in k
+    blocks or more [1]_. For every k blocks the hashes lie in buckets by these, and only what shares
+    a bucket is compared; a pair is given at the first k blocks that it agrees in. Give different
+    hashes: equal ones fill buckets in vain.
+
+    References
+    ----------
+    .. [1] M. Norouzi, A. Punjani, D. J. Fleet, Fast Exact Search in Hamming Space with Multi-Index
+       Hashing, IEEE TPAMI 36(6), 2014.
+
+    Examples
+    --------
+    >>> hashes = np.array([0b0000, 0b0111, 0b0001], np.uint64)
+    >>> [np.stack(pairs).T.tolist() for pairs in close_pairs(hashes, None, 1)]
+    [[[0, 2, 1]]]
+    """
+    others = first if second is None else second
+    agree = _cheapest(len(first), len(others), distance)
+    edges = np.linspace(0, 64, distance + agree + 1).round().astype(np.int64)
+    spans = [(start, start + _SPAN) for start in range(0, len(others), _SPAN)]
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        for chosen in itertools.combinations(range(distance + agree), agree):
+            blocks = np.array(chosen, np.int64)
+            starts, order = _bucketed(first, edges, blocks)
+            search = _Searching(
+                first[order], order, starts, others, edges, blocks, distance, second is None
+            )
+            for found in pool.map(search, spans):
+                if len(found[0]):
+                    yield found
+
+
+@dataclass(frozen=True)
+class _Searching:
+    """The pairs that a run of the second array has in the buckets of the first."""
+
+    table: Hashes
+    order: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    others: Hashes
+    edges: NDArray[np.int64]
+    blocks: NDArray[np.int64]
+    distance: int
+    same: bool
+
+    def __call__(self, span: tuple[int, int]) -> Pairs:
+        found: Any = _search(
+            self.table,
+            self.order,
+            self.starts,
+            self.others[slice(*span)],
+            span[0],
+            self.edges,
+            self.blocks,
+            self.distance,
+            self.same,
+        )
+        return found[0], found[1], found[2]
+
+
+def _cheapest(n: int, m: int, distance: int) -> int:
+    """In how many blocks to agree, by what filling buckets and comparing cost; 0 compares all."""
+    best, chosen = math.inf, 0
+    for agree in range(5):
+        blocks = distance + agree
+        if blocks > 64:
+            break
+        bits = min(agree * 64 // max(blocks, 1), _MOST_BITS)
+        # Buckets are uneven: real hashes fill a few far above the mean.
+        compared = n * m * min(8 / 2**bits, 1)
+        cost = math.comb(blocks, agree) * (20 * (n + m) + 2**bits + compared)
+        if cost < best:
+            best, chosen = cost, agree
+    return chosen
+
+
+@nb.njit(cache=True, nogil=True)
+def _key(value, edges, blocks):
+    """The bits of the chosen blocks, one after another, as far as buckets go."""
+    key = np.uint64(0)
+    for block in blocks:
+        width = np.uint64(edges[block + 1] - edges[block])
+        part = (value >> np.uint64(edges[block])) & ((np.uint64(1) << width) - np.uint64(1))
+        key = (key << width) | part
+    return np.int64(key & np.uint64((1 << _MOST_BITS) - 1))
+
+
+@nb.njit(cache=True, nogil=True)
+def _bucketed(hashes, edges, blocks):
+    """Where each bucket begins, and the places of the hashes bucket by bucket."""
+    width = 0
+    for block in blocks:
+        width += edges[block + 1] - edges[block]
+    starts = np.zeros((1 << min(width, _MOST_BITS)) + 1, np.int64)
+    keys = np.empty(len(hashes), np.int64)
+    for i in range(len(hashes)):
+        keys[i] = _key(hashes[i], edges, blocks)
+        starts[keys[i] + 1] += 1
+    for key in range(1, len(starts)):
+        starts[key] += starts[key - 1]
+    following = starts[:-1].copy()
+    order = np.empty(len(hashes), np.int64)
+    for i in range(len(hashes)):
+        order[following[keys[i]]] = i
+        following[keys[i]] += 1
+    return starts, order
+
+
+@nb.njit(cache=True, nogil=True)
+def _bits(value):
+    """How many bits are set."""
+    value -= (value >> np.uint64(1)) & np.uint64(0x5555555555555555)
+    two = np.uint64(0x3333333333333333)
+    value = (value & two) + ((value >> np.uint64(2)) & two)
+    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return np.int64((value * np.uint64(0x0101010101010101)) >> np.uint64(56))
+
+
+@nb.njit(cache=True, nogil=True)
+def _first_agreement(difference, edges, blocks):
+    """Whether no earlier choice of blocks holds the pair."""
+    chosen = 0
+    for block in range(len(edges) - 1):
+        if chosen == len(blocks):
+            break
+        width = np.uint64(edges[block + 1] - edges[block])
+        part = (difference >> np.uint64(edges[block])) & ((np.uint64(1) << width) - np.uint64(1))
+        if part == 0:
+            if blocks[chosen] != block:
+                return False
+            chosen += 1
+    return True
+
+
+@nb.njit(cache=True, nogil=True)
+def _search(table, order, starts, others, offset, edges, blocks, distance, same):
+    found = np.empty((3, 1024), np.int64)
+    count = 0
+    for j in range(len(others)):
+        value = others[j]
+        key = _key(value, edges, blocks)
+        for place in range(starts[key], starts[key + 1]):
+            difference = table[place] ^ value
+            bits = _bits(difference)
+            if bits > distance:
+                continue
+            i = order[place]
+            if same and i >= j + offset:
+                break  # a bucket is in the order of its places
+            if not _first_agreement(difference, edges, blocks):
+                continue
+            if count == found.shape[1]:
+                more = np.empty((3, 2 * count), np.int64)
+                more[:, :count] = found
+                found = more
+            found[0, count], found[1, count], found[2, count] = i, j + offset, bits
+            count += 1
+    return found[:, :count].copy()
+
+
+@nb.njit(cache=True, nogil=True)
+def expand(at, other, bits, starts, rows, other_starts, other_rows, roots, same, cursor, most):
+    """Up to `most` pairs of rows behind pairs of hashes, from where the cursor stands.
+
+    Left out are pairs of one row with itself if both sides are the `same` set; those in the order
+    that comes again if they are also the same hashes (2); and pairs with one root, if there are
+    roots.
+    """
+    first, second = np.empty(most, np.int64), np.empty(most, np.int64)
+    distance = np.empty(most, np.int64)
+    count = 0
+    while cursor[0] < len(at) and count < most:
+        pair = cursor[0]
+        ours = rows[starts[at[pair]] : starts[at[pair] + 1]]
+        theirs = other_rows[other_starts[other[pair]] : other_starts[other[pair] + 1]]
+        total = len(ours) * len(theirs)
+        if len(roots) and _one_root(roots, ours, theirs):
+            cursor[1] = total
+        while cursor[1] < total and count < most:
+            i, j = ours[cursor[1] // len(theirs)], theirs[cursor[1] % len(theirs)]
+            cursor[1] += 1
+            if same and (i == j or (same == 2 and at[pair] == other[pair] and i > j)):
+                continue
+            if len(roots) and roots[i] == roots[j]:
+                continue
+            first[count], second[count], distance[count] = i, j, bits[pair]
+            count += 1
+        if cursor[1] == total:
+            cursor[0] += 1
+            cursor[1] = 0
+    return first[:count].copy(), second[:count].copy(), distance[:count].copy()
+
+
+@nb.njit(cache=True, nogil=True)
+def _one_root(roots, ours, theirs):
+    root = roots[ours[0]]
+    return (roots[ours] == root).all() and (roots[theirs] == root).all()
