@@ -102,7 +102,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
             "--from",
             "from_",
             type=click.Choice(sorted(READERS)),
-            help="Format of INPUT.  [default: what it looks like]",
+            help="Format of INPUT.  [default: by its looks]",
         ),
         "arrays": click.option(
             "--arrays",
@@ -117,7 +117,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
         "masks_in": click.option(
             "--drawn",
             type=_Path,
-            help="Folder of drawn masks for the images of a folder: PNG files of the same stems.",
+            help="Folder of drawn masks (PNG, same stems).",
         ),
         "masks": click.option("--masks", is_flag=True, help="Write the masks too."),
         "rows": click.option("--rows-per-shard", type=int, default=1024, show_default=True),
@@ -136,7 +136,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
             help="What to do with unreadable images.",
         ),
         "overwrite": click.option(
-            "--overwrite", is_flag=True, help="Replace a data set that cellprep wrote there."
+            "--overwrite", is_flag=True, help="Replace what cellprep wrote there."
         ),
         "json": click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     }
