@@ -2,7 +2,7 @@ PYTHON ?= python3
 DATA ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types bench clean
 
 # Each target sets up what it needs, once, in .venv.
 demo: .venv/.core
@@ -12,11 +12,15 @@ test: .venv/.dev
 	$(BIN)/python -m pytest
 
 lint: .venv/.dev
-	$(BIN)/ruff check src tests
-	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 
 types: .venv/.dev
 	$(BIN)/mypy
+
+# The peers are many and large: they have a place of their own.
+bench: .venv-bench/.done
+	.venv-bench/bin/python -m pytest benchmarks $(if $(IMAGES),--images $(IMAGES))
 
 .venv/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
@@ -28,6 +32,11 @@ types: .venv/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ .venv/.core
 
+.venv-bench/.done: pyproject.toml
+	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
+	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	touch $@
+
 clean:
-	rm -rf .venv out
-	find src tests -name __pycache__ -exec rm -rf {} +
+	rm -rf .venv .venv-bench out
+	find src tests benchmarks -name __pycache__ -exec rm -rf {} +

@@ -1,0 +1,62 @@
+"""Options, the images, and what becomes of the figures at the end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import pictures
+from jobs import JOBS
+from report import PAGE, Report
+
+WHOLE = 13_759
+SECTIONS = 5
+REPORT = pytest.StashKey[Report]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("benchmarks")
+    group.addoption("--images", type=int, default=WHOLE, help="images a job (default 13,759)")
+    group.addoption(
+        "--rounds",
+        type=int,
+        help="turns of each contender (default: each job's own; 1 if fewer images)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    images, rounds = config.getoption("--images"), config.getoption("--rounds")
+    if images < WHOLE:  # a smoke run shows that all of it works; its figures say little
+        rounds = rounds or 1
+    config.stash[REPORT] = Report(images, rounds, pictures.source())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
+    report = terminalreporter.config.stash[REPORT]
+    if report.results or report.sections:
+        terminalreporter.write_line("\n" + report.tables())
+    whole = len(report.results) == len(JOBS) and len(report.sections) == SECTIONS
+    if exitstatus == 0 and whole and report.images >= WHOLE and report.rounds is None:
+        report.write_page()
+        terminalreporter.write_line(f"written: {PAGE}")
+
+
+@pytest.fixture(scope="session")
+def report(request: pytest.FixtureRequest) -> Report:
+    return request.config.stash[REPORT]
+
+
+@pytest.fixture(scope="session")
+def cache(request: pytest.FixtureRequest) -> Path:
+    """A folder that outlives the run."""
+    return Path(request.config.cache.mkdir("pictures"))
+
+
+@pytest.fixture(scope="session")
+def pool(cache: Path) -> pictures.Images:
+    return pictures.pool(cache)

@@ -1,0 +1,13 @@
+"""The table of jobs; each file holds one job: ours, the peers, and a check of the result."""
+
+from . import duplicates, jitter, masks, perceptual, rand_augment, recipe, storage
+
+JOBS = (
+    *duplicates.JOBS,
+    *perceptual.JOBS,
+    *masks.JOBS,
+    *jitter.JOBS,
+    *rand_augment.JOBS,
+    *storage.JOBS,
+    *recipe.JOBS,
+)

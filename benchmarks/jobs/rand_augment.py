@@ -1,0 +1,234 @@
+"""Three RandAugment operations an image at magnitude 0.5, three copies of each image."""
+
+from __future__ import annotations
+
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import cellprep as cp
+from harness import Call, Images, Job, Peer, in_processes, in_threads
+
+COPIES = 3
+
+
+def ours(images: Images, folder: Path) -> Call:
+    labels = np.zeros(len(images), np.int64)
+    return lambda: cp.rand_augment(images, labels, copies=COPIES, keep_originals=False)
+
+
+def _thrice(batch: Any, images: Images) -> list[Any]:
+    return [batch(images) for _ in range(COPIES)]
+
+
+def keras_cv_layer() -> Any:
+    import keras_cv
+
+    return keras_cv.layers.RandAugment(
+        value_range=(0, 255), augmentations_per_image=3, magnitude=0.5, magnitude_stddev=0.15
+    )
+
+
+def keras_cv_eager(images: Images, folder: Path) -> Call:
+    layer = keras_cv_layer()
+    return lambda: _thrice(lambda x: np.asarray(layer(x)).astype(np.uint8), images)
+
+
+def keras_cv_function(size: int, images: Images, folder: Path) -> Call:
+    """tf.function, batches of {}"""
+    import tensorflow as tf
+
+    layer = keras_cv_layer()
+    step = tf.function(lambda x: tf.cast(layer(x), tf.uint8))
+    return lambda: _thrice(
+        lambda x: [step(x[at : at + size]).numpy() for at in range(0, len(x), size)], images
+    )
+
+
+def keras_cv_data(size: int, images: Images, folder: Path) -> Call:
+    """tf.data, batches of {}"""
+    import tensorflow as tf
+
+    layer = keras_cv_layer()
+    data = tf.data.Dataset.from_tensor_slices(images).repeat(COPIES).batch(size)
+    data = data.map(
+        lambda x: tf.cast(layer(x), tf.uint8), num_parallel_calls=tf.data.AUTOTUNE
+    ).prefetch(tf.data.AUTOTUNE)
+    return lambda: [made.numpy() for made in data]
+
+
+def keras_layer(images: Images, folder: Path) -> Call:
+    import keras
+    import tensorflow as tf
+
+    layer = keras.layers.RandAugment(value_range=(0, 255), num_ops=3, factor=0.5)
+    data = tf.data.Dataset.from_tensor_slices(images).repeat(COPIES).batch(64)
+    data = data.map(
+        lambda x: tf.cast(layer(tf.cast(x, tf.float32), training=True), tf.uint8),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    ).prefetch(tf.data.AUTOTUNE)
+    return lambda: [made.numpy() for made in data]
+
+
+@cache
+def torchvision() -> Any:
+    import torchvision_here
+
+    torchvision_here.load()
+    from torchvision.transforms import InterpolationMode, v2
+
+    return v2.RandAugment(num_ops=3, magnitude=15, interpolation=InterpolationMode.BILINEAR)
+
+
+def torchvision_batch(images: Images) -> Images:
+    """v2.RandAugment on Pillow images."""
+    from PIL import Image
+
+    change = torchvision()
+    return np.stack([np.asarray(change(Image.fromarray(image))) for image in images])
+
+
+def torchvision_one(images: Images, folder: Path) -> Call:
+    """PIL, one core"""
+    return lambda: _thrice(torchvision_batch, images)
+
+
+def torchvision_threads(images: Images, folder: Path) -> Call:
+    """PIL, two threads"""
+    call = in_threads(torchvision_batch, images)
+    return lambda: [call() for _ in range(COPIES)]
+
+
+def torchvision_processes(images: Images, folder: Path) -> Call:
+    """PIL, two processes"""
+    torchvision()
+    call = in_processes(torchvision_batch, images, folder)
+    return lambda: [call() for _ in range(COPIES)]
+
+
+def torchvision_tensors(images: Images, folder: Path) -> Call:
+    """tensors, one image at a time"""
+    change = torchvision()
+    import torch
+
+    tensors = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous()
+    return lambda: _thrice(lambda x: [change(image).numpy() for image in x], tensors)
+
+
+@cache
+def _albumentations() -> Any:
+    import albumentations as A  # noqa: N812
+    import cv2
+
+    cv2.setNumThreads(1)
+    operations = [
+        A.AutoContrast(p=1),
+        A.Equalize(p=1),
+        A.Solarize(threshold_range=(0.3, 0.7), p=1),
+        A.ColorJitter((1, 1), (1, 1), (0, 1), (0, 0), p=1),
+        A.RandomBrightnessContrast((0, 0), (-0.5, 0.5), p=1),
+        A.RandomBrightnessContrast((-0.5, 0.5), (0, 0), p=1),
+        A.Affine(shear={"x": (-26, 26), "y": (0, 0)}, p=1),
+        A.Affine(shear={"x": (0, 0), "y": (-26, 26)}, p=1),
+        A.Affine(translate_percent={"x": (-0.5, 0.5), "y": (0, 0)}, p=1),
+        A.Affine(translate_percent={"x": (0, 0), "y": (-0.5, 0.5)}, p=1),
+    ]
+    return A.Compose([A.SomeOf(operations, n=3)])
+
+
+def _albumentations_batch(images: Images) -> Images:
+    change = _albumentations()
+    return np.stack([change(image=image)["image"] for image in images])
+
+
+def albumentations_one(images: Images, folder: Path) -> Call:
+    """one core"""
+    return lambda: _thrice(_albumentations_batch, images)
+
+
+def albumentations_threads(images: Images, folder: Path) -> Call:
+    """two threads"""
+    call = in_threads(_albumentations_batch, images)
+    return lambda: [call() for _ in range(COPIES)]
+
+
+def albumentations_processes(images: Images, folder: Path) -> Call:
+    """two processes"""
+    _albumentations()
+    call = in_processes(_albumentations_batch, images, folder)
+    return lambda: [call() for _ in range(COPIES)]
+
+
+def augrs(threads: int, images: Images, folder: Path) -> Call:
+    import augrs as A  # noqa: N812
+
+    operations = [  # it has no auto contrast, equalization or solarization: cheap ones stand in
+        A.RandomGamma((50, 150), p=1),
+        A.ToGray(p=1),
+        A.HueSaturationValue(0, 0, 50, p=1),
+        A.ColorJitter((1, 1), (1, 1), (0, 1), (0, 0), p=1),
+        A.RandomBrightnessContrast((0, 0), (-0.5, 0.5), p=1),
+        A.RandomBrightnessContrast((-0.5, 0.5), (0, 0), p=1),
+        A.Affine(shear={"x": (-26, 26), "y": (0, 0)}, p=1),
+        A.Affine(shear={"x": (0, 0), "y": (-26, 26)}, p=1),
+        A.Affine(translate_percent={"x": (-0.5, 0.5), "y": (0, 0)}, p=1),
+        A.Affine(translate_percent={"x": (0, 0), "y": (-0.5, 0.5)}, p=1),
+    ]
+    change = A.Compose([A.SomeOf(operations, n=3)])
+    singles = list(images)
+
+    def batch(seed: int) -> Images:
+        made = change.augment_batch(singles, seed=seed, num_threads=threads)
+        return np.stack([out["image"] for out in made])
+
+    return lambda: [batch(seed) for seed in range(COPIES)]
+
+
+def check(images: Images, folder: Path) -> None:
+    """The same bytes for any part of the images."""
+    few, labels = images[:64], np.zeros(64, np.int64)[: len(images)]
+    whole = cp.rand_augment(few, labels)[0]
+    part = cp.rand_augment(few[32:], labels[32:], ids=np.arange(32, len(few)))[0]
+    assert np.array_equal(whole[32 * (COPIES + 1) :], part)
+
+
+JOBS = (
+    Job(
+        "rand_augment",
+        "`RandAugment`, native",
+        ours,
+        (
+            Peer("keras-cv, eager", keras_cv_eager, images=32),
+            Peer(
+                "keras-cv, its best",
+                (
+                    partial(keras_cv_function, 64),
+                    partial(keras_cv_function, 256),
+                    partial(keras_cv_data, 64),
+                ),
+                target=45,
+                images=256,
+            ),
+            Peer("keras.layers.RandAugment", keras_layer, images=64),
+            Peer(
+                "torchvision v2, its best",
+                (torchvision_one, torchvision_threads, torchvision_processes, torchvision_tensors),
+                target=16,
+                images=512,
+            ),
+            Peer(
+                "albumentations, 3 of 10 similar",
+                (albumentations_one, albumentations_threads, albumentations_processes),
+                target=12,
+                images=512,
+            ),
+            Peer("augrs, 3 of 10 cheap, 2 threads", partial(augrs, 2), target=7, images=1024),
+            Peer("augrs, 3 of 10 cheap, 1 thread", partial(augrs, 1), images=1024),
+        ),
+        check,
+        copies=COPIES,
+        images=4096,
+    ),
+)
