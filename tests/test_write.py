@@ -752,6 +752,7 @@ class Endless:
     path = None
     past = NO_PAST
     trusted = True
+    drawn = False
 
     @property
     def rows(self) -> Rows:

@@ -97,6 +97,23 @@ def _to_uint8(array: NDArray[Any], name: str) -> str:
     return f"{seen}; scale them to 0-255 first"
 
 
+def check_masks(masks: ArrayLike, images: Images, name: str = "masks") -> Masks:
+    """Masks of these images as (n, height, width) bool: any value but 0 is the cell.
+
+    Examples
+    --------
+    >>> check_masks(np.full((2, 8, 8), 255, np.uint8), np.zeros((2, 8, 8, 3), np.uint8)).dtype
+    dtype('bool')
+    """
+    array = masks if isinstance(masks, np.ndarray) else np.asarray(masks)
+    if array.shape != images.shape[:3] or array.dtype.kind not in "bui":
+        raise CellprepError(
+            f"`{name}` must be {images.shape[:3]} bool, or whole numbers of which any but 0 is "
+            f"the cell, got shape {array.shape}, dtype {array.dtype}"
+        )
+    return array if array.dtype == bool else array != 0
+
+
 def read_labels(labels: ArrayLike, n: int, *, empty: bool = False) -> NDArray[Any]:
     """Labels as one value an image, `(n,)` int64 or str.
 

@@ -116,6 +116,12 @@ def _options(*names: str) -> Callable[[Any], Any]:
             type=click.Choice(FORMATS),
             help="Format of OUT.  [default: npz if OUT ends so, else shards]",
         ),
+        "masks_in": click.option(
+            "--drawn",
+            type=_Path,
+            help="Folder of drawn masks (PNG, same stems).",
+        ),
+        "masks": click.option("--masks", is_flag=True, help="Write the masks too."),
         "rows": click.option("--rows-per-shard", type=int, default=1024, show_default=True),
         "executor": click.option(
             "--executor",
@@ -162,9 +168,9 @@ def _options(*names: str) -> Callable[[Any], Any]:
     return add
 
 
-_READING = ("size", "from", "arrays")
+_READING = ("size", "from", "arrays", "masks_in")
 _LIKENESS = ("near", "symmetries", "hash")
-_WRITING = ("format", "rows", "executor", "workers", "on_error", "overwrite", "json")
+_WRITING = ("format", "rows", "executor", "workers", "on_error", "overwrite", "masks", "json")
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -552,6 +558,7 @@ def _check_trainable(dataset: Dataset) -> None:
 def _reading(options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `read` among the options, taken out of them."""
     chosen = {"format": options.pop("from_"), "size": options.pop("size")}
+    chosen["masks"] = options.pop("drawn")
     arrays = options.pop("arrays")
     if arrays is not None:
         names = arrays.split(",")
@@ -568,7 +575,9 @@ def _using(options: dict[str, Any]) -> AbstractContextManager[None]:
 
 
 def _job(dataset: Dataset, out: Path, options: dict[str, Any]) -> Job:
-    chosen = {key: options[key] for key in ("format", "rows_per_shard", "on_error", "overwrite")}
+    chosen = {
+        key: options[key] for key in ("format", "rows_per_shard", "on_error", "overwrite", "masks")
+    }
     return plan_write(dataset, out, **chosen)
 
 

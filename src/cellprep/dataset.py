@@ -15,8 +15,10 @@ from .arrays import (
     Ids,
     Images,
     Labels,
+    Masks,
     check_ids,
     check_images,
+    check_masks,
     encode_labels,
     own,
     read_labels,
@@ -64,6 +66,7 @@ class Dataset:
         class_names: Sequence[str] | None = None,
         ids: ArrayLike | None = None,
         groups: ArrayLike | None = None,
+        masks: ArrayLike | None = None,
     ) -> Dataset:
         """A data set over arrays, which are neither copied nor changed.
 
@@ -79,6 +82,9 @@ class Dataset:
             What each image is called; every random number hangs on it. Default: the row number.
         groups : (n,) int or str, optional
             What must stay together in a split (patient, slide).
+        masks : (n, height, width) bool or int, optional
+            Drawn masks, not 0 on the cell, which KMeansMask and Crop then take in place of their
+            own; an empty one is not known.
 
         Raises
         ------
@@ -92,7 +98,8 @@ class Dataset:
         )
         together = None if groups is None else check_ids(groups, n, "groups")
         rows = Rows.of(check_ids(ids, n), codes, groups=together)
-        return cls(ArraySource(checked, rows, names))
+        drawn = None if masks is None else check_masks(masks, checked)
+        return cls(ArraySource(checked, rows, names, mask_array=drawn))
 
     # -- what it holds -----------------------------------------------------------------------
 
@@ -136,6 +143,15 @@ class Dataset:
     def images(self) -> ImageView:
         """The images as something to index: `images[3]`, `images[10:20]`, `images[[4, 2]]`."""
         return ImageView(self.plan)
+
+    @property
+    def masks(self) -> MaskView:
+        """The masks that travel with the images, to index like `images`: (n, height, width) bool.
+
+        Those that came with the images, or what the last KMeansMask found; moved by every step
+        that moves the images since.
+        """
+        return MaskView(self.plan)
 
     @property
     def bad(self) -> dict[str, str]:
@@ -320,6 +336,25 @@ class ImageView:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or np.uint8, copy=False)
+
+
+class MaskView(ImageView):
+    """The masks of a data set, made when they are indexed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        return len(self._plan), *self._plan.shape[:2]
+
+    @property
+    def dtype(self) -> np.dtype[np.bool_]:  # type: ignore[override]
+        return np.dtype(bool)
+
+    def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Masks:  # type: ignore[override]
+        places = self._places(at)
+        if places.size == 0:
+            return np.empty((0, *self._plan.shape[:2]), bool)
+        masks = self._plan.evaluate_masked(np.atleast_1d(places))[2]
+        return masks[0] if places.ndim == 0 else masks
 
 
 def _fixed(column: NDArray[Any]) -> NDArray[Any]:

@@ -17,7 +17,7 @@ import xxhash
 
 from .draws import id_keys
 from .errors import CellprepError
-from .formats import manifest, npz, shards
+from .formats import folder, manifest, npz, shards
 from .formats.manifest import INDEX, MANIFEST, TEMPORARY, WORK, to_json
 from .plan import Plan
 
@@ -152,11 +152,12 @@ def _check_complete(path: Path) -> None:
         return
     saved = manifest.load_manifest(path)
     for part in saved["shards"]:
-        if "file" in part and not (path / part["file"]).is_file():
-            raise CellprepError(
-                f"shard {part['file']!r} is missing from {str(path)!r}; write it "
-                "again with overwrite=True"
-            )
+        for name in (part[key] for key in ("file", "masks") if key in part):
+            if not (path / name).is_file():
+                raise CellprepError(
+                    f"shard {name!r} is missing from {str(path)!r}; write it "
+                    "again with overwrite=True"
+                )
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -197,7 +198,10 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
     """
     files = shards.shard_files(path) if found["format"] == "shards" else []
     named = (Path(name) for index in _lists(path) for name in index["file"].to_pylist())
-    files += [path / name for name in named if not (name.is_absolute() or ".." in name.parts)]
+    inside = [name for name in named if not (name.is_absolute() or ".." in name.parts)]
+    files += [path / name for name in inside]
+    if found.get("masks"):
+        files += [path / folder.MASKS / name for name in inside]
     if for_a_file:
         ours = {*files, path / MANIFEST, path / INDEX}
         for file in path.rglob("*"):
@@ -211,8 +215,8 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
         os.replace(path / MANIFEST, path / PLAN)  # first: from here on it is unfinished
     _unlink((path / WORK).glob("part-*.arrow"))
     _unlink([*files, *path.rglob(f".*{TEMPORARY}")])
-    for parent in {file.parent for file in files} - {path}:
-        with suppress(OSError):  # it holds files of the user
+    for parent in [*({file.parent for file in files} - {path}), path / folder.MASKS]:
+        with suppress(OSError):  # it holds files of the user, or is not there
             parent.rmdir()
     _unlink([path / INDEX, path / FILES])
     if for_a_file:

@@ -38,6 +38,10 @@ class Column(NamedTuple):
 Record = dict[str, Column]
 """What made each row: its parameters by `step.parameter`."""
 
+MASKS = "masks"
+"""What the masks are called on their way along with the record; no step's parameter has a name
+without a dot."""
+
 Result = TypeVar("Result")
 
 _BLOCK_BYTES = 8 << 20
@@ -49,14 +53,24 @@ class PixelStep(Protocol):
     def out_shape(self, shape: Shape) -> Shape:
         """The shape of an image after the step, or a CellprepError where it cannot be taken."""
 
-    def parameters(self, images: Images, draw: Draw) -> Parameters:
-        """What is drawn for each row of `draw`, or found in each image."""
+    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
+        """What is drawn for each row of `draw`, or found in each image or its known mask."""
 
-    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
+    def apply(
+        self,
+        images: Images,
+        rows: Positions,
+        masks: Masks | None = None,
+        **parameters: NDArray[Any],
+    ) -> Images:
         """The images with those at `rows` sent through the step, which needs the parameters alone.
 
-        Where shapes stay the images are changed in place, unless they are a source's own.
+        Where shapes stay the images are changed in place, unless they are a source's own. `masks`
+        are those of `rows`, where they are known.
         """
+
+    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
+        """The masks with those at `rows` moved as `apply` moves images, to the nearest pixel."""
 
     def to_dict(self) -> dict[str, Any]:
         """The saved form."""
@@ -77,8 +91,23 @@ class _Origin:
         """Bytes of the largest picture on the way to one image: a crop begins with all of it."""
         return int(np.prod(self.shape))
 
-    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
-        return self.source.images(at), {}
+    @property
+    def drawn(self) -> bool:
+        """Whether masks came with the images, so that steps use these."""
+        return self.source.drawn
+
+    @property
+    def masked(self) -> bool:
+        """Whether there are masks at all."""
+        return self.source.drawn
+
+    def evaluate(
+        self, at: Positions, out: Images | None = None, masks: bool = False
+    ) -> tuple[Images, Record]:
+        images = self.source.images(at)
+        if not self.drawn:
+            return images, {}
+        return images, {MASKS: Column(self.source.masks(at), np.ones(len(at), bool))}
 
     def origin(self, at: Positions) -> Positions:
         return at
@@ -99,13 +128,23 @@ class _Taken:
     def largest(self) -> int:
         return self.before.largest
 
-    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
+    @property
+    def drawn(self) -> bool:
+        return self.before.drawn
+
+    @property
+    def masked(self) -> bool:
+        return self.before.masked
+
+    def evaluate(
+        self, at: Positions, out: Images | None = None, masks: bool = False
+    ) -> tuple[Images, Record]:
         taken = self.at[at]
         if (taken[1:] > taken[:-1]).all():
-            return self.before.evaluate(taken, out)
+            return self.before.evaluate(taken, out, masks)
         # What the copies of one image share is computed once.
         wanted, place = np.unique(taken, return_inverse=True)
-        images, record = self.before.evaluate(wanted)
+        images, record = self.before.evaluate(wanted, None, masks)
         # "clip": no place is outside, and NumPy takes straight into `out`
         images = np.take(images, place, axis=0, out=out, mode="clip")
         return images, {
@@ -136,17 +175,31 @@ class _Mapped:
     def largest(self) -> int:
         return max(self.before.largest, int(np.prod(self.shape)))
 
-    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
+    @property
+    def drawn(self) -> bool:
+        return self.before.drawn
+
+    @property
+    def masked(self) -> bool:
+        return self.before.masked or finds_masks(self.step)
+
+    def evaluate(
+        self, at: Positions, out: Images | None = None, masks: bool = False
+    ) -> tuple[Images, Record]:
         stays = self.shape == self.before.shape
-        images, record = self.before.evaluate(at, out if stays else None)
+        images, record = self.before.evaluate(at, out if stays else None, masks)
+        plane = record[MASKS].values if MASKS in record else None
         touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
         rows = np.flatnonzero(touched)
         if self.known is None:
             draw = Draw(self.seed, self.name, self.keys[at[rows]])
-            parameters = self.step.parameters(images, draw)
+            known = plane[rows] if plane is not None and self.drawn else None
+            parameters = self.step.parameters(images, draw, known)
         else:
             parameters = {name: values[at[rows]] for name, values in self.known.items()}
-        images = self.step.apply(images, rows, **parameters)
+        images, plane = send(self.step, images, plane, rows, parameters, self.drawn, masks)
+        if plane is not None:
+            record[MASKS] = Column(plane, np.ones(len(at), bool))
         for parameter, values in parameters.items():
             spread = np.zeros(len(at), values.dtype)
             spread[rows] = values
@@ -155,6 +208,35 @@ class _Mapped:
 
     def origin(self, at: Positions) -> Positions:
         return self.before.origin(at)
+
+
+def finds_masks(step: PixelStep) -> bool:
+    """Whether a step looks for the cells and can say what it found."""
+    return hasattr(step, "masks")
+
+
+def send(
+    step: PixelStep,
+    images: Images,
+    plane: Masks | None,
+    rows: Positions,
+    parameters: Parameters,
+    drawn: bool,
+    wanted: bool,
+) -> tuple[Images, Masks | None]:
+    """Images and their masks after a step; masks that are `drawn` stand in for what it would find.
+
+    Without masks on the way or any `wanted` of it, the step finds what it needs by itself.
+    """
+    known = None
+    if finds_masks(step) and (drawn or wanted):
+        finder: Any = step
+        known = finder.masks(images[rows], plane[rows] if drawn and plane is not None else None)
+        if plane is None:
+            plane = np.zeros(images.shape[:3], bool)
+        plane[rows] = known
+    images = step.apply(images, rows, known, **parameters)
+    return images, None if plane is None else step.move(plane, rows, **parameters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +255,17 @@ class _Joined:
     def largest(self) -> int:
         return max(self.first.largest, self.second.largest)
 
-    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
+    @property
+    def drawn(self) -> bool:
+        return False
+
+    @property
+    def masked(self) -> bool:
+        return False
+
+    def evaluate(
+        self, at: Positions, out: Images | None = None, masks: bool = False
+    ) -> tuple[Images, Record]:
         images = np.empty((len(at), *self.shape), np.uint8)
         early = at < self.n_first
         if early.any():
@@ -331,7 +423,20 @@ class Plan:
         Images that are a source's own come read-only and uncopied; others may lie in `out`, memory
         of their shape that is free to use.
         """
-        return self.pixels.evaluate(at, out)
+        images, record = self.pixels.evaluate(at, out)
+        record.pop(MASKS, None)
+        return images, record
+
+    def evaluate_masked(
+        self, at: Positions, out: Images | None = None
+    ) -> tuple[Images, Record, Masks]:
+        """The same, and the masks: those that came with the images, or what a step found last."""
+        if not self.pixels.masked:
+            raise CellprepError(
+                "there are no masks: read drawn ones, as in read(..., masks=), or add a KMeansMask"
+            )
+        images, record = self.pixels.evaluate(at, out, masks=True)
+        return images, record, record.pop(MASKS).values
 
     def images(self) -> Images:
         """All images, in one array."""

@@ -12,6 +12,7 @@ from .arrays import Images
 from .dataset import Dataset
 from .errors import CellprepError
 from .formats.manifest import load_index, load_manifest
+from .plan import send
 from .steps.step import Step
 
 
@@ -50,10 +51,16 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
             f"{str(path)!r} was made from image {error}, which the data set does "
             "not hold; pass the one that it was made from"
         ) from None
+    # masks that came with the images, or were written and read again, stand in for found ones
+    carried = any(stage.get("known_masks") for stage in saved["stages"])
+    masks = dataset.masks[rows] if dataset.plan.pixels.drawn else None
+    if dataset.plan.pixels.drawn and not carried:
+        masks = None
     images = dataset.images[rows]
     for stage in saved["stages"]:
         name = f"{stage['name']}."
-        step: Any = Step.from_dict({k: v for k, v in stage.items() if k != "name"})
+        setting = {k: v for k, v in stage.items() if k not in ("name", "known_masks")}
+        step: Any = Step.from_dict(setting)
         columns = {
             column.removeprefix(name): index[column]
             for column in names
@@ -63,7 +70,8 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
         for column in columns.values():
             touched &= column.is_valid().to_numpy()
         values = {key: _values(column.drop_null()) for key, column in columns.items()}
-        images = step.apply(images, np.flatnonzero(touched), **values)
+        at_rows, drawn = np.flatnonzero(touched), bool(stage.get("known_masks"))
+        images, masks = send(step, images, masks, at_rows, values, drawn, carried)
     return images
 
 

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import xxhash
+from numpy.typing import NDArray
 
-from .arrays import Images, Positions, run_of
+from .arrays import Images, Masks, Positions, run_of
 from .rows import Rows
 
 Shape = tuple[int, int, int]
@@ -62,6 +63,10 @@ class Source(Protocol):
     def trusted(self) -> bool:
         """False where an image may turn out unreadable when it is read."""
 
+    @property
+    def drawn(self) -> bool:
+        """Whether there are masks of the cells, drawn or of an earlier write."""
+
     def identity(self) -> str:
         """A text that changes when the images change."""
 
@@ -70,6 +75,9 @@ class Source(Protocol):
 
         A new array, or a read-only view of what the source holds.
         """
+
+    def masks(self, at: Positions) -> Masks:
+        """A new array of the masks at these places, where there are any; empty: none is known."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,17 +90,31 @@ class ArraySource:
     path: Path | None = None
     past: Past = NO_PAST
     trusted: bool = True
+    mask_array: Masks | None = None
 
     @property
     def shape(self) -> Shape:
         _, height, width, channels = self.array.shape
         return height, width, channels
 
+    @property
+    def drawn(self) -> bool:
+        return self.mask_array is not None
+
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
-        for start in range(0, len(self.array), 1024):
-            digest.update(np.ascontiguousarray(self.array[start : start + 1024]).data)
-        return f"array {self.array.shape} {digest.hexdigest()}"
+        held: tuple[NDArray[Any], ...] = (self.array,)
+        if self.mask_array is not None:
+            held = self.array, self.mask_array
+        for array in held:
+            for start in range(0, len(array), 1024):
+                digest.update(np.ascontiguousarray(array[start : start + 1024]).data)
+        masked = " masks" if self.drawn else ""
+        return f"array {self.array.shape} {digest.hexdigest()}{masked}"
+
+    def masks(self, at: Positions) -> Masks:
+        assert self.mask_array is not None
+        return np.asarray(self.mask_array[at], bool)
 
     def images(self, at: Positions) -> Images:
         run = run_of(at)

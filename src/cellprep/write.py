@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import executors
-from .arrays import Images, check_texts
+from .arrays import Images, Masks, check_texts
 from .dataset import Dataset, check_dataset
 from .destination import FILES, PLAN, check_apart, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
@@ -70,6 +70,7 @@ def write(
     resume: bool = True,
     overwrite: bool = False,
     on_error: str = "raise",
+    masks: bool = False,
     progress: bool = True,
 ) -> Written:
     """Make every image of a data set and write it, once, with a record of how it was made.
@@ -100,6 +101,10 @@ def write(
         For source images that cannot be read: stop before anything is written, naming all of them;
         leave them out; or leave them out and copy the files to `quarantine/` in the output. Either
         way the rest is as if they had never been there. They are listed in `dataset.json`.
+    masks : bool
+        Write `dataset.masks` too: `masks-00000.npy` (n, height, width) bool beside each shard, PNG
+        files of the same names in `masks/` for a folder, the array `masks` in an npz file. `read`
+        gives them back.
     progress : bool
         Show a bar for each stage where the output is a terminal.
 
@@ -124,6 +129,7 @@ def write(
             resume=resume,
             overwrite=overwrite,
             on_error=on_error,
+            masks=masks,
         )
         return replace(job.run(), seconds=time.monotonic() - began)
 
@@ -175,6 +181,7 @@ def plan_write(
     resume: bool = True,
     overwrite: bool = False,
     on_error: str = "raise",
+    masks: bool = False,
 ) -> Job:
     """The job of a `write` with these settings: all that can be refused is refused here."""
     check_dataset(dataset)
@@ -197,7 +204,12 @@ def plan_write(
         raise CellprepError(
             "no image is left to write; look at .removed() for what each step took out"
         )
-    origin = made_of(plan, kind, rows_per_shard)
+    if masks and not plan.pixels.masked:
+        raise CellprepError(
+            "there are no masks to write: read drawn ones, as in read(..., masks=), or add a "
+            "KMeansMask"
+        )
+    origin = made_of(plan, kind, rows_per_shard) | ({"masks": True} if masks else {})
     stands = standing(path, origin, resume=resume, overwrite=overwrite)
     return Job(plan, path, origin, stands, quarantine=on_error == "quarantine" and bool(plan.bad))
 
@@ -210,6 +222,9 @@ class PartWriter(Protocol):
     ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Write the rows; index columns that say where they lie, and the part's manifest entry."""
 
+    def write_masks(self, folder: Path, number: int, start: int, masks: Masks) -> dict[str, Any]:
+        """Write the masks of the same rows; what they add to the entry."""
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -219,21 +234,27 @@ class _Part:
     folder: Path
     writer: PartWriter
     rows_per_part: int
+    masks: bool
 
     def __call__(self, span: executors.Span) -> None:
         start, stop = span
         number = start // self.rows_per_part
         rows = self.plan.rows.take(np.arange(start, stop))
         record: list[Record] = []
-        images = _made(self.plan, span, record)
+        masks: list[Masks] = []
+        images = _made(self.plan, span, record, masks if self.masks else None)
         columns, entry = self.writer.write_part(self.folder, number, start, rows, images)
+        if self.masks:
+            entry |= self.writer.write_masks(self.folder, number, start, np.concatenate(masks))
         table = _index(self.plan, span, columns, record)
         # The record after the images: where it stands, the part is complete.
         _save_record(_record_path(self.folder, number), table, entry)
 
 
-def _made(plan: Plan, span: executors.Span, record: list[Record]) -> Iterator[Images]:
-    """The images of a span, block by block; what made them goes to `record`.
+def _made(
+    plan: Plan, span: executors.Span, record: list[Record], masks: list[Masks] | None
+) -> Iterator[Images]:
+    """The images of a span, block by block; what made them goes to `record`, masks to `masks`.
 
     A block is gone when the next one is asked for: fresh memory costs as much as some of the steps.
     """
@@ -242,7 +263,11 @@ def _made(plan: Plan, span: executors.Span, record: list[Record]) -> Iterator[Im
     room = np.empty((spans[0][1], *plan.shape), np.uint8)
     for first, last in spans:
         at = np.arange(start + first, start + last)
-        images, made_by = plan.evaluate(at, room[: last - first])
+        if masks is None:
+            images, made_by = plan.evaluate(at, room[: last - first])
+        else:
+            images, made_by, found = plan.evaluate_masked(at, room[: last - first])
+            masks.append(found)
         record.append(made_by)
         yield images
 
@@ -308,7 +333,9 @@ def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
     records = [_record_path(path, number) for number in range(len(spans))]
     missing = [span for span, record in zip(spans, records, strict=True) if not record.is_file()]
     for _ in executors.run(
-        _Part(replace(plan, changes=()), path, writer, rows_per_part), missing, "writing"
+        _Part(replace(plan, changes=()), path, writer, rows_per_part, "masks" in origin),
+        missing,
+        "writing",
     ):
         pass
     entries: list[dict[str, Any]] = []
@@ -332,17 +359,18 @@ def _write_npz(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
 
     index: list[pa.Table] = []
 
-    def images() -> Iterator[Images]:
-        for batch, table in executors.run(_Block(plan), plan.spans(), "writing"):
+    def made() -> Iterator[tuple[Images, Masks | None]]:
+        block = _Block(plan, "masks" in origin)
+        for images, masks, table in executors.run(block, plan.spans(), "writing"):
             index.append(table)
-            yield batch
+            yield images, masks
 
     def finish() -> tuple[dict[str, Any], bytes]:
         buffer = io.BytesIO()
         pq.write_table(pa.concat_tables(index).unify_dictionaries(), buffer)
         return _manifest(plan, origin, []), buffer.getvalue()
 
-    npz.write_file(path, plan.rows, plan.class_names, plan.shape, images(), finish)
+    npz.write_file(path, plan.rows, plan.class_names, plan.shape, made(), finish)
     sweep(path)
 
 
@@ -351,18 +379,25 @@ class _Block:
     """Makes the images of a block, and their rows of the index."""
 
     plan: Plan
+    masks: bool
 
-    def __call__(self, span: executors.Span) -> tuple[Images, Any]:
-        images, made_by = self.plan.evaluate(np.arange(*span))
-        return images, _index(self.plan, span, {}, [made_by])
+    def __call__(self, span: executors.Span) -> tuple[Images, Masks | None, Any]:
+        found = None
+        if self.masks:
+            images, made_by, found = self.plan.evaluate_masked(np.arange(*span))
+        else:
+            images, made_by = self.plan.evaluate(np.arange(*span))
+        return images, found, _index(self.plan, span, {}, [made_by])
 
 
 def _manifest(
     plan: Plan, origin: Mapping[str, Any], entries: list[dict[str, Any]]
 ) -> dict[str, Any]:
     counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
+    drawn = plan.pixels.drawn
     return {
         "format": origin["format"],
+        "masks": "masks" in origin,
         "rows": len(plan),
         "shape": list(plan.shape),
         "class_names": list(plan.class_names),
@@ -370,7 +405,10 @@ def _manifest(
         "recipe": origin["steps"],
         "stages": [
             *plan.source.past.stages,
-            *({"name": name, **step.to_dict()} for name, step in plan.stages),
+            *(
+                {"name": name, **step.to_dict(), **({"known_masks": True} if drawn else {})}
+                for name, step in plan.stages
+            ),
         ],
         "multiplied_by": plan.multiplied_by,
         "changes": [

@@ -24,6 +24,7 @@ def read(
     *,
     format: str | None = None,
     size: int | tuple[int, int] | None = None,
+    masks: str | Path | None = None,
     **options: Any,
 ) -> Dataset:
     """A data set from disk; no pixel is read yet.
@@ -38,6 +39,11 @@ def read(
     size : int or (height, width), optional
         For image folders: what every image is resized to (stretched, by a triangle filter). Without
         it all images must have the same size.
+    masks : str or Path, optional
+        Drawn masks, which `KMeansMask` and `Crop` take in place of their own. For image folders: a
+        folder of PNG files with the same stems, in class folders or all in one; not 0 on the cell;
+        resized with the images. For npz: the name of the array. What `write(masks=True)` wrote is
+        found without it.
     **options
         npz: `images="images"`, `labels="labels"`: the names of the two arrays.
 
@@ -64,7 +70,18 @@ def read(
                 "resize with Crop(..., resize_to=)"
             )
         options["size"] = size
-    known: tuple[str, ...] = {"npz": ("images", "labels"), "folder": ("size",), "shards": ()}[kind]
+    if masks is not None:
+        if kind == "shards":
+            raise CellprepError(
+                f"`masks` are for image folders and npz files, {str(path)!r} is read as shards; "
+                "write its masks with write(..., masks=True)"
+            )
+        options["masks"] = str(masks) if kind == "npz" else masks
+    known: tuple[str, ...] = {
+        "npz": ("images", "labels", "masks"),
+        "folder": ("size", "masks"),
+        "shards": (),
+    }[kind]
     for name in options:
         if name not in known:
             raise CellprepError(f"format {kind} has no option {name!r}; {nearest(name, known)}")

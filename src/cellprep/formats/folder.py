@@ -7,9 +7,9 @@ import re
 import urllib.parse
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ import xxhash
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from ..arrays import Images, Positions
+from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError, in_range
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
@@ -29,6 +29,7 @@ SUFFIXES = (
 )
 _READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
 _MOST_PIXELS = 100_000_000
+MASKS = "masks"
 _SIZE_ADVICE = "pass size= to bring all images to one size"
 
 
@@ -43,6 +44,8 @@ class FolderSource:
     size: tuple[int, int] | None
     past: Past = NO_PAST
     trusted: bool = False
+    mask_files: tuple[Path | None, ...] | None = None
+    """The mask of each file, None where there is none."""
 
     @cached_property
     def shape(self) -> Shape:
@@ -82,7 +85,18 @@ class FolderSource:
             except OSError:
                 known = f"{file}\0unreadable\n"
             digest.update(known.encode("utf-8", "surrogateescape"))
-        return f"folder {digest.hexdigest()} {self.size}"
+        if self.mask_files is None:
+            return f"folder {digest.hexdigest()} {self.size}"
+        for mask in self.mask_files:
+            if mask is not None:
+                status = mask.stat()
+                known = f"{mask.name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+                digest.update(known.encode("utf-8", "surrogateescape"))
+        return f"folder {digest.hexdigest()} {self.size} masks"
+
+    @property
+    def drawn(self) -> bool:
+        return self.mask_files is not None
 
     def images(self, at: Positions) -> Images:
         out = np.empty((len(at), *self.shape), np.uint8)
@@ -96,12 +110,41 @@ class FolderSource:
                         f"{self.shape[0]}x{self.shape[1]} ({_SIZE_ADVICE})"
                     )
                 out[place] = image
+                self._mask(row)  # an image whose mask cannot be used is a bad one
             except _BadFileError as error:
                 causes[self.files[row]] = str(error)
                 places.append(row)
         if causes:
             raise BadImagesError(causes, places=places)
         return out
+
+    def masks(self, at: Positions) -> Masks:
+        out = np.zeros((len(at), *self.shape[:2]), bool)
+        for place, row in enumerate(at.tolist()):
+            mask = self._mask(row)
+            if mask is not None:
+                out[place] = mask
+        return out
+
+    def _mask(self, row: int) -> Masks | None:
+        file = None if self.mask_files is None else self.mask_files[row]
+        if file is None:
+            return None
+        height, width, _ = self.shape
+        try:
+            with Image.open(file) as image:
+                mask = image.convert("L") if image.mode != "I" else image
+                if self.size is not None:
+                    mask = mask.resize((width, height), Image.Resampling.NEAREST)
+                found: Masks = np.asarray(mask) != 0
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise _BadFileError(f"has a mask that cannot be read, {str(file)!r}: {error}") from None
+        if found.shape != (height, width):
+            raise _BadFileError(
+                f"has a mask of {found.shape[0]}x{found.shape[1]} pixels, {str(file)!r}, "
+                f"not {height}x{width}"
+            )
+        return found
 
 
 class _BadFileError(Exception):
@@ -186,13 +229,18 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     raise _BadFileError(f"has {kind.get(image.mode, image.mode)} pixels; convert it to 8-bit RGB")
 
 
-def read(path: Path, size: int | tuple[int, int] | None = None) -> FolderSource:
+def read(
+    path: Path,
+    size: int | tuple[int, int] | None = None,
+    masks: str | Path | None = None,
+) -> FolderSource:
     """The source of a folder with class folders, or of one that `write(format="folder")` made."""
     if not path.is_dir():
         raise CellprepError(f"{str(path)!r} is not a folder")
     shape = _check_size(size)
     if written_format(path) is not None:
-        return _read_written(path, shape)
+        written = _read_written(path, shape)
+        return written if masks is None else _with_masks(written, Path(masks))
     folders = sorted(e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith("."))
     loose = sorted(e.name for e in os.scandir(path) if _is_image(e.name) and not e.is_dir())
     if loose:
@@ -218,7 +266,29 @@ def read(path: Path, size: int | tuple[int, int] | None = None) -> FolderSource:
         files += mine
         labels += [label] * len(mine)
     rows = Rows.of(np.array(files), np.array(labels, np.int64))
-    return FolderSource(path, tuple(files), rows, tuple(folders), shape)
+    source = FolderSource(path, tuple(files), rows, tuple(folders), shape)
+    return source if masks is None else _with_masks(source, Path(masks))
+
+
+def _with_masks(source: FolderSource, folder: Path) -> FolderSource:
+    """The source with drawn masks: PNG files of the same stems, in class folders or in one."""
+    if not folder.is_dir():
+        raise CellprepError(f"`masks` must be a folder of PNG files, {str(folder)!r} is none")
+    stems = [PurePosixPath(file).with_suffix(".png") for file in source.files]
+    shared = {name for name, n in Counter(stem.name for stem in stems).items() if n > 1}
+    found: list[Path | None] = []
+    for stem in stems:
+        apart, together = folder / stem, folder / stem.name
+        if apart.is_file():
+            found.append(apart)
+        else:
+            found.append(together if stem.name not in shared and together.is_file() else None)
+    if not any(found):
+        raise CellprepError(
+            f"no mask in {str(folder)!r} has the stem of an image: {str(stems[0])!r} and "
+            f"{stems[0].name!r} were looked for, and so on"
+        )
+    return replace(source, mask_files=tuple(found))
 
 
 def _check_size(size: Any) -> tuple[int, int] | None:
@@ -263,6 +333,7 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
         tuple(manifest["class_names"]),
         size or tuple(manifest["shape"][:2]),
         past_of(manifest, path),
+        mask_files=tuple(path / MASKS / file for file in files) if manifest.get("masks") else None,
     )
 
 
@@ -277,7 +348,7 @@ def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
     ['a/x.png', 'a/x_aug_002.png']
     """
     # A class may be called like one of the files that lie beside the class folders.
-    taken = (INDEX, MANIFEST, "quarantine")
+    taken = (INDEX, MANIFEST, MASKS, "quarantine")
     folders = [_safe(name) + "_" * (name.lower() in taken) for name in class_names]
     plain = rows.ids.dtype.kind == "i"
     names = []
@@ -327,3 +398,12 @@ class FolderWriter:
                     Image.fromarray(image).save(temporary, "PNG", compress_level=1)
                 place += 1
         return {"file": names}, {"rows": len(rows)}
+
+    def write_masks(self, folder: Path, number: int, start: int, masks: Masks) -> dict[str, Any]:
+        """One PNG file a row, 0 and 255, of the same name in `masks/`."""
+        for name, mask in zip(self.names[start : start + len(masks)], masks, strict=True):
+            target = folder / MASKS / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(target) as temporary:
+                Image.fromarray(mask.view(np.uint8) * np.uint8(255)).save(temporary, "PNG")
+        return {}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import lzma
+import shutil
 import struct
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable
@@ -15,7 +17,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, check_ids, check_images, decoded, encode_labels, read_labels
+from ..arrays import (
+    Images,
+    Masks,
+    check_ids,
+    check_images,
+    check_masks,
+    decoded,
+    encode_labels,
+    read_labels,
+)
 from ..errors import CellprepError, nearest
 from ..rows import Rows
 from ..source import NO_PAST, ArraySource, Shape
@@ -31,15 +42,23 @@ class NpzSource(ArraySource):
     checksums: str = ""
     images_name: str = "images"
     labels_name: str = "labels"
+    masks_name: str | None = None
 
     def identity(self) -> str:
         return f"npz {self.checksums}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return read, (self.path, self.images_name, self.labels_name)  # a map would be copied
+        return read, (
+            self.path,
+            self.images_name,
+            self.labels_name,
+            self.masks_name,
+        )  # a map would be copied
 
 
-def read(path: Path, images: str = "images", labels: str = "labels") -> NpzSource:
+def read(
+    path: Path, images: str = "images", labels: str = "labels", masks: str | None = None
+) -> NpzSource:
     """The source of an npz file; members that are not compressed are memory-mapped."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -57,14 +76,22 @@ def read(path: Path, images: str = "images", labels: str = "labels") -> NpzSourc
             found = _member(path, archive, infos[f"{labels}.npy"])
             values = read_labels(found, len(pixels), empty="class_names" in keys)
             known = ["ids", "groups", "class_names", *(["copies"] if MANIFEST in infos else [])]
+            known += ["masks"] if masks is None and MANIFEST in infos else []
             extra = {
                 key: _member(path, archive, infos[f"{key}.npy"]) for key in known if key in keys
             }
+            if masks is not None:
+                if masks not in keys:
+                    raise CellprepError(
+                        f"{str(path)!r} has no array {masks!r}; {nearest(masks, keys)}"
+                    )
+                extra["masks"] = _member(path, archive, infos[f"{masks}.npy"])
             past = NO_PAST
             if MANIFEST in infos:
                 text = archive.read(MANIFEST).decode("utf-8", "replace")
                 past = past_of(read_manifest(text, path), path)
-            checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in (images, labels))
+            held = [images, labels, *([masks or "masks"] if "masks" in extra else [])]
+            checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in held)
     except (*_DAMAGE, struct.error, NotImplementedError, RuntimeError) as error:
         raise CellprepError(
             f"{str(path)!r} is not an npz file, or a damaged one: {error}"
@@ -79,7 +106,11 @@ def read(path: Path, images: str = "images", labels: str = "labels") -> NpzSourc
         raise CellprepError(f"`copies` in {str(path)!r} must be ({n},), got {copies.shape}")
     groups = check_ids(extra["groups"], n, "groups") if "groups" in extra else None
     rows = Rows.of(check_ids(extra.get("ids"), n), codes, copies, groups)
-    return NpzSource(pixels, rows, class_names, path, past, True, checksums, images, labels)
+    drawn = check_masks(extra["masks"], pixels) if "masks" in extra else None
+    return NpzSource(
+        *(pixels, rows, class_names, path, past, True, drawn),
+        *(checksums, images, labels, masks),
+    )
 
 
 def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
@@ -141,16 +172,31 @@ def write_file(
     rows: Rows,
     class_names: tuple[str, ...],
     shape: Shape,
-    images: Iterable[Images],
+    made: Iterable[tuple[Images, Masks | None]],
     finish: Any,
 ) -> None:
-    """The whole file under a temporary name, then under its own; `finish()` gives the record."""
-    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    """The whole file under a temporary name, then under its own; `finish()` gives the record.
+
+    Masks wait beside the file until the images are in.
+    """
+    with (
+        replacing(path) as temporary,
+        zipfile.ZipFile(temporary, "w") as archive,
+        tempfile.TemporaryFile(dir=path.parent) as waiting,
+    ):
         with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *shape)}
             np.lib.format.write_array_header_1_0(file, header)
-            for batch in images:
+            for batch, masks in made:
                 file.write(np.ascontiguousarray(batch).data.cast("B"))
+                if masks is not None:
+                    waiting.write(masks.tobytes())
+        if waiting.tell():
+            waiting.seek(0)
+            with archive.open(_entry("masks.npy"), "w", force_zip64=True) as file:
+                header = {"descr": "|b1", "fortran_order": False, "shape": (len(rows), *shape[:2])}
+                np.lib.format.write_array_header_1_0(file, header)
+                shutil.copyfileobj(waiting, file)
         arrays = {
             "labels": rows.labels,
             "ids": rows.ids,

@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ..arrays import Images, Positions, run_of
+from ..arrays import Images, Masks, Positions, run_of
 from ..errors import CellprepError
 from ..rows import Rows
 from ..source import Past, Shape
@@ -43,16 +43,33 @@ class ShardSource:
         return past_of(self.manifest, self.path)
 
     def identity(self) -> str:
-        return "shards " + " ".join(shard["xxh3_128"] for shard in self.manifest["shards"])
+        digests = (
+            shard[key]
+            for shard in self.manifest["shards"]
+            for key in ("xxh3_128", "masks_xxh3_128")
+            if key in shard
+        )
+        return "shards " + " ".join(digests)
 
     @cached_property
     def _maps(self) -> Callable[[int], Images]:
         # A map holds a file descriptor, of which a process has few.
         return lru_cache(maxsize=128)(self._open)
 
+    @cached_property
+    def _mask_maps(self) -> Callable[[int], NDArray[Any]]:
+        return lru_cache(maxsize=128)(self._open_masks)
+
     def _open(self, number: int) -> Images:
-        shard = self.manifest["shards"][number]
-        name, rows = shard["file"], shard["rows"]
+        rows = self.manifest["shards"][number]["rows"]
+        return self._array(number, "file", (rows, *self.shape), np.uint8)
+
+    def _open_masks(self, number: int) -> NDArray[Any]:
+        rows = self.manifest["shards"][number]["rows"]
+        return self._array(number, "masks", (rows, *self.shape[:2]), np.bool_)
+
+    def _array(self, number: int, key: str, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
+        name = self.manifest["shards"][number][key]
         if Path(name).name != name:
             raise CellprepError(
                 f"{str(self.path / MANIFEST)!r} names a shard outside its folder: {name!r}"
@@ -63,10 +80,10 @@ class ShardSource:
             raise CellprepError(
                 f"shard {str(self.path / name)!r} cannot be read: {error}; write the data set again"
             ) from error
-        if array.shape != (rows, *self.shape) or array.dtype != np.uint8:
+        if array.shape != shape or array.dtype != kind:
             raise CellprepError(
                 f"shard {str(self.path / name)!r} holds {array.shape} "
-                f"{array.dtype}, not {(rows, *self.shape)} uint8; it is damaged"
+                f"{array.dtype}, not {shape} {np.dtype(kind)}; it is damaged"
             )
         return np.asarray(array)  # a plain view, which is quicker to cut than a map
 
@@ -75,42 +92,60 @@ class ShardSource:
         rows = [shard["rows"] for shard in self.manifest["shards"]]
         return np.cumsum([0, *rows])[:-1]
 
+    @property
+    def drawn(self) -> bool:
+        return all("masks" in shard for shard in self.manifest["shards"])
+
     def images(self, at: Positions) -> Images:
         shard = self._starts.searchsorted(at, side="right") - 1
         row = at - self._starts[shard]
         if len(at) and shard[0] == shard[-1] and (run := run_of(row)):
             return self._maps(int(shard[0]))[run]
-        ends = [*(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(at)]
-        out = np.empty((len(at), *self.shape), np.uint8)
+        return self._taken(self._maps, shard, row, np.empty((len(at), *self.shape), np.uint8))
+
+    def masks(self, at: Positions) -> Masks:
+        shard = self._starts.searchsorted(at, side="right") - 1
+        row = at - self._starts[shard]
+        out = np.empty((len(at), *self.shape[:2]), bool)
+        return self._taken(self._mask_maps, shard, row, out)
+
+    @staticmethod
+    def _taken(
+        maps: Callable[[int], NDArray[Any]], shard: Positions, row: Positions, out: NDArray[Any]
+    ) -> NDArray[Any]:
+        ends = [*(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(row)]
         for start, stop in zip([0, *ends], ends, strict=False):
-            shard_images = self._maps(int(shard[start]))
+            held = maps(int(shard[start]))
             # "clip": no row is outside, and NumPy takes straight into `out`
-            np.take(shard_images, row[start:stop], axis=0, out=out[start:stop], mode="clip")
+            np.take(held, row[start:stop], axis=0, out=out[start:stop], mode="clip")
         return out
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k != "_maps"}  # maps would be copied
+        maps = ("_maps", "_mask_maps")  # they would be copied
+        return {k: v for k, v in self.__dict__.items() if k not in maps}
 
 
 def read(path: Path) -> ShardSource:
     """The source of a folder that `write(format="shards")` made."""
     manifest, _, rows = load_written(path, "shards")
     for shard in manifest["shards"]:
-        pixels = shard["rows"] * int(np.prod(manifest["shape"]))
-        file = path / Path(shard["file"]).name
-        if not file.is_file() or file.stat().st_size < pixels:
-            raise CellprepError(
-                f"shard {str(file)!r} is missing or cut short; write the data set again"
-            )
+        height, width, channels = manifest["shape"]
+        for key, size in (("file", height * width * channels), ("masks", height * width)):
+            if key in shard:
+                file = path / Path(shard[key]).name
+                if not file.is_file() or file.stat().st_size < shard["rows"] * size:
+                    raise CellprepError(
+                        f"shard {str(file)!r} is missing or cut short; write the data set again"
+                    )
     return ShardSource(path, manifest, rows)
 
 
-def shard_name(number: int) -> str:
+def shard_name(number: int, what: str = "shard") -> str:
     """
-    >>> shard_name(7)
-    'shard-00007.npy'
+    >>> shard_name(7), shard_name(7, "masks")
+    ('shard-00007.npy', 'masks-00007.npy')
     """
-    return f"shard-{number:05d}.npy"
+    return f"{what}-{number:05d}.npy"
 
 
 @dataclass(frozen=True)
@@ -138,8 +173,15 @@ class ShardWriter:
         }
         return columns, {"file": name, "rows": len(rows), "xxh3_128": digest.hexdigest()}
 
+    def write_masks(self, folder: Path, number: int, start: int, masks: Masks) -> dict[str, Any]:
+        """The masks of one shard, likewise; what they add to its manifest entry."""
+        name = shard_name(number, "masks")
+        with replacing(folder / name) as temporary, temporary.open("wb") as file:
+            np.lib.format.write_array(file, masks, (1, 0), allow_pickle=False)
+        return {"masks": name, "masks_xxh3_128": xxhash.xxh3_128_hexdigest(masks.tobytes())}
+
 
 def shard_files(folder: Path) -> list[Path]:
-    """The shards in a folder."""
-    files = sorted(folder.glob("shard-*.npy"))
-    return [file for file in files if re.fullmatch(r"shard-\d{5,}\.npy", file.name)]
+    """The shards in a folder, those of masks too."""
+    files = sorted(folder.glob("*-*.npy"))
+    return [file for file in files if re.fullmatch(r"(shard|masks)-\d{5,}\.npy", file.name)]

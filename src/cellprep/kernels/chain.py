@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Positions
+from ..arrays import Images, Masks, Positions
 from . import OPERATIONS, color, geometry
 
 SKIP = len(OPERATIONS)
@@ -37,6 +37,26 @@ def chain(
         From where solarization inverts (0-255).
     """
     _chain(images, rows, operations, values, thresholds)
+
+
+def move(
+    masks: Masks, rows: Positions, operations: NDArray[np.int64], values: NDArray[np.float32]
+) -> Masks:
+    """Masks after the shears and translations of `chain`, each pixel from the nearest."""
+    _, height, width = masks.shape
+    masks = masks.copy()
+    still = np.float32(0)
+    for row, ops, by in zip(rows.tolist(), operations.tolist(), values, strict=True):
+        for operation, value in zip(ops, by, strict=True):
+            if operation == 6:
+                geometry.shift_mask(masks[row], still, value)
+            elif operation == 7:
+                geometry.shift_mask(masks[row].T, still, value)
+            elif operation == 8:
+                geometry.shift_mask(masks[row], -value * np.float32(width), still)
+            elif operation == 9:
+                geometry.shift_mask(masks[row].T, -value * np.float32(height), still)
+    return masks
 
 
 @nb.njit(cache=True, nogil=True)

@@ -10,7 +10,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Positions
+from ..arrays import Images, Masks, Positions
 from .color import to_level
 
 _PLACE_BITS, _WEIGHT_BITS = 32, 13
@@ -168,6 +168,41 @@ def warp(images: Images, rows: Positions, matrices: NDArray[np.float64], fill: s
     _warp(images, rows, maps, across, down, frame)
 
 
+def warp_masks(
+    masks: Masks, rows: Positions, matrices: NDArray[np.float64], fill: str | int
+) -> Masks:
+    """Masks moved as `warp` moves images, each pixel from the nearest; a grey border is empty."""
+    _, height, width = masks.shape
+    masks = masks.copy()
+    maps = np.rint(matrices * 2.0**_PLACE_BITS).astype(np.int64)
+    x, y = np.arange(width), np.arange(height)[:, None]
+    half = np.int64(1) << (_PLACE_BITS - 1)
+    for row, (to_x, to_y) in zip(rows.tolist(), maps, strict=True):
+        across, down = ((a * x + b * y + c + half) >> _PLACE_BITS for a, b, c in (to_x, to_y))
+        framed = np.pad(masks[row], 1)
+        masks[row] = framed[_stand_ins(down, height, fill), _stand_ins(across, width, fill)]
+    return masks
+
+
+def shift_mask(mask: Masks, first: np.float32, step: np.float32) -> None:
+    """Move row y of a mask as `shift_rows` moves an image, each pixel from the nearest."""
+    height, width = mask.shape
+    offset = first + step * np.arange(height, dtype=np.float32)
+    low = np.floor(offset)
+    start = low.astype(np.int64) + (offset - low >= np.float32(0.5))
+    places = _stand_ins(np.arange(width) + start[:, None], width, "reflect") - 1
+    mask[:] = np.take_along_axis(mask, places, axis=1)
+
+
+def resize_masks(masks: Masks, side: int) -> Masks:
+    """Square masks of another size, each pixel from the one that its middle lies in."""
+    _, height, width = masks.shape
+    if (height, width) == (side, side):
+        return masks
+    down, across = ((2 * np.arange(side) + 1) * old // (2 * side) for old in (height, width))
+    return masks[:, down[:, None], across]
+
+
 def _stand_ins(places: Positions, side: int, fill: str | int) -> Positions:
     """The pixel that stands for each place on an axis, counted in an image with a frame."""
     if fill == "reflect":
@@ -239,7 +274,7 @@ def windows(
 
     Returns
     -------
-    (n, size, size, 3) uint8
+    (n, size, size, 3) uint8; masks of one channel keep that
     """
     if fill is not None and len(images):
         _, height, width, _ = images.shape

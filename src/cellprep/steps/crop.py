@@ -81,9 +81,9 @@ class Crop(Step):
         side = self.resize_to or self.size
         return side, side, shape[2]
 
-    def parameters(self, images: Images, draw: Draw) -> Parameters:
+    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
         if self.center == "cell":
-            return self._windows(images.shape[1:], middles(images))
+            return self._windows(images.shape[1:], middles(images, masks))
         found = self._windows(images.shape[1:], np.full((len(images), 2), -1, np.int32))
         return {name: found[name] for name in ("top", "left")}
 
@@ -97,7 +97,13 @@ class Crop(Step):
         top, left = corner.astype(np.int32).T
         return {"top": top, "left": left, "found": found}
 
-    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
+    def apply(
+        self,
+        images: Images,
+        rows: Positions,
+        masks: Masks | None = None,
+        **parameters: NDArray[Any],
+    ) -> Images:
         from ..kernels import geometry
 
         crops = geometry.windows(
@@ -107,9 +113,21 @@ class Crop(Step):
             return crops
         return geometry.resize(crops, self.resize_to, self.resize_to)
 
+    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
+        from ..kernels import geometry
+
+        # a grey border holds no cell
+        fill = 0 if isinstance(self.fill, int) else self.fill
+        cut = geometry.windows(
+            masks[..., None].view(np.uint8), parameters["top"], parameters["left"], self.size, fill
+        )
+        return geometry.resize_masks(cut[..., 0].view(bool), self.resize_to or self.size)
+
 
 def middles(images: Images, masks: Masks | None = None) -> NDArray[np.int32]:
     """(n, 2) int32: row and column of each cell's middle, -1 where there is no cell.
+
+    A mask that is known stands in for what `segment` finds; an empty one is not known.
 
     Examples
     --------
@@ -120,10 +138,14 @@ def middles(images: Images, masks: Masks | None = None) -> NDArray[np.int32]:
     """
     if not len(images):
         return np.empty((0, 2), np.int32)
-    if masks is None:
+    missing = np.ones(len(images), bool) if masks is None else ~masks.any(axis=(1, 2))
+    if missing.any():
         from ..kernels.segment import segment
 
-        masks = segment(images)
+        found_here = segment(images[missing])
+        masks = np.empty(images.shape[:3], bool) if masks is None else masks.copy()
+        masks[missing] = found_here
+    assert masks is not None
     middle = np.full((len(masks), 2), -1, np.int32)
     found = masks.any(axis=(1, 2))
     for axis, other in ((0, 2), (1, 1)):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Positions, own
+from ..arrays import Images, Masks, Positions, own
 from ..draws import Draw
 from ..errors import in_range, one_of
 from ..plan import Parameters, Plan
@@ -71,7 +71,7 @@ class Jitter(Step):
     def out_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def parameters(self, images: Images, draw: Draw) -> Parameters:
+    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
         none = np.zeros(len(draw.rows), bool)
         return {
             "rotation": draw.uniform("rotation", -self.rotation, self.rotation),
@@ -82,10 +82,22 @@ class Jitter(Step):
             "flip_y": draw.boolean("flip_y") if self.flip in ("both", "vertical") else none,
         }
 
-    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
+    def apply(
+        self,
+        images: Images,
+        rows: Positions,
+        masks: Masks | None = None,
+        **parameters: NDArray[Any],
+    ) -> Images:
         from ..kernels import geometry
 
         images = own(images)
         matrices = geometry.similarity(images.shape[1:3], **parameters)
         geometry.warp(images, rows, matrices, self.fill)
         return images
+
+    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
+        from ..kernels import geometry
+
+        matrices = geometry.similarity(masks.shape[1:3], **parameters)
+        return geometry.warp_masks(masks, rows, matrices, self.fill)

@@ -20,8 +20,9 @@ from .step import Step, plain_settings
 class KMeansMask(Step):
     """Keep the cell, paint the background: each image times its K-Means mask.
 
-    `segment` with the same settings gives the masks themselves. An image of one colour holds no
-    cell and becomes background altogether.
+    `segment` with the same settings gives the masks themselves. Where masks came with the images
+    (``read(..., masks=)``), these are taken; an empty one is not known, and the cell looked for.
+    An image of one colour holds no cell and becomes background altogether.
 
     By default a cell is found in two clusterings of its image, each against the image's own
     background, so that the colour of the light counts little. Three clusters of darkness (red plus
@@ -87,13 +88,22 @@ class KMeansMask(Step):
             )
         return shape
 
-    def parameters(self, images: Images, draw: Draw) -> Parameters:
+    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
         return {}
 
-    def masks(self, images: Images) -> Masks:
-        """(n, height, width) bool, True where the image is kept."""
+    def masks(self, images: Images, known: Masks | None = None) -> Masks:
+        """(n, height, width) bool, True where the image is kept.
+
+        A mask that is known is taken as it is; an empty one is not known.
+        """
         from ..kernels.segment import segment
 
+        if known is not None:
+            missing = ~known.any(axis=(1, 2))
+            if missing.any():
+                known = known.copy()
+                known[missing] = self.masks(images[missing])
+            return known
         return segment(
             images,
             n_clusters=self.n_clusters,
@@ -102,9 +112,19 @@ class KMeansMask(Step):
             target=self.target,
         )
 
-    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
+    def apply(
+        self,
+        images: Images,
+        rows: Positions,
+        masks: Masks | None = None,
+        **parameters: NDArray[Any],
+    ) -> Images:
         from ..kernels import color
 
         images = own(images)
-        color.paint(images, rows, ~self.masks(images[rows]), self.background)
+        kept = self.masks(images[rows]) if masks is None else masks
+        color.paint(images, rows, ~kept, self.background)
         return images
+
+    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
+        return masks

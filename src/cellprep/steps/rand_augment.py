@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Positions, own
+from ..arrays import Images, Masks, Positions, own
 from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..kernels import OPERATIONS
@@ -95,7 +95,7 @@ class RandAugment(Step):
     def out_shape(self, shape: Shape) -> Shape:
         return shape
 
-    def parameters(self, images: Images, draw: Draw) -> Parameters:
+    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
         used = draw.uniform(self._each("used"), 0, 1) <= self.rate
         op = np.where(used, draw.integers(self._each("op"), len(OPERATIONS)), len(OPERATIONS))
         threshold = draw.normal(
@@ -136,14 +136,17 @@ class RandAugment(Step):
                 values = np.where(op == number, by_name[name], values)
         return values
 
-    def apply(self, images: Images, rows: Positions, **parameters: NDArray[Any]) -> Images:
+    def apply(
+        self,
+        images: Images,
+        rows: Positions,
+        masks: Masks | None = None,
+        **parameters: NDArray[Any],
+    ) -> Images:
         from ..kernels import chain
 
-        op, values, thresholds = (
-            np.stack([parameters[name] for name in self._each(stem)], axis=1)
-            for stem in ("op", "value", "threshold")
-        )
-        operations = _ORDER[np.searchsorted(_NAMES[_ORDER], op)]
+        operations, values = self._operations(parameters)
+        thresholds = np.stack([parameters[name] for name in self._each("threshold")], axis=1)
         images = own(images)
         if self.engine == "keras_cv":
             from .. import keras_cv_engine
@@ -152,3 +155,16 @@ class RandAugment(Step):
         else:
             chain.chain(images, rows, operations, values, thresholds)
         return images
+
+    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
+        from ..kernels import chain
+
+        return chain.move(masks, rows, *self._operations(parameters))
+
+    def _operations(self, parameters: Parameters) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The operation in each slot, and its value."""
+        op, values = (
+            np.stack([parameters[name] for name in self._each(stem)], axis=1)
+            for stem in ("op", "value")
+        )
+        return _ORDER[np.searchsorted(_NAMES[_ORDER], op)], values
