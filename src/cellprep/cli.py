@@ -109,12 +109,12 @@ def _options(*names: str) -> Callable[[Any], Any]:
         "arrays": click.option(
             "--arrays",
             metavar="IMAGES,LABELS",
-            help="Names of the two arrays of an npz file.  [default: images,labels]",
+            help="In an npz file.  [default: images,labels]",
         ),
         "format": click.option(
             "--format",
             type=click.Choice(FORMATS),
-            help="Format of OUT.  [default: npz if OUT ends so, else shards]",
+            help="Of OUT.  [default: npz if it ends so, shards]",
         ),
         "masks_in": click.option(
             "--drawn",
@@ -135,7 +135,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
             type=click.Choice(["raise", "skip", "quarantine"]),
             default="raise",
             show_default=True,
-            help="What to do with unreadable images.",
+            help="For unreadable images.",
         ),
         "overwrite": click.option(
             "--overwrite", is_flag=True, help="Replace what cellprep wrote there."
