@@ -114,7 +114,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
         "format": click.option(
             "--format",
             type=click.Choice(FORMATS),
-            help="Of OUT.  [default: npz if it ends so, shards]",
+            help="Of OUT.  [default: by its ending]",
         ),
         "masks_in": click.option(
             "--drawn",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,6 +19,9 @@ from ..errors import CellprepError
 from ..rows import Rows
 from ..source import Past, Shape
 from .manifest import MANIFEST, load_written, past_of, replacing
+
+_PARSING = threading.Lock()
+"""NumPy parses a header as Python, which Python 3.11 cannot do in two threads at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +79,8 @@ class ShardSource:
                 f"{str(self.path / MANIFEST)!r} names a shard outside its folder: {name!r}"
             )
         try:
-            array = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
+            with _PARSING:
+                array = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:
             raise CellprepError(
                 f"shard {str(self.path / name)!r} cannot be read: {error}; write the data set again"
