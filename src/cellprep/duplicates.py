@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ def exact_groups(plan: Plan) -> tuple[Plan, rules.Groups]:
     Digests propose, pixels decide: rows whose digests agree are compared byte by byte with the
     first of them, so a collision splits into the groups that it hid.
     """
-    plan = plan.measure("digest", measures.digest)
+    # A digest holds the interpreter's lock: threads only pay where images have to be made.
+    with executors.alone() if plan.at_hand else nullcontext():
+        plan = plan.measure("digest", measures.digest)
     proposed = rules.equal_rows(plan.rows.columns["digest"])
     confirmed = np.full(len(plan), -1, np.int64)
     open_rows = np.flatnonzero(proposed >= 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from .errors import CellprepError, in_range, one_of
@@ -43,6 +43,16 @@ def using(
     if workers is not None:
         in_range("workers", workers, 1, 1024, whole=True)
     token = _settings.set(_Settings(executor, workers, progress))
+    try:
+        yield
+    finally:
+        _settings.reset(token)
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Let every `run` inside the block work in this thread."""
+    token = _settings.set(replace(_settings.get(), executor="threads", workers=1))
     try:
         yield
     finally:

@@ -350,6 +350,11 @@ class Plan:
         return len(self.rows)
 
     @property
+    def at_hand(self) -> bool:
+        """Whether pixels are the source's own, and neither read from files of theirs nor made."""
+        return isinstance(self.pixels, _Origin) and self.source.trusted
+
+    @property
     def shape(self) -> Shape:
         """(height, width, 3) of every image that comes out."""
         return self.pixels.shape

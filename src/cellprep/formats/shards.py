@@ -165,7 +165,7 @@ class ShardWriter:
         """One shard under its final name once complete; where its rows lie, and its digest."""
         name = shard_name(number)
         digest = xxhash.xxh3_128()
-        with replacing(folder / name) as temporary, temporary.open("wb") as file:
+        with replacing(folder / name) as temporary, temporary.open("r+b") as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *self.shape)}
             np.lib.format.write_array_header_1_0(file, header)
             for batch in images:
@@ -181,7 +181,7 @@ class ShardWriter:
     def write_masks(self, folder: Path, number: int, start: int, masks: Masks) -> dict[str, Any]:
         """The masks of one shard, likewise; what they add to its manifest entry."""
         name = shard_name(number, "masks")
-        with replacing(folder / name) as temporary, temporary.open("wb") as file:
+        with replacing(folder / name) as temporary, temporary.open("r+b") as file:
             np.lib.format.write_array(file, masks, (1, 0), allow_pickle=False)
         return {"masks": name, "masks_xxh3_128": xxhash.xxh3_128_hexdigest(masks.tobytes())}
 
