@@ -41,7 +41,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatu
     if report.results or report.sections:
         terminalreporter.write_line("\n" + report.tables())
     whole = len(report.results) == len(JOBS) and len(report.sections) == SECTIONS
-    if exitstatus == 0 and whole and report.images >= WHOLE and report.rounds is None:
+    if exitstatus == 0 and whole and report.images >= WHOLE and (report.rounds or 3) >= 3:
         report.write_page()
         terminalreporter.write_line(f"written: {PAGE}")
 
