@@ -12,9 +12,11 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 
+HERE = str(Path(__file__).parent)
 SIZES = (10_000, 100_000, 1_000_000)
 
 
@@ -67,16 +69,15 @@ def pixels(n: int, near: int | None, symmetries: bool) -> int:
 
 
 def report(began: float, found: int) -> int:
-    import resource
+    import memory
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    print(json.dumps([round(time.perf_counter() - began, 2), peak, found]))
+    print(json.dumps([round(time.perf_counter() - began, 2), memory.peak() >> 20, found]))
     return found
 
 
 def measured(call: str) -> list[float]:
     """Seconds, peak MB and what was found, of a call in a process of its own."""
-    code = f"import sys; sys.path.insert(0, {sys.path[0]!r}); import runpy; " + (
+    code = f"import sys; sys.path.insert(0, {HERE!r}); import runpy; " + (
         f"space = runpy.run_path({__file__!r}); eval({call!r}, space)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
