@@ -28,9 +28,13 @@ def exact_groups(plan: Plan) -> tuple[Plan, rules.Groups]:
     Digests propose, pixels decide: rows whose digests agree are compared byte by byte with the
     first of them, so a collision splits into the groups that it hid.
     """
-    # A digest holds the interpreter's lock: threads only pay where images have to be made.
+    # Digests and comparisons hold the interpreter's lock: threads only pay where images are made.
     with executors.alone() if plan.at_hand else nullcontext():
-        plan = plan.measure("digest", measures.digest)
+        return _exact_groups(plan)
+
+
+def _exact_groups(plan: Plan) -> tuple[Plan, rules.Groups]:
+    plan = plan.measure("digest", measures.digest)
     proposed = rules.equal_rows(plan.rows.columns["digest"])
     confirmed = np.full(len(plan), -1, np.int64)
     open_rows = np.flatnonzero(proposed >= 0)
@@ -71,9 +75,9 @@ class _Equal:
     def __call__(self, span: executors.Span) -> list[bool]:
         images, _ = self.pixels.evaluate(self.rows[slice(*span)])
         examples, place = np.unique(self.others[slice(*span)], return_inverse=True)
-        others, _ = self.pixels.evaluate(examples)
+        others = [image.tobytes() for image in self.pixels.evaluate(examples)[0]]
         pairs = zip(images, place.tolist(), strict=True)
-        return [np.array_equal(image, others[other]) for image, other in pairs]
+        return [image.tobytes() == others[other] for image, other in pairs]
 
 
 @dataclass(frozen=True, eq=False)
