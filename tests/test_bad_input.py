@@ -346,7 +346,7 @@ def test_the_demo_refuses_before_it_writes(tmp_path, out):
 OPTIONS = {
     "size 0": ("convert FOLDER OUT --size 0", "`size` must be a whole number in [1,"),
     "size below 0": ("inspect FOLDER --size -3", "`size` must be a whole number in [1,"),
-    "size for npz": ("convert NPZ OUT --size 8", "`size` is for image folders"),
+    "size for npz": ("convert NPZ OUT --size 8", "`size` is for folder"),
     "size for drawn cells": ("demo --out OUT --size 8", "`size` is for images of your own"),
     "no workers": ("convert NPZ OUT --workers 0", "`workers` must be a whole number in [1,"),
     "no rows": ("convert NPZ OUT --rows-per-shard 0", "`rows_per_shard` must be a whole number"),

@@ -240,15 +240,15 @@ def test_the_same_bytes_for_any_workers_and_after_an_interruption(
     cp.write(made, other, rows_per_shard=20, masks=True, executor="processes", progress=False)
     assert files(other) == files(whole)
     assert {f"masks-{n:05d}.npy" for n in range(4)} <= files(whole).keys()
-    write_masks = shards.ShardWriter.write_masks
+    save = shards._save
 
-    def killed(self, folder, number, start, masks):
-        if number == 2:
+    def killed(path, kind, shape, arrays):
+        if path.name == "masks-00002.npy":
             raise KeyboardInterrupt
-        return write_masks(self, folder, number, start, masks)
+        return save(path, kind, shape, arrays)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards.ShardWriter, "write_masks", killed)
+        patch.setattr(shards, "_save", killed)
         with pytest.raises(KeyboardInterrupt):
             cp.write(made, cut, rows_per_shard=20, masks=True, workers=1, progress=False)
     resumed = cp.write(made, cut, rows_per_shard=20, masks=True, progress=False).resumed

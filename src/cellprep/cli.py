@@ -21,11 +21,11 @@ from . import __version__, executors
 from .dataset import Dataset
 from .draws import check_seed
 from .errors import CellprepError, in_range, nearest
-from .formats import READERS, read
+from .formats import FORMATS, read
 from .kernels import HASHES
 from .recipe import Recipe
 from .split import split as split_dataset
-from .write import FORMATS, Job, Written, plan_write
+from .write import Job, Written, plan_write
 
 _Path = click.Path(path_type=Path)
 
@@ -103,7 +103,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
         "from": click.option(
             "--from",
             "from_",
-            type=click.Choice(sorted(READERS)),
+            type=click.Choice(list(FORMATS)),
             help="Of INPUT.  [default: what it looks like]",
         ),
         "arrays": click.option(
@@ -113,7 +113,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
         ),
         "format": click.option(
             "--format",
-            type=click.Choice(FORMATS),
+            type=click.Choice(list(FORMATS)),
             help="Of OUT.  [default: by its ending]",
         ),
         "masks_in": click.option(

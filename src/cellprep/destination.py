@@ -6,7 +6,7 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ import xxhash
 
 from .draws import id_keys
 from .errors import CellprepError
-from .formats import folder, manifest, npz, shards
+from .formats import FORMATS, manifest, npz
 from .formats.manifest import INDEX, MANIFEST, TEMPORARY, WORK, to_json
 from .plan import Plan
 
-PLAN, FILES = f"{WORK}/plan.json", f"{WORK}/files.parquet"
-"""Of an unfinished data set: what it is made of, and the files that it will have."""
+PLAN = f"{WORK}/plan.json"
+"""Of an unfinished data set: what it is made of."""
 
 
 def check_apart(path: Path, source: Path | None) -> None:
@@ -102,7 +102,7 @@ def standing(path: Path, made_of: Mapping[str, Any], *, resume: bool, overwrite:
 
 def make_way(path: Path, made_of: Mapping[str, Any], stands: str) -> None:
     """Make the path free to write to."""
-    a_file = made_of["format"] == "npz"
+    a_file = FORMATS[made_of["format"]].is_file
     if stands == "nothing":
         path.parent.mkdir(parents=True, exist_ok=True)
         if a_file and path.is_dir():
@@ -150,9 +150,8 @@ def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
 def _check_complete(path: Path) -> None:
     if path.is_file():
         return
-    saved = manifest.load_manifest(path)
-    for part in saved["shards"]:
-        for name in (part[key] for key in ("file", "masks") if key in part):
+    for part in manifest.load_manifest(path)["shards"]:
+        for name in part["files"]:
             if not (path / name).is_file():
                 raise CellprepError(
                     f"shard {name!r} is missing from {str(path)!r}; write it "
@@ -196,12 +195,7 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
 
     What it is made of stands there to the end, so a run that is killed in here can be repeated.
     """
-    files = shards.shard_files(path) if found["format"] == "shards" else []
-    named = (Path(name) for index in _lists(path) for name in index["file"].to_pylist())
-    inside = [name for name in named if not (name.is_absolute() or ".." in name.parts)]
-    files += [path / name for name in inside]
-    if found.get("masks"):
-        files += [path / folder.MASKS / name for name in inside]
+    files = FORMATS[found["format"]].files(path)
     if for_a_file:
         ours = {*files, path / MANIFEST, path / INDEX}
         for file in path.rglob("*"):
@@ -215,10 +209,11 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
         os.replace(path / MANIFEST, path / PLAN)  # first: from here on it is unfinished
     _unlink((path / WORK).glob("part-*.arrow"))
     _unlink([*files, *path.rglob(f".*{TEMPORARY}")])
-    for parent in [*({file.parent for file in files} - {path}), path / folder.MASKS]:
+    above = {folder for file in files for folder in file.relative_to(path).parents}
+    for folder in sorted(above - {Path()}, reverse=True):
         with suppress(OSError):  # it holds files of the user, or is not there
-            parent.rmdir()
-    _unlink([path / INDEX, path / FILES])
+            (path / folder).rmdir()
+    _unlink([path / INDEX, *(path / WORK).glob("*.parquet")])
     if for_a_file:
         _make_room(path)
 
@@ -240,12 +235,3 @@ def sweep(path: Path) -> None:
     if (path / WORK).is_dir():
         _unlink(path.rglob(f".*{TEMPORARY}"))
         shutil.rmtree(path / WORK)
-
-
-def _lists(path: Path) -> Iterator[Any]:
-    """The files that a format of one file an image has named, or was about to."""
-    import pyarrow.parquet as pq
-
-    for file in (path / INDEX, path / FILES):
-        if file.is_file() and "file" in pq.read_schema(file).names:
-            yield pq.read_table(file, columns=["file"])

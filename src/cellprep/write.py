@@ -9,25 +9,23 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import executors
 from .arrays import Images, Masks, check_texts
 from .dataset import Dataset, check_dataset
-from .destination import FILES, PLAN, check_apart, made_of, make_way, standing, sweep
+from .destination import PLAN, check_apart, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
-from .formats import folder, manifest, npz, shards
-from .formats.manifest import INDEX, MANIFEST, WORK, replacing, to_json
+from .formats import FORMATS, manifest
+from .formats.format import Block, Contents, Files, PartWriter
+from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
 from .plan import Parameters, Plan, Record
-from .rows import Rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = ("shards", "npz", "folder")
 _RECORDS_AT_ONCE = 64
 
 
@@ -166,8 +164,8 @@ class Job:
             sweep(self.path)
             return len(self.plan)
         make_way(self.path, self.made_of, self.stands)
-        if self.made_of["format"] == "npz":
-            _write_npz(self.plan, self.path, self.made_of)
+        if FORMATS[self.made_of["format"]].is_file:
+            _write_file(self.plan, self.path, self.made_of)
             return 0
         return _write_parts(self.plan, self.path, self.made_of)
 
@@ -190,7 +188,7 @@ def plan_write(
     one_of("format", kind, FORMATS)
     one_of("on_error", on_error, ("raise", "skip", "quarantine"))
     in_range("rows_per_shard", rows_per_shard, 1, 2**31, whole=True)
-    if on_error == "quarantine" and kind == "npz":
+    if on_error == "quarantine" and FORMATS[kind].is_file:
         raise CellprepError(
             'on_error="quarantine" needs a folder to put the files in; choose '
             'another format, or "skip"'
@@ -214,18 +212,6 @@ def plan_write(
     return Job(plan, path, origin, stands, quarantine=on_error == "quarantine" and bool(plan.bad))
 
 
-class PartWriter(Protocol):
-    """What a format of many files gives."""
-
-    def write_part(
-        self, folder: Path, number: int, start: int, rows: Rows, images: Iterator[Images]
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Write the rows; index columns that say where they lie, and the part's manifest entry."""
-
-    def write_masks(self, folder: Path, number: int, start: int, masks: Masks) -> dict[str, Any]:
-        """Write the masks of the same rows; what they add to the entry."""
-
-
 @dataclass(frozen=True)
 class _Part:
     """Makes and writes one part: the task of a worker."""
@@ -233,28 +219,21 @@ class _Part:
     plan: Plan
     folder: Path
     writer: PartWriter
-    rows_per_part: int
-    masks: bool
+    contents: Contents
 
     def __call__(self, span: executors.Span) -> None:
-        start, stop = span
-        number = start // self.rows_per_part
-        rows = self.plan.rows.take(np.arange(start, stop))
+        number = span[0] // self.contents.rows_per_part
         record: list[Record] = []
-        masks: list[Masks] = []
-        images = _made(self.plan, span, record, masks if self.masks else None)
-        columns, entry = self.writer.write_part(self.folder, number, start, rows, images)
-        if self.masks:
-            entry |= self.writer.write_masks(self.folder, number, start, np.concatenate(masks))
-        table = _index(self.plan, span, columns, record)
+        blocks = _made(self.plan, span, record, self.contents.masks)
+        written = self.writer.write_part(self.folder, number, blocks)
+        table = _index(self.plan, span, dict(written.columns), record)
         # The record after the images: where it stands, the part is complete.
+        entry = {"rows": span[1] - span[0], "files": written.files}
         _save_record(_record_path(self.folder, number), table, entry)
 
 
-def _made(
-    plan: Plan, span: executors.Span, record: list[Record], masks: list[Masks] | None
-) -> Iterator[Images]:
-    """The images of a span, block by block; what made them goes to `record`, masks to `masks`.
+def _made(plan: Plan, span: executors.Span, record: list[Record], masked: bool) -> Iterator[Block]:
+    """The images of a span, block by block, and their masks; what made them goes to `record`.
 
     A block is gone when the next one is asked for: fresh memory costs as much as some of the steps.
     """
@@ -263,13 +242,13 @@ def _made(
     room = np.empty((spans[0][1], *plan.shape), np.uint8)
     for first, last in spans:
         at = np.arange(start + first, start + last)
-        if masks is None:
-            images, made_by = plan.evaluate(at, room[: last - first])
+        masks = None
+        if masked:
+            images, made_by, masks = plan.evaluate_masked(at, room[: last - first])
         else:
-            images, made_by, found = plan.evaluate_masked(at, room[: last - first])
-            masks.append(found)
+            images, made_by = plan.evaluate(at, room[: last - first])
         record.append(made_by)
-        yield images
+        yield images, masks
 
 
 def _index(
@@ -317,26 +296,19 @@ def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    writer: PartWriter = (
-        shards.ShardWriter(plan.shape)
-        if origin["format"] == "shards"
-        else folder.FolderWriter(folder.file_names(plan.rows, plan.class_names))
-    )
+    make_writer = FORMATS[origin["format"]].writer
+    assert make_writer is not None
+    contents = _contents(plan, origin)
+    writer = make_writer(contents)
     (path / WORK).mkdir(parents=True, exist_ok=True)
     with replacing(path / PLAN) as temporary:
-        temporary.write_text(to_json(_manifest(plan, origin, [])), "utf-8")
-    if isinstance(writer, folder.FolderWriter):
-        with replacing(path / FILES) as temporary:
-            pq.write_table(pa.table({"file": writer.names}), temporary)
-    rows_per_part = origin["rows_per_shard"]
-    spans = executors.cut(len(plan), rows_per_part)
+        temporary.write_text(to_json(_manifest(plan, origin, [], {})), "utf-8")
+    files = writer.begin(path)
+    spans = executors.cut(len(plan), contents.rows_per_part)
     records = [_record_path(path, number) for number in range(len(spans))]
     missing = [span for span, record in zip(spans, records, strict=True) if not record.is_file()]
-    for _ in executors.run(
-        _Part(replace(plan, changes=()), path, writer, rows_per_part, "masks" in origin),
-        missing,
-        "writing",
-    ):
+    part = _Part(replace(plan, changes=()), path, writer, contents)
+    for _ in executors.run(part, missing, "writing"):
         pass
     entries: list[dict[str, Any]] = []
     with replacing(path / INDEX) as temporary:
@@ -346,21 +318,25 @@ def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
                 tables, some = zip(*map(_load_record, records[first:last]), strict=True)
                 index.write_table(pa.concat_tables(tables).unify_dictionaries())
                 entries += some
+    files[INDEX] = stamp(path / INDEX)
     with replacing(path / MANIFEST) as temporary:
-        temporary.write_text(to_json(_manifest(plan, origin, entries)), "utf-8")
+        temporary.write_text(to_json(_manifest(plan, origin, entries, files)), "utf-8")
     sweep(path)
     return len(plan) - sum(stop - start for start, stop in missing)
 
 
-def _write_npz(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
+def _write_file(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
     """Blocks are made in parallel and streamed into the one file in order."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    write_file = FORMATS[origin["format"]].write_file
+    assert write_file is not None
+    contents = _contents(plan, origin)
     index: list[pa.Table] = []
 
-    def made() -> Iterator[tuple[Images, Masks | None]]:
-        block = _Block(plan, "masks" in origin)
+    def blocks() -> Iterator[Block]:
+        block = _Block(plan, contents.masks)
         for images, masks, table in executors.run(block, plan.spans(), "writing"):
             index.append(table)
             yield images, masks
@@ -368,9 +344,9 @@ def _write_npz(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
     def finish() -> tuple[dict[str, Any], bytes]:
         buffer = io.BytesIO()
         pq.write_table(pa.concat_tables(index).unify_dictionaries(), buffer)
-        return _manifest(plan, origin, []), buffer.getvalue()
+        return _manifest(plan, origin, [], {}), buffer.getvalue()
 
-    npz.write_file(path, plan.rows, plan.class_names, plan.shape, made(), finish)
+    write_file(path, contents, blocks(), finish)
     sweep(path)
 
 
@@ -390,8 +366,14 @@ class _Block:
         return images, found, _index(self.plan, span, {}, [made_by])
 
 
+def _contents(plan: Plan, origin: Mapping[str, Any]) -> Contents:
+    return Contents(
+        *(plan.rows, plan.class_names, plan.shape, origin["rows_per_shard"], "masks" in origin)
+    )
+
+
 def _manifest(
-    plan: Plan, origin: Mapping[str, Any], entries: list[dict[str, Any]]
+    plan: Plan, origin: Mapping[str, Any], entries: list[dict[str, Any]], files: Files
 ) -> dict[str, Any]:
     counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
     drawn = plan.pixels.drawn
@@ -417,6 +399,7 @@ def _manifest(
         ],
         "bad": dict(plan.bad),
         "shards": entries,
+        "files": files,
         "made_of": dict(origin),
     }
 

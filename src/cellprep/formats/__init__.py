@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
-from ..source import Source
 from . import folder, npz, shards
+from .format import Format
 from .manifest import written_format
 
-READERS: dict[str, Callable[..., Source]] = {
-    "npz": npz.read,
-    "folder": folder.read,
-    "shards": shards.read,
+FORMATS: dict[str, Format] = {
+    "shards": shards.FORMAT,
+    "npz": npz.FORMAT,
+    "folder": folder.FORMAT,
 }
 
 
@@ -61,45 +60,46 @@ def read(
     if not path.exists():
         raise CellprepError(f"there is no file or folder {str(path)!r}")
     if format is not None:
-        one_of("format", format, READERS)
+        one_of("format", format, FORMATS)
     kind = format or _guess(path)
-    if size is not None:
-        if kind != "folder":
+    known = FORMATS[kind].options
+    advice = {
+        "size": "resize with Crop(..., resize_to=)",
+        "masks": "write its masks with write(..., masks=True)",
+    }
+    for name, value in (("size", size), ("masks", masks)):
+        if value is None:
+            continue
+        if name not in known:
+            takes = " and ".join(n for n, format in FORMATS.items() if name in format.options)
             raise CellprepError(
-                f"`size` is for image folders, {str(path)!r} is read as {kind}; "
-                "resize with Crop(..., resize_to=)"
+                f"`{name}` is for {takes}, {str(path)!r} is read as {kind}; {advice[name]}"
             )
-        options["size"] = size
-    if masks is not None:
-        if kind == "shards":
-            raise CellprepError(
-                f"`masks` are for image folders and npz files, {str(path)!r} is read as shards; "
-                "write its masks with write(..., masks=True)"
-            )
-        options["masks"] = str(masks) if kind == "npz" else masks
-    known: tuple[str, ...] = {
-        "npz": ("images", "labels", "masks"),
-        "folder": ("size", "masks"),
-        "shards": (),
-    }[kind]
+        options[name] = value
     for name in options:
         if name not in known:
             raise CellprepError(f"format {kind} has no option {name!r}; {nearest(name, known)}")
     try:
-        return Dataset(READERS[kind](path, **options))
+        return Dataset(FORMATS[kind].read(path, **options))
     except OSError as error:
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
 
 
 def _guess(path: Path) -> str:
-    if path.is_file():
-        if path.suffix.lower() == ".npz":
-            return "npz"
-        raise CellprepError(
-            f"{str(path)!r} is no data set that can be read; pass an .npz file or a "
-            "folder, or say format="
-        )
-    written = written_format(path) or "folder"
-    if written not in READERS:
-        raise CellprepError(f"{str(path)!r} was written as {written!r}, which is not known here")
-    return written
+    """The format that a path holds, by its manifest or by what it looks like."""
+    written = written_format(path) if path.is_dir() else None
+    if written is not None:
+        if written not in FORMATS:
+            raise CellprepError(
+                f"{str(path)!r} was written as {written!r}, which is not known here"
+            )
+        return written
+    for name, format in FORMATS.items():
+        if format.looks_like(path):
+            return name
+    if not path.is_file():
+        return "folder"
+    raise CellprepError(
+        f"{str(path)!r} is no data set that can be read; pass an .npz file or a "
+        "folder, or say format="
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import os
 import re
 import urllib.parse
@@ -21,7 +23,8 @@ from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError, in_range
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
-from .manifest import INDEX, MANIFEST, load_written, past_of, replacing, written_format
+from .format import Block, Contents, Files, Format, WrittenPart
+from .manifest import INDEX, MANIFEST, WORK, load_written, past_of, replacing, written_format
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
@@ -30,6 +33,8 @@ SUFFIXES = (
 _READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
 _MOST_PIXELS = 100_000_000
 MASKS = "masks"
+_FILES = f"{WORK}/files.parquet"
+"""Of an unfinished data set: the files that it will have."""
 _SIZE_ADVICE = "pass size= to bring all images to one size"
 
 
@@ -380,30 +385,64 @@ def _safe(name: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class FolderWriter:
-    """Writes rows as PNG files under the names that were settled for all rows beforehand."""
+    """Writes rows as PNG files, under names that are settled for all of them beforehand."""
 
-    names: NDArray[Any]
+    contents: Contents
 
-    def write_part(
-        self, folder: Path, number: int, start: int, rows: Rows, images: Iterable[Images]
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """One PNG file a row, each under its final name once complete; their names."""
-        names = self.names[start : start + len(rows)]
-        place = 0
-        for batch in images:
-            for image in batch:
-                target = folder / names[place]
-                target.parent.mkdir(exist_ok=True)
-                with replacing(target) as temporary:
-                    Image.fromarray(image).save(temporary, "PNG", compress_level=1)
-                place += 1
-        return {"file": names}, {"rows": len(rows)}
+    @cached_property
+    def _names(self) -> NDArray[Any]:
+        return file_names(self.contents.rows, self.contents.class_names)
 
-    def write_masks(self, folder: Path, number: int, start: int, masks: Masks) -> dict[str, Any]:
-        """One PNG file a row, 0 and 255, of the same name in `masks/`."""
-        for name, mask in zip(self.names[start : start + len(masks)], masks, strict=True):
-            target = folder / MASKS / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as temporary:
-                Image.fromarray(mask.view(np.uint8) * np.uint8(255)).save(temporary, "PNG")
+    def begin(self, folder: Path) -> Files:
+        """The list of the files that there will be."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with replacing(folder / _FILES) as temporary:
+            pq.write_table(pa.table({"file": self._names}), temporary)
         return {}
+
+    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
+        """One PNG file a row; its mask, 0 and 255, has the same name in `masks/`."""
+        start = number * self.contents.rows_per_part
+        names = self._names[start : start + self.contents.rows_per_part]
+        digests: dict[str, list[str]] = {}
+        left = iter(names.tolist())
+        for images, masks in blocks:
+            mine = list(itertools.islice(left, len(images)))
+            digests.setdefault("xxh3_128", []).extend(
+                map(_save, map(folder.joinpath, mine), images)
+            )
+            if masks is not None:
+                drawn = masks.view(np.uint8) * np.uint8(255)
+                places = map((folder / MASKS).joinpath, mine)
+                digests.setdefault("masks_xxh3_128", []).extend(map(_save, places, drawn))
+        columns = {name: np.array(values) for name, values in digests.items()}
+        return WrittenPart({}, {"file": names, **columns})
+
+
+def _save(path: Path, image: NDArray[np.uint8]) -> str:
+    """A PNG file, and its digest."""
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "PNG", compress_level=1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded.getbuffer())
+    return xxhash.xxh3_128_hexdigest(encoded.getbuffer())
+
+
+def _written_files(folder: Path) -> list[Path]:
+    """The files that a writer has named, or was about to, and their masks."""
+    import pyarrow.parquet as pq
+
+    found = []
+    for table in (folder / INDEX, folder / _FILES):
+        if table.is_file() and "file" in pq.read_schema(table).names:
+            named = pq.read_table(table, columns=["file"])["file"].to_pylist()
+            inside = [n for n in named if not (Path(n).is_absolute() or ".." in Path(n).parts)]
+            found += [folder / name for name in inside]
+            found += [folder / MASKS / name for name in inside]
+    return found
+
+
+FORMAT = Format(read, options=("size", "masks"), writer=FolderWriter, files=_written_files)

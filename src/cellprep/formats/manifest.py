@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from ..arrays import Masks
@@ -170,6 +171,22 @@ def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:
     if len(labels) and not 0 <= labels.min() <= labels.max() < len(manifest["class_names"]):
         raise CellprepError(f"{str(where)!r} has labels without a class name; it is damaged")
     return Rows.of(ids, labels, index["copy"].to_numpy().astype(np.int64), groups)
+
+
+def stamp(file: Path) -> dict[str, Any]:
+    """What a file holds, by its size and digest.
+
+    >>> import tempfile
+    >>> with tempfile.NamedTemporaryFile() as file:
+    ...     stamp(Path(file.name))
+    {'bytes': 0, 'xxh3_128': '99aa06d3014798d86001c324468d497f'}
+    """
+    digest, size = xxhash.xxh3_128(), 0
+    with file.open("rb") as stream:
+        while data := stream.read(1 << 20):
+            digest.update(data)
+            size += len(data)
+    return {"bytes": size, "xxh3_128": digest.hexdigest()}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import (
-    Images,
-    Masks,
     check_ids,
     check_images,
     check_masks,
@@ -29,7 +27,8 @@ from ..arrays import (
 )
 from ..errors import CellprepError, nearest
 from ..rows import Rows
-from ..source import NO_PAST, ArraySource, Shape
+from ..source import NO_PAST, ArraySource
+from .format import Block, Contents, Format
 from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, to_json
 
 _DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
@@ -169,16 +168,15 @@ def _mapped(
 
 def write_file(
     path: Path,
-    rows: Rows,
-    class_names: tuple[str, ...],
-    shape: Shape,
-    made: Iterable[tuple[Images, Masks | None]],
-    finish: Any,
+    contents: Contents,
+    blocks: Iterable[Block],
+    finish: Callable[[], tuple[dict[str, Any], bytes]],
 ) -> None:
     """The whole file under a temporary name, then under its own; `finish()` gives the record.
 
     Masks wait beside the file until the images are in.
     """
+    rows, shape = contents.rows, contents.shape
     with (
         replacing(path) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
@@ -187,7 +185,7 @@ def write_file(
         with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *shape)}
             np.lib.format.write_array_header_1_0(file, header)
-            for batch, masks in made:
+            for batch, masks in blocks:
                 file.write(np.ascontiguousarray(batch).data.cast("B"))
                 if masks is not None:
                     waiting.write(masks.tobytes())
@@ -201,7 +199,7 @@ def write_file(
             "labels": rows.labels,
             "ids": rows.ids,
             "copies": rows.copies,
-            "class_names": np.array(class_names),
+            "class_names": np.array(contents.class_names),
         }
         if rows.groups is not None:
             arrays["groups"] = rows.groups
@@ -227,3 +225,11 @@ def manifest_of(path: Path) -> dict[str, Any] | None:
             return read_manifest(archive.read(MANIFEST).decode("utf-8", "replace"), path)
     except (*_DAMAGE, CellprepError):
         return None
+
+
+FORMAT = Format(
+    read,
+    options=("images", "labels", "masks"),
+    looks_like=lambda path: path.suffix.lower() == ".npz" and path.is_file(),
+    write_file=write_file,
+)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,7 +19,8 @@ from ..arrays import Images, Masks, Positions, run_of
 from ..errors import CellprepError
 from ..rows import Rows
 from ..source import Past, Shape
-from .manifest import MANIFEST, load_written, past_of, replacing
+from .format import Block, Contents, Files, Format, WrittenPart
+from .manifest import load_written, past_of, replacing
 
 _PARSING = threading.Lock()
 """NumPy parses a header as Python, which Python 3.11 cannot do in two threads at a time."""
@@ -48,10 +50,9 @@ class ShardSource:
 
     def identity(self) -> str:
         digests = (
-            shard[key]
+            shard["files"][name]["xxh3_128"]
             for shard in self.manifest["shards"]
-            for key in ("xxh3_128", "masks_xxh3_128")
-            if key in shard
+            for name in sorted(shard["files"])
         )
         return "shards " + " ".join(digests)
 
@@ -65,19 +66,13 @@ class ShardSource:
         return lru_cache(maxsize=128)(self._open_masks)
 
     def _open(self, number: int) -> Images:
-        rows = self.manifest["shards"][number]["rows"]
-        return self._array(number, "file", (rows, *self.shape), np.uint8)
+        return self._array(number, "shard", self.shape, np.uint8)
 
     def _open_masks(self, number: int) -> NDArray[Any]:
-        rows = self.manifest["shards"][number]["rows"]
-        return self._array(number, "masks", (rows, *self.shape[:2]), np.bool_)
+        return self._array(number, "masks", self.shape[:2], np.bool_)
 
-    def _array(self, number: int, key: str, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
-        name = self.manifest["shards"][number][key]
-        if Path(name).name != name:
-            raise CellprepError(
-                f"{str(self.path / MANIFEST)!r} names a shard outside its folder: {name!r}"
-            )
+    def _array(self, number: int, what: str, inner: tuple[int, ...], kind: Any) -> NDArray[Any]:
+        name, shape = shard_name(number, what), (self.manifest["shards"][number]["rows"], *inner)
         try:
             with _PARSING:
                 array = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
@@ -99,7 +94,7 @@ class ShardSource:
 
     @property
     def drawn(self) -> bool:
-        return all("masks" in shard for shard in self.manifest["shards"])
+        return bool(self.manifest["masks"])
 
     def images(self, at: Positions) -> Images:
         shard = self._starts.searchsorted(at, side="right") - 1
@@ -133,15 +128,17 @@ class ShardSource:
 def read(path: Path) -> ShardSource:
     """The source of a folder that `write(format="shards")` made."""
     manifest, _, rows = load_written(path, "shards")
-    for shard in manifest["shards"]:
-        height, width, channels = manifest["shape"]
-        for key, size in (("file", height * width * channels), ("masks", height * width)):
-            if key in shard:
-                file = path / Path(shard[key]).name
-                if not file.is_file() or file.stat().st_size < shard["rows"] * size:
-                    raise CellprepError(
-                        f"shard {str(file)!r} is missing or cut short; write the data set again"
-                    )
+    height, width, channels = manifest["shape"]
+    kinds = {"shard": height * width * channels}
+    if manifest.get("masks"):
+        kinds["masks"] = height * width
+    for number, shard in enumerate(manifest["shards"]):
+        for what, size in kinds.items():
+            file = path / shard_name(number, what)
+            if not file.is_file() or file.stat().st_size < shard["rows"] * size:
+                raise CellprepError(
+                    f"shard {str(file)!r} is missing or cut short; write the data set again"
+                )
     return ShardSource(path, manifest, rows)
 
 
@@ -153,40 +150,61 @@ def shard_name(number: int, what: str = "shard") -> str:
     return f"{what}-{number:05d}.npy"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShardWriter:
-    """Writes rows as one shard."""
+    """Writes a part as one shard, and its masks as another."""
 
-    shape: Shape
+    contents: Contents
 
-    def write_part(
-        self, folder: Path, number: int, start: int, rows: Rows, images: Iterable[Images]
-    ) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """One shard under its final name once complete; where its rows lie, and its digest."""
-        name = shard_name(number)
-        digest = xxhash.xxh3_128()
-        with replacing(folder / name) as temporary, temporary.open("r+b") as file:
-            header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *self.shape)}
-            np.lib.format.write_array_header_1_0(file, header)
-            for batch in images:
-                data = np.ascontiguousarray(batch).data.cast("B")
-                digest.update(data)
-                file.write(data)
-        columns = {
-            "shard": np.full(len(rows), number, np.int32),
-            "row": np.arange(len(rows), dtype=np.int32),
-        }
-        return columns, {"file": name, "rows": len(rows), "xxh3_128": digest.hexdigest()}
+    def begin(self, folder: Path) -> Files:
+        return {}
 
-    def write_masks(self, folder: Path, number: int, start: int, masks: Masks) -> dict[str, Any]:
-        """The masks of one shard, likewise; what they add to its manifest entry."""
-        name = shard_name(number, "masks")
-        with replacing(folder / name) as temporary, temporary.open("r+b") as file:
-            np.lib.format.write_array(file, masks, (1, 0), allow_pickle=False)
-        return {"masks": name, "masks_xxh3_128": xxhash.xxh3_128_hexdigest(masks.tobytes())}
+    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
+        """The shard, and where its rows lie."""
+        n = len(self.contents.part(number))
+        name, masks = shard_name(number), []
+
+        def images() -> Iterator[Images]:
+            for batch, found in blocks:
+                yield batch
+                if found is not None:
+                    masks.append(found)
+
+        files = {name: _save(folder / name, "|u1", (n, *self.contents.shape), images())}
+        if masks:
+            name = shard_name(number, "masks")
+            files[name] = _save(folder / name, "|b1", (n, *self.contents.shape[:2]), masks)
+        columns = {"shard": np.full(n, number, np.int32), "row": np.arange(n, dtype=np.int32)}
+        return WrittenPart(files, columns)
+
+
+def _save(
+    path: Path, kind: str, shape: tuple[int, ...], arrays: Iterable[NDArray[Any]]
+) -> dict[str, Any]:
+    """One `.npy` file from its pieces, digested on the way."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": kind, "fortran_order": False, "shape": shape}
+    )
+    digest, size = xxhash.xxh3_128(), 0
+    # "r+b": ext4 flushes a file that was truncated on opening
+    with replacing(path) as temporary, temporary.open("r+b") as file:
+        for data in _pieces(header, arrays):
+            digest.update(data)
+            size += file.write(data)
+    return {"bytes": size, "xxh3_128": digest.hexdigest()}
+
+
+def _pieces(header: io.BytesIO, arrays: Iterable[NDArray[Any]]) -> Iterator[memoryview]:
+    yield header.getbuffer()
+    for array in arrays:
+        yield np.ascontiguousarray(array).data.cast("B")
 
 
 def shard_files(folder: Path) -> list[Path]:
     """The shards in a folder, those of masks too."""
     files = sorted(folder.glob("*-*.npy"))
     return [file for file in files if re.fullmatch(r"(shard|masks)-\d{5,}\.npy", file.name)]
+
+
+FORMAT = Format(read, writer=ShardWriter, files=shard_files)

@@ -1,0 +1,126 @@
+"""What a file format is to the rest of cellprep: how it is read, and how it is written."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Images, Masks
+from ..errors import CellprepError
+from ..rows import Rows
+from ..source import Shape, Source
+
+Block = tuple[Images, Masks | None]
+"""Some images, in order, and their masks where these are written too."""
+
+Files = dict[str, dict[str, Any]]
+"""What a file must be: its `bytes` and its `xxh3_128`, by its name in the folder."""
+
+
+@dataclass(frozen=True, eq=False)
+class Contents:
+    """What will be written, as far as it is known before a pixel is made."""
+
+    rows: Rows
+    class_names: tuple[str, ...]
+    shape: Shape
+    rows_per_part: int
+    masks: bool
+
+    @property
+    def parts(self) -> int:
+        return -(-len(self.rows) // self.rows_per_part)
+
+    def part(self, number: int) -> Rows:
+        """The rows of one part."""
+        start = number * self.rows_per_part
+        return self.rows.take(np.arange(start, min(start + self.rows_per_part, len(self.rows))))
+
+
+@dataclass(frozen=True)
+class WrittenPart:
+    """One part, under its final names.
+
+    Attributes
+    ----------
+    files : Files
+    columns : dict
+        Columns of the index that say where each row lies.
+    """
+
+    files: Files
+    columns: Mapping[str, NDArray[Any]]
+
+
+class PartWriter(Protocol):
+    """What a format of many files writes with. It travels to the workers by pickle."""
+
+    def begin(self, folder: Path) -> Files:
+        """Write what stands beside the parts, before any of them; again, when a run goes on."""
+
+    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
+        """Write the images of part `number`, each file under its final name once it is complete."""
+
+
+class FileWriter(Protocol):
+    """What a format of one file writes with."""
+
+    def __call__(
+        self,
+        path: Path,
+        contents: Contents,
+        blocks: Iterable[Block],
+        finish: Callable[[], tuple[dict[str, Any], bytes]],
+    ) -> None:
+        """Write everything; `finish` gives manifest and index when all blocks are taken."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One file format; the table of them is `formats.FORMATS`.
+
+    Attributes
+    ----------
+    read : callable
+        `read(path, **options)` gives a Source.
+    options : tuple of str
+        What else `read` takes.
+    looks_like : callable
+        Whether a folder without our manifest, or a file, is of this format.
+    writer : callable, optional
+        `writer(contents)` gives a PartWriter: the format is a folder of parts.
+    files : callable, optional
+        What a writer, finished or not, may have left in a folder.
+    write_file : callable, optional
+        A FileWriter: the format is one file.
+    """
+
+    read: Callable[..., Source]
+    options: tuple[str, ...] = ()
+    looks_like: Callable[[Path], bool] = lambda path: False
+    writer: Callable[[Contents], PartWriter] | None = None
+    files: Callable[[Path], list[Path]] = lambda folder: []
+    write_file: FileWriter | None = None
+
+    @cached_property
+    def is_file(self) -> bool:
+        """Whether a data set is one file, and no folder."""
+        return self.write_file is not None
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """A module of an extra, or the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise CellprepError(
+            f"this needs {module.partition('.')[0]}: pip install 'cellprep[{extra}]' ({error})"
+        ) from error
