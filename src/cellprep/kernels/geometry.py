@@ -309,6 +309,37 @@ def resize(images: Images, height: int, width: int) -> Images:
     return out
 
 
+def pixelate(images: Images, factor: float) -> Images:
+    """Images shrunk by a factor of at most 1 and enlarged again, both by a box filter.
+
+    As `Image.resize(..., BOX)` of Pillow shrinks to `int(factor * side)` pixels, rounding after
+    each axis, and enlarges by repeating the nearest.
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+    """
+    n, height, width, _ = images.shape
+    high, wide = (max(1, int(factor * side)) for side in (height, width))
+    across = np.empty((n, height, wide, 3), np.uint8)
+    _resample_rows(images, *_boxes(width, wide), across)
+    small = np.empty((n, high, wide, 3), np.uint8)
+    _resample_columns(across, *_boxes(height, high), small)
+    down, right = (
+        (2 * np.arange(side) + 1) * new // (2 * side)
+        for side, new in ((height, high), (width, wide))
+    )
+    return small[:, down[:, None], right]
+
+
+def _boxes(side: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """For each new pixel the first old one whose middle lies in its box, and equal weights."""
+    bounds = np.floor(np.arange(new + 1) * (side / new) + 0.5).astype(np.int64)
+    counts = np.diff(bounds)
+    inside = np.arange(counts.max()) < counts[:, None]
+    return bounds[:-1], (inside / counts[:, None]).astype(np.float32)
+
+
 def _triangles(side: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """For each new pixel the first old one under its triangle, and the weights from there on."""
     scale = side / new
