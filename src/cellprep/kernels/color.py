@@ -2,8 +2,8 @@
 
 Every function takes an image `(height, width, 3)` uint8 and changes it. Results are clipped to
 0-255 and rounded to the nearest level, halves up. The formulas are those of keras-cv 0.9.0, which
-keeps floats where these round, unless another source is named. Loops run over whole rows of bytes, with one value a byte where the
-channels differ, so that they fill vector registers.
+keeps floats where these round, unless another source is named. Loops run over whole rows of bytes,
+with one value a byte where the channels differ, so that they fill vector registers.
 """
 
 from __future__ import annotations
@@ -161,12 +161,12 @@ def gain(image, factor):
 def grey_contrast(image, factor):
     """Scale the distance to the mean of the grey image, as `PIL.ImageEnhance.Contrast` does."""
     flat = image.reshape(image.size)
-    total, n = 0, len(flat) // 3
+    n = len(flat) // 3
+    total = 0
     for p in range(n):
         at = np.uint64(3 * p)
-        red, green = np.int32(flat[at]), np.int32(flat[at + np.uint64(1)])
-        blue = np.int32(flat[at + np.uint64(2)])
-        total += (np.int32(19595) * red + np.int32(38470) * green + np.int32(7471) * blue) >> 16
+        red, green, blue = int(flat[at]), int(flat[at + np.uint64(1)]), int(flat[at + np.uint64(2)])
+        total += (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
     mean = np.float32(np.floor(total / n + 0.5))
     for i in range(len(flat)):
         flat[i] = to_level((np.float32(flat[i]) - mean) * factor + mean)
@@ -250,11 +250,14 @@ def channel_shuffle(image, order):
 @nb.njit(cache=True, nogil=True)
 def channel_shift(image, red, green, blue):
     """Add to each channel its own part of the full range."""
-    flat = image.reshape(image.size)
-    shifts = np.array([red, green, blue], np.float32) * np.float32(255)
-    for p in range(0, len(flat), 3):
-        for c in range(3):
-            flat[p + c] = to_level(np.float32(flat[p + c]) + shifts[c])
+    height, width, _ = image.shape
+    levels = np.empty(3 * width, np.float32)
+    for c, shift in enumerate((red, green, blue)):
+        levels[c::3] = shift * np.float32(255)
+    for y in range(height):
+        row = image[y].reshape(3 * width)
+        for i in range(3 * width):
+            row[i] = to_level(np.float32(row[i]) + levels[i])
 
 
 @nb.njit(cache=True, nogil=True)

@@ -76,7 +76,8 @@ def apply(
         for name in np.unique(operations[:, slot]).tolist():
             if name != "none":
                 at = np.flatnonzero(operations[:, slot] == name)
-                _send(name, images, rows[at], *values[at, slot].T.copy(), each[at, slot])
+                a, b, c = values[at, slot].T.copy()
+                _send(name, images, rows[at], a, b, c, each[at, slot])
 
 
 def move(masks: Masks, rows: Positions, operations: NDArray[np.str_], values: Values) -> Masks:
@@ -140,22 +141,16 @@ def _recolor(images, rows, operation, a, b, c):
 def _matrices(name: str, side: tuple[int, ...], a: Values, b: Values) -> NDArray[np.float64]:
     """Affine maps about the middle of the image, from the result to the image."""
     height, width = side
-    none, one = np.zeros_like(a), np.ones_like(a)
-    still = {"rotation": none, "shift_x": none, "shift_y": none, "zoom": one}
-    flips = {"flip_x": none > 0, "flip_y": none > 0}
-    if name == "rotation":
-        still["rotation"] = a
-    elif name == "translation":
-        still["shift_x"], still["shift_y"] = a, b
-    elif name == "translation_x":
-        still["shift_x"] = a
-    elif name == "translation_y":
-        still["shift_y"] = a
-    elif name == "zoom":
-        still["zoom"] = a
-    elif name == "flip":
-        flips = {"flip_x": a != 1, "flip_y": a != 0}
-    matrices = geometry.similarity((height, width), **still, **flips)
+    still = np.zeros_like(a)
+    matrices = geometry.similarity(
+        (height, width),
+        rotation=a if name == "rotation" else still,
+        shift_x=a if name in ("translation", "translation_x") else still,
+        shift_y={"translation": b, "translation_y": a}.get(name, still),
+        zoom=a if name == "zoom" else still + 1,
+        flip_x=(a != 1) & (name == "flip"),
+        flip_y=(a != 0) & (name == "flip"),
+    )
     if name == "shear_x":
         matrices[:, 0, 1] = a
         matrices[:, 0, 2] = a * (1 - height) / 2
@@ -170,8 +165,7 @@ def _pixelate(
 ) -> None:
     """Shrunk by the factor and enlarged again, as Pillow does both with a box filter."""
     for factor in np.unique(a):
-        at = rows[a == factor]
-        images[at] = geometry.pixelate(images[at], float(factor))
+        geometry.pixelate(images, rows[a == factor], float(factor))
 
 
 def _jpeg(images: Images, rows: Positions, a: Values, b: Values, c: Values, seeds: Keys) -> None:
@@ -189,9 +183,9 @@ def _jpeg(images: Images, rows: Positions, a: Values, b: Values, c: Values, seed
 def _augmix(images: Images, rows: Positions, a: Values, b: Values, c: Values, seeds: Keys) -> None:
     """The image and a mixture of three augmented ones, mixed, after AugMix [1]_.
 
-    Each chain has one to three of nine operations, of a strength drawn up to `a`, with the largest
-    of theirs: rotation 30 degrees, shear 0.3, translation a third of the side, solarization from 256
-    down, posterization from 4 bits down to 1. Weights are Dirichlet(1, 1, 1), the share of the
+    Each chain has one to three of nine operations, of a strength drawn up to `a`, where 1 is a
+    rotation by 30 degrees, a shear of 0.3, a translation by a third of the side, a solarization of
+    all values, a posterization to one bit. Weights are Dirichlet(1, 1, 1), the share of the
     mixture uniform.
 
     References

@@ -29,7 +29,7 @@ def _blend(image, y, x, level, part):
 @nb.njit(cache=True, nogil=True, inline="always")
 def _span(middle, reach, side):
     """The pixels within reach of a place."""
-    return max(0, int(math.ceil(middle - reach))), min(side, int(math.floor(middle + reach)) + 1)
+    return max(0, math.ceil(middle - reach)), min(side, math.floor(middle + reach) + 1)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -82,8 +82,8 @@ def bubbles(images, rows, counts, largest, seeds):
     """Pale discs with a brighter rim, after MedMNIST-C's bubbles.
 
     Radii are whole numbers of pixels from 3 to `largest`; white is laid on by 100 / 255 within and
-    130 / 255 on a rim of 2 pixels. A later bubble replaces what it covers of an earlier one. Centres
-    keep a radius from the border.
+    130 / 255 on a rim of 2 pixels. A later bubble replaces what it covers of an earlier one.
+    Centres keep a radius from the border.
     """
     _, height, width, _ = images.shape
     scale = min(height, width) / _FULL

@@ -28,7 +28,7 @@ def _quantiles() -> NDArray[np.float32]:
     """The normal distribution at the middles of equal parts, with a variance of 1."""
     middles = ((np.arange(_STEPS) + 0.5) / _STEPS).tolist()
     values = np.array([NormalDist().inv_cdf(part) for part in middles])
-    return (values / values.std()).astype(np.float32)
+    return np.asarray(values / values.std(), np.float32)
 
 
 _NORMAL = _quantiles()
@@ -82,6 +82,7 @@ def gaussian_noise(images: Images, rows: Positions, sd: NDArray[Any], seeds: Key
                 deviate = scaled[(bits >> np.uint64(16 * k)) & np.uint64(_STEPS - 1)]
                 flat[at] = to_level(np.float32(flat[at]) + deviate)
         bits = number(seeds[i], whole)
-        for at in range(4 * whole, len(flat)):
-            deviate = scaled[(bits >> np.uint64(16 * (at % 4))) & np.uint64(_STEPS - 1)]
+        for k in range(len(flat) - 4 * whole):
+            at = np.uint64(4 * whole + k)
+            deviate = scaled[(bits >> np.uint64(16 * k)) & np.uint64(_STEPS - 1)]
             flat[at] = to_level(np.float32(flat[at]) + deviate)
