@@ -205,9 +205,9 @@ def test_gaussian_noise_is_normal() -> None:
 
 def test_marks_have_the_sizes_asked(photographs) -> None:
     white = np.full((40, 224, 224, 3), 255, np.uint8)
-    for size in (24, 32):
+    for size, theirs in {21: 349, 26.5: 554}.items():  # mean areas of medmnistc's own
         black = 1 - sent(white, "stain_deposit", 1, size).mean(axis=(1, 2, 3)) / 255
-        assert (black * 224**2).mean() == pytest.approx(0.6 * size**2, rel=0.08)
+        assert (black * 224**2).mean() == pytest.approx(theirs, rel=0.04)
     dark = np.zeros((40, 224, 224, 3), np.uint8)
     area = np.mean([np.pi * (r + 0.5) ** 2 * 100 + np.pi * (4 * r + 6) * 130 for r in range(3, 8)])
     light = sent(dark, "bubble", 1, 7).sum(axis=(1, 2, 3)) / 3

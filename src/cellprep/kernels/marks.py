@@ -33,12 +33,12 @@ def _span(middle, reach, side):
 
 
 @nb.njit(cache=True, nogil=True)
-def stain_deposit(images, rows, counts, sizes, seeds):
+def stain_deposit(images, rows, counts, diameters, seeds):
     """Black marks with an uneven outline, after MedMNIST-C's stain deposits [1]_.
 
-    Theirs are ten drawn marks in boxes of 24 or 32 pixels (`sizes`), of which they fill 0.6. Here
-    an outline is a circle of that area that three waves bend. A mark keeps 10 pixels from the
-    border.
+    Theirs are drawn by hand, ten of 24 pixels and ten of 32. Here an outline is a circle, bent by
+    three waves; the one with the mean area of their marks has a diameter of 21 or 26.5 pixels. A
+    mark keeps 10 pixels from the border.
 
     References
     ----------
@@ -50,11 +50,10 @@ def stain_deposit(images, rows, counts, sizes, seeds):
     for i in range(len(rows)):
         image, seed, drawn = images[rows[i]], seeds[i], 0
         for _ in range(int(counts[i])):
-            size = sizes[i] * scale
-            inset = 10 * scale + size / 2
+            radius = diameters[i] * scale / 2
+            inset = 10 * scale + 1.15 * radius
             middle_x = inset + (width - 2 * inset) * unit(seed, drawn) - 0.5
             middle_y = inset + (height - 2 * inset) * unit(seed, drawn + 1) - 0.5
-            radius = 0.437 * size  # a circle that fills 0.6 of the box
             # the waves' heights and phases: 2, 3 and 5 of them around the outline
             even_2, odd_2 = 0.24 * unit(seed, drawn + 2) - 0.12, 0.24 * unit(seed, drawn + 3) - 0.12
             even_3, odd_3 = 0.18 * unit(seed, drawn + 4) - 0.09, 0.18 * unit(seed, drawn + 5) - 0.09
