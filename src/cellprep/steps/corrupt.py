@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ class Corrupt(Step):
         if self.severity is not None:
             severity[:] = self.severity
         labels = {"corruption": np.array(names)[which], "severity": severity}
-        return labels | _columns(draw, (5 * which + severity - 1)[None], _GRADES)
+        return labels | _columns(draw, (5 * which + severity - 1)[None], self.suite)
 
     def _heavy(self, draw: Draw) -> Parameters:
         if self.corruption is None:
@@ -162,7 +163,7 @@ class Corrupt(Step):
         else:
             ways = [n for n, way in enumerate(_CHANGES) if way[0] == self.corruption]
             at = np.array(ways)[_pick(draw, np.full((1, len(draw.rows)), len(ways)))]
-        return _columns(draw, at, _CHANGES)
+        return _columns(draw, at, self.suite)
 
     def apply(
         self,
@@ -205,12 +206,17 @@ def _pick(draw: Draw, stop: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.minimum((part * stop).astype(np.int64), stop - 1)
 
 
-def _columns(draw: Draw, at: NDArray[np.int64], table: list[tuple[Any, ...]]) -> Parameters:
-    """Operations and values, a column each, of places (slots, n) in a table."""
-    names = np.array([way[0] for way in table])
-    ends = np.array(
-        [[np.broadcast_to(taken, 2) for taken in (*way[1:], 0, 0, 0)[:3]] for way in table], float
-    )
+@cache
+def _table(suite: str) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
+    """The operations of a suite, and the ends of the three values that each takes."""
+    table = _GRADES if suite == "microscopy" else _CHANGES
+    taken = [[np.broadcast_to(ends, 2) for ends in (*way[1:], 0, 0, 0)[:3]] for way in table]
+    return np.array([way[0] for way in table]), np.array(taken, float)
+
+
+def _columns(draw: Draw, at: NDArray[np.int64], suite: str) -> Parameters:
+    """Operations and values, a column each, of places (slots, n) in a suite's table."""
+    names, ends = _table(suite)
     low, high = ends[at].transpose(3, 2, 0, 1)
     op, slots = names[at], range(1, len(at) + 1)
     columns: Parameters = {f"op_{slot}": op[slot - 1] for slot in slots}
