@@ -182,6 +182,22 @@ def test_kernels_sum_to_one_without_gaps(scale) -> None:
         assert np.diff(np.flatnonzero(along)).max(initial=1) == 1
 
 
+def test_kernels_do_not_depend_on_the_others_of_a_batch(photographs) -> None:
+    radius = np.array([3, 15, 6, 2], np.float32)
+    sigma, angle = np.full(4, 9, np.float32), np.array([20, -170, 45, 90], np.float32)
+    images = photographs[:4].copy()
+    blur.convolve(images, np.arange(4), blur.lines(radius, sigma, angle, 0.43), "edge")
+    blur.convolve(images, np.arange(4), blur.disks(radius, 0.43), "reflect")
+    blur.gaussian_blur(images, np.arange(4), radius)
+    alone = photographs[:4].copy()
+    for row in range(4):
+        at, this = np.array([row]), slice(row, row + 1)
+        blur.convolve(alone, at, blur.lines(radius[this], sigma[this], angle[this], 0.43), "edge")
+        blur.convolve(alone, at, blur.disks(radius[this], 0.43), "reflect")
+        blur.gaussian_blur(alone, at, radius[this])
+    assert (alone == images).all()
+
+
 @given(st.floats(0.3, 7), sizes)
 @settings(max_examples=15)
 def test_gaussian_blur_is_scipys(sigma, size) -> None:
@@ -248,7 +264,7 @@ def test_severities_grow(photographs, name, size) -> None:
         for s in range(1, 6)
     ]
     assert change[0] > 0.05
-    least = 0.95 if name == "pixelate" else 1  # boxes that fit a small side exactly change less
+    least = 0.9 if name == "pixelate" else 1  # boxes that fit a small side exactly change less
     assert all(later >= least * earlier for earlier, later in pairwise(change))
     assert change[4] > 1.3 * change[0]
 
