@@ -32,6 +32,7 @@ PACKAGES = [
     "torchvision",
     "albumentations",
     "augrs-py",
+    "medmnistc",
     "zarr",
     "array_record",
 ]

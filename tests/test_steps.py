@@ -30,6 +30,10 @@ STEPS = [
     cp.KMeansMask(target="nucleus"),
     cp.RandAugment(copies=2),
     cp.RandAugment(copies=1, num_ops=5, magnitude=0.9, rate=1.0, keep_originals=False),
+    cp.Corrupt(),
+    cp.Corrupt(severity=4, corruption="bubble"),
+    cp.Corrupt("heavy"),
+    cp.Corrupt("heavy", corruption="augmix"),
 ]
 every_step = pytest.mark.parametrize("step", STEPS, ids=repr)
 # Dedupe and Balance count the other rows by design.
@@ -125,7 +129,7 @@ def test_other_images_are_irrelevant_to_a_pixel_step(step, messy) -> None:
 def test_the_seed_matters_to_a_random_step_alone(step, messy) -> None:
     first, again, other = (by_row(made(step, messy, seed)) for seed in (5, 5, 6))
     assert first == again
-    is_random = isinstance(step, cp.Jitter | cp.RandAugment | cp.Balance)
+    is_random = isinstance(step, cp.Jitter | cp.RandAugment | cp.Balance | cp.Corrupt)
     assert (first != other) == is_random
 
 
@@ -182,6 +186,7 @@ FUNCTIONS = {
     cp.dedupe: cp.Dedupe,
     cp.balance: cp.Balance,
     cp.jitter: cp.Jitter,
+    cp.corrupt: cp.Corrupt,
     cp.crop: cp.Crop,
     cp.kmeans_mask: cp.KMeansMask,
     cp.rand_augment: cp.RandAugment,

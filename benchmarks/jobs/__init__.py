@@ -1,6 +1,6 @@
 """The table of jobs; each file holds one job: ours, the peers, and a check of the result."""
 
-from . import duplicates, jitter, masks, perceptual, rand_augment, recipe, storage
+from . import corrupt, duplicates, jitter, masks, perceptual, rand_augment, recipe, storage
 
 JOBS = (
     *duplicates.JOBS,
@@ -8,6 +8,7 @@ JOBS = (
     *masks.JOBS,
     *jitter.JOBS,
     *rand_augment.JOBS,
+    *corrupt.JOBS,
     *storage.JOBS,
     *recipe.JOBS,
 )

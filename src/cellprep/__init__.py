@@ -5,12 +5,23 @@ from .duplicate_index import DuplicateIndex
 from .duplicates import find_duplicates, find_leaks
 from .errors import BadImagesError, CellprepError
 from .formats import read
-from .functions import balance, crop, crops, dedupe, jitter, kmeans_mask, rand_augment, segment
+from .functions import (
+    balance,
+    corrupt,
+    crop,
+    crops,
+    dedupe,
+    jitter,
+    kmeans_mask,
+    rand_augment,
+    segment,
+)
 from .recipe import Recipe
 from .replay import replay
 from .split import split
 from .steps import (
     Balance,
+    Corrupt,
     Crop,
     Dedupe,
     Jitter,
@@ -27,6 +38,7 @@ __all__ = [
     "BadImagesError",
     "Balance",
     "CellprepError",
+    "Corrupt",
     "Crop",
     "Dataset",
     "Dedupe",
@@ -39,6 +51,7 @@ __all__ = [
     "Written",
     "balance",
     "class_weights",
+    "corrupt",
     "crop",
     "crops",
     "dedupe",

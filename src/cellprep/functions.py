@@ -13,7 +13,7 @@ from . import executors
 from .arrays import Images, Masks, check_images
 from .dataset import Dataset, as_dataset, check_dataset
 from .plan import Plan
-from .steps import Balance, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
+from .steps import Balance, Corrupt, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
 from .steps.balance import Target
 from .steps.crop import CELL, middles
 from .steps.step import Applied
@@ -133,6 +133,37 @@ def jitter(
     (2, 8, 8, 3)
     """
     return _run(Jitter(rotation, shift, zoom, flip, fill), images, None, seed, ids)[0]
+
+
+def corrupt(
+    images: ArrayLike,
+    *,
+    suite: str = "microscopy",
+    severity: int | None = None,
+    corruption: str | None = None,
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> Images:
+    """Each image spoilt at random, as a shifted test set; the settings are those of `Corrupt`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    seed : int
+    ids : (n,) int or str, optional
+        What the random numbers of an image hang on. Default: the row number.
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+
+    Examples
+    --------
+    >>> images = np.full((2, 8, 8, 3), 200, np.uint8)
+    >>> corrupt(images, corruption="brightness_down", severity=5)[0, 0, 0].tolist()
+    [100, 100, 100]
+    """
+    return _run(Corrupt(suite, severity, corruption), images, None, seed, ids)[0]
 
 
 def crop(

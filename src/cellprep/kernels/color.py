@@ -2,8 +2,8 @@
 
 Every function takes an image `(height, width, 3)` uint8 and changes it. Results are clipped to
 0-255 and rounded to the nearest level, halves up. The formulas are those of keras-cv 0.9.0, which
-keeps floats where these round. Loops run over whole rows of bytes, with one value a byte where the
-channels differ, so that they fill vector registers.
+keeps floats where these round, unless another source is named. Loops run over whole rows of bytes,
+with one value a byte where the channels differ, so that they fill vector registers.
 """
 
 from __future__ import annotations
@@ -147,6 +147,117 @@ def color_degeneration(image, factor):
             row[3 * x] = to_level(red + factor * (grey - red))
             row[3 * x + 1] = to_level(green + factor * (grey - green))
             row[3 * x + 2] = to_level(blue + factor * (grey - blue))
+
+
+@nb.njit(cache=True, nogil=True)
+def gain(image, factor):
+    """Scale all values, as `PIL.ImageEnhance.Brightness` does."""
+    flat = image.reshape(image.size)
+    for i in range(len(flat)):
+        flat[i] = to_level(np.float32(flat[i]) * factor)
+
+
+@nb.njit(cache=True, nogil=True)
+def grey_contrast(image, factor):
+    """Scale the distance to the mean of the grey image, as `PIL.ImageEnhance.Contrast` does."""
+    flat = image.reshape(image.size)
+    n = len(flat) // 3
+    total = 0
+    for p in range(n):
+        at = np.uint64(3 * p)
+        red, green, blue = int(flat[at]), int(flat[at + np.uint64(1)]), int(flat[at + np.uint64(2)])
+        total += (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
+    mean = np.float32(np.floor(total / n + 0.5))
+    for i in range(len(flat)):
+        flat[i] = to_level((np.float32(flat[i]) - mean) * factor + mean)
+
+
+@nb.njit(cache=True, nogil=True)
+def saturate(image, amount):
+    """Add to the saturation of HSV [1]_; grey, which has hue 0 there, turns red.
+
+    With the hue and the value kept, the distance of each channel to the largest one grows as the
+    saturation does.
+
+    References
+    ----------
+    .. [1] A. R. Smith. Color gamut transform pairs. SIGGRAPH 1978.
+    """
+    flat = image.reshape(image.size)
+    for p in range(len(flat) // 3):
+        at = np.uint64(3 * p)
+        red, green = np.float32(flat[at]), np.float32(flat[at + np.uint64(1)])
+        blue = np.float32(flat[at + np.uint64(2)])
+        most = max(red, green, blue)
+        spread = most - min(red, green, blue)
+        if spread == 0:
+            flat[at + np.uint64(1)] = flat[at + np.uint64(2)] = to_level(most - most * amount)
+        else:
+            growth = min(most, spread + amount * most) / spread
+            flat[at] = to_level(most - growth * (most - red))
+            flat[at + np.uint64(1)] = to_level(most - growth * (most - green))
+            flat[at + np.uint64(2)] = to_level(most - growth * (most - blue))
+
+
+@nb.njit(cache=True, nogil=True)
+def hue(image, turn):
+    """Turn the hue of HSV, where 1 is the full circle; greys stay."""
+    flat = image.reshape(image.size)
+    # A channel falls from the largest value to the smallest and back as the hue goes round; red,
+    # green and blue do so at 5, 3 and 1 sixths of the circle.
+    six, turns = np.float32(6), np.float32(6) * turn
+    for p in range(len(flat) // 3):
+        at = np.uint64(3 * p)
+        red, green = np.float32(flat[at]), np.float32(flat[at + np.uint64(1)])
+        blue = np.float32(flat[at + np.uint64(2)])
+        most = max(red, green, blue)
+        spread = most - min(red, green, blue)
+        part = np.float32(1) / max(spread, np.float32(1))
+        if most == red:
+            angle = (green - blue) * part
+        elif most == green:
+            angle = (blue - red) * part + np.float32(2)
+        else:
+            angle = (red - green) * part + np.float32(4)
+        angle += turns
+        for c in range(3):
+            place = angle + np.float32(5 - 2 * c)
+            place -= six * np.floor(place * np.float32(1 / 6))
+            fall = min(max(min(place, np.float32(4) - place), np.float32(0)), np.float32(1))
+            flat[at + np.uint64(c)] = to_level(most - spread * fall)
+
+
+@nb.njit(cache=True, nogil=True)
+def posterize(image, bits):
+    """Keep the highest bits of each value, as `PIL.ImageOps.posterize` does."""
+    flat = image.reshape(image.size)
+    mask = np.uint8(256 - (1 << (8 - bits)))
+    for i in range(len(flat)):
+        flat[i] &= mask
+
+
+@nb.njit(cache=True, nogil=True)
+def channel_shuffle(image, order):
+    """Put the channels into another order: 0 to 4 for gbr, brg, rbg, bgr, grb."""
+    first, second = (1, 2, 0, 2, 1)[order], (2, 0, 2, 1, 0)[order]
+    third = 3 - first - second
+    flat = image.reshape(image.size)
+    for p in range(0, len(flat), 3):
+        one, two, three = flat[p + first], flat[p + second], flat[p + third]
+        flat[p], flat[p + 1], flat[p + 2] = one, two, three
+
+
+@nb.njit(cache=True, nogil=True)
+def channel_shift(image, red, green, blue):
+    """Add to each channel its own part of the full range."""
+    height, width, _ = image.shape
+    levels = np.empty(3 * width, np.float32)
+    for c, shift in enumerate((red, green, blue)):
+        levels[c::3] = shift * np.float32(255)
+    for y in range(height):
+        row = image[y].reshape(3 * width)
+        for i in range(3 * width):
+            row[i] = to_level(np.float32(row[i]) + levels[i])
 
 
 @nb.njit(cache=True, nogil=True)

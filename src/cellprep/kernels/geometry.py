@@ -309,6 +309,63 @@ def resize(images: Images, height: int, width: int) -> Images:
     return out
 
 
+def pixelate(images: Images, rows: Positions, factor: float) -> None:
+    """Shrink some images by a factor of at most 1 and enlarge them again, in place.
+
+    As `Image.resize(..., BOX)` of Pillow does both: shrunk to `int(factor * side)` pixels, rounded
+    after each axis, then enlarged by repeating the nearest.
+    """
+    _, height, width, _ = images.shape
+    _pixelate(images, rows, *_boxes(width, factor), *_boxes(height, factor))
+
+
+def _boxes(side: int, factor: float) -> tuple[NDArray[np.int64], ...]:
+    """Where the box of each new pixel begins and ends, and which of them stands for each old one.
+
+    Pillow's arithmetic: a pixel whose middle lies on the edge of a box may fall to either or none.
+    """
+    new = max(1, int(factor * side))
+    scale = side / new
+    center, half = (np.arange(new) + 0.5) * scale, scale * 0.5
+    begin, end = ((center + reach + 0.5).astype(np.int64) for reach in (-half, half))
+    return begin, end, ((np.arange(side) + 0.5) * (new / side)).astype(np.int64)
+
+
+@nb.njit(cache=True, nogil=True)
+def _pixelate(images, rows, begin_x, end_x, from_x, begin_y, end_y, from_y):
+    _, height, width, _ = images.shape
+    wide, high = len(begin_x), len(begin_y)
+    line = np.empty(3 * wide, np.float32)
+    small = np.empty((high, 3 * wide), np.uint8)
+    for i in range(len(rows)):
+        image = images[rows[i]]
+        for v in range(high):
+            line[:] = 0
+            for y in range(begin_y[v], end_y[v]):
+                row = image[y].reshape(3 * width)
+                for u in range(wide):
+                    red = green = blue = np.int32(0)
+                    for x in range(begin_x[u], end_x[u]):
+                        at = np.uint64(3 * x)
+                        red += np.int32(row[at])
+                        green += np.int32(row[at + np.uint64(1)])
+                        blue += np.int32(row[at + np.uint64(2)])
+                    part, to = np.float32(1) / np.float32(end_x[u] - begin_x[u]), 3 * u
+                    line[to] += np.float32(to_level(np.float32(red) * part))
+                    line[to + 1] += np.float32(to_level(np.float32(green) * part))
+                    line[to + 2] += np.float32(to_level(np.float32(blue) * part))
+            part = np.float32(1) / np.float32(end_y[v] - begin_y[v])
+            for j in range(3 * wide):
+                small[v, j] = to_level(line[j] * part)
+        for y in range(height):
+            row, run = image[y].reshape(3 * width), small[from_y[y]]
+            for x in range(width):
+                here, there = np.uint64(3 * x), np.uint64(3 * from_x[x])
+                row[here] = run[there]
+                row[here + np.uint64(1)] = run[there + np.uint64(1)]
+                row[here + np.uint64(2)] = run[there + np.uint64(2)]
+
+
 def _triangles(side: int, new: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """For each new pixel the first old one under its triangle, and the weights from there on."""
     scale = side / new

@@ -1,6 +1,7 @@
 """The steps of a recipe, one frozen dataclass a file."""
 
 from .balance import Balance, class_weights
+from .corrupt import Corrupt
 from .crop import Crop
 from .dedupe import Dedupe
 from .jitter import Jitter
@@ -10,6 +11,7 @@ from .step import Step
 
 __all__ = [
     "Balance",
+    "Corrupt",
     "Crop",
     "Dedupe",
     "Jitter",
