@@ -84,7 +84,7 @@ def test_layers_import_downwards_only() -> None:
         ["keras_cv_engine", "steps"],
         ["formats"],
         ["duplicate_index", "recipe", "functions", "destination", "write", "replay"],
-        ["synthetic", "contact_sheet", "inspect", "demo", "cli"],
+        ["synthetic", "contact_sheet", "inspect", "demo", "commands", "cli"],
     ]
     height = {name: level for level, names in enumerate(layers) for name in names}
     package = ROOT / "src" / "cellprep"
