@@ -378,6 +378,7 @@ def _epoch(
             validation_data=seen,
             initial_epoch=epoch,
             epochs=epoch + 1,
+            shuffle=False,  # of batches, by Keras; ours is in `order`
             verbose=0,
             callbacks=[step],
         )
