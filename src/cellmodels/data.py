@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,18 +58,18 @@ def whole(dataset: Dataset) -> Dataset:
     return readable
 
 
-def check_fits(model: Any, dataset: Dataset, name: str) -> None:
+def check_fits(model: Any, dataset: Dataset, name: str, *, classes: bool = True) -> None:
     """Refuse images of another size than the model takes, and another number of classes."""
-    shape, classes = model.input_shape[1:], model.output_shape[-1]
+    shape, outputs = model.input_shape[1:], model.output_shape[-1]
     if None not in shape and tuple(shape) != dataset.shape[1:]:
         here, there = dataset.shape[1:], shape
         raise CellprepError(
             f"{name} holds images of {here[0]}x{here[1]}, and the model takes {there[0]}x"
             f"{there[1]}; build it with input_shape={here}, or resize with Crop(..., resize_to=)"
         )
-    if classes != len(dataset.class_names):
+    if classes and outputs != len(dataset.class_names):
         raise CellprepError(
-            f"{name} has {len(dataset.class_names)} classes, and the model tells {classes} apart; "
+            f"{name} has {len(dataset.class_names)} classes, and the model tells {outputs} apart; "
             f"build it with n_classes={len(dataset.class_names)}"
         )
 
@@ -87,6 +87,43 @@ def check_classes(dataset: Dataset, name: str, class_names: Sequence[str]) -> No
                 f"class '{kind}' has no image in {name}; split so that every part has some, or "
                 "leave the class out"
             )
+
+
+PREPARING = ("Crop", "KMeansMask")
+"""Steps that change what every image is, so that a test image must go through them too."""
+
+
+def check_preparation(recipe: Sequence[Mapping[str, Any]], dataset: Dataset, name: str) -> None:
+    """Refuse images that were not cropped and masked as the training images were.
+
+    Examples
+    --------
+    >>> cells = as_dataset((np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 1, 0]), "test")
+    >>> masked = cellprep.Recipe([cellprep.KMeansMask()])(cells)
+    >>> check_preparation([], masked, "test")
+    Traceback (most recent call last):
+    ...
+    cellprep.errors.CellprepError: the model was trained on images after neither Crop nor
+    KMeansMask, and those of test went through KMeansMask; apply the same steps ...
+    """
+    there, here = _preparing(recipe), _preparing(recipe_of(dataset))
+    if there == here or (dataset.source.path is None and not dataset.plan.saved):
+        return  # nothing is known of arrays
+    steps = [", ".join(step["step"] for step in steps) for steps in (there, here)]
+    raise CellprepError(
+        f"the model was trained on images after {steps[0] or 'neither Crop nor KMeansMask'}, and "
+        f"those of {name} went through {steps[1] or 'none of these'}"
+        f"{' with other settings' * (steps[0] == steps[1])}; apply the same steps with the same "
+        "settings, or pass arrays (images, labels) if that was done elsewhere"
+    )
+
+
+def _preparing(recipe: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {name: value for name, value in step.items() if name != "seed"}
+        for step in recipe
+        if step.get("step") in PREPARING
+    ]
 
 
 def _shown(names: Sequence[str]) -> str:
@@ -146,8 +183,7 @@ def identity(dataset: Dataset) -> dict[str, Any]:
 
 def recipe_of(dataset: Dataset) -> list[dict[str, Any]]:
     """The saved form of every step that the images went through, from the first source on."""
-    steps = [*dataset.source.past.steps, *dataset.plan.saved]
-    return [dict(step) for step in json.loads(json.dumps([dict(step) for step in steps]))]
+    return [dict(json.loads(json.dumps(dict(step)))) for step in dataset.plan.saved]
 
 
 def shuffled(dataset: Dataset, seed: int, epoch: int) -> NDArray[np.intp]:

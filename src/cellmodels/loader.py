@@ -38,7 +38,9 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
         self._images, self._labels = dataset.images, dataset.labels
         self._order = np.arange(len(dataset)) if order is None else order
         self._spans = list(cut(len(self._order), size))
-        self._weights = weights and np.array([weights[k] for k in sorted(weights)], np.float32)
+        self._weights: NDArray[np.float32] | None = None
+        if weights is not None:
+            self._weights = np.array([weights[k] for k in sorted(weights)], np.float32)
 
     def __len__(self) -> int:
         return len(self._spans)

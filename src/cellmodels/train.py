@@ -383,9 +383,7 @@ def _epoch(
             callbacks=[step],
         )
         measured = {name: float(values[-1]) for name, values in run.history.items()}
-        measured["learning_rate"] = float(
-            keras.ops.convert_to_numpy(model.optimizer.learning_rate)
-        )
+        measured["learning_rate"] = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
         shown.set_postfix({k: f"{v:.4g}" for k, v in measured.items() if k != "learning_rate"})
     return measured
 
