@@ -1,6 +1,7 @@
 """Classifiers trained on what cellprep wrote, measured on shifted images, and looked into."""
 
 from .backbones import build
+from .compare import compare
 from .evaluate import Report, evaluate, predict, shift
 from .files import Card, load, load_card
 from .metrics import Scores, score
@@ -14,6 +15,7 @@ __all__ = [
     "Scores",
     "Training",
     "build",
+    "compare",
     "evaluate",
     "fit",
     "load",

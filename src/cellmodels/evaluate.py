@@ -75,7 +75,7 @@ class Report:
         np.fill_diagonal(errors, 0)
         wrong = [
             f"{errors[a, b]:,} of class '{self.class_names[a]}' taken for '{self.class_names[b]}'"
-            for a, b in zip(*np.unravel_index(np.argsort(-errors, axis=None), errors.shape))
+            for a, b in (divmod(k, len(errors)) for k in np.argsort(-errors, axis=None).tolist())
             if errors[a, b]
         ]
         return "\n".join([*lines, "", *(wrong[:5] or ["no mistakes on the clean set"])])

@@ -61,7 +61,8 @@ def draw_saliency(
         rows[0, k].imshow(images[k])
         rows[1, k].imshow(maps[k], cmap="inferno", vmin=0, vmax=top)
         rows[2, k].imshow(images[k])
-        rows[2, k].imshow(maps[k], cmap="inferno", vmin=0, vmax=top, alpha=0.55)
+        shown = np.clip(maps[k] / top, 0, 1)
+        rows[2, k].imshow(maps[k], cmap="inferno", vmin=0, vmax=top, alpha=0.9 * shown)
         rows[0, k].set_title(titles[k], fontsize=7)
     for axes in rows.flat:
         axes.axis("off")

@@ -113,7 +113,8 @@ def share_inside(maps: ArrayLike, masks: ArrayLike) -> NDArray[np.float64]:
     total = values.sum(axis=(1, 2))
     found = (values * inside).sum(axis=(1, 2))
     share: NDArray[np.float64] = np.full(len(values), np.nan)
-    return np.divide(found, total, out=share, where=total > 0)
+    np.divide(found, total, out=share, where=total > 0)
+    return share
 
 
 def overlay(
