@@ -57,7 +57,7 @@ def main() -> None:
 @click.option("--learning-rate", type=float, default=3e-4, show_default=True)
 @click.option("--weight-decay", type=float, default=1e-4, show_default=True)
 @click.option("--balanced", is_flag=True, help="Every class counts the same.")
-@click.option("--patience", type=int, help="Epochs without a lower validation loss.")
+@click.option("--patience", type=int, help="Epochs without a better one on VAL.")
 @click.option("--frozen", default="0", help="First layers: a number, or a share (0.5).")
 @click.option("--precision", default="auto", show_default=True, help="Or float32, mixed.")
 @click.option("--seed", type=int, default=0, show_default=True)

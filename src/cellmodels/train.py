@@ -6,7 +6,7 @@ import json
 import os
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from .files import Card, save, versions
 
 MODEL = "model.keras"
 CHECKPOINT = "checkpoint.npz"
+CRITERION = "cross_entropy"
+"""What epochs are compared by: unlike the loss it has no L2 in it, which differs between phases."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,8 @@ class Training:
     class_weight : "none" or "balanced"
         Balanced: every class counts the same in the loss, as `cellprep.class_weights` has it.
     patience : int or None
-        Epochs of fine-tuning without a lower validation loss before it ends. None: never before
-        the end.
+        Epochs of fine-tuning without a lower validation cross-entropy before it ends. None: never
+        before the end.
     seed : int
         Of the order of images and of dropout, each made anew from (seed, epoch).
 
@@ -131,12 +133,13 @@ class Fitted:
     Attributes
     ----------
     history : dict
-        One value an epoch: loss, accuracy, learning_rate, and val_loss, val_accuracy.
+        One value an epoch: loss (with its L2), accuracy, cross_entropy (without it),
+        learning_rate, and val_loss, val_accuracy, val_cross_entropy.
     path : Path or None
         Of the saved model.
     best_epoch : int
-        The epoch whose weights the model has now, from 0: the lowest validation loss, or the last
-        where there is no validation set.
+        The epoch whose weights the model has now, from 0: the lowest validation cross-entropy, or
+        the last where there is no validation set.
     stopped_early : bool
     seconds : float
         Of training, those of an interrupted run included.
@@ -189,7 +192,7 @@ def fit(
     history and the best weights so far. The order of images and the seeds of dropout are made
     anew from (seed, epoch), so that a resumed training has the history of one that was not
     interrupted. At the end the model has the weights of the epoch with the lowest validation
-    loss (without validation set, of the last one) and stands in `out/model.keras`, with its class
+    cross-entropy (without validation set, of the last one) and stands in `out/model.keras`, with its class
     names, the recipe of its data and all versions inside.
 
     Parameters
@@ -227,7 +230,7 @@ def fit(
     with executors.using(progress=progress):
         parts = _parts(model, train, val, test, allow_leaks)
     if how.patience is not None and "val" not in parts:
-        raise CellprepError("`patience` counts epochs of validation loss; pass a `val` set too")
+        raise CellprepError("`patience` looks at validation images; pass a `val` set too")
     cells = parts["train"]
     made_of = {"model": _shape_of(model), "settings": asdict(how), "data": identity(cells)}
     made_of = json.loads(json.dumps(made_of))
@@ -244,8 +247,7 @@ def fit(
     try:
         state, resumed = _run(model, parts, how, saved, progress)
     finally:
-        for layer, flag in zip(model.layers, flags, strict=True):
-            layer.trainable = flag
+        _set_trainable(model, flags)
     if state.best_weights:
         _set_weights(model, state.best_weights)
     best_epoch = state.best_epoch if state.best_epoch >= 0 else state.epoch - 1
@@ -300,10 +302,13 @@ def _run(
     if saved and state.epoch:
         _set_weights(model, saved.weights)
     weights = class_weights(parts["train"].labels) if how.class_weight == "balanced" else None
+    flags = [layer.trainable for layer in model.layers]
+    head_only = [False] * len(backbone_layers(model)) + flags[len(backbone_layers(model)) :]
     while not state.ended(how):
         now = "transfer" if state.epoch < how.transfer_epochs else "fine-tuning"
         if now != phase:
             phase, first = now, how.transfer_epochs if now == "fine-tuning" else 0
+            _set_trainable(model, head_only if phase == "transfer" else flags)
             _compile(model, how, phase, len(parts["train"]))
             if resumed == state.epoch > first:
                 _set_optimizer(model, optimizer)
@@ -317,8 +322,8 @@ def _run(
             )
         for name, value in measured.items():
             state.history.setdefault(name, []).append(value)
-        if measured.get("val_loss", np.inf) < state.best:
-            state.best, state.best_epoch = measured["val_loss"], state.epoch
+        if measured.get(f"val_{CRITERION}", np.inf) < state.best:
+            state.best, state.best_epoch = measured[f"val_{CRITERION}"], state.epoch
             state.best_weights = model.get_weights()
         state.epoch += 1
         state.seconds += time.perf_counter() - started
@@ -327,13 +332,15 @@ def _run(
     return state, resumed
 
 
+def _set_trainable(model: Any, flags: Sequence[bool]) -> None:
+    for layer, flag in zip(model.layers, flags, strict=True):
+        layer.trainable = flag
+
+
 def _compile(model: Any, how: Training, phase: str, images: int) -> None:
-    """A fresh optimizer and schedule for a phase; in transfer the backbone is frozen."""
+    """A fresh optimizer and schedule for a phase; Keras takes what is frozen as it is now."""
     import keras
 
-    if phase == "transfer":
-        for layer in backbone_layers(model):
-            layer.trainable = False
     epochs = how.transfer_epochs if phase == "transfer" else how.epochs
     rate = how.transfer_learning_rate if phase == "transfer" else how.learning_rate
     steps = epochs * -(-images // how.batch_size)
@@ -349,7 +356,10 @@ def _compile(model: Any, how: Training, phase: str, images: int) -> None:
     model.compile(
         optimizer=kind(learning_rate=schedule, weight_decay=how.weight_decay),
         loss=keras.losses.SparseCategoricalCrossentropy(),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        metrics=[
+            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            keras.metrics.SparseCategoricalCrossentropy(name=CRITERION),
+        ],
     )
 
 
