@@ -179,7 +179,7 @@ def test_the_order_of_images_hangs_on_seed_epoch_and_row_alone():
 # -- going on ----------------------------------------------------------------------------------
 
 
-class Stop(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -197,11 +197,11 @@ def test_a_stopped_training_goes_on_with_the_same_history(tmp_path, monkeypatch,
         write(self, state, model)
         written.append(state.epoch)
         if state.epoch == epochs:
-            raise Stop
+            raise StoppedError
 
     with monkeypatch.context() as patch:
         patch.setattr(training._Checkpoint, "write", stopping)
-        with pytest.raises(Stop):
+        with pytest.raises(StoppedError):
             fit(out=tmp_path)
     model = tiny(seed=9)  # what it starts from does not matter: the checkpoint has it all
     done = fit(model, out=tmp_path)
@@ -335,14 +335,22 @@ def few(keep, names=CLASS_NAMES[:3], side=16):
 @pytest.mark.parametrize(
     ("data", "settings", "said"),
     [
-        (lambda: bad(val=few(lambda k: k < 2)), {}, f"class '{CLASS_NAMES[2]}' has no image in val"),
+        (
+            lambda: bad(val=few(lambda k: k < 2)),
+            {},
+            f"class '{CLASS_NAMES[2]}' has no image in val",
+        ),
         (lambda: bad(val=few(lambda k: k < 3, ("a", "b", "c"))), {}, "val has the classes a, b, c"),
         (lambda: bad(val=few(lambda k: k < 3, side=20)), {}, "20x20, and the model takes 16x16"),
         (lambda: bad(val=few(lambda k: k < 3, "abcd")), {}, "val has 4 classes, and the model"),
         (lambda: {"train": "nowhere"}, {}, "there is no file or folder 'nowhere'"),
         (lambda: {"train": 3}, {}, "`train` must be a path"),
         (lambda: {"train": (np.zeros((2, 16, 16, 3), "u1"), [0, 2])}, {}, "pass `class_names`"),
-        (lambda: {"train": (np.zeros((2, 16, 16, 3)), [0, 1])}, {}, "train: `images` must be uint8"),
+        (
+            lambda: {"train": (np.zeros((2, 16, 16, 3)), [0, 1])},
+            {},
+            "train: `images` must be uint8",
+        ),
         (bad, {"epoch": 3}, "did you mean 'epochs'"),
         (bad, {"epochs": 0, "transfer_epochs": 0}, "nothing is trained"),
         (bad, {"optimizer": "adam"}, "did you mean 'adamw'"),

@@ -192,8 +192,8 @@ def fit(
     history and the best weights so far. The order of images and the seeds of dropout are made
     anew from (seed, epoch), so that a resumed training has the history of one that was not
     interrupted. At the end the model has the weights of the epoch with the lowest validation
-    cross-entropy (without validation set, of the last one) and stands in `out/model.keras`, with its class
-    names, the recipe of its data and all versions inside.
+    cross-entropy (without validation set, of the last one) and stands in `out/model.keras`, with
+    its class names, the recipe of its data and all versions inside.
 
     Parameters
     ----------
