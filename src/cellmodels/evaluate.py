@@ -60,7 +60,7 @@ class Report:
 
     def table(self) -> str:
         """Scores of each test set, each class and each kind of mistake, as text."""
-        sets = {"clean": self.clean, **self.shifted}
+        sets = self._sets()
         head = f"{'test set':12} {'images':>7} {'accuracy':>9} {'precision':>9} {'recall':>9}"
         lines = [f"{head} {'F1':>9} {'macro F1':>9} {'ECE':>9}"]
         for name, s in sets.items():
@@ -82,9 +82,12 @@ class Report:
 
     def figure(self, path: str | Path) -> None:
         """Confusion matrix and reliability diagram of the clean set, as a picture file."""
-        from .figures import draw_report
+        from .figures import draw_scores
 
-        draw_report(self, Path(path))
+        draw_scores(Path(path), self.model, self.class_names, self._sets())
+
+    def _sets(self) -> dict[str, Scores]:
+        return {"clean": self.clean, **self.shifted}
 
 
 def evaluate(
@@ -162,7 +165,25 @@ def evaluate(
 
 
 def shift(dataset: Dataset, suite: str, *, severity: int | None = None, seed: int = 0) -> Dataset:
-    """The data set with each image corrupted: the one place where a test set is shifted."""
+    """The data set with each image corrupted: the one place where a test set is shifted.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    suite : "heavy" or "microscopy"
+    severity : int, optional
+    seed : int
+        As of `evaluate`.
+
+    Returns
+    -------
+    Dataset
+        Lazy; nothing is corrupted before it is looked at.
+
+    Examples
+    --------
+    >>> spoilt = shift(cells, "microscopy", severity=5)  # doctest: +SKIP
+    """
     one_of("suite", suite, SUITES)
     settings = {"severity": severity} if suite == "microscopy" else {}
     corrupt = getattr(cellprep, "Corrupt", None)

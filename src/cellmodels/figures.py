@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,16 @@ from numpy.typing import NDArray
 from cellprep import CellprepError
 from cellprep.arrays import Images
 
-if TYPE_CHECKING:
-    from .evaluate import Report
+from .metrics import Scores
 
 
-def draw_report(report: Report, path: Path) -> None:
-    """Confusion matrix, in shares of the true class, and reliability diagram."""
+def draw_scores(
+    path: Path, title: str, class_names: Sequence[str], sets: Mapping[str, Scores]
+) -> None:
+    """Confusion matrix of the first set, in shares of the true class; reliability of them all."""
     figure = _figure(11, 5)
-    counts = np.array(report.clean.confusion)
+    first = next(iter(sets.values()))
+    counts = np.array(first.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
     left.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -34,13 +36,13 @@ def draw_report(report: Report, path: Path) -> None:
             fontsize=8,
             color="white" if dark else "black",
         )
-    numbers = range(len(report.class_names))
-    left.set_xticks(numbers, report.class_names, rotation=45, ha="right")
-    left.set_yticks(numbers, report.class_names)
+    numbers = range(len(class_names))
+    left.set_xticks(numbers, class_names, rotation=45, ha="right")
+    left.set_yticks(numbers, class_names)
     left.set(xlabel="predicted", ylabel="true")
-    left.set_title(f"{report.model}: accuracy {report.clean.accuracy:.4f}")
+    left.set_title(f"{title}: accuracy {first.accuracy:.4f}")
     right.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    for name, scores in {"clean": report.clean, **report.shifted}.items():
+    for name, scores in sets.items():
         bins = scores.reliability
         x, y = [b.confidence for b in bins], [b.accuracy for b in bins]
         right.plot(x, y, marker="o", label=f"{name}: ECE {scores.ece:.3f}")

@@ -199,9 +199,12 @@ def fit(
     ----------
     model : keras.Model
         As `build` made it; trained in place.
-    train, val, test : path, Dataset, or (images, labels)
-        Anything that `cellprep.read` reads; images must be of the model's size. `test` is only
-        looked at for leaks.
+    train : path, Dataset, or (images, labels)
+        Anything that `cellprep.read` reads; images must be of the model's size.
+    val : path, Dataset, or (images, labels), optional
+        What epochs are compared on.
+    test : path, Dataset, or (images, labels), optional
+        Only looked at for leaks.
     out : str or Path, optional
         Folder of the checkpoint and the model. Without it nothing is saved.
     allow_leaks : bool
