@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import functools
 import json
-import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 from . import __version__, executors
+from .commands import Commands, said
 from .dataset import Dataset
 from .draws import check_seed
 from .errors import CellprepError, in_range, nearest
@@ -28,66 +28,6 @@ from .split import split as split_dataset
 from .write import Job, Written, plan_write
 
 _Path = click.Path(path_type=Path)
-
-
-class _Commands(click.Group):
-    """Commands, with the nearest name for one that does not exist, and errors of one line."""
-
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        **extra: Any,
-    ) -> Any:
-        try:
-            code: Any = super().main(args, prog_name, complete_var, False, **extra)
-        except click.ClickException as error:
-            where = getattr(error, "ctx", None)
-            hint = f"; see {where.command_path} --help" if where else ""
-            _fail(error.format_message().rstrip(".") + hint, 2)
-        except click.Abort:
-            _fail("stopped; the same command goes on from here", 130)
-        if standalone_mode:
-            sys.exit(code if isinstance(code, int) else 0)
-        return code
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and self.get_command(ctx, args[0]) is None:
-            ctx.fail(f"there is no command {args[0]!r}; {nearest(args[0], self.commands)}")
-        return super().resolve_command(ctx, args)
-
-
-def _said(function: Callable[..., None]) -> Callable[..., None]:
-    """Every failure as one line on standard error."""
-
-    @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        try:
-            function(*args, **kwargs)
-        except (click.ClickException, click.exceptions.Exit):
-            raise
-        except KeyboardInterrupt:
-            _fail("stopped; the same command goes on from here", 130)
-        except BrokenPipeError:
-            raise  # click ends quietly when the reader of a pipe goes away
-        except CellprepError as error:
-            _fail(str(error), 2)
-        except OSError as error:
-            _fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 2)
-        except MemoryError:
-            _fail("not enough memory; use fewer --workers or a smaller --rows-per-shard", 2)
-        except Exception as error:
-            _fail(f"unexpected {type(error).__name__}: {error}; this is a bug, please report it", 1)
-
-    return wrapper
-
-
-def _fail(message: str, code: int) -> NoReturn:
-    one_line = " ".join(message.split())
-    click.echo(f"error: {one_line.encode('utf-8', 'backslashreplace').decode()}", err=True)
-    sys.exit(code)
 
 
 def _options(*names: str) -> Callable[[Any], Any]:
@@ -173,7 +113,7 @@ _LIKENESS = ("near", "symmetries", "hash")
 _WRITING = ("format", "rows", "executor", "workers", "on_error", "overwrite", "masks", "json")
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="cellprep")
 def main() -> None:
     """Turn a messy labelled image set into a training set that makes a classifier generalise."""
@@ -187,7 +127,7 @@ def main() -> None:
 @click.option("--out", type=_Path, default=Path("out/demo"), show_default=True)
 @click.option("--images", type=int, default=2400, show_default=True, help="Cells to draw.")
 @_options("seed", "size", "on_error", "json")
-@_said
+@said
 def demo(
     data: Path | None,
     out: Path,
@@ -239,7 +179,7 @@ def demo(
 @main.command()
 @click.argument("input", type=_Path)
 @_options(*_READING, "json")
-@_said
+@said
 def inspect(input: Path, as_json: bool, **options: Any) -> None:
     """Print counts, sizes, value ranges, duplicates and conflicts of INPUT.
 
@@ -256,7 +196,7 @@ def inspect(input: Path, as_json: bool, **options: Any) -> None:
 @main.command()
 @click.argument("input", type=_Path)
 @_options(*_LIKENESS, *_READING, "csv", "json")
-@_said
+@said
 def duplicates(
     input: Path,
     near: int | None,
@@ -290,7 +230,7 @@ def duplicates(
 @click.argument("train", type=_Path)
 @click.argument("test", type=_Path)
 @_options(*_LIKENESS, *_READING, "csv", "json")
-@_said
+@said
 def leaks(
     train: Path,
     test: Path,
@@ -330,7 +270,7 @@ def leaks(
 @click.argument("input", type=_Path)
 @click.argument("out", type=_Path)
 @_options("seed", *_READING, *_WRITING)
-@_said
+@said
 def run(recipe: Path, input: Path, out: Path, seed: int | None, **options: Any) -> None:
     """Apply RECIPE (a TOML file) to INPUT and write the result to OUT.
 
@@ -358,7 +298,7 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **options: Any) 
 @click.argument("input", type=_Path)
 @click.argument("out", type=_Path)
 @_options(*_READING, *_WRITING)
-@_said
+@said
 def convert(input: Path, out: Path, **options: Any) -> None:
     """Write INPUT to OUT in another format, its pixels, labels and ids unchanged.
 
@@ -385,7 +325,7 @@ def convert(input: Path, out: Path, **options: Any) -> None:
     help="'parent', a pattern, or TABLE:COLUMN.",
 )
 @_options("near", "symmetries", "seed", *_READING, *_WRITING)
-@_said
+@said
 def split(
     input: Path,
     out: Path,

@@ -1,0 +1,324 @@
+"""`compare`: rows of (model, recipe, settings) from one TOML file to one table."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cellprep
+from cellprep import CellprepError, Dataset, Recipe, executors
+from cellprep.errors import nearest, one_of
+from cellprep.steps.step import Step
+
+from .backbones import BACKBONES, build
+from .data import PREPARING
+from .evaluate import SUITES, evaluate
+from .train import Training, fit
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PARTS = ("train", "val", "test")
+_ROW = "row.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model to train on what a recipe makes.
+
+    Parameters
+    ----------
+    name : str
+        What the table calls it; also the name of its folder.
+    model : str
+        A name of `build`.
+    recipe : str
+        A name of the table's recipes.
+    build, train : dict
+        Settings of `build`, and of `Training`. `weights = false` stands for None.
+    """
+
+    name: str
+    model: str
+    recipe: str
+    build: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What `compare` reads from a TOML file.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+    recipes : dict of str to list of steps
+        What the training part goes through, by name. Validation and test part go through those of
+        its steps that change what every image is: Crop and KMeansMask.
+    data : str
+        A path that `cellprep.read` reads.
+    size : int, optional
+        What the images of a folder are resized to.
+    before : list of steps
+        What all images go through before the split.
+    parts : dict
+        Shares of train, val and test.
+    groups : str, optional
+        As of `cellprep.split`.
+    shifted : list of str
+        Suites of `cellprep.Corrupt`.
+    seed : int
+        Of the split, the recipes and the corruptions.
+    """
+
+    rows: tuple[Row, ...]
+    recipes: Mapping[str, list[Mapping[str, Any]]]
+    data: str = ""
+    size: int | None = None
+    before: tuple[Mapping[str, Any], ...] = ({"step": "Dedupe"},)
+    parts: Mapping[str, float] = field(
+        default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}
+    )
+    groups: str | None = None
+    shifted: tuple[str, ...] = SUITES
+    seed: int = 0
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Table:
+        """Read and check a table: every name and setting in it, before anything is made.
+
+        Raises
+        ------
+        CellprepError
+            Naming what is unknown and the nearest thing that is known.
+        """
+        try:
+            held = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CellprepError(f"{str(path)!r} is not a table in TOML: {error}") from None
+        _check_names(f"{str(path)!r}", held, [f.name for f in fields(cls)])
+        if not held.get("rows"):
+            raise CellprepError(f"{str(path)!r} has no rows; add one: [[rows]] and its name")
+        rows = tuple(_row(saved) for saved in held.pop("rows"))
+        table = cls(rows=rows, **{"recipes": {}, **held})
+        table._check()
+        return table
+
+    def _check(self) -> None:
+        if sorted(self.parts) != sorted(PARTS):
+            raise CellprepError(f"`parts` must be train, val and test, got {', '.join(self.parts)}")
+        for suite in self.shifted:
+            one_of("shifted", suite, SUITES)
+        self.steps(self.before)
+        for name, steps in self.recipes.items():
+            if any(step.get("step") == "Dedupe" for step in steps):
+                raise CellprepError(
+                    f"recipe {name!r} has a Dedupe, which must see all images; put it in `before`"
+                )
+            self.steps(steps)
+        for row in self.rows:
+            one_of(f"recipe of row {row.name!r}", row.recipe, self.recipes)
+        folders = [_folder(row.name) for row in self.rows]
+        for place, name in enumerate(folders):
+            if name in folders[:place]:
+                raise CellprepError(f"two rows are called {self.rows[place].name!r}; rename one")
+
+    def steps(self, saved: Any) -> Recipe:
+        """The recipe of saved steps, with the table's seed."""
+        return Recipe([Step.from_dict(step) for step in saved], self.seed)
+
+    def recipe(self, name: str, part: str) -> Recipe:
+        """What a part goes through."""
+        steps = self.recipes[name]
+        if part != "train":
+            steps = [step for step in steps if step["step"] in PREPARING]
+        return self.steps(steps)
+
+
+def compare(
+    table: str | Path,
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Train and measure every row of a table; the same call goes on where a killed one stopped.
+
+    Parameters
+    ----------
+    table : str or Path
+        A TOML file, such as `examples/table1.toml`; see `Table` for what it holds.
+    out : str or Path
+        A folder. `data/` takes what the recipes write, `rows/` the trained models and their
+        reports, `table.csv`, `table.json` and `table.txt` the result.
+    data : str or Path, optional
+        In place of the table's own.
+    progress : bool
+
+    Returns
+    -------
+    DataFrame
+        A row a row: model, data set, accuracy on each shifted set and on the local test set,
+        precision, recall, F1 (weighted), and minutes of training.
+
+    Raises
+    ------
+    CellprepError
+        Before anything is trained: for what is wrong in the table, data that cannot be read,
+        weights that cannot be had, and a folder with a row of the same name and other settings.
+
+    Examples
+    --------
+    >>> compare("examples/table1.toml", "out/table1", data="train_data.npz")  # doctest: +SKIP
+    """
+    import pandas as pd
+
+    path, plan, folder = Path(table), None, Path(out)
+    if not path.is_file():
+        raise CellprepError(f"there is no table {str(path)!r}")
+    plan = Table.from_toml(path)
+    source = str(data or plan.data)
+    if not source:
+        raise CellprepError(f"{str(path)!r} names no `data`, and none was passed")
+    done = {row.name: _done(folder / "rows" / _folder(row.name), plan, row) for row in plan.rows}
+    todo = [row for row in plan.rows if done[row.name] is None]
+    if todo:
+        with executors.using(progress=progress):
+            written = _prepare(plan, source, folder / "data", {row.recipe for row in todo})
+        for row in todo:  # what cannot be built is said before the first is trained
+            _build(row, written[row.recipe]["train"])
+    for row in todo:
+        place = folder / "rows" / _folder(row.name)
+        done[row.name] = _train(plan, row, written[row.recipe], place, progress)
+    result = pd.DataFrame([done[row.name] for row in plan.rows])
+    folder.mkdir(parents=True, exist_ok=True)
+    result.to_csv(folder / "table.csv", index=False)
+    result.to_json(folder / "table.json", orient="records", indent=1)
+    (folder / "table.txt").write_text(show(result) + "\n", encoding="utf-8")
+    return result
+
+
+def show(result: pd.DataFrame) -> str:
+    """The table as text."""
+    return str(result.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+
+
+def _prepare(
+    plan: Table, source: str, folder: Path, recipes: set[str]
+) -> dict[str, dict[str, Dataset]]:
+    """The parts of each recipe, written; what stands there already is not written again."""
+    cells = plan.steps(plan.before)(cellprep.read(source, size=plan.size))
+    shares: dict[str, Any] = dict(plan.parts)
+    parts = cellprep.split(cells, seed=plan.seed, groups=plan.groups, **shares)
+    written: dict[str, dict[str, Dataset]] = {}
+    for name in sorted(recipes):
+        written[name] = {}
+        for part in PARTS:
+            path = folder / _folder(name) / part
+            cellprep.write(plan.recipe(name, part)(parts[part]), path, progress=False)
+            written[name][part] = cellprep.read(path)
+    return written
+
+
+def _build(row: Row, train: Dataset) -> Any:
+    settings: dict[str, Any] = {k: None if v is False else v for k, v in row.build.items()}
+    try:
+        return build(row.model, len(train.class_names), train.shape[1:], **settings)
+    except CellprepError as error:
+        raise CellprepError(f"row {row.name!r}: {error}") from error
+
+
+def _train(
+    plan: Table, row: Row, parts: Mapping[str, Dataset], folder: Path, progress: bool
+) -> dict[str, Any]:
+    """Train and measure one row; its line of the table."""
+    model = _build(row, parts["train"])
+    fitted = fit(
+        model,
+        parts["train"],
+        parts["val"],
+        test=parts["test"],
+        out=folder,
+        progress=progress,
+        **row.train,
+    )
+    report = evaluate(model, parts["test"], shifted=plan.shifted, seed=plan.seed, progress=progress)
+    report.to_json(folder / "report.json")
+    line = {
+        "row": row.name,
+        "model": row.model,
+        "data set": row.recipe,
+        **{f"{suite} accuracy": report.shifted[suite].accuracy for suite in plan.shifted},
+        "accuracy": report.clean.accuracy,
+        "precision": report.clean.precision,
+        "recall": report.clean.recall,
+        "F1": report.clean.f1,
+        "minutes": fitted.seconds / 60,
+    }
+    text = json.dumps({"made_of": _made_of(plan, row), "line": line}, indent=1)
+    temporary = folder / f".{_ROW}"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(folder / _ROW)
+    return line
+
+
+def _made_of(plan: Table, row: Row) -> dict[str, Any]:
+    """All that a row hangs on, but for the images themselves."""
+    around = {k: v for k, v in asdict(plan).items() if k not in ("rows", "recipes", "data")}
+    made = {**around, "row": asdict(row), "recipe": plan.recipes[row.recipe]}
+    return dict(json.loads(json.dumps(made)))
+
+
+def _done(folder: Path, plan: Table, row: Row) -> dict[str, Any] | None:
+    """The line of a row that was measured before."""
+    path = folder / _ROW
+    if not path.is_file():
+        return None
+    held = json.loads(path.read_text(encoding="utf-8"))
+    here = _made_of(plan, row)
+    for name, value in here.items():
+        if held["made_of"].get(name) != value:
+            raise CellprepError(
+                f"{str(folder)!r} holds row {row.name!r} of another table ({name} differs); "
+                "rename the row, or choose another folder"
+            )
+    return dict(held["line"])
+
+
+def _row(saved: Any) -> Row:
+    if not isinstance(saved, dict):
+        raise CellprepError("the rows of a table are headed [[rows]]")
+    _check_names("a row", saved, [f.name for f in fields(Row)])
+    for needed in ("name", "model", "recipe"):
+        if not isinstance(saved.get(needed), str):
+            raise CellprepError(f"a row needs `{needed}`, got {saved}")
+    row = Row(**saved)
+    one_of(f"model of row {row.name!r}", row.model, BACKBONES)
+    known = [
+        name
+        for name, parameter in inspect.signature(build).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    _check_names(f"`build` of row {row.name!r}", row.build, known)
+    try:
+        Training.of(row.train)
+    except CellprepError as error:
+        raise CellprepError(f"row {row.name!r}: {error}") from None
+    return row
+
+
+def _check_names(what: str, held: Mapping[str, Any], known: list[str]) -> None:
+    for name in held:
+        if name not in known:
+            raise CellprepError(f"{what} has no setting {name!r}; {nearest(name, known)}")
+
+
+def _folder(name: str) -> str:
+    """A name that any file system takes."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "row"
