@@ -83,6 +83,7 @@ def test_layers_import_downwards_only() -> None:
         ["dataset", "near", "duplicates", "split"],
         ["keras_cv_engine", "steps"],
         ["formats"],
+        ["locks", "verify"],
         ["duplicate_index", "recipe", "functions", "destination", "write", "replay"],
         ["synthetic", "contact_sheet", "inspect", "demo", "cli"],
     ]

@@ -19,6 +19,7 @@ from .steps import (
     Step,
     class_weights,
 )
+from .verify import verify
 from .write import Written, write
 
 __version__ = "0.1.0"
@@ -51,5 +52,6 @@ __all__ = [
     "replay",
     "segment",
     "split",
+    "verify",
     "write",
 ]
