@@ -137,10 +137,12 @@ def _locked(place: Path, path: Path) -> int:
     """A descriptor of the locked file, which is still the one that lies there."""
     limit = time.monotonic() + _PATIENCE
     while True:
-        place.parent.mkdir(parents=True, exist_ok=True)
         try:
+            place.parent.mkdir(parents=True, exist_ok=True)
             file = os.open(place, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        except FileNotFoundError:
+        except (FileNotFoundError, FileExistsError):
+            if time.monotonic() > limit:
+                raise
             continue  # the last writer has just taken the folder away
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
