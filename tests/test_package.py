@@ -29,6 +29,7 @@ LAYERS = {
         ["dataset", "near", "duplicates", "split"],
         ["keras_cv_engine", "steps"],
         ["formats"],
+        ["locks", "verify"],
         ["duplicate_index", "recipe", "functions", "destination", "write", "replay"],
         ["synthetic", "contact_sheet", "inspect", "demo", "commands", "cli"],
     ],

@@ -447,13 +447,6 @@ def test_unfinished_and_not_to_be_resumed(tmp_path):
     assert tree(tmp_path) == before
 
 
-def test_a_missing_shard_is_named(tmp_path):
-    write(dataset(), tmp_path / "out", rows_per_shard=5)
-    (tmp_path / "out" / "shard-00002.npy").unlink()
-    with pytest.raises(CellprepError, match=r"shard-00002.npy.* is missing .* overwrite=True"):
-        write(dataset(), tmp_path / "out", rows_per_shard=5)
-
-
 def test_settings_that_json_writes_otherwise_are_the_same_settings(tmp_path):
     def own(plan: Plan) -> Plan:
         return plan.begin("own", {"step": "Own", "levels": (1, 2), "names": {3: "c"}}, 0)

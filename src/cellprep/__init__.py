@@ -30,6 +30,7 @@ from .steps import (
     Step,
     class_weights,
 )
+from .verify import verify
 from .write import Written, write
 
 __version__ = "0.1.0"
@@ -64,5 +65,6 @@ __all__ = [
     "replay",
     "segment",
     "split",
+    "verify",
     "write",
 ]

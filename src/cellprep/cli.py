@@ -1,7 +1,7 @@
 """`cellprep` on the command line: arguments to calls.
 
-Exit codes: 0 done, 1 a bug (or conflicts, leaks: what was looked for is there), 2 refused, 130
-stopped.
+Exit codes: 0 done, 1 a bug (or conflicts, leaks, damage: what was looked for is there), 2 refused,
+130 stopped.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from .formats import FORMATS, read
 from .kernels import HASHES
 from .recipe import Recipe
 from .split import split as split_dataset
+from .verify import check
 from .write import Job, Written, plan_write
 
 _Path = click.Path(path_type=Path)
@@ -378,6 +379,42 @@ def split(
             click.echo(f"  {cut[name].changes()['why'].iloc[-1]}")
 
 
+@main.command()
+@click.argument("path", type=_Path)
+@_options("executor", "workers", "json")
+@_said
+def verify(path: Path, executor: str, workers: int | None, as_json: bool) -> None:
+    """Check every file of PATH, which cellprep wrote, against the digests in its record.
+
+    Exit code 1 says that some are damaged. Nothing is changed: the command that wrote PATH makes
+    them again.
+
+    Example: cellprep verify out/train
+    """
+    with executors.using(executor, workers, not as_json):
+        found = check(path)
+    if as_json:
+        damaged = [
+            {"file": one.file, "rows": one.rows, "state": one.state} for one in found.damaged
+        ]
+        said = {"path": str(path), "rows": found.rows, "files": found.files, "damaged": damaged}
+        click.echo(json.dumps(said, indent=1))
+    else:
+        many = f"{found.files:,} file{'s' * (found.files != 1)}"
+        click.echo(
+            _printable(
+                f"{path}: {len(found.damaged):,} of {many} damaged; the command that wrote them "
+                "makes them again"
+                if found.damaged
+                else f"{path}: {many}, {found.rows:,} images, all whole"
+            )
+        )
+        for one in found.damaged:
+            click.echo(_printable(f"  {one.file}: {one.state} ({one.rows:,} images)"))
+    if found.damaged:
+        raise click.exceptions.Exit(1)
+
+
 def _groups(text: str, dataset: Dataset) -> Any:
     """What `split` takes: a word or pattern as it is, a column of a table by its ids."""
     name, _, column = text.rpartition(":")
@@ -526,6 +563,7 @@ def _written(written: Written) -> dict[str, Any]:
         "path": str(written.path),
         "rows": written.rows,
         "resumed": written.resumed,
+        "repaired": written.repaired,
         "bad": dict(written.bad),
         "seconds": round(written.seconds, 2),
     }

@@ -18,7 +18,8 @@ import xxhash
 from .draws import id_keys
 from .errors import CellprepError
 from .formats import FORMATS, manifest, npz
-from .formats.manifest import INDEX, MANIFEST, TEMPORARY, WORK, to_json
+from .formats.manifest import INDEX, LOCK, MANIFEST, TEMPORARY, WORK, to_json
+from .locks import lock_beside
 from .plan import Plan
 
 PLAN = f"{WORK}/plan.json"
@@ -83,7 +84,6 @@ def standing(path: Path, made_of: Mapping[str, Any], *, resume: bool, overwrite:
         )
     same = found == made_of
     if same and complete and resume and not overwrite:
-        _check_complete(path)
         return "finished"
     if same and not complete and resume:
         return "unfinished"
@@ -128,7 +128,9 @@ def _is_empty(path: Path) -> bool:
     if any(entry.name != WORK for entry in path.iterdir()):
         return False
     work = path / WORK
-    return not work.is_dir() or all(entry.name.endswith(TEMPORARY) for entry in work.iterdir())
+    return not work.is_dir() or all(
+        entry.name.endswith(TEMPORARY) or entry.name == LOCK for entry in work.iterdir()
+    )
 
 
 def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
@@ -145,18 +147,6 @@ def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
                 return None, False
             return dict(saved["made_of"]), complete
     return None, False
-
-
-def _check_complete(path: Path) -> None:
-    if path.is_file():
-        return
-    for part in manifest.load_manifest(path)["shards"]:
-        for name in part["files"]:
-            if not (path / name).is_file():
-                raise CellprepError(
-                    f"shard {name!r} is missing from {str(path)!r}; write it "
-                    "again with overwrite=True"
-                )
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -231,7 +221,17 @@ def _unlink(files: Iterable[Path]) -> None:
 
 def sweep(path: Path) -> None:
     """Delete what runs that were killed have left beside a file or in a folder."""
-    _unlink(path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY}"))
+    _unlink(_left_beside(path))
     if (path / WORK).is_dir():
         _unlink(path.rglob(f".*{TEMPORARY}"))
         shutil.rmtree(path / WORK)
+
+
+def littered(path: Path) -> bool:
+    """Whether there is anything to sweep."""
+    return (path / WORK).is_dir() or lock_beside(path).exists() or bool(_left_beside(path))
+
+
+def _left_beside(path: Path) -> list[Path]:
+    """Temporaries of this path, and not of one that its name begins."""
+    return list(path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}{TEMPORARY}"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import signal
 import threading
 import time
 from collections import deque
@@ -143,6 +144,7 @@ _function: Callable[[Any], Any] | None = None
 
 def _receive(function: Callable[[Any], Any], parent: int) -> None:
     global _function
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them too; the parent ends them
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _function = function
 

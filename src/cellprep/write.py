@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
+import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,16 +19,20 @@ import numpy as np
 from . import executors
 from .arrays import Images, Masks, check_texts
 from .dataset import Dataset, check_dataset
-from .destination import PLAN, check_apart, made_of, make_way, standing, sweep
+from .destination import PLAN, check_apart, littered, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import FORMATS, manifest
 from .formats.format import Block, Contents, Files, PartWriter
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
+from .locks import check_free, only_writer
 from .plan import Parameters, Plan, Record
+from .verify import WHOLE, Checked, Parts, check, files_of, reads_quickly, state
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+AGAIN = f"{WORK}/again"
+"""Where damaged parts are made again, before they take their place."""
 _RECORDS_AT_ONCE = 64
 
 
@@ -43,6 +50,8 @@ class Written:
     bad : dict
         File and cause of every image left out.
     seconds : float
+    repaired : int
+        Images made again, since a file of theirs, or the index, was damaged.
     """
 
     path: Path
@@ -50,11 +59,14 @@ class Written:
     resumed: int
     bad: Mapping[str, str]
     seconds: float
+    repaired: int = 0
 
     def __str__(self) -> str:
-        resumed = f" ({self.resumed:,} of them by an earlier run)" if self.resumed else ""
+        told = [f"{self.resumed:,} of them by an earlier run"] * (self.resumed > 0)
+        told += [f"{self.repaired:,} damaged and made again"] * (self.repaired > 0)
+        before = f" ({', '.join(told)})" if told else ""
         bad = f", {len(self.bad):,} unreadable left out" if self.bad else ""
-        return f"{self.rows:,} images{resumed}{bad} in {self.seconds:.1f} s: {self.path}"
+        return f"{self.rows:,} images{before}{bad} in {self.seconds:.1f} s: {self.path}"
 
 
 def write(
@@ -75,7 +87,8 @@ def write(
 
     The same data set gives the same bytes, whatever the executor, the number of workers and the
     interruptions on the way. Each part appears under its final name when it is complete, the index
-    and `dataset.json` come last.
+    and `dataset.json` come last. A second writer of the same path is refused. Where the data set is
+    finished already, its files are checked as by `verify`, and what is damaged is made again.
 
     Parameters
     ----------
@@ -140,34 +153,45 @@ class Job:
     path: Path
     made_of: Mapping[str, Any]
     stands: str
+    look: Callable[[], str]
     quarantine: bool
 
     def run(self) -> Written:
         """Do it."""
         began = time.monotonic()
         try:
-            resumed = self._write()
+            resumed, repaired = self._write()
             if self.quarantine:
                 _quarantine(self.plan, self.path / "quarantine")
         except OSError as error:
-            raise CellprepError(
-                f"cannot write {str(self.path)!r}: {error.strerror or error}; nothing "
-                "half-written is left under a final name, the same write goes on "
-                "from here"
-            ) from error
+            raise CellprepError(_cannot_write(self.path, error)) from error
         seconds = time.monotonic() - began
-        return Written(self.path, len(self.plan), resumed, self.plan.bad, seconds)
+        return Written(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired)
 
-    def _write(self) -> int:
-        """How many rows an earlier run had written."""
+    def _write(self) -> tuple[int, int]:
+        """How many rows an earlier run had written, and how many of these were damaged."""
+        is_file, checked = FORMATS[self.made_of["format"]].is_file, None
         if self.stands == "finished":
-            sweep(self.path)
-            return len(self.plan)
-        make_way(self.path, self.made_of, self.stands)
-        if FORMATS[self.made_of["format"]].is_file:
-            _write_file(self.plan, self.path, self.made_of)
-            return 0
-        return _write_parts(self.plan, self.path, self.made_of)
+            checked = check(self.path, deep=reads_quickly(self.path))
+            if not checked.damaged and not littered(self.path):
+                return len(self.plan), 0
+        with only_writer(self.path, is_file=is_file) as still_alone:
+            stands = self.look()  # again: another may have been here
+            if stands == "finished":
+                checked = checked or check(self.path, deep=reads_quickly(self.path))
+                repaired = 0
+                if checked.damaged and is_file:
+                    _write_file(self.plan, self.path, self.made_of)
+                    repaired = len(self.plan)
+                elif checked.damaged:
+                    repaired = _repair(self.plan, self.path, self.made_of, checked, still_alone)
+                sweep(self.path)
+                return len(self.plan) - repaired, repaired
+            make_way(self.path, self.made_of, stands)
+            if is_file:
+                _write_file(self.plan, self.path, self.made_of)
+                return 0, 0
+            return _write_parts(self.plan, self.path, self.made_of, still_alone)
 
 
 def plan_write(
@@ -195,6 +219,7 @@ def plan_write(
         )
     check_texts([str(path)], "the output path")
     check_apart(path, dataset.source.path)
+    check_free(path)
     plan = dataset.readable().plan
     if plan.bad and on_error == "raise":
         raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
@@ -208,8 +233,18 @@ def plan_write(
             "KMeansMask"
         )
     origin = made_of(plan, kind, rows_per_shard) | ({"masks": True} if masks else {})
-    stands = standing(path, origin, resume=resume, overwrite=overwrite)
-    return Job(plan, path, origin, stands, quarantine=on_error == "quarantine" and bool(plan.bad))
+    look = partial(standing, path, origin, resume=resume, overwrite=overwrite)
+    quarantine = on_error == "quarantine" and bool(plan.bad)
+    return Job(plan, path, origin, look(), look, quarantine)
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    what = "; free some space" if error.errno in full else ""
+    return (
+        f"cannot write {str(path)!r}: {error.strerror or error}{what}; nothing half-written is "
+        "left under a final name, the same write goes on from here"
+    )
 
 
 @dataclass(frozen=True)
@@ -291,38 +326,148 @@ def _load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
 
 
-def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
-    """Write the parts that are missing, then index and manifest; how many rows were there."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+@dataclass(frozen=True)
+class _Standing:
+    """Whether a part is as its record says: a power cut may leave the one without the other."""
 
+    folder: Path
+    records: Path
+    rows_per_part: int
+    digests: Mapping[str, str]
+
+    def __call__(self, span: executors.Span) -> bool:
+        try:
+            table, entry = _load_record(_record_path(self.records, span[0] // self.rows_per_part))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        deep = reads_quickly(self.folder)
+        return all(
+            state(self.folder, name, wanted, deep) == WHOLE
+            for name, _, wanted in files_of(entry, table, self.digests)
+        )
+
+
+def _standing_parts(
+    path: Path, records: Path, origin: Mapping[str, Any], spans: list[executors.Span]
+) -> tuple[set[executors.Span], int]:
+    """The parts that need not be made, and the rows of those that are damaged."""
+    size = origin["rows_per_shard"]
+    recorded = [span for span in spans if _record_path(records, span[0] // size).is_file()]
+    look = _Standing(path, records, size, FORMATS[origin["format"]].digests)
+    looks = zip(recorded, executors.run(look, recorded, "checking"), strict=True)
+    whole = {span for span, is_whole in looks if is_whole}
+    return whole, sum(stop - start for start, stop in set(recorded) - whole)
+
+
+def _write_parts(
+    plan: Plan, path: Path, origin: Mapping[str, Any], still_alone: Callable[[], None]
+) -> tuple[int, int]:
+    """Write the parts that are missing, then index and manifest.
+
+    How many rows were there, and how many were damaged.
+    """
     make_writer = FORMATS[origin["format"]].writer
     assert make_writer is not None
     contents = _contents(plan, origin)
     writer = make_writer(contents)
     (path / WORK).mkdir(parents=True, exist_ok=True)
-    with replacing(path / PLAN) as temporary:
-        temporary.write_text(to_json(_manifest(plan, origin, [], {})), "utf-8")
+    _save_manifest(path / PLAN, _manifest(plan, origin, [], {}))
     files = writer.begin(path)
     spans = executors.cut(len(plan), contents.rows_per_part)
-    records = [_record_path(path, number) for number in range(len(spans))]
-    missing = [span for span, record in zip(spans, records, strict=True) if not record.is_file()]
+    whole, damaged = _standing_parts(path, path, origin, spans)
+    missing = [span for span in spans if span not in whole]
     part = _Part(replace(plan, changes=()), path, writer, contents)
     for _ in executors.run(part, missing, "writing"):
-        pass
+        still_alone()
+    entries = _write_index(path, path, len(spans))
+    files[INDEX] = stamp(path / INDEX)
+    still_alone()
+    _save_manifest(path / MANIFEST, _manifest(plan, origin, entries, files))
+    sweep(path)
+    return len(plan) - sum(stop - start for start, stop in missing), damaged
+
+
+def _write_index(path: Path, records: Path, parts: int) -> list[dict[str, Any]]:
+    """The index from the records of all parts; their entries in the manifest."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    places = [_record_path(records, number) for number in range(parts)]
     entries: list[dict[str, Any]] = []
     with replacing(path / INDEX) as temporary:
-        schema = _load_record(records[0])[0].schema
+        schema = _load_record(places[0])[0].schema
         with pq.ParquetWriter(temporary, schema) as index:
-            for first, last in executors.cut(len(records), _RECORDS_AT_ONCE):
-                tables, some = zip(*map(_load_record, records[first:last]), strict=True)
+            for first, last in executors.cut(parts, _RECORDS_AT_ONCE):
+                tables, some = zip(*map(_load_record, places[first:last]), strict=True)
                 index.write_table(pa.concat_tables(tables).unify_dictionaries())
                 entries += some
-    files[INDEX] = stamp(path / INDEX)
-    with replacing(path / MANIFEST) as temporary:
-        temporary.write_text(to_json(_manifest(plan, origin, entries, files)), "utf-8")
-    sweep(path)
-    return len(plan) - sum(stop - start for start, stop in missing)
+    return entries
+
+
+def _save_manifest(path: Path, saved: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary, temporary.open("r+", encoding="utf-8") as file:
+        file.write(to_json(saved))
+        file.flush()
+        os.fsync(file.fileno())  # a power cut may take what it tells of, but not itself
+
+
+def _repair(
+    plan: Plan,
+    path: Path,
+    origin: Mapping[str, Any],
+    checked: Checked,
+    still_alone: Callable[[], None],
+) -> int:
+    """Make damaged parts again, and put in place what is missing there; how many rows that were.
+
+    They are made in a folder of their own, so that nothing of the data set is touched if they come
+    out otherwise than recorded. Of a damaged index all is made again, since it holds what was found
+    in the pixels.
+    """
+    format, saved, again = FORMATS[origin["format"]], manifest.load_manifest(path), path / AGAIN
+    assert format.writer is not None
+    contents = _contents(plan, origin)
+    writer = format.writer(contents)
+    (again / WORK).mkdir(parents=True, exist_ok=True)
+    _save_manifest(again / PLAN, saved)
+    _put_back(again, path, writer.begin(again), saved["files"])
+    index = manifest.load_index(path) if format.digests and not checked.index else None
+    recorded = Parts(saved["shards"], index, format.digests)
+    spans = list(recorded.numbers)
+    damaged = spans if checked.index else [spans[number] for number in sorted(checked.parts)]
+    whole, _ = _standing_parts(path, again, origin, damaged)
+    missing = [span for span in damaged if span not in whole]
+    part = _Part(replace(plan, changes=()), again, writer, contents)
+    for span, _ in zip(missing, executors.run(part, missing, "repairing"), strict=True):
+        still_alone()
+        table, entry = _load_record(_record_path(again, recorded.numbers[span]))
+        made = {name: wanted for name, _, wanted in files_of(entry, table, format.digests)}
+        known = {name: wanted for name, _, wanted in recorded.files(span)}
+        _put_back(again, path, made, known)
+    if checked.index:
+        entries = _write_index(path, again, len(spans))
+        files = {**saved["files"], INDEX: stamp(path / INDEX)}
+        if files != saved["files"]:  # another version of pyarrow
+            _save_manifest(path / MANIFEST, {**saved, "shards": entries, "files": files})
+    return sum(stop - start for start, stop in damaged)
+
+
+def _put_back(
+    again: Path, path: Path, made: Mapping[str, Any], recorded: Mapping[str, Any]
+) -> None:
+    """Give what was made again its place, where there is no such file."""
+    other = [name for name in made if recorded.get(name, made[name]) != made[name]]
+    if other:
+        raise CellprepError(
+            f"{other[0]!r} comes out otherwise than {str(path / MANIFEST)!r} records, so "
+            "nothing was repaired with it; overwrite=True writes the whole data set anew"
+        )
+    for name, wanted in made.items():
+        if state(path, name, wanted) != WHOLE:
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            os.replace(again / name, path / name)
+        else:
+            (again / name).unlink()
 
 
 def _write_file(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:

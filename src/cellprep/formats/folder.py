@@ -445,4 +445,10 @@ def _written_files(folder: Path) -> list[Path]:
     return found
 
 
-FORMAT = Format(read, options=("size", "masks"), writer=FolderWriter, files=_written_files)
+FORMAT = Format(
+    read,
+    options=("size", "masks"),
+    writer=FolderWriter,
+    files=_written_files,
+    digests={"xxh3_128": "", "masks_xxh3_128": f"{MASKS}/"},
+)

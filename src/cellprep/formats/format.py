@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -101,6 +101,9 @@ class Format:
         What a writer, finished or not, may have left in a folder.
     write_file : callable, optional
         A FileWriter: the format is one file.
+    digests : mapping
+        For files of single rows: the columns of the index with their digests, and before which of
+        the names in its column `file` which folder stands.
     """
 
     read: Callable[..., Source]
@@ -109,6 +112,7 @@ class Format:
     writer: Callable[[Contents], PartWriter] | None = None
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def is_file(self) -> bool:

@@ -29,6 +29,7 @@ MANIFEST = "dataset.json"
 INDEX = "index.parquet"
 WORK = ".cellprep"
 TEMPORARY = ".cellprep.tmp"
+LOCK = "lock"
 
 
 def read_manifest(text: str, where: Path) -> dict[str, Any]:
