@@ -74,7 +74,7 @@ def test_options_are_keyword_only(function) -> None:
 def test_layers_import_downwards_only() -> None:
     """The order of docs/design.md, bottom up."""
     layers = [
-        ["errors", "arrays", "draws"],
+        ["errors", "place", "arrays", "draws"],
         ["kernels"],
         ["executors"],
         ["rows", "rules"],

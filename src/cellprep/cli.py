@@ -23,11 +23,23 @@ from .draws import check_seed
 from .errors import CellprepError, in_range, nearest
 from .formats import FORMATS, read
 from .kernels import HASHES
+from .place import as_path, opened
 from .recipe import Recipe
 from .split import split as split_dataset
 from .write import Job, Written, plan_write
 
-_Path = click.Path(path_type=Path)
+
+class _Place(click.Path):
+    """A local path, or a URL."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        try:
+            return as_path(value)
+        except CellprepError as error:
+            self.fail(str(error), param, ctx)
+
+
+_Path = _Place()
 
 
 class _Commands(click.Group):
@@ -441,13 +453,14 @@ def split(
 def _groups(text: str, dataset: Dataset) -> Any:
     """What `split` takes: a word or pattern as it is, a column of a table by its ids."""
     name, _, column = text.rpartition(":")
-    if not Path(name).is_file():
+    path = as_path(name)
+    if not path.is_file():
         return text
     import pandas as pd
 
-    path = Path(name)
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        with opened(path) as file:
+            table = pd.read_parquet(file) if path.suffix == ".parquet" else pd.read_csv(file)
     except Exception as error:
         raise CellprepError(f"{name!r} cannot be read as a table: {error}") from error
     for wanted in ("id", column):

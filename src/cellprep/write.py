@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import FORMATS, manifest
 from .formats.format import Block, Contents, Files, PartWriter
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
+from .place import answering, as_path, check_shared, copy, found, make_folder, sizes
 from .plan import Parameters, Plan, Record
 
 if TYPE_CHECKING:
@@ -70,6 +70,7 @@ def write(
     on_error: str = "raise",
     masks: bool = False,
     progress: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Written:
     """Make every image of a data set and write it, once, with a record of how it was made.
 
@@ -82,7 +83,7 @@ def write(
     dataset : Dataset
     path : str or Path
         A folder that does not exist, is empty, or holds an unfinished write of the same data set;
-        or a new `.npz` file.
+        or a new `.npz` file. Also as a URL that fsspec knows, such as `s3://bucket/train`.
     format : "shards", "npz" or "folder", optional
         Default: npz for a path that ends so, else shards.
     rows_per_shard : int
@@ -105,6 +106,8 @@ def write(
         gives them back.
     progress : bool
         Show a bar for each stage where the output is a terminal.
+    storage_options : dict, optional
+        What fsspec is to open a URL with. Default: its configuration and the environment.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def write(
     with executors.using(executor, workers, progress):
         job = plan_write(
             dataset,
-            path,
+            as_path(path, storage_options),
             format=format,
             rows_per_shard=rows_per_shard,
             resume=resume,
@@ -146,9 +149,10 @@ class Job:
         """Do it."""
         began = time.monotonic()
         try:
-            resumed = self._write()
-            if self.quarantine:
-                _quarantine(self.plan, self.path / "quarantine")
+            with answering(self.path):
+                resumed = self._write()
+                if self.quarantine:
+                    _quarantine(self.plan, self.path / "quarantine")
         except OSError as error:
             raise CellprepError(
                 f"cannot write {str(self.path)!r}: {error.strerror or error}; nothing "
@@ -183,7 +187,7 @@ def plan_write(
 ) -> Job:
     """The job of a `write` with these settings: all that can be refused is refused here."""
     check_dataset(dataset)
-    path = Path(path)
+    path = as_path(path)
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     one_of("format", kind, FORMATS)
     one_of("on_error", on_error, ("raise", "skip", "quarantine"))
@@ -195,6 +199,8 @@ def plan_write(
         )
     check_texts([str(path)], "the output path")
     check_apart(path, dataset.source.path)
+    if not executors.share_memory():
+        check_shared(path, dataset.source.path)
     plan = dataset.readable().plan
     if plan.bad and on_error == "raise":
         raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
@@ -208,7 +214,11 @@ def plan_write(
             "KMeansMask"
         )
     origin = made_of(plan, kind, rows_per_shard) | ({"masks": True} if masks else {})
-    stands = standing(path, origin, resume=resume, overwrite=overwrite)
+    try:
+        with answering(path):
+            stands = standing(path, origin, resume=resume, overwrite=overwrite)
+    except OSError as error:
+        raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
     return Job(plan, path, origin, stands, quarantine=on_error == "quarantine" and bool(plan.bad))
 
 
@@ -283,12 +293,18 @@ def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
         file.write_table(table)
 
 
-def _load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def _load_records(paths: list[Path]) -> list[tuple[pa.Table, dict[str, Any]]]:
     import pyarrow as pa
 
-    with pa.OSFile(str(path)) as file:
-        table = pa.ipc.open_file(file).read_all()
-    return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
+    records = []
+    for data in found(paths):
+        if isinstance(data, OSError):
+            raise data
+        with pa.OSFile(str(data)) if isinstance(data, Path) else pa.BufferReader(data) as file:
+            table = pa.ipc.open_file(file).read_all()
+        entry = json.loads(table.schema.metadata[b"entry"])
+        records.append((table.replace_schema_metadata(), entry))
+    return records
 
 
 def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
@@ -300,22 +316,25 @@ def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
     assert make_writer is not None
     contents = _contents(plan, origin)
     writer = make_writer(contents)
-    (path / WORK).mkdir(parents=True, exist_ok=True)
+    make_folder(path / WORK)
     with replacing(path / PLAN) as temporary:
         temporary.write_text(to_json(_manifest(plan, origin, [], {})), "utf-8")
     files = writer.begin(path)
     spans = executors.cut(len(plan), contents.rows_per_part)
     records = [_record_path(path, number) for number in range(len(spans))]
-    missing = [span for span, record in zip(spans, records, strict=True) if not record.is_file()]
+    held = sizes(path / WORK)
+    missing = [
+        span for span, record in zip(spans, records, strict=True) if held(record.name) is None
+    ]
     part = _Part(replace(plan, changes=()), path, writer, contents)
     for _ in executors.run(part, missing, "writing"):
         pass
     entries: list[dict[str, Any]] = []
     with replacing(path / INDEX) as temporary:
-        schema = _load_record(records[0])[0].schema
+        schema = _load_records(records[:1])[0][0].schema
         with pq.ParquetWriter(temporary, schema) as index:
             for first, last in executors.cut(len(records), _RECORDS_AT_ONCE):
-                tables, some = zip(*map(_load_record, records[first:last]), strict=True)
+                tables, some = zip(*_load_records(records[first:last]), strict=True)
                 index.write_table(pa.concat_tables(tables).unify_dictionaries())
                 entries += some
     files[INDEX] = stamp(path / INDEX)
@@ -410,8 +429,5 @@ def _quarantine(plan: Plan, target: Path) -> None:
     assert source is not None  # only files can be bad
     for name in plan.bad:
         file = target / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copy2(source / name, file)
-        except OSError:
-            continue  # it cannot be read at all; dataset.json names it
+        make_folder(file.parent)
+        copy(source / name, file)  # or not, where it cannot be read; dataset.json names it

@@ -101,6 +101,8 @@ class Format:
         What a writer, finished or not, may have left in a folder.
     write_file : callable, optional
         A FileWriter: the format is one file.
+    urls : bool
+        Whether it reads URLs, by what `place` has for them. All formats write them.
     """
 
     read: Callable[..., Source]
@@ -109,6 +111,7 @@ class Format:
     writer: Callable[[Contents], PartWriter] | None = None
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None
+    urls: bool = False
 
     @cached_property
     def is_file(self) -> bool:
