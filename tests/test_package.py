@@ -34,6 +34,8 @@ def test_import_is_light() -> None:
         "matplotlib",
         "tqdm",
         "scipy",
+        "fsspec",
+        "upath",
     )
     code = f"import sys, cellprep; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -67,7 +67,9 @@ def as_path(place: str | Path, storage_options: Mapping[str, Any] | None = None)
         url: Any = UPath(place, **(storage_options or {}))
         if isinstance(url, Path) or url.protocol in ("file", "local"):
             return Path(url.path)
-        url.fs.invalidate_cache()  # what it lists may be older than what others have written
+        # Listings that it kept may be older than what others, such as our workers, have written.
+        url.fs.invalidate_cache()
+        url.fs.dircache.use_listings_cache = False
         if not url.path.strip("/") and url.protocol != "memory":
             raise ValueError("it names no bucket or folder")
         remote: Path = url
@@ -225,7 +227,6 @@ def listed(folder: Path) -> dict[str, dict[str, Any]]:
     """What is known of every file below a URL, by its name there, from one listing."""
     url: Any = folder
     with answering(folder):
-        url.fs.invalidate_cache()
         start = url.fs._strip_protocol(url.path).rstrip("/") + "/"
         files = url.fs.find(url.path, detail=True)
     return {
@@ -264,7 +265,6 @@ def changed(path: Path) -> int | str:
         return path.stat().st_mtime_ns
     url: Any = path
     with answering(path):
-        url.fs.invalidate_cache()
         return mark(url.fs.info(url.path))
 
 
@@ -374,7 +374,6 @@ def _unlink(path: Path) -> None:
     url: Any = path
     with suppress(FileNotFoundError), answering(path):
         url.fs.rm_file(url.path)
-        url.fs.invalidate_cache()
 
 
 def remove_folder(path: Path) -> None:
