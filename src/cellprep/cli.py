@@ -23,12 +23,24 @@ from .draws import check_seed
 from .errors import CellprepError, in_range, nearest
 from .formats import FORMATS, read
 from .kernels import HASHES
+from .place import as_path, opened
 from .recipe import Recipe
 from .split import split as split_dataset
 from .verify import check
 from .write import Job, Written, plan_write
 
-_Path = click.Path(path_type=Path)
+
+class _Place(click.Path):
+    """A local path, or a URL."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        try:
+            return as_path(value)
+        except CellprepError as error:
+            self.fail(str(error), param, ctx)
+
+
+_Path = _Place()
 
 
 def _options(*names: str) -> Callable[[Any], Any]:
@@ -382,7 +394,7 @@ def split(
 @main.command()
 @click.argument("path", type=_Path)
 @_options("executor", "workers", "json")
-@_said
+@said
 def verify(path: Path, executor: str, workers: int | None, as_json: bool) -> None:
     """Check every file of PATH, which cellprep wrote, against the digests in its record.
 
@@ -418,13 +430,14 @@ def verify(path: Path, executor: str, workers: int | None, as_json: bool) -> Non
 def _groups(text: str, dataset: Dataset) -> Any:
     """What `split` takes: a word or pattern as it is, a column of a table by its ids."""
     name, _, column = text.rpartition(":")
-    if not Path(name).is_file():
+    path = as_path(name)
+    if not path.is_file():
         return text
     import pandas as pd
 
-    path = Path(name)
     try:
-        table = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        with opened(path) as file:
+            table = pd.read_parquet(file) if path.suffix == ".parquet" else pd.read_csv(file)
     except Exception as error:
         raise CellprepError(f"{name!r} cannot be read as a table: {error}") from error
     for wanted in ("id", column):

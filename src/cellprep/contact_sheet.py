@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import fill
@@ -11,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from .arrays import Images, Positions
 from .dataset import Dataset
+from .place import as_path, replacing
 from .plan import Change
 
 _TILE, _GAP, _MARGIN, _NAMES = 112, 6, 24, 96
@@ -50,8 +52,11 @@ def contact_sheet(dataset: Dataset, path: str | Path, title: str = "") -> Path:
         else:
             strips = _before_and_after(before, after)
         sections.append((heading, change.why, strips))
-    target = Path(path)
-    _draw(title, sections).save(target)
+    target, sheet = as_path(path), io.BytesIO()
+    kind = Image.registered_extensions().get(target.suffix.lower(), "PNG")
+    _draw(title, sections).save(sheet, kind)
+    with replacing(target) as temporary:
+        temporary.write_bytes(sheet.getbuffer())
     return target
 
 

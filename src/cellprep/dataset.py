@@ -24,6 +24,7 @@ from .arrays import (
     read_labels,
 )
 from .errors import CellprepError, in_range
+from .place import check_shared
 from .plan import Plan
 from .rows import Rows
 from .source import ArraySource, Source
@@ -191,6 +192,8 @@ class Dataset:
             Naming every image that cannot be read.
         """
         with executors.using(executor, workers):
+            if not executors.share_memory():
+                check_shared(self.source.path)
             images = self.plan.images()
         return images, self.labels.copy()
 

@@ -15,6 +15,7 @@ from . import executors
 from .contact_sheet import contact_sheet
 from .errors import CellprepError
 from .inspect import read_any
+from .place import make_folder, replacing
 from .recipe import Recipe
 from .split import split
 from .steps import Balance, Dedupe, KMeansMask, RandAugment
@@ -45,8 +46,9 @@ class Demo:
 def draw_input(path: Path, images: int, seed: int) -> None:
     """Drawn cells with the planted mess as an npz file, its labels (n, 1) as in the wild."""
     drawn, labels = draw_messy_set(images, seed=seed)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(path, images=drawn, labels=labels[:, None], class_names=np.array(CLASS_NAMES))
+    make_folder(path.parent)
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, images=drawn, labels=labels[:, None], class_names=np.array(CLASS_NAMES))
 
 
 def run_demo(

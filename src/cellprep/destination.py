@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,21 @@ import xxhash
 from .draws import id_keys
 from .errors import CellprepError
 from .formats import FORMATS, manifest, npz
-from .formats.manifest import INDEX, LOCK, MANIFEST, TEMPORARY, WORK, to_json
+from .formats.manifest import INDEX, LOCK, MANIFEST, WORK, to_json
 from .locks import lock_beside
+from .place import (
+    TEMPORARY,
+    is_remote,
+    leftovers,
+    listed,
+    make_folder,
+    move,
+    read_bytes,
+    remove_folder,
+    remove_tree,
+    unlink,
+    whole,
+)
 from .plan import Plan
 
 PLAN = f"{WORK}/plan.json"
@@ -30,7 +42,7 @@ def check_apart(path: Path, source: Path | None) -> None:
     """Refuse an output that is the input, lies in it or holds it."""
     if source is None:
         return
-    target, origin = path.resolve(), source.resolve()
+    target, origin = whole(path), whole(source)
     if target == origin:
         raise CellprepError(f"the output {str(path)!r} is the input itself; choose another path")
     if origin in target.parents:
@@ -104,7 +116,7 @@ def make_way(path: Path, made_of: Mapping[str, Any], stands: str) -> None:
     """Make the path free to write to."""
     a_file = FORMATS[made_of["format"]].is_file
     if stands == "nothing":
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         if a_file and path.is_dir():
             _make_room(path)
     elif stands == "another" and path.is_dir():
@@ -112,10 +124,12 @@ def make_way(path: Path, made_of: Mapping[str, Any], stands: str) -> None:
         assert found is not None
         _remove(path, found, for_a_file=a_file)
     elif stands == "another" and not a_file:  # a file takes the place of a file at the end
-        path.unlink()
+        unlink([path])
 
 
 def _check_writable(path: Path) -> None:
+    if is_remote(path):
+        return  # whoever has the files says so when the first one comes
     parent = next(parent for parent in path.absolute().parents if parent.exists())
     if not parent.is_dir():
         raise CellprepError(f"cannot write {str(path)!r}: {str(parent)!r} is a file")
@@ -142,7 +156,8 @@ def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
         file = path / name
         if file.is_file():
             try:
-                saved = manifest.read_manifest(file.read_text("utf-8", "replace"), file)
+                text = read_bytes(file).decode("utf-8", "replace")
+                saved = manifest.read_manifest(text, file)
             except CellprepError:
                 return None, False
             return dict(saved["made_of"]), complete
@@ -188,50 +203,43 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
     files = FORMATS[found["format"]].files(path)
     if for_a_file:
         ours = {*files, path / MANIFEST, path / INDEX}
-        for file in path.rglob("*"):
+        for file in (path / name for name in listed(path)) if is_remote(path) else path.rglob("*"):
             if not (file.is_dir() or file in ours or path / WORK in file.parents):
                 raise CellprepError(
                     f"{str(path)!r} holds a file of yours, {file.name!r}; move it away to put one "
                     "file in the folder's place"
                 )
-    (path / WORK).mkdir(exist_ok=True)
+    make_folder(path / WORK)
     if (path / MANIFEST).is_file():
-        os.replace(path / MANIFEST, path / PLAN)  # first: from here on it is unfinished
-    _unlink((path / WORK).glob("part-*.arrow"))
-    _unlink([*files, *path.rglob(f".*{TEMPORARY}")])
-    above = {folder for file in files for folder in file.relative_to(path).parents}
-    for folder in sorted(above - {Path()}, reverse=True):
+        move(path / MANIFEST, path / PLAN)  # first: from here on it is unfinished
+    work = list((path / WORK).iterdir())
+    unlink(file for file in work if file.suffix == ".arrow")
+    unlink([*files, *leftovers(path)])
+    above = {folder for file in files for folder in takewhile(path.__ne__, file.parents)}
+    for folder in sorted(above, key=str, reverse=True):
         with suppress(OSError):  # it holds files of the user, or is not there
-            (path / folder).rmdir()
-    _unlink([path / INDEX, *(path / WORK).glob("*.parquet")])
+            remove_folder(folder)
+    unlink([path / INDEX, *(file for file in work if file.suffix == ".parquet")])
     if for_a_file:
         _make_room(path)
 
 
 def _make_room(path: Path) -> None:
     """Take away a folder in which nothing of the user is left."""
-    shutil.rmtree(path / WORK, ignore_errors=True)
-    path.rmdir()
-
-
-def _unlink(files: Iterable[Path]) -> None:
-    for file in files:
-        file.unlink(missing_ok=True)
+    if (path / WORK).is_dir():
+        remove_tree(path / WORK)
+    remove_folder(path)
 
 
 def sweep(path: Path) -> None:
     """Delete what runs that were killed have left beside a file or in a folder."""
-    _unlink(_left_beside(path))
+    unlink(leftovers(path.parent, of=path.name))
     if (path / WORK).is_dir():
-        _unlink(path.rglob(f".*{TEMPORARY}"))
-        shutil.rmtree(path / WORK)
+        unlink(leftovers(path))
+        remove_tree(path / WORK)
 
 
 def littered(path: Path) -> bool:
     """Whether there is anything to sweep."""
-    return (path / WORK).is_dir() or lock_beside(path).exists() or bool(_left_beside(path))
-
-
-def _left_beside(path: Path) -> list[Path]:
-    """Temporaries of this path, and not of one that its name begins."""
-    return list(path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}{TEMPORARY}"))
+    beside = lock_beside(path).exists() or bool(leftovers(path.parent, of=path.name))
+    return beside or (path / WORK).is_dir()

@@ -17,9 +17,9 @@ from . import near as nearness
 from .arrays import Ids, Images
 from .dataset import Dataset, as_dataset
 from .errors import CellprepError
-from .formats.manifest import replacing
 from .kernels import SYMMETRIES
 from .near import Marks, Pairs, Search
+from .place import as_path, opened, replacing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,7 +234,7 @@ class DuplicateIndex:
         arrays = {field.name: getattr(self.marks, field.name) for field in fields(Marks)}
         arrays |= {"ids": self.ids, "class_names": self.class_names}
         arrays["settings"] = np.array(json.dumps(settings))
-        with replacing(Path(path)) as temporary, open(temporary, "wb") as file:
+        with replacing(as_path(path)) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
 
     @staticmethod
@@ -250,11 +250,11 @@ class DuplicateIndex:
         CellprepError
             For a file that is missing, damaged, no index, or one of another version.
         """
-        path = Path(path)
+        path = as_path(path)
         if not path.is_file():
             raise CellprepError(f"there is no index file {str(path)!r}")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with opened(path) as file, np.load(file, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             settings = json.loads(str(found.pop("settings")))
             version = settings.pop("version")

@@ -17,6 +17,7 @@ from typing import Any
 
 from .errors import CellprepError
 from .formats.manifest import LOCK, WORK
+from .place import make_folder, read_bytes, remove_folder, replacing, unlink
 
 if sys.platform != "win32":
     import fcntl
@@ -113,7 +114,7 @@ def _held(place: Path, path: Path) -> Iterator[Callable[[], None]]:
 def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
         with suppress(OSError):  # it holds a data set now
-            folder.rmdir()
+            remove_folder(folder)
 
 
 class _NoLocksError(Exception):
@@ -175,8 +176,9 @@ def _lease(place: Path, path: Path) -> Iterator[Callable[[], None]]:
     me, over, lost = {**_me(), "token": secrets.token_hex(8)}, threading.Event(), threading.Event()
 
     def sign() -> None:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps({**me, "time": _now()}), "utf-8")
+        make_folder(place.parent)
+        with replacing(place) as temporary:
+            temporary.write_text(json.dumps({**me, "time": _now()}), "utf-8")
 
     def is_mine() -> bool:
         return bool(_owner(place).get("token") == me["token"])
@@ -206,7 +208,7 @@ def _lease(place: Path, path: Path) -> Iterator[Callable[[], None]]:
         keeper.join()
         with suppress(OSError):
             if is_mine():
-                place.unlink()
+                unlink([place])
 
 
 def _refuse_if_fresh(place: Path, path: Path) -> None:
@@ -233,7 +235,7 @@ def _is_gone(pid: object) -> bool:
 
 def _owner(place: Path) -> dict[str, Any]:
     try:
-        return _parsed(place.read_bytes())
+        return _parsed(read_bytes(place))
     except OSError:
         return {}
 

@@ -12,6 +12,7 @@ import tomli_w
 from .dataset import Dataset, check_dataset
 from .draws import check_seed
 from .errors import CellprepError, nearest
+from .place import as_path, read_bytes
 from .steps.step import Applied, Step
 
 
@@ -75,7 +76,7 @@ class Recipe:
         tables = [step.to_dict() for step in self.steps]
         text = tomli_w.dumps({"seed": self.seed, "steps": tables})
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            as_path(path).write_text(text, encoding="utf-8")
         return text
 
     @classmethod
@@ -87,7 +88,7 @@ class Recipe:
         CellprepError
             For text that is not TOML, and for unknown steps and settings.
         """
-        text = _text(source) if isinstance(source, Path) else source
+        text = source if isinstance(source, str) else _text(source)
         try:
             saved = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -108,6 +109,6 @@ def _text(path: Path) -> str:
     if not path.is_file():
         raise CellprepError(f"there is no recipe file {str(path)!r}")
     try:
-        return path.read_text(encoding="utf-8-sig")  # Notepad begins a file with a mark
+        return read_bytes(path).decode("utf-8-sig")  # Notepad begins a file with a mark
     except UnicodeDecodeError:
         raise CellprepError(f"{str(path)!r} is not a text file in UTF-8") from None

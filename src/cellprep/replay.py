@@ -12,6 +12,7 @@ from .arrays import Images
 from .dataset import Dataset
 from .errors import CellprepError
 from .formats.manifest import load_index, load_manifest
+from .place import answering, as_path
 from .plan import send
 from .steps.step import Step
 
@@ -33,13 +34,17 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     (k, height, width, 3) uint8
         Equal, byte for byte, to what was written.
     """
-    path = Path(path)
+    path = as_path(path)
     if dataset.source.past.stages:
         raise CellprepError(
             f"{str(dataset.source.path)!r} was written by cellprep, and its record goes back to "
             "what it was made from; pass that"
         )
-    saved, index = load_manifest(path), load_index(path)
+    try:
+        with answering(path):
+            saved, index = load_manifest(path), load_index(path)
+    except OSError as error:
+        raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     if at is not None:
         index = index.take(np.arange(len(index))[at])  # type: ignore[index]
     names = index.column_names

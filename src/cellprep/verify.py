@@ -8,13 +8,14 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PosixPath, PurePosixPath, WindowsPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from . import executors
 from .errors import CellprepError
 from .formats import FORMATS, manifest
 from .formats.manifest import INDEX, MANIFEST, stamp
+from .place import as_path, is_remote, opened
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,6 +73,7 @@ def verify(
     executor: str = "threads",
     workers: int | None = None,
     progress: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
     """Check every file of a written data set against the size and digest in its record.
 
@@ -86,6 +88,8 @@ def verify(
         Default: the cores that may be used.
     progress : bool
         Show a bar where the output is a terminal.
+    storage_options : dict, optional
+        What fsspec is to open a URL with. Default: its configuration and the environment.
 
     Returns
     -------
@@ -115,7 +119,7 @@ def verify(
     import pandas as pd
 
     with executors.using(executor, workers, progress):
-        found = check(Path(path))
+        found = check(as_path(path, storage_options))
     rows = [(damaged.file, damaged.rows, damaged.state) for damaged in found.damaged]
     return pd.DataFrame(rows, columns=["file", "rows", "state"])
 
@@ -224,16 +228,16 @@ def state(folder: Path, name: str, wanted: Mapping[str, Any], deep: bool = True)
 
 def reads_quickly(path: Path) -> bool:
     """Whether files lie on this machine, and not behind a network that bills for reading."""
-    return isinstance(path, PosixPath | WindowsPath)
+    return not is_remote(path)
 
 
 def _check_archive(path: Path) -> Checked:
     """A zip archive holds a checksum of every member."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as stream, zipfile.ZipFile(stream) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        with path.open("rb") as file:
+        with opened(path) as file:
             if file.read(4) != b"PK\x03\x04":
                 raise CellprepError(f"{str(path)!r} is not a data set: {error}") from None
         return Checked(0, 1, [Damaged(path.name, 0, "cut short")])
@@ -262,7 +266,11 @@ class _LookInside:
 
     def __call__(self, span: executors.Span) -> str:
         try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.names[span[0]]) as file:
+            with (
+                opened(self.path) as stream,
+                zipfile.ZipFile(stream) as archive,
+                archive.open(self.names[span[0]]) as file,
+            ):
                 while file.read(1 << 20):
                     pass
         except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError):

@@ -6,7 +6,6 @@ import errno
 import io
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from .formats import FORMATS, manifest
 from .formats.format import Block, Contents, Files, PartWriter
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
 from .locks import check_free, only_writer
+from .place import answering, as_path, check_shared, copy, found, make_folder, move, sizes, unlink
 from .plan import Parameters, Plan, Record
 from .verify import WHOLE, Checked, Parts, check, files_of, reads_quickly, state
 
@@ -82,6 +82,7 @@ def write(
     on_error: str = "raise",
     masks: bool = False,
     progress: bool = True,
+    storage_options: Mapping[str, Any] | None = None,
 ) -> Written:
     """Make every image of a data set and write it, once, with a record of how it was made.
 
@@ -95,7 +96,7 @@ def write(
     dataset : Dataset
     path : str or Path
         A folder that does not exist, is empty, or holds an unfinished write of the same data set;
-        or a new `.npz` file.
+        or a new `.npz` file. Also as a URL that fsspec knows, such as `s3://bucket/train`.
     format : "shards", "npz" or "folder", optional
         Default: npz for a path that ends so, else shards.
     rows_per_shard : int
@@ -118,6 +119,8 @@ def write(
         gives them back.
     progress : bool
         Show a bar for each stage where the output is a terminal.
+    storage_options : dict, optional
+        What fsspec is to open a URL with. Default: its configuration and the environment.
 
     Returns
     -------
@@ -134,7 +137,7 @@ def write(
     with executors.using(executor, workers, progress):
         job = plan_write(
             dataset,
-            path,
+            as_path(path, storage_options),
             format=format,
             rows_per_shard=rows_per_shard,
             resume=resume,
@@ -160,9 +163,10 @@ class Job:
         """Do it."""
         began = time.monotonic()
         try:
-            resumed, repaired = self._write()
-            if self.quarantine:
-                _quarantine(self.plan, self.path / "quarantine")
+            with answering(self.path):
+                resumed, repaired = self._write()
+                if self.quarantine:
+                    _quarantine(self.plan, self.path / "quarantine")
         except OSError as error:
             raise CellprepError(_cannot_write(self.path, error)) from error
         seconds = time.monotonic() - began
@@ -207,7 +211,7 @@ def plan_write(
 ) -> Job:
     """The job of a `write` with these settings: all that can be refused is refused here."""
     check_dataset(dataset)
-    path = Path(path)
+    path = as_path(path)
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     one_of("format", kind, FORMATS)
     one_of("on_error", on_error, ("raise", "skip", "quarantine"))
@@ -219,7 +223,8 @@ def plan_write(
         )
     check_texts([str(path)], "the output path")
     check_apart(path, dataset.source.path)
-    check_free(path)
+    if not executors.share_memory():
+        check_shared(path, dataset.source.path)
     plan = dataset.readable().plan
     if plan.bad and on_error == "raise":
         raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
@@ -234,8 +239,14 @@ def plan_write(
         )
     origin = made_of(plan, kind, rows_per_shard) | ({"masks": True} if masks else {})
     look = partial(standing, path, origin, resume=resume, overwrite=overwrite)
+    try:
+        with answering(path):
+            check_free(path)
+            stands = look()
+    except OSError as error:
+        raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
     quarantine = on_error == "quarantine" and bool(plan.bad)
-    return Job(plan, path, origin, look(), look, quarantine)
+    return Job(plan, path, origin, stands, look, quarantine)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
@@ -318,12 +329,18 @@ def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
         file.write_table(table)
 
 
-def _load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def _load_records(paths: list[Path]) -> list[tuple[pa.Table, dict[str, Any]]]:
     import pyarrow as pa
 
-    with pa.OSFile(str(path)) as file:
-        table = pa.ipc.open_file(file).read_all()
-    return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
+    records = []
+    for data in found(paths):
+        if isinstance(data, OSError):
+            raise data
+        with pa.OSFile(str(data)) if isinstance(data, Path) else pa.BufferReader(data) as file:
+            table = pa.ipc.open_file(file).read_all()
+        entry = json.loads(table.schema.metadata[b"entry"])
+        records.append((table.replace_schema_metadata(), entry))
+    return records
 
 
 @dataclass(frozen=True)
@@ -337,7 +354,8 @@ class _Standing:
 
     def __call__(self, span: executors.Span) -> bool:
         try:
-            table, entry = _load_record(_record_path(self.records, span[0] // self.rows_per_part))
+            record = _record_path(self.records, span[0] // self.rows_per_part)
+            table, entry = _load_records([record])[0]
         except (OSError, ValueError, KeyError, TypeError):
             return False
         deep = reads_quickly(self.folder)
@@ -352,7 +370,10 @@ def _standing_parts(
 ) -> tuple[set[executors.Span], int]:
     """The parts that need not be made, and the rows of those that are damaged."""
     size = origin["rows_per_shard"]
-    recorded = [span for span in spans if _record_path(records, span[0] // size).is_file()]
+    held = sizes(records / WORK)
+    recorded = [
+        span for span in spans if held(_record_path(records, span[0] // size).name) is not None
+    ]
     look = _Standing(path, records, size, FORMATS[origin["format"]].digests)
     looks = zip(recorded, executors.run(look, recorded, "checking"), strict=True)
     whole = {span for span, is_whole in looks if is_whole}
@@ -370,7 +391,7 @@ def _write_parts(
     assert make_writer is not None
     contents = _contents(plan, origin)
     writer = make_writer(contents)
-    (path / WORK).mkdir(parents=True, exist_ok=True)
+    make_folder(path / WORK)
     _save_manifest(path / PLAN, _manifest(plan, origin, [], {}))
     files = writer.begin(path)
     spans = executors.cut(len(plan), contents.rows_per_part)
@@ -395,10 +416,10 @@ def _write_index(path: Path, records: Path, parts: int) -> list[dict[str, Any]]:
     places = [_record_path(records, number) for number in range(parts)]
     entries: list[dict[str, Any]] = []
     with replacing(path / INDEX) as temporary:
-        schema = _load_record(places[0])[0].schema
+        schema = _load_records(places[:1])[0][0].schema
         with pq.ParquetWriter(temporary, schema) as index:
             for first, last in executors.cut(parts, _RECORDS_AT_ONCE):
-                tables, some = zip(*map(_load_record, places[first:last]), strict=True)
+                tables, some = zip(*_load_records(places[first:last]), strict=True)
                 index.write_table(pa.concat_tables(tables).unify_dictionaries())
                 entries += some
     return entries
@@ -428,7 +449,7 @@ def _repair(
     assert format.writer is not None
     contents = _contents(plan, origin)
     writer = format.writer(contents)
-    (again / WORK).mkdir(parents=True, exist_ok=True)
+    make_folder(again / WORK)
     _save_manifest(again / PLAN, saved)
     _put_back(again, path, writer.begin(again), saved["files"])
     index = manifest.load_index(path) if format.digests and not checked.index else None
@@ -440,7 +461,7 @@ def _repair(
     part = _Part(replace(plan, changes=()), again, writer, contents)
     for span, _ in zip(missing, executors.run(part, missing, "repairing"), strict=True):
         still_alone()
-        table, entry = _load_record(_record_path(again, recorded.numbers[span]))
+        table, entry = _load_records([_record_path(again, recorded.numbers[span])])[0]
         made = {name: wanted for name, _, wanted in files_of(entry, table, format.digests)}
         known = {name: wanted for name, _, wanted in recorded.files(span)}
         _put_back(again, path, made, known)
@@ -464,10 +485,10 @@ def _put_back(
         )
     for name, wanted in made.items():
         if state(path, name, wanted) != WHOLE:
-            (path / name).parent.mkdir(parents=True, exist_ok=True)
-            os.replace(again / name, path / name)
+            make_folder((path / name).parent)
+            move(again / name, path / name)
         else:
-            (again / name).unlink()
+            unlink([again / name])
 
 
 def _write_file(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
@@ -555,8 +576,5 @@ def _quarantine(plan: Plan, target: Path) -> None:
     assert source is not None  # only files can be bad
     for name in plan.bad:
         file = target / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            shutil.copy2(source / name, file)
-        except OSError:
-            continue  # it cannot be read at all; dataset.json names it
+        make_folder(file.parent)
+        copy(source / name, file)  # or not, where it cannot be read; dataset.json names it

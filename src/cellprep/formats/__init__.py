@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
+from ..place import answering, as_path, is_remote
 from . import folder, npz, shards
 from .format import Format
 from .manifest import written_format
@@ -24,6 +26,7 @@ def read(
     format: str | None = None,
     size: int | tuple[int, int] | None = None,
     masks: str | Path | None = None,
+    storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Dataset:
     """A data set from disk; no pixel is read yet.
@@ -32,7 +35,7 @@ def read(
     ----------
     path : str or Path
         An `.npz` file with `images` and `labels`; a folder with one folder of images a class; or a
-        folder that `write` made.
+        folder that `write` made. Also as a URL that fsspec knows, such as `s3://bucket/set`.
     format : "npz", "folder" or "shards", optional
         Default: what the path looks like.
     size : int or (height, width), optional
@@ -43,6 +46,9 @@ def read(
         folder of PNG files with the same stems, in class folders or all in one; not 0 on the cell;
         resized with the images. For npz: the name of the array. What `write(masks=True)` wrote is
         found without it.
+    storage_options : dict, optional
+        What fsspec is to open a URL with. Default: what it finds in its configuration and in the
+        environment (such as `FSSPEC_S3_ENDPOINT_URL`).
     **options
         npz: `images="images"`, `labels="labels"`: the names of the two arrays.
 
@@ -56,7 +62,17 @@ def read(
         For a path that holds no data set, wrong shapes, types, labels; the message says what to do.
         Images that cannot be decoded are found when they are read: see `Dataset.readable`.
     """
-    path = Path(path)
+    path = as_path(path, storage_options)
+    try:
+        with answering(path):
+            return _read(path, format, {"size": size, "masks": masks}, options)
+    except OSError as error:
+        raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+
+
+def _read(
+    path: Path, format: str | None, shared: Mapping[str, Any], options: dict[str, Any]
+) -> Dataset:
     if not path.exists():
         raise CellprepError(f"there is no file or folder {str(path)!r}")
     if format is not None:
@@ -67,7 +83,7 @@ def read(
         "size": "resize with Crop(..., resize_to=)",
         "masks": "write its masks with write(..., masks=True)",
     }
-    for name, value in (("size", size), ("masks", masks)):
+    for name, value in shared.items():
         if value is None:
             continue
         if name not in known:
@@ -79,10 +95,11 @@ def read(
     for name in options:
         if name not in known:
             raise CellprepError(f"format {kind} has no option {name!r}; {nearest(name, known)}")
-    try:
-        return Dataset(FORMATS[kind].read(path, **options))
-    except OSError as error:
-        raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+    if is_remote(path) and not FORMATS[kind].urls:
+        raise CellprepError(
+            f"{kind} is not read from a URL, got {str(path)!r}; copy it to a local path"
+        )
+    return Dataset(FORMATS[kind].read(path, **options))
 
 
 def _guess(path: Path) -> str:

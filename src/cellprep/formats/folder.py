@@ -8,7 +8,7 @@ import os
 import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -21,6 +21,18 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError, in_range
+from ..place import (
+    Found,
+    as_path,
+    fetched,
+    found,
+    is_remote,
+    listed,
+    make_folder,
+    mark,
+    sizes,
+    together,
+)
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart
@@ -49,8 +61,9 @@ class FolderSource:
     size: tuple[int, int] | None
     past: Past = NO_PAST
     trusted: bool = False
-    mask_files: tuple[Path | None, ...] | None = None
-    """The mask of each file, None where there is none."""
+    masks_at: Path | None = None
+    mask_files: tuple[str | None, ...] | None = None
+    """The mask of each file in the folder `masks_at`, None where there is none."""
 
     @cached_property
     def shape(self) -> Shape:
@@ -60,7 +73,8 @@ class FolderSource:
         causes = {}
         for file in self.files:
             try:
-                height, width, channels = decode(self.path / file, None).shape
+                path = self.path / file
+                height, width, channels = decode(path, None, *found([path])).shape
             except _BadFileError as error:
                 causes[file] = str(error)
             else:
@@ -70,32 +84,37 @@ class FolderSource:
     def sizes(self) -> dict[tuple[int, int], int]:
         """How many files have each (height, width), by the headers that can be used."""
         counts: Counter[tuple[int, int]] = Counter()
-        for file in self.files:
-            try:
-                with _open(self.path / file) as image:
-                    _check(image)
-                    # Pillow turns the size of a TIFF by itself.
-                    turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
-                    counts[image.size if turned else image.size[::-1]] += 1
-            except (_BadFileError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                continue
+        for start in range(0, len(self.files), 256):
+            for data in self._found(np.arange(start, min(start + 256, len(self.files)))):
+                try:
+                    with _open(data) as image:
+                        _check(image)
+                        # Pillow turns the size of a TIFF by itself.
+                        turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
+                        counts[image.size if turned else image.size[::-1]] += 1
+                except (
+                    *(_BadFileError, OSError, ValueError, SyntaxError),
+                    Image.DecompressionBombError,
+                ):
+                    continue
         return dict(counts.most_common())
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
+        state = _states(self.path)
         for file in self.files:
             try:
-                status = (self.path / file).stat()
-                known = f"{file}\0{status.st_size}\0{status.st_mtime_ns}\n"
+                known = f"{file}\0{state(file)}\n"
             except OSError:
                 known = f"{file}\0unreadable\n"
             digest.update(known.encode("utf-8", "surrogateescape"))
         if self.mask_files is None:
             return f"folder {digest.hexdigest()} {self.size}"
+        assert self.masks_at is not None
+        state = _states(self.masks_at)
         for mask in self.mask_files:
             if mask is not None:
-                status = mask.stat()
-                known = f"{mask.name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+                known = f"{PurePosixPath(mask).name}\0{state(mask)}\n"
                 digest.update(known.encode("utf-8", "surrogateescape"))
         return f"folder {digest.hexdigest()} {self.size} masks"
 
@@ -106,16 +125,17 @@ class FolderSource:
     def images(self, at: Positions) -> Images:
         out = np.empty((len(at), *self.shape), np.uint8)
         causes, places = {}, []
-        for place, row in enumerate(at.tolist()):
+        held, drawn = self._found(at), self._found_masks(at)
+        for place, (row, data, mask) in enumerate(zip(at.tolist(), held, drawn, strict=True)):
             try:
-                image = decode(self.path / self.files[row], self.size)
+                image = decode(self.path / self.files[row], self.size, data)
                 if image.shape != self.shape:
                     raise _BadFileError(
                         f"is {image.shape[0]}x{image.shape[1]} pixels, the first image "
                         f"{self.shape[0]}x{self.shape[1]} ({_SIZE_ADVICE})"
                     )
                 out[place] = image
-                self._mask(row)  # an image whose mask cannot be used is a bad one
+                self._mask(row, mask)  # an image whose mask cannot be used is a bad one
             except _BadFileError as error:
                 causes[self.files[row]] = str(error)
                 places.append(row)
@@ -125,19 +145,32 @@ class FolderSource:
 
     def masks(self, at: Positions) -> Masks:
         out = np.zeros((len(at), *self.shape[:2]), bool)
-        for place, row in enumerate(at.tolist()):
-            mask = self._mask(row)
+        for place, (row, data) in enumerate(zip(at.tolist(), self._found_masks(at), strict=True)):
+            mask = self._mask(row, data)
             if mask is not None:
                 out[place] = mask
         return out
 
-    def _mask(self, row: int) -> Masks | None:
-        file = None if self.mask_files is None else self.mask_files[row]
-        if file is None:
+    def _found(self, at: Positions) -> list[Found]:
+        return found([self.path / self.files[row] for row in at.tolist()])
+
+    def _found_masks(self, at: Positions) -> list[Found | None]:
+        """The mask of each row, None where there is none."""
+        if self.mask_files is None or self.masks_at is None:
+            return [None] * len(at)
+        named = [self.mask_files[row] for row in at.tolist()]
+        data = iter(found([self.masks_at / name for name in named if name is not None]))
+        return [None if name is None else next(data) for name in named]
+
+    def _mask(self, row: int, data: Found | None) -> Masks | None:
+        if data is None:
             return None
+        assert self.mask_files is not None
+        assert self.masks_at is not None
+        file = self.masks_at / str(self.mask_files[row])
         height, width, _ = self.shape
         try:
-            with Image.open(file) as image:
+            with _image(data) as image:
                 mask = image.convert("L") if image.mode != "I" else image
                 if self.size is not None:
                     mask = mask.resize((width, height), Image.Resampling.NEAREST)
@@ -156,7 +189,7 @@ class _BadFileError(Exception):
     """Why one file cannot be used."""
 
 
-def decode(path: Path, size: tuple[int, int] | None) -> Images:
+def decode(path: Path, size: tuple[int, int] | None, data: Found) -> Images:
     """One file as (height, width, 3) uint8: upright by its EXIF tag, grey repeated to RGB.
 
     Nothing is converted that would lose anything but an opaque alpha channel.
@@ -164,12 +197,12 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
     if not _is_text(str(path)):
         raise _BadFileError("has a name that is not UTF-8 text; rename it")
     try:
-        with _open(path) as image:
+        with _open(data) as image:
             _check(image)
             upright = ImageOps.exif_transpose(image)
             rgb = _to_rgb(upright)
     except UnidentifiedImageError:
-        empty = path.stat().st_size == 0
+        empty = not data if isinstance(data, bytes) else path.stat().st_size == 0
         raise _BadFileError("is empty" if empty else "is not an image file") from None
     except OSError as error:
         raise _BadFileError(error.strerror or f"is damaged ({error})") from None
@@ -195,10 +228,16 @@ def _is_text(name: str) -> bool:
     return not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
-def _open(path: Path) -> Image.Image:
-    if path.exists() and not path.is_file():
+def _open(data: Found) -> Image.Image:
+    if isinstance(data, Path) and data.exists() and not data.is_file():
         raise _BadFileError("is not a regular file")  # a pipe would be waited for
-    return Image.open(path)
+    return _image(data)
+
+
+def _image(data: Found) -> Image.Image:
+    if isinstance(data, OSError):
+        raise data
+    return Image.open(io.BytesIO(data) if isinstance(data, bytes) else data)
 
 
 def _check(image: Image.Image) -> None:
@@ -245,9 +284,9 @@ def read(
     shape = _check_size(size)
     if written_format(path) is not None:
         written = _read_written(path, shape)
-        return written if masks is None else _with_masks(written, Path(masks))
-    folders = sorted(e.name for e in os.scandir(path) if e.is_dir() and not e.name.startswith("."))
-    loose = sorted(e.name for e in os.scandir(path) if _is_image(e.name) and not e.is_dir())
+        return written if masks is None else _with_masks(written, as_path(masks))
+    loose, inside = _of_url(path) if is_remote(path) else _of_folder(path)
+    folders = sorted(inside)
     if loose:
         raise CellprepError(
             f"{len(loose)} images lie outside the class folders of {str(path)!r} "
@@ -263,7 +302,7 @@ def read(
         )
     files, labels = [], []
     for label, name in enumerate(folders):
-        mine = sorted(f"{name}/{file}" for file in _walk(path / name))
+        mine = sorted(f"{name}/{file}" for file in inside[name])
         if not mine:
             raise CellprepError(
                 f"class folder {str(path / name)!r} holds no images; fill it or take it away"
@@ -272,7 +311,42 @@ def read(
         labels += [label] * len(mine)
     rows = Rows.of(np.array(files), np.array(labels, np.int64))
     source = FolderSource(path, tuple(files), rows, tuple(folders), shape)
-    return source if masks is None else _with_masks(source, Path(masks))
+    return source if masks is None else _with_masks(source, as_path(masks))
+
+
+def _of_folder(path: Path) -> tuple[list[str], dict[str, Iterable[str]]]:
+    """Images that lie in no class folder, and the images in each."""
+    entries = list(os.scandir(path))
+    loose = sorted(e.name for e in entries if _is_image(e.name) and not e.is_dir())
+    folders = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    return loose, {name: _walk(path / name) for name in folders}
+
+
+def _of_url(path: Path) -> tuple[list[str], dict[str, Iterable[str]]]:
+    loose: list[str] = []
+    inside: dict[str, list[str]] = {}
+    for name in sorted(listed(path)):
+        folder, _, file = name.partition("/")
+        if any(part.startswith(".") for part in name.split("/")):
+            continue
+        if file:
+            inside.setdefault(folder, []).extend([file] if _is_image(file) else [])
+        elif _is_image(folder):
+            loose.append(folder)
+    return loose, dict(inside)
+
+
+def _states(folder: Path) -> Callable[[str], str]:
+    """What tells a file of a folder from a later one of the same name."""
+    if is_remote(folder):
+        known = {name: mark(info) for name, info in listed(folder).items()}
+        return lambda name: known.get(name, "unreadable")
+
+    def state(name: str) -> str:
+        status = (folder / name).stat()
+        return f"{status.st_size}\0{status.st_mtime_ns}"
+
+    return state
 
 
 def _with_masks(source: FolderSource, folder: Path) -> FolderSource:
@@ -281,19 +355,20 @@ def _with_masks(source: FolderSource, folder: Path) -> FolderSource:
         raise CellprepError(f"`masks` must be a folder of PNG files, {str(folder)!r} is none")
     stems = [PurePosixPath(file).with_suffix(".png") for file in source.files]
     shared = {name for name, n in Counter(stem.name for stem in stems).items() if n > 1}
-    found: list[Path | None] = []
+    held = sizes(folder)
+    drawn: list[str | None] = []
     for stem in stems:
-        apart, together = folder / stem, folder / stem.name
-        if apart.is_file():
-            found.append(apart)
+        if held(str(stem)) is not None:
+            drawn.append(str(stem))
         else:
-            found.append(together if stem.name not in shared and together.is_file() else None)
-    if not any(found):
+            alone = stem.name not in shared and held(stem.name) is not None
+            drawn.append(stem.name if alone else None)
+    if not any(drawn):
         raise CellprepError(
             f"no mask in {str(folder)!r} has the stem of an image: {str(stems[0])!r} and "
             f"{stems[0].name!r} were looked for, and so on"
         )
-    return replace(source, mask_files=tuple(found))
+    return replace(source, masks_at=folder, mask_files=tuple(drawn))
 
 
 def _check_size(size: Any) -> tuple[int, int] | None:
@@ -338,7 +413,8 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
         tuple(manifest["class_names"]),
         size or tuple(manifest["shape"][:2]),
         past_of(manifest, path),
-        mask_files=tuple(path / MASKS / file for file in files) if manifest.get("masks") else None,
+        masks_at=path / MASKS if manifest.get("masks") else None,
+        mask_files=tuple(files) if manifest.get("masks") else None,
     )
 
 
@@ -411,12 +487,12 @@ class FolderWriter:
         for images, masks in blocks:
             mine = list(itertools.islice(left, len(images)))
             digests.setdefault("xxh3_128", []).extend(
-                map(_save, map(folder.joinpath, mine), images)
+                together(_save, [folder / name for name in mine], images)
             )
             if masks is not None:
                 drawn = masks.view(np.uint8) * np.uint8(255)
-                places = map((folder / MASKS).joinpath, mine)
-                digests.setdefault("masks_xxh3_128", []).extend(map(_save, places, drawn))
+                places = [folder / MASKS / name for name in mine]
+                digests.setdefault("masks_xxh3_128", []).extend(together(_save, places, drawn))
         columns = {name: np.array(values) for name, values in digests.items()}
         return WrittenPart({}, {"file": names, **columns})
 
@@ -425,7 +501,7 @@ def _save(path: Path, image: NDArray[np.uint8]) -> str:
     """A PNG file, and its digest."""
     encoded = io.BytesIO()
     Image.fromarray(image).save(encoded, "PNG", compress_level=1)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
     return xxhash.xxh3_128_hexdigest(encoded.getbuffer())
@@ -435,14 +511,18 @@ def _written_files(folder: Path) -> list[Path]:
     """The files that a writer has named, or was about to, and their masks."""
     import pyarrow.parquet as pq
 
-    found = []
+    files = []
     for table in (folder / INDEX, folder / _FILES):
-        if table.is_file() and "file" in pq.read_schema(table).names:
-            named = pq.read_table(table, columns=["file"])["file"].to_pylist()
-            inside = [n for n in named if not (Path(n).is_absolute() or ".." in Path(n).parts)]
-            found += [folder / name for name in inside]
-            found += [folder / MASKS / name for name in inside]
-    return found
+        if not table.is_file():
+            continue
+        with fetched(table) as local:
+            if "file" not in pq.read_schema(local).names:
+                continue
+            named = pq.read_table(local, columns=["file"])["file"].to_pylist()
+        inside = [n for n in named if not (Path(n).is_absolute() or ".." in Path(n).parts)]
+        files += [folder / name for name in inside]
+        files += [folder / MASKS / name for name in inside]
+    return files
 
 
 FORMAT = Format(
@@ -451,4 +531,5 @@ FORMAT = Format(
     writer=FolderWriter,
     files=_written_files,
     digests={"xxh3_128": "", "masks_xxh3_128": f"{MASKS}/"},
+    urls=True,
 )

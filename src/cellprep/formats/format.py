@@ -104,6 +104,8 @@ class Format:
     digests : mapping
         For files of single rows: the columns of the index with their digests, and before which of
         the names in its column `file` which folder stands.
+    urls : bool
+        Whether it reads URLs, by what `place` has for them. All formats write them.
     """
 
     read: Callable[..., Source]
@@ -113,6 +115,7 @@ class Format:
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
+    urls: bool = False
 
     @cached_property
     def is_file(self) -> bool:

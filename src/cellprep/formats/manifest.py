@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import secrets
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +16,8 @@ from numpy.typing import NDArray
 
 from ..arrays import Masks
 from ..errors import CellprepError
+from ..place import changed, fetched, is_remote, opened, read_bytes
+from ..place import replacing as replacing
 from ..rows import Rows
 from ..source import Past
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 MANIFEST = "dataset.json"
 INDEX = "index.parquet"
 WORK = ".cellprep"
-TEMPORARY = ".cellprep.tmp"
 LOCK = "lock"
 
 
@@ -66,9 +64,10 @@ def load_index(path: Path) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        # A folder's index may be large, and is read from the file itself.
-        file = path / INDEX if path.is_dir() else io.BytesIO(_load(path, INDEX))
-        return pq.read_table(file)
+        if path.is_dir():
+            with fetched(path / INDEX) as file:  # it may be large
+                return pq.read_table(file)
+        return pq.read_table(io.BytesIO(_load(path, INDEX)))
     except (OSError, KeyError, zipfile.BadZipFile, ValueError) as error:
         why = " ".join(str(error).split())
         raise CellprepError(f"{str(path / INDEX)!r} cannot be read: {why}") from error
@@ -76,8 +75,8 @@ def load_index(path: Path) -> pa.Table:
 
 def _load(path: Path, name: str) -> bytes:
     if path.is_dir():
-        return (path / name).read_bytes()
-    with zipfile.ZipFile(path) as archive:
+        return read_bytes(path / name)
+    with opened(path) as file, zipfile.ZipFile(file) as archive:
         return archive.read(name)
 
 
@@ -111,11 +110,12 @@ def past_of(manifest: Mapping[str, Any], path: Path) -> Past:
 
 def load_record(path: Path) -> pa.Table | None:
     """What made each image of a written data set: the index without what says where it lies."""
-    return _load_record(path, path.stat().st_mtime_ns)
+    held = path / INDEX if is_remote(path) and path.is_dir() else path
+    return _load_record(path, changed(held))
 
 
 @lru_cache(maxsize=2)
-def _load_record(path: Path, changed: int) -> pa.Table | None:
+def _load_record(path: Path, changed: int | str) -> pa.Table | None:
     index = load_index(path)
     named = [name for name in index.column_names if "." in name]
     return index.select(named).combine_chunks() if named else None
@@ -183,20 +183,8 @@ def stamp(file: Path) -> dict[str, Any]:
     {'bytes': 0, 'xxh3_128': '99aa06d3014798d86001c324468d497f'}
     """
     digest, size = xxhash.xxh3_128(), 0
-    with file.open("rb") as stream:
+    with opened(file) as stream:
         while data := stream.read(1 << 20):
             digest.update(data)
             size += len(data)
     return {"bytes": size, "xxh3_128": digest.hexdigest()}
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` that takes its place when the block ends well."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}{TEMPORARY}")
-    temporary.touch(exist_ok=False)
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

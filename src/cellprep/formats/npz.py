@@ -26,6 +26,7 @@ from ..arrays import (
     read_labels,
 )
 from ..errors import CellprepError, nearest
+from ..place import fetched, opened
 from ..rows import Rows
 from ..source import NO_PAST, ArraySource
 from .format import Block, Contents, Format
@@ -58,9 +59,12 @@ class NpzSource(ArraySource):
 def read(
     path: Path, images: str = "images", labels: str = "labels", masks: str | None = None
 ) -> NpzSource:
-    """The source of an npz file; members that are not compressed are memory-mapped."""
+    """The source of an npz file; members that are not compressed are memory-mapped.
+
+    Those of a URL in a copy that has no name any more.
+    """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with fetched(path) as local, zipfile.ZipFile(local) as archive:
             infos = {info.filename: info for info in archive.infolist()}
             keys = [name.removesuffix(".npy") for name in infos if name.endswith(".npy")]
             for wanted in (images, labels):
@@ -70,21 +74,23 @@ def read(
                         f"{nearest(wanted, keys)}; name the two arrays with images= and "
                         "labels= (--arrays)"
                     )
-            pixels = _member(path, archive, infos[f"{images}.npy"])
+            pixels = _member(path, local, archive, infos[f"{images}.npy"])
             check_images(pixels, images)
-            found = _member(path, archive, infos[f"{labels}.npy"])
+            found = _member(path, local, archive, infos[f"{labels}.npy"])
             values = read_labels(found, len(pixels), empty="class_names" in keys)
             known = ["ids", "groups", "class_names", *(["copies"] if MANIFEST in infos else [])]
             known += ["masks"] if masks is None and MANIFEST in infos else []
             extra = {
-                key: _member(path, archive, infos[f"{key}.npy"]) for key in known if key in keys
+                key: _member(path, local, archive, infos[f"{key}.npy"])
+                for key in known
+                if key in keys
             }
             if masks is not None:
                 if masks not in keys:
                     raise CellprepError(
                         f"{str(path)!r} has no array {masks!r}; {nearest(masks, keys)}"
                     )
-                extra["masks"] = _member(path, archive, infos[f"{masks}.npy"])
+                extra["masks"] = _member(path, local, archive, infos[f"{masks}.npy"])
             past = NO_PAST
             if MANIFEST in infos:
                 text = archive.read(MANIFEST).decode("utf-8", "replace")
@@ -112,7 +118,9 @@ def read(
     )
 
 
-def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+def _member(
+    path: Path, local: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo
+) -> NDArray[Any]:
     """One array of the archive: mapped where it lies bare, loaded where it is compressed."""
     name = info.filename.removesuffix(".npy")
     with archive.open(info) as file:
@@ -138,7 +146,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDAr
         if info.compress_type == zipfile.ZIP_STORED:
             if info.file_size - start < dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
                 raise CellprepError(f"{name!r} in {str(path)!r} is cut short; copy the file again")
-            return _mapped(path, info, start, shape, fortran, dtype)
+            return _mapped(path, local, info, start, shape, fortran, dtype)
     try:
         return np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False)
     except ValueError as error:
@@ -147,6 +155,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDAr
 
 def _mapped(
     path: Path,
+    local: Path,
     info: zipfile.ZipInfo,
     start: int,
     shape: tuple[int, ...],
@@ -155,13 +164,13 @@ def _mapped(
 ) -> NDArray[Any]:
     if 0 in shape or dtype.itemsize == 0:
         return np.zeros(shape, dtype)  # nothing to map
-    with path.open("rb") as file:
+    with local.open("rb") as file:
         file.seek(info.header_offset)
         header = file.read(30)  # local header: its name and extra lengths may differ from the index
         name_length, extra_length = struct.unpack("<HH", header[26:30])
     offset = info.header_offset + 30 + name_length + extra_length + start
     try:
-        return np.memmap(path, dtype, "r", offset, shape, "F" if fortran else "C")
+        return np.memmap(local, dtype, "r", offset, shape, "F" if fortran else "C")
     except ValueError as error:
         raise CellprepError(f"{str(path)!r} is cut short: {error}") from error
 
@@ -180,7 +189,7 @@ def write_file(
     with (
         replacing(path) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
-        tempfile.TemporaryFile(dir=path.parent) as waiting,
+        tempfile.TemporaryFile(dir=temporary.parent) as waiting,
     ):
         with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *shape)}
@@ -219,7 +228,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def manifest_of(path: Path) -> dict[str, Any] | None:
     """The manifest of an npz file that cellprep wrote, None for any other file."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as file, zipfile.ZipFile(file) as archive:
             if MANIFEST not in archive.namelist():
                 return None
             return read_manifest(archive.read(MANIFEST).decode("utf-8", "replace"), path)
@@ -232,4 +241,5 @@ FORMAT = Format(
     options=("images", "labels", "masks"),
     looks_like=lambda path: path.suffix.lower() == ".npz" and path.is_file(),
     write_file=write_file,
+    urls=True,
 )

@@ -17,18 +17,21 @@ from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, run_of
 from ..errors import CellprepError
+from ..place import is_remote, read_ranges, sizes
 from ..rows import Rows
 from ..source import Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart
 from .manifest import load_written, past_of, replacing
 
+_NEAR = 1 << 16
+"""Bytes between two rows up to which they are fetched in one piece."""
 _PARSING = threading.Lock()
 """NumPy parses a header as Python, which Python 3.11 cannot do in two threads at a time."""
 
 
 @dataclass(frozen=True, eq=False)
 class ShardSource:
-    """Images of a shard folder, memory-mapped."""
+    """Images of a shard folder, memory-mapped; of a URL, only the rows asked for are fetched."""
 
     path: Path
     manifest: dict[str, Any]
@@ -99,6 +102,9 @@ class ShardSource:
     def images(self, at: Positions) -> Images:
         shard = self._starts.searchsorted(at, side="right") - 1
         row = at - self._starts[shard]
+        if is_remote(self.path):
+            out = np.empty((len(at), *self.shape), np.uint8)
+            return self._fetched("shard", shard, row, out)
         if len(at) and shard[0] == shard[-1] and (run := run_of(row)):
             return self._maps(int(shard[0]))[run]
         return self._taken(self._maps, shard, row, np.empty((len(at), *self.shape), np.uint8))
@@ -107,7 +113,32 @@ class ShardSource:
         shard = self._starts.searchsorted(at, side="right") - 1
         row = at - self._starts[shard]
         out = np.empty((len(at), *self.shape[:2]), bool)
+        if is_remote(self.path):
+            return self._fetched("masks", shard, row, out)
         return self._taken(self._mask_maps, shard, row, out)
+
+    def _fetched(
+        self, what: str, shard: Positions, row: Positions, out: NDArray[Any]
+    ) -> NDArray[Any]:
+        """The rows, each byte once: those that lie near each other in one piece."""
+        for number in np.unique(shard).tolist():
+            here = shard == number
+            name, entry = shard_name(number, what), self.manifest["shards"][number]
+            size = out[0].nbytes
+            start = entry["files"][name]["bytes"] - entry["rows"] * size
+            wanted, back = np.unique(row[here], return_inverse=True)
+            far = np.flatnonzero((np.diff(wanted) - 1) * size > _NEAR) + 1
+            runs = [np.arange(run[0], run[-1] + 1) for run in np.split(wanted, far)]
+            spans = [(start + int(r[0]) * size, start + int(r[-1] + 1) * size) for r in runs]
+            try:
+                data = b"".join(read_ranges(self.path / name, spans))
+            except OSError as error:
+                raise CellprepError(
+                    f"shard {str(self.path / name)!r} cannot be read: {error.strerror or error}"
+                ) from error
+            held = np.frombuffer(data, out.dtype).reshape(-1, *out.shape[1:])
+            out[here] = held[np.concatenate(runs).searchsorted(wanted)[back]]
+        return out
 
     @staticmethod
     def _taken(
@@ -132,12 +163,13 @@ def read(path: Path) -> ShardSource:
     kinds = {"shard": height * width * channels}
     if manifest.get("masks"):
         kinds["masks"] = height * width
+    held = sizes(path)
     for number, shard in enumerate(manifest["shards"]):
         for what, size in kinds.items():
-            file = path / shard_name(number, what)
-            if not file.is_file() or file.stat().st_size < shard["rows"] * size:
+            name = shard_name(number, what)
+            if (held(name) or 0) < shard["rows"] * size:
                 raise CellprepError(
-                    f"shard {str(file)!r} is missing or cut short; write the data set again"
+                    f"shard {str(path / name)!r} is missing or cut short; write the data set again"
                 )
     return ShardSource(path, manifest, rows)
 
@@ -203,8 +235,8 @@ def _pieces(header: io.BytesIO, arrays: Iterable[NDArray[Any]]) -> Iterator[memo
 
 def shard_files(folder: Path) -> list[Path]:
     """The shards in a folder, those of masks too."""
-    files = sorted(folder.glob("*-*.npy"))
-    return [file for file in files if re.fullmatch(r"(shard|masks)-\d{5,}\.npy", file.name)]
+    ours = re.compile(r"(shard|masks)-\d{5,}\.npy")
+    return sorted(file for file in folder.iterdir() if ours.fullmatch(file.name))
 
 
-FORMAT = Format(read, writer=ShardWriter, files=shard_files)
+FORMAT = Format(read, writer=ShardWriter, files=shard_files, urls=True)
