@@ -21,9 +21,12 @@ from .formats import FORMATS, manifest, npz
 from .formats.manifest import INDEX, LOCK, MANIFEST, TEMPORARY, WORK, to_json
 from .locks import lock_beside
 from .plan import Plan
+from .verify import WHOLE, state
 
 PLAN = f"{WORK}/plan.json"
 """Of an unfinished data set: what it is made of."""
+QUARANTINE = "quarantine"
+"""Copies of files that cannot be read."""
 
 
 def check_apart(path: Path, source: Path | None) -> None:
@@ -185,7 +188,7 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
 
     What it is made of stands there to the end, so a run that is killed in here can be repeated.
     """
-    files = FORMATS[found["format"]].files(path)
+    files = FORMATS[found["format"]].files(path) + _copies_of_bad(path)
     if for_a_file:
         ours = {*files, path / MANIFEST, path / INDEX}
         for file in path.rglob("*"):
@@ -206,6 +209,13 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
     _unlink([path / INDEX, *(path / WORK).glob("*.parquet")])
     if for_a_file:
         _make_room(path)
+
+
+def _copies_of_bad(path: Path) -> list[Path]:
+    """Those in quarantine, but for what somebody has changed since."""
+    saved = next(file for file in (path / MANIFEST, path / PLAN) if file.is_file())
+    put = manifest.read_manifest(saved.read_text("utf-8"), saved).get("quarantined", {})
+    return [path / name for name, wanted in put.items() if state(path, name, wanted) == WHOLE]
 
 
 def _make_room(path: Path) -> None:

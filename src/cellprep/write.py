@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 from . import executors
 from .arrays import Images, Masks, check_texts
 from .dataset import Dataset, check_dataset
-from .destination import PLAN, check_apart, littered, made_of, make_way, standing, sweep
+from .destination import PLAN, QUARANTINE, check_apart, littered, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import FORMATS, manifest
 from .formats.format import Block, Contents, Files, PartWriter
@@ -154,15 +155,15 @@ class Job:
     made_of: Mapping[str, Any]
     stands: str
     look: Callable[[], str]
-    quarantine: bool
+    quarantined: Files
 
     def run(self) -> Written:
         """Do it."""
         began = time.monotonic()
         try:
             resumed, repaired = self._write()
-            if self.quarantine:
-                _quarantine(self.plan, self.path / "quarantine")
+            if self.quarantined:
+                _quarantine(self.plan, self.path)
         except OSError as error:
             raise CellprepError(_cannot_write(self.path, error)) from error
         seconds = time.monotonic() - began
@@ -191,7 +192,7 @@ class Job:
             if is_file:
                 _write_file(self.plan, self.path, self.made_of)
                 return 0, 0
-            return _write_parts(self.plan, self.path, self.made_of, still_alone)
+            return _write_parts(self.plan, self.path, self.made_of, self.quarantined, still_alone)
 
 
 def plan_write(
@@ -234,8 +235,10 @@ def plan_write(
         )
     origin = made_of(plan, kind, rows_per_shard) | ({"masks": True} if masks else {})
     look = partial(standing, path, origin, resume=resume, overwrite=overwrite)
-    quarantine = on_error == "quarantine" and bool(plan.bad)
-    return Job(plan, path, origin, look(), look, quarantine)
+    return Job(
+        *(plan, path, origin, look(), look),
+        quarantined=_stamps_of_bad(plan) if on_error == "quarantine" else {},
+    )
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
@@ -360,7 +363,11 @@ def _standing_parts(
 
 
 def _write_parts(
-    plan: Plan, path: Path, origin: Mapping[str, Any], still_alone: Callable[[], None]
+    plan: Plan,
+    path: Path,
+    origin: Mapping[str, Any],
+    quarantined: Files,
+    still_alone: Callable[[], None],
 ) -> tuple[int, int]:
     """Write the parts that are missing, then index and manifest.
 
@@ -371,7 +378,7 @@ def _write_parts(
     contents = _contents(plan, origin)
     writer = make_writer(contents)
     (path / WORK).mkdir(parents=True, exist_ok=True)
-    _save_manifest(path / PLAN, _manifest(plan, origin, [], {}))
+    _save_manifest(path / PLAN, _manifest(plan, origin, [], {}, quarantined))
     files = writer.begin(path)
     spans = executors.cut(len(plan), contents.rows_per_part)
     whole, damaged = _standing_parts(path, path, origin, spans)
@@ -382,7 +389,7 @@ def _write_parts(
     entries = _write_index(path, path, len(spans))
     files[INDEX] = stamp(path / INDEX)
     still_alone()
-    _save_manifest(path / MANIFEST, _manifest(plan, origin, entries, files))
+    _save_manifest(path / MANIFEST, _manifest(plan, origin, entries, files, quarantined))
     sweep(path)
     return len(plan) - sum(stop - start for start, stop in missing), damaged
 
@@ -489,7 +496,7 @@ def _write_file(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
     def finish() -> tuple[dict[str, Any], bytes]:
         buffer = io.BytesIO()
         pq.write_table(pa.concat_tables(index).unify_dictionaries(), buffer)
-        return _manifest(plan, origin, [], {}), buffer.getvalue()
+        return _manifest(plan, origin, [], {}, {}), buffer.getvalue()
 
     write_file(path, contents, blocks(), finish)
     sweep(path)
@@ -518,7 +525,11 @@ def _contents(plan: Plan, origin: Mapping[str, Any]) -> Contents:
 
 
 def _manifest(
-    plan: Plan, origin: Mapping[str, Any], entries: list[dict[str, Any]], files: Files
+    plan: Plan,
+    origin: Mapping[str, Any],
+    entries: list[dict[str, Any]],
+    files: Files,
+    quarantined: Files,
 ) -> dict[str, Any]:
     counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
     drawn = plan.pixels.drawn
@@ -543,20 +554,30 @@ def _manifest(
             for c in plan.changes
         ],
         "bad": dict(plan.bad),
+        **({"quarantined": quarantined} if quarantined else {}),
         "shards": entries,
         "files": files,
         "made_of": dict(origin),
     }
 
 
-def _quarantine(plan: Plan, target: Path) -> None:
+def _stamps_of_bad(plan: Plan) -> Files:
+    """What the copies of the bad files will be: an overwrite takes these away, and no others."""
+    source, files = plan.source.path, {}
+    for name in plan.bad:
+        assert source is not None  # only files can be bad
+        with suppress(OSError):  # it cannot be read at all; dataset.json names it
+            if (source / name).is_file():
+                files[f"{QUARANTINE}/{name}"] = stamp(source / name)
+    return files
+
+
+def _quarantine(plan: Plan, path: Path) -> None:
     """Copies of the bad files, in their folders; the files themselves stay where they are."""
     source = plan.source.path
-    assert source is not None  # only files can be bad
+    assert source is not None
     for name in plan.bad:
-        file = target / name
+        file = path / QUARANTINE / name
         file.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with suppress(OSError):
             shutil.copy2(source / name, file)
-        except OSError:
-            continue  # it cannot be read at all; dataset.json names it
