@@ -21,8 +21,8 @@ from cellprep import locks
 from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
+from cellprep.parts import load_record, write_parts
 from cellprep.synthetic import draw_cells
-from cellprep.write import _load_record as load_record
 from cellprep.write import plan_write
 from test_kills import NAMES, tree
 from test_kills import write as write_job
@@ -155,7 +155,7 @@ def test_a_record_without_its_data_is_not_believed(format, tmp_path, monkeypatch
     path = tmp_path / "out"
     write(tmp_path / "reference", format)
     with monkeypatch.context() as patched:
-        patched.setitem(plan_write.__globals__, "_write_index", lambda *_: 1 / 0)
+        patched.setitem(write_parts.__globals__, "write_index", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             write(path, format)
     (path / ".cellprep" / "part-00003.arrow").write_bytes(b"")
@@ -312,6 +312,16 @@ def test_of_many_that_begin_at_once_one_holds_the_lock(tmp_path):
         thread.join()
     assert set(most) == {1}
     assert not tree(tmp_path)
+
+
+def test_the_temporaries_of_a_neighbour_stay(tmp_path):
+    """Of `out.npz`, which may be being written while `out` is swept."""
+    mine = tmp_path / ".out.01234567.cellprep.tmp"
+    theirs = tmp_path / ".out.npz.01234567.cellprep.tmp"
+    for file in (mine, theirs):
+        file.touch()
+    write(tmp_path / "out")
+    assert (mine.exists(), theirs.exists()) == (False, True)
 
 
 # -- leases ------------------------------------------------------------------------------------
