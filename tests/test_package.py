@@ -30,7 +30,8 @@ LAYERS = {
         ["keras_cv_engine", "steps"],
         ["formats"],
         ["locks", "verify"],
-        ["duplicate_index", "recipe", "functions", "destination", "write", "replay"],
+        ["duplicate_index", "recipe", "functions", "destination", "replay"],
+        ["parts", "repair", "write"],
         ["synthetic", "contact_sheet", "inspect", "demo", "commands", "cli"],
     ],
     "cellmodels": [

@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 import cellprep as cp
 from cellprep import locks
 from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
+from cellprep.parts import load_record, write_parts
 from cellprep.synthetic import draw_cells
-from cellprep.write import _load_record as load_record
 from cellprep.write import plan_write
 from test_kills import NAMES, tree
 from test_kills import write as write_job
@@ -154,12 +155,12 @@ def test_a_record_without_its_data_is_not_believed(format, tmp_path, monkeypatch
     path = tmp_path / "out"
     write(tmp_path / "reference", format)
     with monkeypatch.context() as patched:
-        patched.setattr("cellprep.write._write_index", lambda *_: 1 / 0)
+        patched.setitem(write_parts.__globals__, "write_index", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             write(path, format)
     (path / ".cellprep" / "part-00003.arrow").write_bytes(b"")
     _, entry = load_record(path / ".cellprep" / "part-00000.arrow")
-    flip(path / next(iter(entry["files"]), next(path.rglob("*.png"))))
+    flip(path / next(iter(entry["files"])) if entry["files"] else next(path.rglob("*.png")))
     again = write(path, format)
     assert again.repaired in (9, 10)  # two of five parts, the last of which has four rows
     assert again.resumed == 24 - again.repaired
@@ -214,6 +215,32 @@ def test_names_in_a_manifest_lead_nowhere_else(tmp_path):
     (path / "dataset.json").write_text(json.dumps(saved))
     with pytest.raises(CellprepError, match="names a file outside its folder"):
         cp.verify(path, progress=False)
+
+
+# -- quarantine --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("complete", [True, False], ids=["finished", "unfinished"])
+def test_an_overwrite_takes_the_copies_of_bad_files_with_it(complete, tmp_path):
+    for name in ("a/0.png", "a/1.png", "b/0.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(draw_cells([1] * 8, side=24)[0][0]).save(tmp_path / "in" / name)
+    for name in ("bad.png", "mended.png", "sub/bad.png"):
+        (tmp_path / "in" / "b" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "in" / "b" / name).write_bytes(b"bad")
+    messy, path = cp.read(tmp_path / "in"), tmp_path / "out"
+    cp.write(messy, path, on_error="quarantine", progress=False)
+    assert len(list(path.rglob("*.png"))) == 3
+    (path / "quarantine" / "b" / "mended.png").write_bytes(b"mended")
+    (path / "quarantine" / "notes.txt").write_bytes(b"mine")
+    if not complete:
+        (path / ".cellprep").mkdir()
+        (path / "dataset.json").rename(path / ".cellprep" / "plan.json")
+    write(path, overwrite=True)
+    write(tmp_path / "reference")
+    kept = {"quarantine/b/mended.png": b"mended", "quarantine/notes.txt": b"mine"}
+    assert tree(path) == {**tree(tmp_path / "reference"), **kept}
+    assert not (path / "quarantine" / "b" / "sub").exists()
 
 
 # -- one writer at a time ----------------------------------------------------------------------
@@ -285,6 +312,16 @@ def test_of_many_that_begin_at_once_one_holds_the_lock(tmp_path):
         thread.join()
     assert set(most) == {1}
     assert not tree(tmp_path)
+
+
+def test_the_temporaries_of_a_neighbour_stay(tmp_path):
+    """Of `out.npz`, which may be being written while `out` is swept."""
+    mine = tmp_path / ".out.01234567.cellprep.tmp"
+    theirs = tmp_path / ".out.npz.01234567.cellprep.tmp"
+    for file in (mine, theirs):
+        file.touch()
+    write(tmp_path / "out")
+    assert (mine.exists(), theirs.exists()) == (False, True)
 
 
 # -- leases ------------------------------------------------------------------------------------

@@ -33,9 +33,12 @@ from .place import (
     whole,
 )
 from .plan import Plan
+from .verify import WHOLE, state
 
 PLAN = f"{WORK}/plan.json"
 """Of an unfinished data set: what it is made of."""
+QUARANTINE = "quarantine"
+"""Copies of files that cannot be read."""
 
 
 def check_apart(path: Path, source: Path | None) -> None:
@@ -200,7 +203,7 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
 
     What it is made of stands there to the end, so a run that is killed in here can be repeated.
     """
-    files = FORMATS[found["format"]].files(path)
+    files = FORMATS[found["format"]].files(path) + _copies_of_bad(path)
     if for_a_file:
         ours = {*files, path / MANIFEST, path / INDEX}
         for file in (path / name for name in listed(path)) if is_remote(path) else path.rglob("*"):
@@ -222,6 +225,14 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
     unlink([path / INDEX, *(file for file in work if file.suffix == ".parquet")])
     if for_a_file:
         _make_room(path)
+
+
+def _copies_of_bad(path: Path) -> list[Path]:
+    """Those in quarantine, but for what somebody has changed since."""
+    saved = next(file for file in (path / MANIFEST, path / PLAN) if file.is_file())
+    text = read_bytes(saved).decode("utf-8", "replace")
+    put = manifest.read_manifest(text, saved).get("quarantined", {})
+    return [path / name for name, wanted in put.items() if state(path, name, wanted) == WHOLE]
 
 
 def _make_room(path: Path) -> None:

@@ -1,39 +1,30 @@
-"""Writing: a plan cut into parts, each complete or absent; the index and the manifest last."""
+"""`write`: what is refused, what stands at the path, and what is to be done about it."""
 
 from __future__ import annotations
 
 import errno
-import io
-import json
-import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from . import executors
-from .arrays import Images, Masks, check_texts
+from .arrays import check_texts
 from .dataset import Dataset, check_dataset
-from .destination import PLAN, check_apart, littered, made_of, make_way, standing, sweep
+from .destination import QUARANTINE, check_apart, littered, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
-from .formats import FORMATS, manifest
-from .formats.format import Block, Contents, Files, PartWriter
-from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
+from .formats import FORMATS
+from .formats.format import Files
+from .formats.manifest import stamp
 from .locks import check_free, only_writer
-from .place import answering, as_path, check_shared, copy, found, make_folder, move, sizes, unlink
-from .plan import Parameters, Plan, Record
-from .verify import WHOLE, Checked, Parts, check, files_of, reads_quickly, state
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-AGAIN = f"{WORK}/again"
-"""Where damaged parts are made again, before they take their place."""
-_RECORDS_AT_ONCE = 64
+from .parts import write_file, write_parts
+from .place import answering, as_path, check_shared, copy, make_folder
+from .plan import Plan
+from .repair import repair
+from .verify import check, reads_quickly
 
 
 @dataclass(frozen=True)
@@ -157,7 +148,7 @@ class Job:
     made_of: Mapping[str, Any]
     stands: str
     look: Callable[[], str]
-    quarantine: bool
+    quarantined: Files
 
     def run(self) -> Written:
         """Do it."""
@@ -165,8 +156,8 @@ class Job:
         try:
             with answering(self.path):
                 resumed, repaired = self._write()
-                if self.quarantine:
-                    _quarantine(self.plan, self.path / "quarantine")
+                if self.quarantined:
+                    _quarantine(self.plan, self.path)
         except OSError as error:
             raise CellprepError(_cannot_write(self.path, error)) from error
         seconds = time.monotonic() - began
@@ -185,17 +176,17 @@ class Job:
                 checked = checked or check(self.path, deep=reads_quickly(self.path))
                 repaired = 0
                 if checked.damaged and is_file:
-                    _write_file(self.plan, self.path, self.made_of)
+                    write_file(self.plan, self.path, self.made_of)
                     repaired = len(self.plan)
                 elif checked.damaged:
-                    repaired = _repair(self.plan, self.path, self.made_of, checked, still_alone)
+                    repaired = repair(self.plan, self.path, self.made_of, checked, still_alone)
                 sweep(self.path)
                 return len(self.plan) - repaired, repaired
             make_way(self.path, self.made_of, stands)
             if is_file:
-                _write_file(self.plan, self.path, self.made_of)
+                write_file(self.plan, self.path, self.made_of)
                 return 0, 0
-            return _write_parts(self.plan, self.path, self.made_of, still_alone)
+            return write_parts(self.plan, self.path, self.made_of, self.quarantined, still_alone)
 
 
 def plan_write(
@@ -245,8 +236,8 @@ def plan_write(
             stands = look()
     except OSError as error:
         raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-    quarantine = on_error == "quarantine" and bool(plan.bad)
-    return Job(plan, path, origin, stands, look, quarantine)
+    quarantined = _stamps_of_bad(plan) if on_error == "quarantine" else {}
+    return Job(plan, path, origin, stands, look, quarantined)
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
@@ -258,323 +249,22 @@ def _cannot_write(path: Path, error: OSError) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Makes and writes one part: the task of a worker."""
-
-    plan: Plan
-    folder: Path
-    writer: PartWriter
-    contents: Contents
-
-    def __call__(self, span: executors.Span) -> None:
-        number = span[0] // self.contents.rows_per_part
-        record: list[Record] = []
-        blocks = _made(self.plan, span, record, self.contents.masks)
-        written = self.writer.write_part(self.folder, number, blocks)
-        table = _index(self.plan, span, dict(written.columns), record)
-        # The record after the images: where it stands, the part is complete.
-        entry = {"rows": span[1] - span[0], "files": written.files}
-        _save_record(_record_path(self.folder, number), table, entry)
+def _stamps_of_bad(plan: Plan) -> Files:
+    """What the copies of the bad files will be: an overwrite takes these away, and no others."""
+    source, files = plan.source.path, {}
+    for name in plan.bad:
+        assert source is not None  # only files can be bad
+        with suppress(OSError):  # it cannot be read at all; dataset.json names it
+            if (source / name).is_file():
+                files[f"{QUARANTINE}/{name}"] = stamp(source / name)
+    return files
 
 
-def _made(plan: Plan, span: executors.Span, record: list[Record], masked: bool) -> Iterator[Block]:
-    """The images of a span, block by block, and their masks; what made them goes to `record`.
-
-    A block is gone when the next one is asked for: fresh memory costs as much as some of the steps.
-    """
-    start, stop = span
-    spans = plan.spans(stop - start)
-    room = np.empty((spans[0][1], *plan.shape), np.uint8)
-    for first, last in spans:
-        at = np.arange(start + first, start + last)
-        masks = None
-        if masked:
-            images, made_by, masks = plan.evaluate_masked(at, room[: last - first])
-        else:
-            images, made_by = plan.evaluate(at, room[: last - first])
-        record.append(made_by)
-        yield images, masks
-
-
-def _index(
-    plan: Plan, span: executors.Span, columns: Parameters, records: list[Record]
-) -> pa.Table:
-    """The rows of the index for a span, with the records of its blocks.
-
-    The record of an earlier write goes on in it.
-    """
-    at = np.arange(*span)
-    table = {name: manifest.arrow_column(values) for name, values in columns.items()}
-    past = plan.source.past.path
-    record = manifest.load_record(past) if past is not None else None
-    if record is not None:
-        before = record.take(plan.origin(at))
-        table |= dict(zip(before.column_names, before.columns, strict=True))
-    for name in records[0]:
-        blocks = zip(*(block[name] for block in records), strict=True)
-        table[name] = manifest.arrow_column(*map(np.concatenate, blocks))
-    return manifest.index_table(plan.rows.take(at), plan.class_names, table)
-
-
-def _record_path(folder: Path, number: int) -> Path:
-    return folder / WORK / f"part-{number:05d}.arrow"
-
-
-def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
-    import pyarrow as pa
-
-    table = table.replace_schema_metadata({"entry": to_json(entry)})
-    with replacing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
-        file.write_table(table)
-
-
-def _load_records(paths: list[Path]) -> list[tuple[pa.Table, dict[str, Any]]]:
-    import pyarrow as pa
-
-    records = []
-    for data in found(paths):
-        if isinstance(data, OSError):
-            raise data
-        with pa.OSFile(str(data)) if isinstance(data, Path) else pa.BufferReader(data) as file:
-            table = pa.ipc.open_file(file).read_all()
-        entry = json.loads(table.schema.metadata[b"entry"])
-        records.append((table.replace_schema_metadata(), entry))
-    return records
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """Whether a part is as its record says: a power cut may leave the one without the other."""
-
-    folder: Path
-    records: Path
-    rows_per_part: int
-    digests: Mapping[str, str]
-
-    def __call__(self, span: executors.Span) -> bool:
-        try:
-            record = _record_path(self.records, span[0] // self.rows_per_part)
-            table, entry = _load_records([record])[0]
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-        deep = reads_quickly(self.folder)
-        return all(
-            state(self.folder, name, wanted, deep) == WHOLE
-            for name, _, wanted in files_of(entry, table, self.digests)
-        )
-
-
-def _standing_parts(
-    path: Path, records: Path, origin: Mapping[str, Any], spans: list[executors.Span]
-) -> tuple[set[executors.Span], int]:
-    """The parts that need not be made, and the rows of those that are damaged."""
-    size = origin["rows_per_shard"]
-    held = sizes(records / WORK)
-    recorded = [
-        span for span in spans if held(_record_path(records, span[0] // size).name) is not None
-    ]
-    look = _Standing(path, records, size, FORMATS[origin["format"]].digests)
-    looks = zip(recorded, executors.run(look, recorded, "checking"), strict=True)
-    whole = {span for span, is_whole in looks if is_whole}
-    return whole, sum(stop - start for start, stop in set(recorded) - whole)
-
-
-def _write_parts(
-    plan: Plan, path: Path, origin: Mapping[str, Any], still_alone: Callable[[], None]
-) -> tuple[int, int]:
-    """Write the parts that are missing, then index and manifest.
-
-    How many rows were there, and how many were damaged.
-    """
-    make_writer = FORMATS[origin["format"]].writer
-    assert make_writer is not None
-    contents = _contents(plan, origin)
-    writer = make_writer(contents)
-    make_folder(path / WORK)
-    _save_manifest(path / PLAN, _manifest(plan, origin, [], {}))
-    files = writer.begin(path)
-    spans = executors.cut(len(plan), contents.rows_per_part)
-    whole, damaged = _standing_parts(path, path, origin, spans)
-    missing = [span for span in spans if span not in whole]
-    part = _Part(replace(plan, changes=()), path, writer, contents)
-    for _ in executors.run(part, missing, "writing"):
-        still_alone()
-    entries = _write_index(path, path, len(spans))
-    files[INDEX] = stamp(path / INDEX)
-    still_alone()
-    _save_manifest(path / MANIFEST, _manifest(plan, origin, entries, files))
-    sweep(path)
-    return len(plan) - sum(stop - start for start, stop in missing), damaged
-
-
-def _write_index(path: Path, records: Path, parts: int) -> list[dict[str, Any]]:
-    """The index from the records of all parts; their entries in the manifest."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    places = [_record_path(records, number) for number in range(parts)]
-    entries: list[dict[str, Any]] = []
-    with replacing(path / INDEX) as temporary:
-        schema = _load_records(places[:1])[0][0].schema
-        with pq.ParquetWriter(temporary, schema) as index:
-            for first, last in executors.cut(parts, _RECORDS_AT_ONCE):
-                tables, some = zip(*_load_records(places[first:last]), strict=True)
-                index.write_table(pa.concat_tables(tables).unify_dictionaries())
-                entries += some
-    return entries
-
-
-def _save_manifest(path: Path, saved: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary, temporary.open("r+", encoding="utf-8") as file:
-        file.write(to_json(saved))
-        file.flush()
-        os.fsync(file.fileno())  # a power cut may take what it tells of, but not itself
-
-
-def _repair(
-    plan: Plan,
-    path: Path,
-    origin: Mapping[str, Any],
-    checked: Checked,
-    still_alone: Callable[[], None],
-) -> int:
-    """Make damaged parts again, and put in place what is missing there; how many rows that were.
-
-    They are made in a folder of their own, so that nothing of the data set is touched if they come
-    out otherwise than recorded. Of a damaged index all is made again, since it holds what was found
-    in the pixels.
-    """
-    format, saved, again = FORMATS[origin["format"]], manifest.load_manifest(path), path / AGAIN
-    assert format.writer is not None
-    contents = _contents(plan, origin)
-    writer = format.writer(contents)
-    make_folder(again / WORK)
-    _save_manifest(again / PLAN, saved)
-    _put_back(again, path, writer.begin(again), saved["files"])
-    index = manifest.load_index(path) if format.digests and not checked.index else None
-    recorded = Parts(saved["shards"], index, format.digests)
-    spans = list(recorded.numbers)
-    damaged = spans if checked.index else [spans[number] for number in sorted(checked.parts)]
-    whole, _ = _standing_parts(path, again, origin, damaged)
-    missing = [span for span in damaged if span not in whole]
-    part = _Part(replace(plan, changes=()), again, writer, contents)
-    for span, _ in zip(missing, executors.run(part, missing, "repairing"), strict=True):
-        still_alone()
-        table, entry = _load_records([_record_path(again, recorded.numbers[span])])[0]
-        made = {name: wanted for name, _, wanted in files_of(entry, table, format.digests)}
-        known = {name: wanted for name, _, wanted in recorded.files(span)}
-        _put_back(again, path, made, known)
-    if checked.index:
-        entries = _write_index(path, again, len(spans))
-        files = {**saved["files"], INDEX: stamp(path / INDEX)}
-        if files != saved["files"]:  # another version of pyarrow
-            _save_manifest(path / MANIFEST, {**saved, "shards": entries, "files": files})
-    return sum(stop - start for start, stop in damaged)
-
-
-def _put_back(
-    again: Path, path: Path, made: Mapping[str, Any], recorded: Mapping[str, Any]
-) -> None:
-    """Give what was made again its place, where there is no such file."""
-    other = [name for name in made if recorded.get(name, made[name]) != made[name]]
-    if other:
-        raise CellprepError(
-            f"{other[0]!r} comes out otherwise than {str(path / MANIFEST)!r} records, so "
-            "nothing was repaired with it; overwrite=True writes the whole data set anew"
-        )
-    for name, wanted in made.items():
-        if state(path, name, wanted) != WHOLE:
-            make_folder((path / name).parent)
-            move(again / name, path / name)
-        else:
-            unlink([again / name])
-
-
-def _write_file(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
-    """Blocks are made in parallel and streamed into the one file in order."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    write_file = FORMATS[origin["format"]].write_file
-    assert write_file is not None
-    contents = _contents(plan, origin)
-    index: list[pa.Table] = []
-
-    def blocks() -> Iterator[Block]:
-        block = _Block(plan, contents.masks)
-        for images, masks, table in executors.run(block, plan.spans(), "writing"):
-            index.append(table)
-            yield images, masks
-
-    def finish() -> tuple[dict[str, Any], bytes]:
-        buffer = io.BytesIO()
-        pq.write_table(pa.concat_tables(index).unify_dictionaries(), buffer)
-        return _manifest(plan, origin, [], {}), buffer.getvalue()
-
-    write_file(path, contents, blocks(), finish)
-    sweep(path)
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Makes the images of a block, and their rows of the index."""
-
-    plan: Plan
-    masks: bool
-
-    def __call__(self, span: executors.Span) -> tuple[Images, Masks | None, Any]:
-        found = None
-        if self.masks:
-            images, made_by, found = self.plan.evaluate_masked(np.arange(*span))
-        else:
-            images, made_by = self.plan.evaluate(np.arange(*span))
-        return images, found, _index(self.plan, span, {}, [made_by])
-
-
-def _contents(plan: Plan, origin: Mapping[str, Any]) -> Contents:
-    return Contents(
-        *(plan.rows, plan.class_names, plan.shape, origin["rows_per_shard"], "masks" in origin)
-    )
-
-
-def _manifest(
-    plan: Plan, origin: Mapping[str, Any], entries: list[dict[str, Any]], files: Files
-) -> dict[str, Any]:
-    counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
-    drawn = plan.pixels.drawn
-    return {
-        "format": origin["format"],
-        "masks": "masks" in origin,
-        "rows": len(plan),
-        "shape": list(plan.shape),
-        "class_names": list(plan.class_names),
-        "counts": dict(zip(plan.class_names, counts, strict=True)),
-        "recipe": origin["steps"],
-        "stages": [
-            *plan.source.past.stages,
-            *(
-                {"name": name, **step.to_dict(), **({"known_masks": True} if drawn else {})}
-                for name, step in plan.stages
-            ),
-        ],
-        "multiplied_by": plan.multiplied_by,
-        "changes": [
-            {"step": c.step, "rows_in": c.rows_in, "rows_out": c.rows_out, "why": c.why}
-            for c in plan.changes
-        ],
-        "bad": dict(plan.bad),
-        "shards": entries,
-        "files": files,
-        "made_of": dict(origin),
-    }
-
-
-def _quarantine(plan: Plan, target: Path) -> None:
+def _quarantine(plan: Plan, path: Path) -> None:
     """Copies of the bad files, in their folders; the files themselves stay where they are."""
     source = plan.source.path
-    assert source is not None  # only files can be bad
+    assert source is not None
     for name in plan.bad:
-        file = target / name
+        file = path / QUARANTINE / name
         make_folder(file.parent)
-        copy(source / name, file)  # or not, where it cannot be read; dataset.json names it
+        copy(source / name, file)  # or not, where it cannot be read

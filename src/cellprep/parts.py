@@ -1,0 +1,293 @@
+"""A plan made and written: in parts, each complete or absent, or into one file."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import executors
+from .arrays import Images, Masks
+from .destination import PLAN, sweep
+from .formats import FORMATS, manifest
+from .formats.format import Block, Contents, Files, PartWriter
+from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
+from .place import found, make_folder, sizes
+from .plan import Parameters, Plan, Record
+from .verify import WHOLE, files_of, reads_quickly, state
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_RECORDS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Part:
+    """Makes and writes one part: the task of a worker."""
+
+    plan: Plan
+    folder: Path
+    writer: PartWriter
+    contents: Contents
+
+    def __call__(self, span: executors.Span) -> None:
+        number = span[0] // self.contents.rows_per_part
+        record: list[Record] = []
+        blocks = _made(self.plan, span, record, self.contents.masks)
+        written = self.writer.write_part(self.folder, number, blocks)
+        table = _index(self.plan, span, dict(written.columns), record)
+        # The record after the images: where it stands, the part is complete.
+        entry = {"rows": span[1] - span[0], "files": written.files}
+        _save_record(record_path(self.folder, number), table, entry)
+
+
+def _made(plan: Plan, span: executors.Span, record: list[Record], masked: bool) -> Iterator[Block]:
+    """The images of a span, block by block, and their masks; what made them goes to `record`.
+
+    A block is gone when the next one is asked for: fresh memory costs as much as some of the steps.
+    """
+    start, stop = span
+    spans = plan.spans(stop - start)
+    room = np.empty((spans[0][1], *plan.shape), np.uint8)
+    for first, last in spans:
+        at = np.arange(start + first, start + last)
+        masks = None
+        if masked:
+            images, made_by, masks = plan.evaluate_masked(at, room[: last - first])
+        else:
+            images, made_by = plan.evaluate(at, room[: last - first])
+        record.append(made_by)
+        yield images, masks
+
+
+def _index(
+    plan: Plan, span: executors.Span, columns: Parameters, records: list[Record]
+) -> pa.Table:
+    """The rows of the index for a span, with the records of its blocks.
+
+    The record of an earlier write goes on in it.
+    """
+    at = np.arange(*span)
+    table = {name: manifest.arrow_column(values) for name, values in columns.items()}
+    past = plan.source.past.path
+    record = manifest.load_record(past) if past is not None else None
+    if record is not None:
+        before = record.take(plan.origin(at))
+        table |= dict(zip(before.column_names, before.columns, strict=True))
+    for name in records[0]:
+        blocks = zip(*(block[name] for block in records), strict=True)
+        table[name] = manifest.arrow_column(*map(np.concatenate, blocks))
+    return manifest.index_table(plan.rows.take(at), plan.class_names, table)
+
+
+def record_path(folder: Path, number: int) -> Path:
+    return folder / WORK / f"part-{number:05d}.arrow"
+
+
+def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
+    import pyarrow as pa
+
+    table = table.replace_schema_metadata({"entry": to_json(entry)})
+    with replacing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
+        file.write_table(table)
+
+
+def load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+    return _load_records([path])[0]
+
+
+def _load_records(paths: list[Path]) -> list[tuple[pa.Table, dict[str, Any]]]:
+    import pyarrow as pa
+
+    records = []
+    for data in found(paths):
+        if isinstance(data, OSError):
+            raise data
+        with pa.OSFile(str(data)) if isinstance(data, Path) else pa.BufferReader(data) as file:
+            table = pa.ipc.open_file(file).read_all()
+        entry = json.loads(table.schema.metadata[b"entry"])
+        records.append((table.replace_schema_metadata(), entry))
+    return records
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """Whether a part is as its record says: a power cut may leave the one without the other."""
+
+    folder: Path
+    records: Path
+    rows_per_part: int
+    digests: Mapping[str, str]
+
+    def __call__(self, span: executors.Span) -> bool:
+        try:
+            table, entry = load_record(record_path(self.records, span[0] // self.rows_per_part))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        deep = reads_quickly(self.folder)
+        return all(
+            state(self.folder, name, wanted, deep) == WHOLE
+            for name, _, wanted in files_of(entry, table, self.digests)
+        )
+
+
+def standing_parts(
+    path: Path, records: Path, origin: Mapping[str, Any], spans: list[executors.Span]
+) -> tuple[set[executors.Span], int]:
+    """The parts that need not be made, and the rows of those that are damaged."""
+    size = origin["rows_per_shard"]
+    held = sizes(records / WORK)
+    recorded = [
+        span for span in spans if held(record_path(records, span[0] // size).name) is not None
+    ]
+    look = _Standing(path, records, size, FORMATS[origin["format"]].digests)
+    looks = zip(recorded, executors.run(look, recorded, "checking"), strict=True)
+    whole = {span for span, is_whole in looks if is_whole}
+    return whole, sum(stop - start for start, stop in set(recorded) - whole)
+
+
+def write_parts(
+    plan: Plan,
+    path: Path,
+    origin: Mapping[str, Any],
+    quarantined: Files,
+    still_alone: Callable[[], None],
+) -> tuple[int, int]:
+    """Write the parts that are missing, then index and manifest.
+
+    How many rows were there, and how many were damaged.
+    """
+    make_writer = FORMATS[origin["format"]].writer
+    assert make_writer is not None
+    contents = contents_of(plan, origin)
+    writer = make_writer(contents)
+    make_folder(path / WORK)
+    save_manifest(path / PLAN, manifest_of(plan, origin, [], {}, quarantined))
+    files = writer.begin(path)
+    spans = executors.cut(len(plan), contents.rows_per_part)
+    whole, damaged = standing_parts(path, path, origin, spans)
+    missing = [span for span in spans if span not in whole]
+    part = Part(replace(plan, changes=()), path, writer, contents)
+    for _ in executors.run(part, missing, "writing"):
+        still_alone()
+    entries = write_index(path, path, len(spans))
+    files[INDEX] = stamp(path / INDEX)
+    still_alone()
+    save_manifest(path / MANIFEST, manifest_of(plan, origin, entries, files, quarantined))
+    sweep(path)
+    return len(plan) - sum(stop - start for start, stop in missing), damaged
+
+
+def write_index(path: Path, records: Path, parts: int) -> list[dict[str, Any]]:
+    """The index from the records of all parts; their entries in the manifest."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    places = [record_path(records, number) for number in range(parts)]
+    entries: list[dict[str, Any]] = []
+    with replacing(path / INDEX) as temporary:
+        schema = load_record(places[0])[0].schema
+        with pq.ParquetWriter(temporary, schema) as index:
+            for first, last in executors.cut(parts, _RECORDS_AT_ONCE):
+                tables, some = zip(*_load_records(places[first:last]), strict=True)
+                index.write_table(pa.concat_tables(tables).unify_dictionaries())
+                entries += some
+    return entries
+
+
+def save_manifest(path: Path, saved: Mapping[str, Any]) -> None:
+    with replacing(path) as temporary, temporary.open("r+", encoding="utf-8") as file:
+        file.write(to_json(saved))
+        file.flush()
+        os.fsync(file.fileno())  # a power cut may take what it tells of, but not itself
+
+
+def write_file(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
+    """Blocks are made in parallel and streamed into the one file in order."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    write_file = FORMATS[origin["format"]].write_file
+    assert write_file is not None
+    contents = contents_of(plan, origin)
+    index: list[pa.Table] = []
+
+    def blocks() -> Iterator[Block]:
+        block = _Block(plan, contents.masks)
+        for images, masks, table in executors.run(block, plan.spans(), "writing"):
+            index.append(table)
+            yield images, masks
+
+    def finish() -> tuple[dict[str, Any], bytes]:
+        buffer = io.BytesIO()
+        pq.write_table(pa.concat_tables(index).unify_dictionaries(), buffer)
+        return manifest_of(plan, origin, [], {}, {}), buffer.getvalue()
+
+    write_file(path, contents, blocks(), finish)
+    sweep(path)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Makes the images of a block, and their rows of the index."""
+
+    plan: Plan
+    masks: bool
+
+    def __call__(self, span: executors.Span) -> tuple[Images, Masks | None, Any]:
+        found = None
+        if self.masks:
+            images, made_by, found = self.plan.evaluate_masked(np.arange(*span))
+        else:
+            images, made_by = self.plan.evaluate(np.arange(*span))
+        return images, found, _index(self.plan, span, {}, [made_by])
+
+
+def contents_of(plan: Plan, origin: Mapping[str, Any]) -> Contents:
+    return Contents(
+        *(plan.rows, plan.class_names, plan.shape, origin["rows_per_shard"], "masks" in origin)
+    )
+
+
+def manifest_of(
+    plan: Plan,
+    origin: Mapping[str, Any],
+    entries: list[dict[str, Any]],
+    files: Files,
+    quarantined: Files,
+) -> dict[str, Any]:
+    counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
+    drawn = plan.pixels.drawn
+    return {
+        "format": origin["format"],
+        "masks": "masks" in origin,
+        "rows": len(plan),
+        "shape": list(plan.shape),
+        "class_names": list(plan.class_names),
+        "counts": dict(zip(plan.class_names, counts, strict=True)),
+        "recipe": origin["steps"],
+        "stages": [
+            *plan.source.past.stages,
+            *(
+                {"name": name, **step.to_dict(), **({"known_masks": True} if drawn else {})}
+                for name, step in plan.stages
+            ),
+        ],
+        "multiplied_by": plan.multiplied_by,
+        "changes": [
+            {"step": c.step, "rows_in": c.rows_in, "rows_out": c.rows_out, "why": c.why}
+            for c in plan.changes
+        ],
+        "bad": dict(plan.bad),
+        **({"quarantined": quarantined} if quarantined else {}),
+        "shards": entries,
+        "files": files,
+        "made_of": dict(origin),
+    }
