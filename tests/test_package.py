@@ -76,6 +76,7 @@ def test_layers_import_downwards_only() -> None:
     layers = [
         ["errors", "arrays", "draws"],
         ["kernels"],
+        ["ray_engine"],
         ["executors"],
         ["rows", "rules"],
         ["source", "measures"],
