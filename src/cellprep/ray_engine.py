@@ -85,7 +85,8 @@ def results(
         raise CellprepError(
             f"the data set cannot be sent to other machines ({error}); choose executor='threads'"
         ) from error
-    call = ray.remote(num_cpus=1, max_retries=_RETRIES)(_call)
+    again = [ray.exceptions.ObjectLostError]  # the function did not get there
+    call = ray.remote(num_cpus=1, max_retries=_RETRIES, retry_exceptions=again)(_call)
     waiting: deque[Any] = deque()
     try:
         for number, span in enumerate(spans):
@@ -99,11 +100,12 @@ def results(
             waiting.append(call.remote(held, span))
         while waiting:
             yield ray.get(waiting.popleft())
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from error  # what went wrong in the task
     except ray.exceptions.RayError as error:
+        cause = getattr(error, "cause", error)
+        if not isinstance(cause, ray.exceptions.RayError):
+            raise cause from error  # what went wrong in the task
         raise CellprepError(
-            f"Ray lost a task, tried {_RETRIES + 1} times ({type(error).__name__}): machines or "
+            f"Ray lost a task, tried {_RETRIES + 1} times ({type(cause).__name__}): machines or "
             "workers die, most likely for want of memory; ask for fewer workers="
         ) from error
     finally:
