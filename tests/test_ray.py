@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -100,12 +102,27 @@ def test_the_command_line_and_bad_files(cluster, tmp_path, cells):
         cp.read(tmp_path / "smears").to_arrays(executor="ray", address=cluster.address)
 
 
-def test_a_local_ray_is_started_and_ended(images):
-    made = cp.Recipe([cp.RandAugment(copies=1)])(cp.Dataset.from_arrays(*images))
-    found, labels = made.to_arrays(executor="ray", workers=1)
-    assert not ray.is_initialized()
-    np.testing.assert_array_equal(found, made.to_arrays()[0])
-    np.testing.assert_array_equal(labels, made.labels)
+LOCAL = """
+import numpy as np, ray, cellprep as cp
+images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), np.uint8)
+made = cp.Recipe([cp.RandAugment(copies=1)])(cp.Dataset.from_arrays(images, np.arange(300) % 2))
+print((made.to_arrays(executor="ray", workers=1)[0] == made.to_arrays()[0]).all())
+print(ray.is_initialized())
+try:
+    made.to_arrays(executor="ray", address={address!r})
+except cp.CellprepError as error:
+    print(error)
+"""
+
+
+def test_a_local_ray_is_started_and_ended_and_no_cluster_is_joined_after_it(cluster):
+    script = LOCAL.format(address=cluster.address)
+    said = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=90
+    )
+    equal, open_, refused = said.stdout.splitlines()
+    assert (equal, open_) == ("True", "False")
+    assert refused.startswith("this process has worked on another Ray"), said.stderr
 
 
 # -- a machine dies ----------------------------------------------------------------------------
@@ -139,7 +156,7 @@ def test_a_node_is_killed_in_the_middle_and_nothing_is_lost(cluster, tmp_path):
     killed: list[int] = []
 
     def kill() -> None:
-        while not any(file.name.startswith(doomed.unique_id) for file in gate.iterdir()):
+        while not any(file.name.startswith(doomed.node_id) for file in gate.iterdir()):
             time.sleep(0.02)
         cluster.remove_node(doomed, allow_graceful=False)
         killed.append(len(list((tmp_path / "ray" / ".cellprep").glob("part-*.arrow"))))
@@ -153,9 +170,9 @@ def test_a_node_is_killed_in_the_middle_and_nothing_is_lost(cluster, tmp_path):
     assert 0 < killed[0] < 20  # of 20 parts
     assert tree(tmp_path / "ray") == tree(tmp_path / "threads")
     begun = [file.name.split() for file in gate.iterdir() if " " in file.name]
-    lost = {row for node, row, _ in begun if node == doomed.unique_id}
+    lost = {row for node, row, _ in begun if node == doomed.node_id}
     assert lost
-    assert lost <= {row for node, row, _ in begun if node != doomed.unique_id}  # begun again
+    assert lost <= {row for node, row, _ in begun if node != doomed.node_id}  # begun again
 
 
 @dataclass(frozen=True)
@@ -178,7 +195,7 @@ def test_what_kills_every_worker_is_tried_four_times(cluster, tmp_path):
         pytest.raises(CellprepError, match=r"Ray lost a task, tried 4 times .* fewer workers="),
     ):
         got.extend(executors.run(Deadly(tmp_path), executors.cut(50, 1)))
-    assert got == []
+    assert got == [0, 1]
     assert len(list(tmp_path.iterdir())) == 4
 
 
@@ -259,7 +276,7 @@ def test_an_address_is_for_ray(executor, images, tmp_path):
 
 
 def test_without_ray_the_extra_is_named(images, tmp_path, monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "ray", None)
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(CellprepError, match=r"pip install 'cellprep\[ray\]'"):
         write(cp.Dataset.from_arrays(*images), tmp_path / "out", executor="ray")
 

@@ -21,6 +21,10 @@ Span = tuple[int, int]
 _RETRIES = 3
 """How often a task is run again whose worker or machine died under it."""
 
+_joined: set[str] = set()
+"""Where this process was connected: Ray keeps the first token for life, and a second cluster's
+machines refuse it (seen with 2.60: OwnerDiedError). A local Ray needs none."""
+
 _SHARED = "every machine must see the same input and output, on a shared file system or by URL"
 
 
@@ -62,6 +66,13 @@ def connected(address: str | None, workers: int | None, cores: int) -> Iterator[
                 "`ray start --head`, or leave the address out to work on this machine"
             ) from error
     try:
+        here = ray.get_runtime_context().gcs_address
+        if address is not None and _joined - {here}:
+            raise CellprepError(
+                f"this process has worked on another Ray than the cluster at {here}, and its "
+                "machines will not talk to it for that; start Python anew"
+            )
+        _joined.add(here)
         yield None if address is None else workers
     finally:
         ray.shutdown()
