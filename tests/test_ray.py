@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -80,7 +81,7 @@ def test_a_cluster_writes_what_threads_write(format, images, cluster, tmp_path):
     assert not ray.is_initialized()  # what was opened is closed
 
 
-def test_the_command_line_and_bad_files(cluster, tmp_path, cells):
+def test_the_command_line_and_bad_files(cluster, tmp_path, cells, monkeypatch):
     from PIL import Image
 
     for number, (image, label) in enumerate(zip(*cells, strict=True)):
@@ -89,12 +90,13 @@ def test_the_command_line_and_bad_files(cluster, tmp_path, cells):
         Image.fromarray(image).save(file)
     file.write_bytes(b"no picture")
     (tmp_path / "recipe.toml").write_text(RECIPE.to_toml())
+    monkeypatch.chdir(tmp_path)
     for name, options in (
         ("threads", []),
         ("ray", ["--executor", "ray", "--address", cluster.address]),
     ):
-        command = ["run", tmp_path / "recipe.toml", tmp_path / "smears", tmp_path / name, *options]
-        said = CliRunner().invoke(main, [*map(str, command), "--on-error", "skip"])
+        command = ["run", "recipe.toml", "smears", name, "--on-error", "skip", *options]
+        said = CliRunner().invoke(main, command)
         assert said.exit_code == 0, said.output
         assert "1 unreadable" in said.output
     assert tree(tmp_path / "threads") == tree(tmp_path / "ray")
@@ -315,6 +317,34 @@ def test_a_worker_that_cannot_open_the_input_refuses(cluster, tmp_path):
         pytest.raises(CellprepError, match=r"cannot open the data set .*FileNotFoundError"),
     ):
         list(executors.run(Absent(tmp_path / "absent"), [(0, 1)]))
+
+
+# -- docs/scaling.md ---------------------------------------------------------------------------
+
+
+def test_the_grouping_of_the_documentation(cluster, tmp_path):
+    import pandas as pd
+
+    from cellprep.measures import digest
+
+    text = (Path(__file__).resolve().parents[1] / "docs" / "scaling.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    images = np.random.default_rng(0).integers(0, 256, (600, 4, 4, 3), np.uint8)
+    images[500], images[301], images[3] = images[7], images[7], images[599]
+    (tmp_path / "digests").mkdir()
+    for piece in range(3):
+        rows = np.arange(200 * piece, 200 * piece + 200)
+        high, low = digest(images[rows]).T
+        table = pd.DataFrame({"id": rows.astype(np.uint64), "high": high, "low": low})
+        table.to_parquet(tmp_path / "digests" / f"{piece}.parquet")
+    ray.init(address=cluster.address, log_to_driver=False)
+    try:
+        exec(block.replace("/shared", str(tmp_path)), {})
+    finally:
+        ray.shutdown()
+    found = pd.concat(map(pd.read_parquet, (tmp_path / "repeats").glob("*.parquet")))
+    groups = found.groupby(["high", "low"])["id"].apply(lambda ids: sorted(map(int, ids)))
+    assert sorted(groups) == [[3, 599], [7, 301, 500]]
 
 
 def write_module() -> Any:

@@ -8,7 +8,7 @@ import pickle
 import socket
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -108,7 +108,7 @@ def results(
                 yield ray.get(waiting.popleft())
             if len(waiting) >= most:
                 ray.wait([*waiting], num_returns=len(waiting) - most + 1, fetch_local=False)
-            waiting.append(call.remote(held, span))
+            waiting.append(call.remote(held, os.getcwd(), span))
         while waiting:
             yield ray.get(waiting.popleft())
     except ray.exceptions.RayError as error:
@@ -124,9 +124,10 @@ def results(
             ray.cancel(task)
 
 
-def _call(held: tuple[Any, Any, Any], span: Span) -> Any:
-    """The task."""
-    return _received(*held)(span)
+def _call(held: tuple[Any, Any, Any], home: str, span: Span) -> Any:
+    """The task; relative paths mean there what they mean at home."""
+    with chdir(home) if os.path.isdir(home) else nullcontext():
+        return _received(*held)(span)
 
 
 @lru_cache(maxsize=1)
