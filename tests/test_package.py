@@ -22,6 +22,7 @@ LAYERS = {
     "cellprep": [
         ["errors", "place", "arrays", "draws"],
         ["kernels"],
+        ["ray_engine"],
         ["executors"],
         ["rows", "rules"],
         ["source", "measures"],

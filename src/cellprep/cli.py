@@ -83,6 +83,9 @@ def _options(*names: str) -> Callable[[Any], Any]:
             show_default=True,
         ),
         "workers": click.option("--workers", type=int, help="[default: all cores]"),
+        "address": click.option(
+            "--address", metavar="HOST:PORT", help="Of a Ray cluster, for --executor ray."
+        ),
         "on_error": click.option(
             "--on-error",
             type=click.Choice(["raise", "skip", "quarantine"]),
@@ -123,7 +126,10 @@ def _options(*names: str) -> Callable[[Any], Any]:
 
 _READING = ("size", "from", "arrays", "masks_in")
 _LIKENESS = ("near", "symmetries", "hash")
-_WRITING = ("format", "rows", "executor", "workers", "on_error", "overwrite", "masks", "json")
+_WRITING = (
+    *("format", "rows", "executor", "workers", "address"),
+    *("on_error", "overwrite", "masks", "json"),
+)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -365,9 +371,8 @@ def split(
         cut = split_dataset(
             dataset, seed=seed or 0, groups=together, near=near, symmetries=symmetries, **shares
         )
-    suffix = ".npz" if options["format"] == "npz" else ""
-    _check_holds_only(out, {f"{name}{suffix}" for name in cut})
-    with _using(options):
+        suffix = ".npz" if options["format"] == "npz" else ""
+        _check_holds_only(out, {f"{name}{suffix}" for name in cut})
         # All parts are looked at before the first is written.
         jobs = {name: _job(part, out / f"{name}{suffix}", options) for name, part in cut.items()}
         done = {name: job.run() for name, job in jobs.items()}
@@ -561,7 +566,8 @@ def _reading(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _using(options: dict[str, Any]) -> AbstractContextManager[None]:
-    return executors.using(options["executor"], options["workers"], not options["as_json"])
+    progress = not options["as_json"]
+    return executors.using(options["executor"], options["workers"], progress, options["address"])
 
 
 def _job(dataset: Dataset, out: Path, options: dict[str, Any]) -> Job:

@@ -182,16 +182,22 @@ class Dataset:
     # -- what can be had from it -------------------------------------------------------------
 
     def to_arrays(
-        self, *, executor: str = "threads", workers: int | None = None
+        self,
+        *,
+        executor: str = "threads",
+        workers: int | None = None,
+        address: str | None = None,
     ) -> tuple[Images, Labels]:
         """All images, (n, height, width, 3) uint8, and their labels, (n,) int64.
+
+        `executor`, `workers` and `address` are those of `write`.
 
         Raises
         ------
         BadImagesError
             Naming every image that cannot be read.
         """
-        with executors.using(executor, workers):
+        with executors.using(executor, workers, address=address):
             if not executors.share_memory():
                 check_shared(self.source.path)
             images = self.plan.images()

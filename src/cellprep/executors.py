@@ -1,4 +1,4 @@
-"""One function over many runs of rows, on threads or processes, in order, with bounded memory."""
+"""One function over many runs of rows, on threads, processes or Ray, in order, bounded."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from . import ray_engine
 from .errors import CellprepError, in_range, one_of
 
 Result = TypeVar("Result")
 Span = tuple[int, int]
 """Rows start to stop."""
 
-EXECUTORS = ("threads", "processes")
+EXECUTORS = ("threads", "processes", "ray")
 
 
 @dataclass(frozen=True)
@@ -37,23 +38,38 @@ _settings: ContextVar[_Settings] = ContextVar("executor settings", default=_DEFA
 
 @contextmanager
 def using(
-    executor: str = "threads", workers: int | None = None, progress: bool = False
+    executor: str = "threads",
+    workers: int | None = None,
+    progress: bool = False,
+    address: str | None = None,
 ) -> Iterator[None]:
-    """Let every `run` inside the block work in this way."""
+    """Let every `run` inside the block work in this way; `address` is of a Ray cluster."""
     one_of("executor", executor, EXECUTORS)
     if workers is not None:
         in_range("workers", workers, 1, 1024, whole=True)
-    token = _settings.set(_Settings(executor, workers, progress))
-    try:
-        yield
-    finally:
-        _settings.reset(token)
+    if address is not None and executor != "ray":
+        raise CellprepError(
+            f"`address` is of a Ray cluster, got {address!r} with executor={executor!r}; "
+            "choose executor='ray', or leave it out"
+        )
+    work: AbstractContextManager[int | None] = nullcontext(workers)
+    if executor == "ray":
+        work = ray_engine.connected(address, workers, usable_cores())
+    with work as most:
+        token = _settings.set(_Settings(executor, most, progress))
+        try:
+            yield
+        finally:
+            _settings.reset(token)
 
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Let every `run` inside the block work in this thread."""
-    token = _settings.set(replace(_settings.get(), executor="threads", workers=1))
+    """Let every `run` inside the block work in this thread, unless there are other machines."""
+    settings = _settings.get()
+    if settings.executor != "ray":
+        settings = replace(settings, executor="threads", workers=1)
+    token = _settings.set(settings)
     try:
         yield
     finally:
@@ -66,10 +82,14 @@ def run(
     """Yield `function(span)` for every span, in order, with a progress bar named `stage`.
 
     At most two spans a worker are under way or waiting to be taken, so memory is bounded by the
-    workers. With processes the function travels to each worker once, by pickle.
+    workers. With processes the function travels to each worker once, by pickle; with Ray to each
+    machine once.
     """
     settings = _settings.get()
-    results = _results(function, spans, settings.executor, settings.workers or usable_cores())
+    if settings.executor == "ray":
+        results = ray_engine.results(function, spans, settings.workers)
+    else:
+        results = _results(function, spans, settings.executor, settings.workers or usable_cores())
     if not settings.progress:
         yield from results
         return

@@ -37,6 +37,12 @@ class Part:
     writer: PartWriter
     contents: Contents
 
+    @property
+    def reaches(self) -> tuple[Path, ...]:
+        """What a worker must see: the work begun in the folder, and the source."""
+        source = self.plan.source.path
+        return (self.folder / PLAN, *([] if source is None else [source]))
+
     def __call__(self, span: executors.Span) -> None:
         number = span[0] // self.contents.rows_per_part
         record: list[Record] = []

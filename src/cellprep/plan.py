@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
@@ -553,6 +554,11 @@ class _Looking:
     """Digests of the images that can be read, and why the others cannot."""
 
     source: Source
+
+    @property
+    def reaches(self) -> tuple[Path, ...]:
+        """What a worker must see: a folder that is not there would be one of bad images."""
+        return () if self.source.path is None else (self.source.path,)
 
     def __call__(self, span: Span) -> tuple[Positions, NDArray[np.uint64], Mapping[str, str]]:
         at = np.arange(*span)

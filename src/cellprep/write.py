@@ -68,6 +68,7 @@ def write(
     rows_per_shard: int = 1024,
     executor: str = "threads",
     workers: int | None = None,
+    address: str | None = None,
     resume: bool = True,
     overwrite: bool = False,
     on_error: str = "raise",
@@ -92,10 +93,16 @@ def write(
         Default: npz for a path that ends so, else shards.
     rows_per_shard : int
         Images a shard; what an interruption can cost.
-    executor : "threads" or "processes"
+    executor : "threads", "processes" or "ray"
         Each process gets the data set by pickle: quick for files, a copy for arrays in memory.
+        Ray (`pip install 'cellprep[ray]'`) works on the cluster that this process is connected to,
+        on the one at `address`, or on one of this machine that it starts and ends.
     workers : int, optional
-        Default: the cores that may be used.
+        Default: the cores that may be used. On a cluster the most tasks at a time, by default two
+        a core.
+    address : str, optional
+        Of a running Ray cluster: "host:6379", or "auto" on one of its machines. Every machine must
+        see input and output under the same paths.
     resume : bool
         Go on with an unfinished write of the same data set. A single npz file starts anew.
     overwrite : bool
@@ -125,7 +132,7 @@ def write(
         Naming every image that cannot be read.
     """
     began = time.monotonic()
-    with executors.using(executor, workers, progress):
+    with executors.using(executor, workers, progress, address):
         job = plan_write(
             dataset,
             as_path(path, storage_options),
