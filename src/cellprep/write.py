@@ -19,7 +19,7 @@ from .dataset import Dataset, check_dataset
 from .destination import PLAN, check_apart, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import FORMATS, manifest
-from .formats.format import Block, Contents, Files, PartWriter
+from .formats.format import Block, Contents, Files, PartWriter, require
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
 from .plan import Parameters, Plan, Record
 
@@ -186,6 +186,8 @@ def plan_write(
     path = Path(path)
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     one_of("format", kind, FORMATS)
+    for module in FORMATS[kind].needs:
+        require(module, kind)
     one_of("on_error", on_error, ("raise", "skip", "quarantine"))
     in_range("rows_per_shard", rows_per_shard, 1, 2**31, whole=True)
     if on_error == "quarantine" and FORMATS[kind].is_file:

@@ -7,13 +7,14 @@ from typing import Any
 
 from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
-from . import folder, npz, shards
+from . import folder, npz, shards, zarr
 from .format import Format
 from .manifest import written_format
 
 FORMATS: dict[str, Format] = {
     "shards": shards.FORMAT,
     "npz": npz.FORMAT,
+    "zarr": zarr.FORMAT,
     "folder": folder.FORMAT,
 }
 

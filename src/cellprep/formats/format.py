@@ -101,6 +101,8 @@ class Format:
         What a writer, finished or not, may have left in a folder.
     write_file : callable, optional
         A FileWriter: the format is one file.
+    needs : tuple of str
+        Modules that it is written with; the extra that installs them has the format's name.
     """
 
     read: Callable[..., Source]
@@ -109,6 +111,7 @@ class Format:
     writer: Callable[[Contents], PartWriter] | None = None
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None
+    needs: tuple[str, ...] = ()
 
     @cached_property
     def is_file(self) -> bool:
