@@ -83,8 +83,12 @@ def write(
     path : str or Path
         A folder that does not exist, is empty, or holds an unfinished write of the same data set;
         or a new `.npz` file.
-    format : "shards", "npz" or "folder", optional
-        Default: npz for a path that ends so, else shards.
+    format : "shards", "npz", "folder", "zarr" or "tfrecord", optional
+        Default: npz for a path that ends so, else shards. "zarr" is a zarr 3 group of arrays
+        `images`, `labels`, `ids`, `copies`, a shard a part. "tfrecord" is files of
+        `tf.train.Example`, whose features `dataset.json` describes; `image` holds raw bytes:
+        `tf.reshape(tf.io.decode_raw(x["image"], tf.uint8), (height, width, 3))`. Each needs the
+        extra of its name.
     rows_per_shard : int
         Images a shard; what an interruption can cost.
     executor : "threads" or "processes"
@@ -101,8 +105,8 @@ def write(
         way the rest is as if they had never been there. They are listed in `dataset.json`.
     masks : bool
         Write `dataset.masks` too: `masks-00000.npy` (n, height, width) bool beside each shard, PNG
-        files of the same names in `masks/` for a folder, the array `masks` in an npz file. `read`
-        gives them back.
+        files of the same names in `masks/` for a folder, the array `masks` in an npz file or zarr
+        group, the feature `mask` in TFRecords. `read` gives them back.
     progress : bool
         Show a bar for each stage where the output is a terminal.
 
@@ -403,6 +407,7 @@ def _manifest(
         "shards": entries,
         "files": files,
         "made_of": dict(origin),
+        **FORMATS[origin["format"]].describe(_contents(plan, origin)),
     }
 
 

@@ -103,6 +103,8 @@ class Format:
         A FileWriter: the format is one file.
     needs : tuple of str
         Modules that it is written with; the extra that installs them has the format's name.
+    describe : callable, optional
+        `describe(contents)` gives what else `dataset.json` says, under keys of the format's own.
     """
 
     read: Callable[..., Source]
@@ -112,6 +114,7 @@ class Format:
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None
     needs: tuple[str, ...] = ()
+    describe: Callable[[Contents], Mapping[str, Any]] = lambda contents: {}
 
     @cached_property
     def is_file(self) -> bool:
@@ -125,5 +128,5 @@ def require(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise CellprepError(
-            f"this needs {module.partition('.')[0]}: pip install 'cellprep[{extra}]' ({error})"
+            f"this needs {module}: pip install 'cellprep[{extra}]' ({error})"
         ) from error

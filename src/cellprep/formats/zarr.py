@@ -107,7 +107,7 @@ def read(
     try:
         group = zarr.open_group(path, mode="r")
         with warnings.catch_warnings(action="ignore"):  # of other files beside the arrays
-            arrays = dict(group.arrays())
+            arrays = dict(sorted(group.arrays()))
         names = group.attrs.asdict().get("class_names")
     except Exception as error:  # whatever a store or a codec makes of damage
         raise CellprepError(
@@ -116,9 +116,10 @@ def read(
 
     def array(name: str) -> Any:
         if name not in arrays:
+            held = nearest(name, arrays) if arrays else "it holds none"
             raise CellprepError(
-                f"{str(path)!r} has no array {name!r}; {nearest(name, arrays)}; name the two "
-                "arrays with images= and labels= (--arrays)"
+                f"{str(path)!r} has no array {name!r}; {held}; name the two arrays with images= "
+                "and labels= (--arrays)"
             )
         return arrays[name]
 
