@@ -25,7 +25,7 @@ from cellprep import cli
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS, tfrecord
 from cellprep.synthetic import CLASS_NAMES
-from test_write import assert_equal_sets, breaking, dataset, tree
+from test_write import assert_equal_sets, breaking, dataset, kill_everywhere, outcome, tree
 
 MANY = [name for name, format in FORMATS.items() if format.writer is not None]
 NAMES = [f"../{name} / é" for name in CLASS_NAMES]
@@ -115,6 +115,12 @@ def test_stopped_in_the_middle_it_goes_on(format, tmp_path) -> None:
     assert tree(path) == tree(tmp_path / "whole")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("format", "before"), [("zarr", "new"), ("tfrecord", "zarr")])
+def test_killed_before_any_change_of_the_file_system_it_goes_on(format, before, tmp_path) -> None:
+    assert int(outcome(kill_everywhere, tmp_path, format, before, limit=200)) > 25
+
+
 @pytest.mark.parametrize("new", FORMATS)
 @pytest.mark.parametrize("old", FORMATS)
 @pytest.mark.parametrize("complete", [True, False], ids=["finished", "unfinished"])
@@ -138,12 +144,15 @@ def test_another_format_leaves_nothing_behind(old, new, complete, tmp_path) -> N
     assert folders == expected | ({"images", "ids"} if mine else set())
 
 
-@pytest.mark.parametrize("format", [name for name in FORMATS if FORMATS[name].needs])
+@pytest.mark.parametrize(
+    "format", sorted({"zarr", "tfrecord", *(f for f in MANY if FORMATS[f].needs)})
+)
 def test_a_missing_library_is_said_before_anything_is_written(
     format, tmp_path, monkeypatch
 ) -> None:
     write(dataset(), tmp_path / "out", "shards")
     before = tree(tmp_path)
+    assert FORMATS[format].needs
     for module in FORMATS[format].needs:
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, module, None)
