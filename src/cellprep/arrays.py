@@ -150,7 +150,7 @@ def read_labels(labels: ArrayLike, n: int, *, empty: bool = False) -> NDArray[An
     if array.dtype.kind not in "iufbUT":
         raise CellprepError(f"`labels` must be whole numbers or text, {got}")
     if array.dtype.kind == "T":
-        array = array.astype(str)
+        array = np.array(array.tolist(), str)
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and array.shape[1] >= 2 and array.dtype.kind != "U":
@@ -279,7 +279,7 @@ def check_ids(ids: ArrayLike | None, n: int, name: str = "ids") -> Ids:
             )
         array = array.astype(np.int64 if kinds <= {int, np.int64} else str)
     if array.dtype.kind == "T":
-        array = array.astype(str)
+        array = np.array(array.tolist(), str)
     if array.dtype.kind == "u" and (array < 2**63).all():
         array = array.astype(np.int64)
     array = decoded(array, name)

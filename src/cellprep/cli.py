@@ -62,7 +62,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
         "arrays": click.option(
             "--arrays",
             metavar="IMAGES,LABELS",
-            help="In an npz file.  [default: images,labels]",
+            help="In an npz file or zarr group.  [default: images,labels]",
         ),
         "format": click.option(
             "--format",

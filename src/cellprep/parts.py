@@ -296,4 +296,5 @@ def manifest_of(
         "shards": entries,
         "files": files,
         "made_of": dict(origin),
+        **FORMATS[origin["format"]].describe(contents_of(plan, origin)),
     }

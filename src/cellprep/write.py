@@ -17,7 +17,7 @@ from .dataset import Dataset, check_dataset
 from .destination import QUARANTINE, check_apart, littered, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import FORMATS
-from .formats.format import Files
+from .formats.format import Files, require
 from .formats.manifest import stamp
 from .locks import check_free, only_writer
 from .parts import write_file, write_parts
@@ -89,8 +89,12 @@ def write(
     path : str or Path
         A folder that does not exist, is empty, or holds an unfinished write of the same data set;
         or a new `.npz` file. Also as a URL that fsspec knows, such as `s3://bucket/train`.
-    format : "shards", "npz" or "folder", optional
-        Default: npz for a path that ends so, else shards.
+    format : "shards", "npz", "folder", "zarr" or "tfrecord", optional
+        Default: npz for a path that ends so, else shards. "zarr" is a zarr 3 group of arrays
+        `images`, `labels`, `ids`, `copies`, a shard a part. "tfrecord" is files of
+        `tf.train.Example`, whose features `dataset.json` describes; `image` holds raw bytes:
+        `tf.reshape(tf.io.decode_raw(x["image"], tf.uint8), (height, width, 3))`. Each needs the
+        extra of its name.
     rows_per_shard : int
         Images a shard; what an interruption can cost.
     executor : "threads", "processes" or "ray"
@@ -113,8 +117,8 @@ def write(
         way the rest is as if they had never been there. They are listed in `dataset.json`.
     masks : bool
         Write `dataset.masks` too: `masks-00000.npy` (n, height, width) bool beside each shard, PNG
-        files of the same names in `masks/` for a folder, the array `masks` in an npz file. `read`
-        gives them back.
+        files of the same names in `masks/` for a folder, the array `masks` in an npz file or zarr
+        group, the feature `mask` in TFRecords. `read` gives them back.
     progress : bool
         Show a bar for each stage where the output is a terminal.
     storage_options : dict, optional
@@ -212,6 +216,8 @@ def plan_write(
     path = as_path(path)
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     one_of("format", kind, FORMATS)
+    for module in FORMATS[kind].needs:
+        require(module, kind)
     one_of("on_error", on_error, ("raise", "skip", "quarantine"))
     in_range("rows_per_shard", rows_per_shard, 1, 2**31, whole=True)
     if on_error == "quarantine" and FORMATS[kind].is_file:

@@ -9,13 +9,15 @@ from typing import Any
 from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
 from ..place import answering, as_path, is_remote
-from . import folder, npz, shards
+from . import folder, npz, shards, tfrecord, zarr
 from .format import Format
 from .manifest import written_format
 
 FORMATS: dict[str, Format] = {
     "shards": shards.FORMAT,
     "npz": npz.FORMAT,
+    "zarr": zarr.FORMAT,
+    "tfrecord": tfrecord.FORMAT,
     "folder": folder.FORMAT,
 }
 
@@ -34,23 +36,25 @@ def read(
     Parameters
     ----------
     path : str or Path
-        An `.npz` file with `images` and `labels`; a folder with one folder of images a class; or a
-        folder that `write` made. Also as a URL that fsspec knows, such as `s3://bucket/set`.
-    format : "npz", "folder" or "shards", optional
+        An `.npz` file or a zarr group with `images` and `labels`; a folder with one folder of
+        images a class; TFRecords, a file or a folder of them; or a folder that `write` made. Also
+        as a URL that fsspec knows, such as `s3://bucket/set`.
+    format : "npz", "folder", "shards", "zarr" or "tfrecord", optional
         Default: what the path looks like.
     size : int or (height, width), optional
-        For image folders: what every image is resized to (stretched, by a triangle filter). Without
-        it all images must have the same size.
+        For image folders, and PNG or JPEG images in TFRecords: what every image is resized to
+        (stretched, by a triangle filter). Without it all images must have the same size.
     masks : str or Path, optional
         Drawn masks, which `KMeansMask` and `Crop` take in place of their own. For image folders: a
         folder of PNG files with the same stems, in class folders or all in one; not 0 on the cell;
-        resized with the images. For npz: the name of the array. What `write(masks=True)` wrote is
-        found without it.
+        resized with the images. For npz and zarr: the name of the array. What
+        `write(masks=True)` wrote is found without it.
     storage_options : dict, optional
         What fsspec is to open a URL with. Default: what it finds in its configuration and in the
         environment (such as `FSSPEC_S3_ENDPOINT_URL`).
     **options
-        npz: `images="images"`, `labels="labels"`: the names of the two arrays.
+        npz, zarr: `images="images"`, `labels="labels"`: the names of the two arrays. TFRecord:
+        `image="image"`, `label="label"`: the names of the two features.
 
     Returns
     -------

@@ -106,6 +106,10 @@ class Format:
         the names in its column `file` which folder stands.
     urls : bool
         Whether it reads URLs, by what `place` has for them. All formats write them.
+    needs : tuple of str
+        Modules that it is written with; the extra that installs them has the format's name.
+    describe : callable, optional
+        `describe(contents)` gives what else `dataset.json` says, under keys of the format's own.
     """
 
     read: Callable[..., Source]
@@ -116,6 +120,8 @@ class Format:
     write_file: FileWriter | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     urls: bool = False
+    needs: tuple[str, ...] = ()
+    describe: Callable[[Contents], Mapping[str, Any]] = lambda contents: {}
 
     @cached_property
     def is_file(self) -> bool:
@@ -129,5 +135,5 @@ def require(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         raise CellprepError(
-            f"this needs {module.partition('.')[0]}: pip install 'cellprep[{extra}]' ({error})"
+            f"this needs {module}: pip install 'cellprep[{extra}]' ({error})"
         ) from error

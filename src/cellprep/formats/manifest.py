@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Masks
 from ..errors import CellprepError
-from ..place import changed, fetched, is_remote, opened, read_bytes
+from ..place import changed, fetched, is_remote, opened, read_bytes, sizes
 from ..place import replacing as replacing
 from ..rows import Rows
 from ..source import Past
@@ -188,3 +188,35 @@ def stamp(file: Path) -> dict[str, Any]:
             digest.update(data)
             size += len(data)
     return {"bytes": size, "xxh3_128": digest.hexdigest()}
+
+
+def save(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, Any]:
+    """A file from its pieces, and its stamp, made on the way."""
+    digest, size = xxhash.xxh3_128(), 0
+    # "r+b": ext4 flushes a file that was truncated on opening
+    with replacing(path) as temporary, temporary.open("r+b") as file:
+        for data in pieces:
+            digest.update(data)
+            size += file.write(data)
+    return {"bytes": size, "xxh3_128": digest.hexdigest()}
+
+
+def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuse a data set with a file that is missing or of another size than it was written with."""
+    try:
+        known = [*(shard["files"] for shard in manifest["shards"]), manifest.get("files", {})]
+        wanted = {name: int(stamp["bytes"]) for files in known for name, stamp in files.items()}
+        rows = sum(shard["rows"] for shard in manifest["shards"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        rows, wanted = -1, {}
+    if rows != manifest["rows"]:
+        raise CellprepError(
+            f"{str(folder / MANIFEST)!r} does not name the files of its rows; it is damaged, write "
+            "the data set again"
+        )
+    held = sizes(folder)
+    for name, size in wanted.items():
+        found = held(name)
+        if found != size:
+            what = "is missing" if found is None else f"has {found:,} bytes in place of {size:,}"
+            raise CellprepError(f"{str(folder / name)!r} {what}; write the data set again")

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, run_of
@@ -21,7 +20,7 @@ from ..place import is_remote, read_ranges, sizes
 from ..rows import Rows
 from ..source import Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart
-from .manifest import load_written, past_of, replacing
+from .manifest import load_written, past_of, save
 
 _NEAR = 1 << 16
 """Bytes between two rows up to which they are fetched in one piece."""
@@ -57,7 +56,7 @@ class ShardSource:
             for shard in self.manifest["shards"]
             for name in sorted(shard["files"])
         )
-        return "shards " + " ".join(digests)
+        return f"{self.manifest['format']} " + " ".join(digests)
 
     @cached_property
     def _maps(self) -> Callable[[int], Images]:
@@ -218,13 +217,7 @@ def _save(
     np.lib.format.write_array_header_1_0(
         header, {"descr": kind, "fortran_order": False, "shape": shape}
     )
-    digest, size = xxhash.xxh3_128(), 0
-    # "r+b": ext4 flushes a file that was truncated on opening
-    with replacing(path) as temporary, temporary.open("r+b") as file:
-        for data in _pieces(header, arrays):
-            digest.update(data)
-            size += file.write(data)
-    return {"bytes": size, "xxh3_128": digest.hexdigest()}
+    return save(path, _pieces(header, arrays))
 
 
 def _pieces(header: io.BytesIO, arrays: Iterable[NDArray[Any]]) -> Iterator[memoryview]:

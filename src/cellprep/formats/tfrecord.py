@@ -1,0 +1,457 @@
+"""TFRecord: files of `tf.train.Example`; the index says where each lies, so that any is a seek."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Images, Masks, Positions, check_ids, encode_labels, read_labels
+from ..errors import CellprepError, nearest
+from ..rows import Rows
+from ..source import NO_PAST, Past, Shape
+from .format import Block, Contents, Files, Format, WrittenPart, require
+from .images import EncodedSource, check_size, file_states
+from .manifest import INDEX, check_files, load_written, past_of, save, written_format
+
+_NAMES = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
+_FRAME = 16
+"""Bytes of a record around its Example: length, checksum of that; checksum of the Example."""
+
+
+@cache
+def example_type() -> Any:
+    """The message `tf.train.Example`, in a pool of its own: it gets along with TensorFlow's."""
+    require("google.protobuf", "tfrecord")
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    kinds = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(
+        name="cellprep/example.proto", package="tensorflow", syntax="proto3"
+    )
+
+    def message(name: str, *fields: tuple[str, int, bool], inside: Any = file.message_type) -> Any:
+        made = inside.add(name=name)
+        for number, (field, kind, many) in enumerate(fields, 1):
+            label = kinds.LABEL_REPEATED if many else kinds.LABEL_OPTIONAL
+            made.field.add(name=field, number=number, type=kind, label=label)
+        return made
+
+    def refer(made: Any, *types: str) -> None:
+        for field, name in zip(made.field, types, strict=True):
+            field.type_name = f".tensorflow.{name}"
+
+    for name, kind in (
+        ("BytesList", kinds.TYPE_BYTES),
+        ("FloatList", kinds.TYPE_FLOAT),
+        ("Int64List", kinds.TYPE_INT64),
+    ):
+        message(name, ("value", kind, True))
+    lists = [(name, kinds.TYPE_MESSAGE, False) for name in ("bytes_list", "float_list")]
+    feature = message("Feature", *lists, ("int64_list", kinds.TYPE_MESSAGE, False))
+    refer(feature, "BytesList", "FloatList", "Int64List")
+    feature.oneof_decl.add(name="kind")
+    for field in feature.field:
+        field.oneof_index = 0
+    features = message("Features", ("feature", kinds.TYPE_MESSAGE, True))
+    refer(features, "Features.FeatureEntry")
+    entry = message(
+        "FeatureEntry",
+        ("key", kinds.TYPE_STRING, False),
+        ("value", kinds.TYPE_MESSAGE, False),
+        inside=features.nested_type,
+    )
+    entry.field[1].type_name = ".tensorflow.Feature"
+    entry.options.map_entry = True
+    refer(message("Example", ("features", kinds.TYPE_MESSAGE, False)), "Features")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
+
+
+def _checksum(data: bytes) -> bytes:
+    crc = require("google_crc32c", "tfrecord").value(data)
+    return int(((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32).to_bytes(4, "little")
+
+
+def _framed(data: bytes) -> bytes:
+    length = len(data).to_bytes(8, "little")
+    return b"".join((length, _checksum(length), data, _checksum(data)))
+
+
+def _value(example: Any, name: str) -> Any:
+    """The value of a feature, a list where it has several; None where it has none."""
+    if name not in example.features.feature:
+        return None
+    feature = example.features.feature[name]
+    kind = feature.WhichOneof("kind")
+    values = list(getattr(feature, kind).value) if kind else []
+    return values[0] if len(values) == 1 else values or None
+
+
+# -- reading ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Records:
+    """Where the records of some files lie."""
+
+    files: tuple[Path, ...]
+    shard: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    length: NDArray[np.int64]
+
+    def examples(self, at: Positions) -> Iterator[tuple[int, Any]]:
+        """The Example of each place, and which of them it is; file by file."""
+        shards = self.shard[at]
+        for number in np.unique(shards).tolist():
+            file = self.files[number]
+            try:
+                with file.open("rb") as stream:
+                    for place in np.flatnonzero(shards == number).tolist():
+                        start, length = int(self.offset[at[place]]), int(self.length[at[place]])
+                        stream.seek(start)
+                        yield place, _parse(stream.read(length), length, file, start)
+            except OSError as error:
+                raise CellprepError(
+                    f"{str(file)!r} cannot be read: {error.strerror or error}"
+                ) from error
+
+    def name(self, row: int) -> str:
+        return f"{self.files[self.shard[row]].name} at byte {self.offset[row]}"
+
+
+def _parse(data: bytes, length: int, file: Path, start: int) -> Any:
+    """The Example of a record."""
+    inside = data[12:-4]
+    if len(data) != length or data != _framed(inside):
+        raise CellprepError(
+            f"{str(file)!r} is cut short or damaged at byte {start}: copy it, or write it, again"
+        )
+    try:
+        return example_type().FromString(inside)
+    except Exception as error:  # of protobuf, by its implementation
+        raise CellprepError(
+            f"{str(file)!r} holds no tf.train.Example at byte {start}: {error}"
+        ) from error
+
+
+def _scan(file: Path) -> Iterator[tuple[int, int, Any]]:
+    """Offset, length and Example of every record of a file."""
+    size, start = file.stat().st_size, 0
+    with file.open("rb") as stream:
+        while start < size:
+            head = stream.read(12)
+            if head[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda"):
+                raise CellprepError(f"{str(file)!r} is compressed; unpack it first (gunzip)")
+            length = int.from_bytes(head[:8], "little") + _FRAME
+            if head[8:] != _checksum(head[:8]):
+                what = "is damaged" if start else "is not a TFRecord file, or a damaged one,"
+                raise CellprepError(f"{str(file)!r} {what} at byte {start}; copy it again")
+            data = head + stream.read(length - 12) if start + length <= size else b""
+            yield start, length, _parse(data, length, file, start)
+            start += length
+
+
+@dataclass(frozen=True, eq=False)
+class RecordSource:
+    """Images that lie in records as they are."""
+
+    path: Path
+    records: Records
+    rows: Rows
+    class_names: tuple[str, ...]
+    shape: Shape
+    known_as: str
+    image: str = "image"
+    drawn: bool = False
+    past: Past = NO_PAST
+    trusted: bool = True
+
+    def identity(self) -> str:
+        return f"tfrecord {self.known_as}"
+
+    def images(self, at: Positions) -> Images:
+        return self._taken(at, self.image, np.empty((len(at), *self.shape), np.uint8))
+
+    def masks(self, at: Positions) -> Masks:
+        out = np.empty((len(at), *self.shape[:2]), np.uint8)
+        return np.asarray(self._taken(at, "mask", out) != 0)
+
+    def _taken(self, at: Positions, name: str, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        for place, example in self.records.examples(at):
+            data = _value(example, name)
+            if not isinstance(data, bytes) or len(data) != out[place].size:
+                raise CellprepError(
+                    f"{self.records.name(int(at[place]))} in {str(self.path)!r} has no {name!r} of "
+                    f"{out[place].size} bytes; it is damaged, write the data set again"
+                )
+            out[place] = np.frombuffer(data, np.uint8).reshape(out[place].shape)
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class RecordStore:
+    """Images that lie in records as files: PNG, JPEG, ...; the Store of an EncodedSource."""
+
+    records: Records
+    image: str
+    drawn: bool = False
+
+    def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[bytes]:
+        found = dict(self.records.examples(at))
+        for place in range(len(at)):
+            yield _value(found[place], self.image)
+
+    def name(self, row: int) -> str:
+        return self.records.name(row)
+
+    def identity(self) -> str:
+        return f"tfrecord {file_states(self.records.files)}"
+
+
+def read(
+    path: Path,
+    size: int | tuple[int, int] | None = None,
+    image: str = "image",
+    label: str = "label",
+) -> RecordSource | EncodedSource:
+    """The source of a folder that `write(format="tfrecord")` made, or of any TFRecords of images.
+
+    Those of others are read through once, for their labels and where they lie.
+    """
+    if path.is_dir() and written_format(path) is not None:
+        return _read_written(path, size)
+    files = tuple(_record_files(path))
+    if not files:
+        raise CellprepError(f"{str(path)!r} holds no TFRecords (*.tfrecord)")
+    found: list[dict[str, Any]] = []
+    places: list[tuple[int, int, int]] = []
+    raw: set[Any] = set()
+    for number, file in enumerate(files):
+        for nth, (start, length, example) in enumerate(_scan(file)):
+            values = {name: _value(example, name) for name in example.features.feature}
+            for name in (image, label):
+                if values.get(name) is None:
+                    raise CellprepError(
+                        f"the record at byte {start} of {str(file)!r} has no feature {name!r}; "
+                        f"{nearest(name, sorted(values))}; name the two with image= and label="
+                    )
+            pixels = values[image]
+            if not isinstance(pixels, bytes):
+                raise CellprepError(
+                    f"feature {image!r} in {str(file)!r} must be the bytes of one image"
+                )
+            shape: list[Any] = [values.get("height"), values.get("width"), 3]
+            whole = all(isinstance(side, int) and side > 0 for side in shape)
+            raw.add(tuple(shape) if whole and len(pixels) == math.prod(shape) else None)
+            places.append((number, start, length))
+            kept = {"label": values[label], "name": f"{file.name}:{nth}"}
+            found.append(kept | {key: values.get(key) for key in ("class_name", "id", "copy")})
+    if not found:
+        raise CellprepError(f"{str(path)!r} holds no records; copy it again")
+    records = Records(files, *np.array(places, np.int64).T)
+    rows, names = _rows(found, label)
+    if raw == {None}:
+        store = RecordStore(records, image)
+        return EncodedSource(store, path, rows, names, check_size(size))
+    if len(raw) > 1:
+        raise CellprepError(
+            f"{str(path)!r} holds images of several sizes as raw pixels; write them as PNG"
+        )
+    _refuse_size(size, path)
+    return RecordSource(path, records, rows, names, raw.pop(), file_states(files), image)
+
+
+def _refuse_size(size: object, path: Path) -> None:
+    if size is not None:
+        raise CellprepError(
+            f"`size` is for encoded images, those of {str(path)!r} are raw pixels; resize with "
+            "Crop(..., resize_to=)"
+        )
+
+
+def _record_files(path: Path) -> list[Path]:
+    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    return [file for file in found if _NAMES.fullmatch(file.name) and file.is_file()]
+
+
+def _rows(found: list[dict[str, Any]], label: str) -> tuple[Rows, tuple[str, ...]]:
+    """Rows and class names; ids, copies and names as cellprep writes them, where they are."""
+
+    def column(name: str) -> NDArray[Any] | None:
+        values = [row[name] for row in found]
+        if {type(value) for value in values} == {bytes}:
+            values = [value.decode("utf-8", "surrogateescape") for value in values]
+        try:
+            return None if None in values else np.array(values)
+        except ValueError:
+            return None
+
+    n, values = len(found), column("label")
+    if values is None or len({type(row["label"]) for row in found}) > 1:
+        raise CellprepError(f"feature {label!r} must be one whole number or text in every record")
+    texts, names = column("class_name"), None
+    if texts is not None and texts.dtype.kind == "U" and values.dtype.kind == "i":
+        by_label = dict(zip(values.ravel().tolist(), texts.tolist(), strict=False))
+        if max(by_label) < 1 << 16:  # one file of many may lack a class
+            names = [by_label.get(k, str(k)) for k in range(max(by_label) + 1)]
+    codes, class_names = encode_labels(read_labels(values, n), names)
+    ids, copies = column("id"), column("copy")
+    if ids is None or copies is None or len({*zip(ids, copies, strict=True)}) < n:
+        ids, copies = np.array([row["name"] for row in found]), None
+    return Rows.of(check_ids(ids, n), codes, copies), class_names
+
+
+def _read_written(path: Path, size: object) -> RecordSource:
+    _refuse_size(size, path)
+    manifest, index, rows = load_written(path, "tfrecord")
+    check_files(path, manifest)
+    shards = manifest["shards"]
+    files = tuple(path / shard_name(number) for number in range(len(shards)))
+    try:
+        sizes = np.array([shards[n]["files"][file.name]["bytes"] for n, file in enumerate(files)])
+        at = [index[name].to_numpy().astype(np.int64) for name in ("shard", "offset", "length")]
+        records = Records(files, *at)
+        inside = (records.shard >= 0) & (records.shard < len(files)) & (records.offset >= 0)
+        inside[inside] &= records.length[inside] >= _FRAME
+        inside[inside] &= (records.offset + records.length)[inside] <= sizes[records.shard[inside]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CellprepError(f"{str(path / INDEX)!r} lacks the place of rows: {error}") from error
+    if not inside.all():
+        raise CellprepError(
+            f"{str(path / INDEX)!r} places row {inside.argmin()} outside its shard; it is damaged, "
+            "write the data set again"
+        )
+    height, width, channels = manifest["shape"]
+    digests = " ".join(str(shards[n]["files"][f.name]["xxh3_128"]) for n, f in enumerate(files))
+    return RecordSource(
+        path,
+        records,
+        rows,
+        tuple(manifest["class_names"]),
+        (height, width, channels),
+        digests,
+        drawn=bool(manifest.get("masks")),
+        past=past_of(manifest, path),
+    )
+
+
+# -- writing ----------------------------------------------------------------------------------
+
+
+def shard_name(number: int) -> str:
+    """
+    >>> shard_name(7)
+    'shard-00007.tfrecord'
+    """
+    return f"shard-{number:05d}.tfrecord"
+
+
+@dataclass(frozen=True, eq=False)
+class RecordWriter:
+    """Writes a part as one file of Examples.
+
+    Images are raw bytes: `tf.reshape(tf.io.decode_raw(x["image"], tf.uint8), (height, width, 3))`.
+    As PNG they would take half the room, and four times as long to read in every epoch.
+    """
+
+    contents: Contents
+
+    def begin(self, folder: Path) -> Files:
+        return {}
+
+    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
+        """The file, and where its records lie."""
+        lengths: list[int] = []
+
+        def records() -> Iterator[bytes]:
+            for features in self._features(number, blocks):
+                example = example_type()()
+                for name, value in features.items():
+                    feature = example.features.feature[name]
+                    kind = feature.int64_list if isinstance(value, int) else feature.bytes_list
+                    kind.value.append(value)
+                record = _framed(example.SerializeToString(deterministic=True))
+                lengths.append(len(record))
+                yield record
+
+        name = shard_name(number)
+        files = {name: save(folder / name, records())}
+        length = np.array(lengths, np.int64)
+        shard = np.full(len(length), number, np.int32)
+        return WrittenPart(
+            files, {"shard": shard, "offset": length.cumsum() - length, "length": length}
+        )
+
+    def _features(self, number: int, blocks: Iterable[Block]) -> Iterator[dict[str, Any]]:
+        rows, (height, width, _) = self.contents.part(number), self.contents.shape
+        columns = [
+            rows.labels.tolist(),
+            rows.ids.tolist(),
+            rows.copies.tolist(),
+            [None] * len(rows) if rows.groups is None else rows.groups.tolist(),
+        ]
+        left = zip(*columns, strict=True)
+        for images, masks in blocks:
+            for place, image in enumerate(images):
+                label, name, copy, group = next(left)
+                features = {
+                    "image": image.tobytes(),
+                    "height": height,
+                    "width": width,
+                    "label": label,
+                    "class_name": self.contents.class_names[label],
+                    "id": name,
+                    "copy": copy,
+                }
+                if group is not None:
+                    features["group"] = group
+                if masks is not None:
+                    features["mask"] = masks[place].tobytes()
+                yield {
+                    key: value.encode() if isinstance(value, str) else value
+                    for key, value in features.items()
+                }
+
+
+def _describe(contents: Contents) -> dict[str, Any]:
+    """What a reader of the records must know: what each feature is."""
+    height, width, _ = contents.shape
+    number = {"dtype": "int64", "shape": [], "encoding": "int64"}
+    text = {"dtype": "string", "shape": [], "encoding": "utf-8"}
+    rows = contents.rows
+    features: dict[str, Any] = {
+        "image": {"dtype": "uint8", "shape": [height, width, 3], "encoding": "raw"},
+        **dict.fromkeys(("height", "width", "label", "copy"), number),
+        "class_name": text,
+        "id": text if rows.ids.dtype.kind == "U" else number,
+    }
+    if rows.groups is not None:
+        features["group"] = text if rows.groups.dtype.kind == "U" else number
+    if contents.masks:
+        features["mask"] = {"dtype": "uint8", "shape": [height, width], "encoding": "raw"}
+    return {"features": features}
+
+
+def _written_files(folder: Path) -> list[Path]:
+    found = [file for file in folder.iterdir() if file.suffix == ".tfrecord"]
+    return [file for file in found if re.fullmatch(r"shard-\d{5,}\.tfrecord", file.name)]
+
+
+FORMAT = Format(
+    read,
+    options=("size", "image", "label"),
+    looks_like=lambda path: bool(_record_files(path)),
+    writer=RecordWriter,
+    files=_written_files,
+    needs=("google.protobuf", "google_crc32c"),
+    describe=_describe,
+)
