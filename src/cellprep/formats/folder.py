@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 import os
 import re
@@ -17,25 +16,32 @@ from typing import Any
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..arrays import Images, Masks, Positions
-from ..errors import BadImagesError, CellprepError, in_range
+from ..errors import BadImagesError, CellprepError
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart
+from .images import (
+    SIZE_ADVICE,
+    BadFileError,
+    check_size,
+    decode,
+    decode_mask,
+    encode,
+    encode_mask,
+    is_text,
+    sizes,
+)
 from .manifest import INDEX, MANIFEST, WORK, load_written, past_of, replacing, written_format
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
     *(".gif", ".webp", ".heic", ".avif", ".jp2"),  # not read, but named as such
 )
-_READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
-_MOST_PIXELS = 100_000_000
 MASKS = "masks"
 _FILES = f"{WORK}/files.parquet"
 """Of an unfinished data set: the files that it will have."""
-_SIZE_ADVICE = "pass size= to bring all images to one size"
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +67,7 @@ class FolderSource:
         for file in self.files:
             try:
                 height, width, channels = decode(self.path / file, None).shape
-            except _BadFileError as error:
+            except BadFileError as error:
                 causes[file] = str(error)
             else:
                 return height, width, channels
@@ -69,17 +75,7 @@ class FolderSource:
 
     def sizes(self) -> dict[tuple[int, int], int]:
         """How many files have each (height, width), by the headers that can be used."""
-        counts: Counter[tuple[int, int]] = Counter()
-        for file in self.files:
-            try:
-                with _open(self.path / file) as image:
-                    _check(image)
-                    # Pillow turns the size of a TIFF by itself.
-                    turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
-                    counts[image.size if turned else image.size[::-1]] += 1
-            except (_BadFileError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                continue
-        return dict(counts.most_common())
+        return sizes(self.path / file for file in self.files)
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
@@ -110,13 +106,13 @@ class FolderSource:
             try:
                 image = decode(self.path / self.files[row], self.size)
                 if image.shape != self.shape:
-                    raise _BadFileError(
+                    raise BadFileError(
                         f"is {image.shape[0]}x{image.shape[1]} pixels, the first image "
-                        f"{self.shape[0]}x{self.shape[1]} ({_SIZE_ADVICE})"
+                        f"{self.shape[0]}x{self.shape[1]} ({SIZE_ADVICE})"
                     )
                 out[place] = image
                 self._mask(row)  # an image whose mask cannot be used is a bad one
-            except _BadFileError as error:
+            except BadFileError as error:
                 causes[self.files[row]] = str(error)
                 places.append(row)
         if causes:
@@ -135,103 +131,7 @@ class FolderSource:
         file = None if self.mask_files is None else self.mask_files[row]
         if file is None:
             return None
-        height, width, _ = self.shape
-        try:
-            with Image.open(file) as image:
-                mask = image.convert("L") if image.mode != "I" else image
-                if self.size is not None:
-                    mask = mask.resize((width, height), Image.Resampling.NEAREST)
-                found: Masks = np.asarray(mask) != 0
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise _BadFileError(f"has a mask that cannot be read, {str(file)!r}: {error}") from None
-        if found.shape != (height, width):
-            raise _BadFileError(
-                f"has a mask of {found.shape[0]}x{found.shape[1]} pixels, {str(file)!r}, "
-                f"not {height}x{width}"
-            )
-        return found
-
-
-class _BadFileError(Exception):
-    """Why one file cannot be used."""
-
-
-def decode(path: Path, size: tuple[int, int] | None) -> Images:
-    """One file as (height, width, 3) uint8: upright by its EXIF tag, grey repeated to RGB.
-
-    Nothing is converted that would lose anything but an opaque alpha channel.
-    """
-    if not _is_text(str(path)):
-        raise _BadFileError("has a name that is not UTF-8 text; rename it")
-    try:
-        with _open(path) as image:
-            _check(image)
-            upright = ImageOps.exif_transpose(image)
-            rgb = _to_rgb(upright)
-    except UnidentifiedImageError:
-        empty = path.stat().st_size == 0
-        raise _BadFileError("is empty" if empty else "is not an image file") from None
-    except OSError as error:
-        raise _BadFileError(error.strerror or f"is damaged ({error})") from None
-    except Image.DecompressionBombError:
-        raise _BadFileError(f"has more pixels than the limit of {_MOST_PIXELS:,}") from None
-    except (
-        ValueError,
-        SyntaxError,
-        IndexError,
-        TypeError,
-        OverflowError,
-        MemoryError,
-        EOFError,
-    ) as error:
-        raise _BadFileError(f"is damaged ({error})") from None
-    if size is not None and rgb.size != (size[1], size[0]):
-        rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(rgb)
-
-
-def _is_text(name: str) -> bool:
-    """False for names whose bytes are no UTF-8, which no table can hold."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
-def _open(path: Path) -> Image.Image:
-    if path.exists() and not path.is_file():
-        raise _BadFileError("is not a regular file")  # a pipe would be waited for
-    return Image.open(path)
-
-
-def _check(image: Image.Image) -> None:
-    if image.format not in _READ:
-        raise _BadFileError(
-            f"is a {image.format} file by its content; convert it to PNG, JPEG, BMP or TIFF"
-        )
-    if image.width * image.height > _MOST_PIXELS:
-        raise _BadFileError(
-            f"has {image.width}x{image.height} pixels, more than the limit of {_MOST_PIXELS:,}"
-        )
-    # The further pictures of a camera's MPO are previews and depths of the first.
-    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
-    if frames > 1:
-        raise _BadFileError(f"holds {frames} pictures; save each as a file of its own")
-    if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
-        raise _BadFileError("has 16 bits a channel; scale it to 8 bits first")
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "RGB" and "transparency" not in image.info:
-        image.load()
-        return image
-    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
-        rgba = image.convert("RGBA")
-        low, _ = rgba.getchannel("A").getextrema()
-        if low != 255:
-            raise _BadFileError("is partly transparent; paint its background first")
-        return rgba.convert("RGB")
-    if image.mode in ("L", "1", "P"):
-        return image.convert("RGB")
-    kind = {"CMYK": "CMYK", "I;16": "16-bit grey", "I": "32-bit grey", "F": "floating-point"}
-    raise _BadFileError(f"has {kind.get(image.mode, image.mode)} pixels; convert it to 8-bit RGB")
+        return decode_mask(file, self.shape[:2], resize=self.size is not None)
 
 
 def read(
@@ -242,7 +142,7 @@ def read(
     """The source of a folder with class folders, or of one that `write(format="folder")` made."""
     if not path.is_dir():
         raise CellprepError(f"{str(path)!r} is not a folder")
-    shape = _check_size(size)
+    shape = check_size(size)
     if written_format(path) is not None:
         written = _read_written(path, shape)
         return written if masks is None else _with_masks(written, Path(masks))
@@ -255,7 +155,7 @@ def read(
         )
     if not folders:
         raise CellprepError(f"{str(path)!r} holds no images; it needs one folder of images a class")
-    unnamed = [name for name in folders if not _is_text(name)]
+    unnamed = [name for name in folders if not is_text(name)]
     if unnamed:
         raise CellprepError(
             f"class folder {unnamed[0]!r} in {str(path)!r} has a name that is not UTF-8 text; "
@@ -294,17 +194,6 @@ def _with_masks(source: FolderSource, folder: Path) -> FolderSource:
             f"{stems[0].name!r} were looked for, and so on"
         )
     return replace(source, mask_files=tuple(found))
-
-
-def _check_size(size: Any) -> tuple[int, int] | None:
-    if size is None:
-        return None
-    sides = (size, size) if isinstance(size, int) else tuple(size)
-    if len(sides) != 2:
-        raise CellprepError(f"`size` must be one number or (height, width), got {size!r}")
-    for side in sides:
-        in_range("size", side, 1, 2**15, whole=True)
-    return sides[0], sides[1]
 
 
 def _is_image(name: str) -> bool:
@@ -411,24 +300,23 @@ class FolderWriter:
         for images, masks in blocks:
             mine = list(itertools.islice(left, len(images)))
             digests.setdefault("xxh3_128", []).extend(
-                map(_save, map(folder.joinpath, mine), images)
+                map(_save, map(folder.joinpath, mine), map(encode, images))
             )
             if masks is not None:
-                drawn = masks.view(np.uint8) * np.uint8(255)
                 places = map((folder / MASKS).joinpath, mine)
-                digests.setdefault("masks_xxh3_128", []).extend(map(_save, places, drawn))
+                digests.setdefault("masks_xxh3_128", []).extend(
+                    map(_save, places, map(encode_mask, masks))
+                )
         columns = {name: np.array(values) for name, values in digests.items()}
         return WrittenPart({}, {"file": names, **columns})
 
 
-def _save(path: Path, image: NDArray[np.uint8]) -> str:
-    """A PNG file, and its digest."""
-    encoded = io.BytesIO()
-    Image.fromarray(image).save(encoded, "PNG", compress_level=1)
+def _save(path: Path, encoded: bytes) -> str:
+    """The digest of a PNG file that is written there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        temporary.write_bytes(encoded.getbuffer())
-    return xxhash.xxh3_128_hexdigest(encoded.getbuffer())
+        temporary.write_bytes(encoded)
+    return xxhash.xxh3_128_hexdigest(encoded)
 
 
 def _written_files(folder: Path) -> list[Path]:
