@@ -7,7 +7,7 @@ from typing import Any
 
 from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
-from . import folder, npz, shards
+from . import folder, npz, shards, webdataset
 from .format import Format
 from .manifest import written_format
 
@@ -15,6 +15,7 @@ FORMATS: dict[str, Format] = {
     "shards": shards.FORMAT,
     "npz": npz.FORMAT,
     "folder": folder.FORMAT,
+    "webdataset": webdataset.FORMAT,
 }
 
 
