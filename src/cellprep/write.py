@@ -20,6 +20,7 @@ from .destination import PLAN, check_apart, made_of, make_way, standing, sweep
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import FORMATS, manifest
 from .formats.format import Block, Contents, Files, PartWriter
+from .formats.images import EncodedSource
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
 from .plan import Parameters, Plan, Record
 
@@ -83,8 +84,10 @@ def write(
     path : str or Path
         A folder that does not exist, is empty, or holds an unfinished write of the same data set;
         or a new `.npz` file.
-    format : "shards", "npz" or "folder", optional
-        Default: npz for a path that ends so, else shards.
+    format : str, optional
+        "shards"; "npz"; "folder", PNG files; "webdataset", tar files; "parquet", as Hugging Face's
+        `datasets` opens it; "medmnist", an npz file with the images as its part "train". Default:
+        npz for a path that ends so, else shards.
     rows_per_shard : int
         Images a shard; what an interruption can cost.
     executor : "threads" or "processes"
@@ -101,8 +104,8 @@ def write(
         way the rest is as if they had never been there. They are listed in `dataset.json`.
     masks : bool
         Write `dataset.masks` too: `masks-00000.npy` (n, height, width) bool beside each shard, PNG
-        files of the same names in `masks/` for a folder, the array `masks` in an npz file. `read`
-        gives them back.
+        files of the same names in `masks/` for a folder, the array `masks` in an npz file,
+        `KEY.mask.png` in a tar file, the column `mask` in Parquet. `read` gives them back.
     progress : bool
         Show a bar for each stage where the output is a terminal.
 
@@ -198,6 +201,11 @@ def plan_write(
     plan = dataset.readable().plan
     if plan.bad and on_error == "raise":
         raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
+    if plan.bad and on_error == "quarantine" and isinstance(plan.source, EncodedSource):
+        raise CellprepError(
+            'on_error="quarantine" copies files, and these images lie within larger ones; choose '
+            f'"skip". {BadImagesError(plan.bad)}'
+        )
     if not len(plan):
         raise CellprepError(
             "no image is left to write; look at .removed() for what each step took out"

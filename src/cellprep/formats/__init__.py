@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
-from . import folder, npz, shards, webdataset
+from . import folder, medmnist, npz, parquet, shards, webdataset
 from .format import Format
 from .manifest import written_format
 
 FORMATS: dict[str, Format] = {
     "shards": shards.FORMAT,
+    "medmnist": medmnist.FORMAT,  # before npz, of which it is a kind
     "npz": npz.FORMAT,
     "folder": folder.FORMAT,
     "webdataset": webdataset.FORMAT,
+    "parquet": parquet.FORMAT,
 }
 
 
@@ -32,13 +35,16 @@ def read(
     Parameters
     ----------
     path : str or Path
-        An `.npz` file with `images` and `labels`; a folder with one folder of images a class; or a
-        folder that `write` made.
-    format : "npz", "folder" or "shards", optional
-        Default: what the path looks like.
+        An `.npz` file with `images` and `labels`, or with the `train_images` ... of MedMNIST; a
+        folder with one folder of images a class; WebDataset `.tar` files, one or a folder of them;
+        Parquet files with encoded images, as Hugging Face's `datasets` writes them, one or a
+        folder of them; or what `write` made.
+    format : str, optional
+        "shards", "medmnist", "npz", "folder", "webdataset" or "parquet". Default: what the path
+        looks like.
     size : int or (height, width), optional
-        For image folders: what every image is resized to (stretched, by a triangle filter). Without
-        it all images must have the same size.
+        For encoded images (folders, WebDataset, Parquet): what every image is resized to
+        (stretched, by a triangle filter). Without it all images must have the same size.
     masks : str or Path, optional
         Drawn masks, which `KMeansMask` and `Crop` take in place of their own. For image folders: a
         folder of PNG files with the same stems, in class folders or all in one; not 0 on the cell;
@@ -46,6 +52,13 @@ def read(
         found without it.
     **options
         npz: `images="images"`, `labels="labels"`: the names of the two arrays.
+        medmnist and parquet: `part="train"`, `"val"` or `"test"`, which must be said where there
+        are several.
+        parquet: `image=` and `label=`: the two columns. Default: by the notes of `datasets`, else
+        `image` or `img`, and `label` or `labels`. Ids are the column `id`, or the names beside the
+        images, where these differ from row to row; else the row numbers.
+        webdataset: `label=`: an entry of each sample's json. Default: KEY.cls, else `label`,
+        `cls`, `class` or `class_name` in KEY.json, else the folder in KEY. Ids are the keys.
 
     Returns
     -------
@@ -62,7 +75,7 @@ def read(
         raise CellprepError(f"there is no file or folder {str(path)!r}")
     if format is not None:
         one_of("format", format, FORMATS)
-    kind = format or _guess(path)
+    kind = format or _guess(path, options)
     known = FORMATS[kind].options
     advice = {
         "size": "resize with Crop(..., resize_to=)",
@@ -86,7 +99,7 @@ def read(
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
 
 
-def _guess(path: Path) -> str:
+def _guess(path: Path, options: Mapping[str, Any]) -> str:
     """The format that a path holds, by its manifest or by what it looks like."""
     written = written_format(path) if path.is_dir() else None
     if written is not None:
@@ -95,9 +108,11 @@ def _guess(path: Path) -> str:
                 f"{str(path)!r} was written as {written!r}, which is not known here"
             )
         return written
-    for name, format in FORMATS.items():
-        if format.looks_like(path):
-            return name
+    alike = [name for name, format in FORMATS.items() if format.looks_like(path)]
+    if alike:
+        return next(
+            (name for name in alike if options.keys() <= {*FORMATS[name].options}), alike[0]
+        )
     if not path.is_file():
         return "folder"
     raise CellprepError(

@@ -275,7 +275,7 @@ def _names(labels: list[int], named: list[Any]) -> list[str] | None:
     """The names of the numbers, where each has one of its own."""
     names = dict(zip(labels, named, strict=True))
     pairs = {*zip(labels, named, strict=True)}
-    if not (len(pairs) == len(names) == len({*names.values()}) and 0 <= min(names)):
+    if not (len(pairs) == len(names) == len({*names.values()}) and min(names) >= 0):
         return None
     if max(names) > len(labels) or not all(isinstance(name, str) for name in names.values()):
         return None
@@ -312,7 +312,8 @@ class TarWriter:
     def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
         """The tar file, and where its images lie."""
         path, rows = folder / shard_name(number), self.contents.part(number)
-        first, places = number * self.contents.rows_per_part, []
+        first = number * self.contents.rows_per_part
+        places: list[list[int]] = []
         with (
             replacing(path) as temporary,
             temporary.open("r+b") as stream,  # ext4 flushes a file that was truncated on opening
