@@ -52,7 +52,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
             default=None,
             help="Random seed.  [default: 0, or the recipe's]",
         ),
-        "size": click.option("--size", type=int, help="Bring the images of a folder to SIZExSIZE."),
+        "size": click.option("--size", type=int, help="Bring all images to SIZExSIZE."),
         "from": click.option(
             "--from",
             "from_",
@@ -64,6 +64,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
             metavar="IMAGES,LABELS",
             help="In an npz file or zarr group.  [default: images,labels]",
         ),
+        "part": click.option("--part", help="Of MedMNIST or Parquet: train, val or test."),
         "format": click.option(
             "--format",
             type=click.Choice(list(FORMATS)),
@@ -124,7 +125,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
     return add
 
 
-_READING = ("size", "from", "arrays", "masks_in")
+_READING = ("size", "from", "arrays", "part", "masks_in")
 _LIKENESS = ("near", "symmetries", "hash")
 _WRITING = (
     *("format", "rows", "executor", "workers", "address"),
@@ -371,7 +372,8 @@ def split(
         cut = split_dataset(
             dataset, seed=seed or 0, groups=together, near=near, symmetries=symmetries, **shares
         )
-        suffix = ".npz" if options["format"] == "npz" else ""
+        one_file = options["format"] is not None and FORMATS[options["format"]].is_file
+        suffix = ".npz" if one_file else ""
         _check_holds_only(out, {f"{name}{suffix}" for name in cut})
         # All parts are looked at before the first is written.
         jobs = {name: _job(part, out / f"{name}{suffix}", options) for name, part in cut.items()}
@@ -554,6 +556,8 @@ def _reading(options: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `read` among the options, taken out of them."""
     chosen = {"format": options.pop("from_"), "size": options.pop("size")}
     chosen["masks"] = options.pop("drawn")
+    if (part := options.pop("part")) is not None:
+        chosen["part"] = part
     arrays = options.pop("arrays")
     if arrays is not None:
         names = arrays.split(",")

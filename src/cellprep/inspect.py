@@ -10,17 +10,21 @@ import numpy as np
 from .arrays import Images
 from .dataset import Dataset
 from .duplicates import find_duplicates
-from .formats import folder, read
+from .formats import read
+from .formats.folder import FolderSource
+from .formats.images import EncodedSource
 from .plan import Plan
+
+_WITH_SIZES = (FolderSource, EncodedSource)
 
 
 def read_any(
     path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
 ) -> tuple[Dataset, str]:
-    """`read`, with a folder of images of many sizes brought to 96x96; and a word where it was."""
+    """`read`, with images of many sizes brought to 96x96; and a word where it was."""
     dataset = read(path, size=size, **options)
     source = dataset.source
-    if size is None and isinstance(source, folder.FolderSource) and source.size is None:
+    if size is None and isinstance(source, _WITH_SIZES) and source.size is None:
         sizes = source.sizes()
         if len(sizes) > 1:
             resized = read(path, size=96, **options)
@@ -35,7 +39,7 @@ def inspect(
     dataset, resized = read_any(path, size, **options)
     raw = dataset.source
     dataset = dataset.readable()
-    sizes = raw.sizes() if isinstance(raw, folder.FolderSource) else {raw.shape[:2]: len(raw.rows)}
+    sizes = raw.sizes() if isinstance(raw, _WITH_SIZES) else {raw.shape[:2]: len(raw.rows)}
     table = find_duplicates(dataset)
     groups = []
     for number, (_, group) in enumerate(table.groupby("group")):

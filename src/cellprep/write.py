@@ -18,6 +18,7 @@ from .destination import QUARANTINE, check_apart, littered, made_of, make_way, s
 from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import FORMATS
 from .formats.format import Files, require
+from .formats.images import EncodedSource
 from .formats.manifest import stamp
 from .locks import check_free, only_writer
 from .parts import write_file, write_parts
@@ -89,12 +90,13 @@ def write(
     path : str or Path
         A folder that does not exist, is empty, or holds an unfinished write of the same data set;
         or a new `.npz` file. Also as a URL that fsspec knows, such as `s3://bucket/train`.
-    format : "shards", "npz", "folder", "zarr" or "tfrecord", optional
-        Default: npz for a path that ends so, else shards. "zarr" is a zarr 3 group of arrays
-        `images`, `labels`, `ids`, `copies`, a shard a part. "tfrecord" is files of
-        `tf.train.Example`, whose features `dataset.json` describes; `image` holds raw bytes:
-        `tf.reshape(tf.io.decode_raw(x["image"], tf.uint8), (height, width, 3))`. Each needs the
-        extra of its name.
+    format : str, optional
+        "shards"; "npz"; "folder", PNG files; "webdataset", tar files; "parquet", as Hugging Face's
+        `datasets` opens it; "medmnist", an npz file with the images as its part "train"; "zarr", a
+        zarr 3 group of arrays `images`, `labels`, `ids`, `copies`, a shard a part; "tfrecord",
+        files of `tf.train.Example`, whose features `dataset.json` describes, with raw bytes in
+        `image`: `tf.reshape(tf.io.decode_raw(x["image"], tf.uint8), (height, width, 3))`. The last
+        two need the extras of their names. Default: npz for a path that ends so, else shards.
     rows_per_shard : int
         Images a shard; what an interruption can cost.
     executor : "threads", "processes" or "ray"
@@ -118,7 +120,8 @@ def write(
     masks : bool
         Write `dataset.masks` too: `masks-00000.npy` (n, height, width) bool beside each shard, PNG
         files of the same names in `masks/` for a folder, the array `masks` in an npz file or zarr
-        group, the feature `mask` in TFRecords. `read` gives them back.
+        group, the feature `mask` in TFRecords, `KEY.mask.png` in a tar file, the column `mask` in
+        Parquet. `read` gives them back.
     progress : bool
         Show a bar for each stage where the output is a terminal.
     storage_options : dict, optional
@@ -232,6 +235,11 @@ def plan_write(
     plan = dataset.readable().plan
     if plan.bad and on_error == "raise":
         raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
+    if plan.bad and on_error == "quarantine" and isinstance(plan.source, EncodedSource):
+        raise CellprepError(
+            'on_error="quarantine" copies files, and these images lie within larger ones; choose '
+            f'"skip". {BadImagesError(plan.bad)}'
+        )
     if not len(plan):
         raise CellprepError(
             "no image is left to write; look at .removed() for what each step took out"

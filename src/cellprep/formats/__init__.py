@@ -9,16 +9,19 @@ from typing import Any
 from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
 from ..place import answering, as_path, is_remote
-from . import folder, npz, shards, tfrecord, zarr
+from . import folder, medmnist, npz, parquet, shards, tfrecord, webdataset, zarr
 from .format import Format
 from .manifest import written_format
 
 FORMATS: dict[str, Format] = {
     "shards": shards.FORMAT,
+    "medmnist": medmnist.FORMAT,  # before npz, of which it is a kind
     "npz": npz.FORMAT,
     "zarr": zarr.FORMAT,
     "tfrecord": tfrecord.FORMAT,
     "folder": folder.FORMAT,
+    "webdataset": webdataset.FORMAT,
+    "parquet": parquet.FORMAT,
 }
 
 
@@ -36,13 +39,16 @@ def read(
     Parameters
     ----------
     path : str or Path
-        An `.npz` file or a zarr group with `images` and `labels`; a folder with one folder of
-        images a class; TFRecords, a file or a folder of them; or a folder that `write` made. Also
-        as a URL that fsspec knows, such as `s3://bucket/set`.
-    format : "npz", "folder", "shards", "zarr" or "tfrecord", optional
+        An `.npz` file or a zarr group with `images` and `labels`, or an `.npz` file with the
+        `train_images` ... of MedMNIST; a folder with one folder of images a class; TFRecords,
+        WebDataset `.tar` files, Parquet files with encoded images, as Hugging Face's `datasets`
+        writes them, one or a folder of them; or what `write` made. Also as a URL that fsspec knows,
+        such as `s3://bucket/set`.
+    format : str, optional
+        "shards", "medmnist", "npz", "zarr", "tfrecord", "folder", "webdataset" or "parquet".
         Default: what the path looks like.
     size : int or (height, width), optional
-        For image folders, and PNG or JPEG images in TFRecords: what every image is resized to
+        For encoded images (folders, TFRecord, WebDataset, Parquet): what every image is resized to
         (stretched, by a triangle filter). Without it all images must have the same size.
     masks : str or Path, optional
         Drawn masks, which `KMeansMask` and `Crop` take in place of their own. For image folders: a
@@ -53,8 +59,15 @@ def read(
         What fsspec is to open a URL with. Default: what it finds in its configuration and in the
         environment (such as `FSSPEC_S3_ENDPOINT_URL`).
     **options
-        npz, zarr: `images="images"`, `labels="labels"`: the names of the two arrays. TFRecord:
-        `image="image"`, `label="label"`: the names of the two features.
+        npz, zarr: `images="images"`, `labels="labels"`: the names of the two arrays.
+        tfrecord: `image="image"`, `label="label"`: the names of the two features.
+        medmnist and parquet: `part="train"`, `"val"` or `"test"`, which must be said where there
+        are several.
+        parquet: `image=` and `label=`: the two columns. Default: by the notes of `datasets`, else
+        `image` or `img`, and `label` or `labels`. Ids are the column `id`, or the names beside the
+        images, where these differ from row to row; else the row numbers.
+        webdataset: `label=`: an entry of each sample's json. Default: KEY.cls, else `label`,
+        `cls`, `class` or `class_name` in KEY.json, else the folder in KEY. Ids are the keys.
 
     Returns
     -------
@@ -81,7 +94,7 @@ def _read(
         raise CellprepError(f"there is no file or folder {str(path)!r}")
     if format is not None:
         one_of("format", format, FORMATS)
-    kind = format or _guess(path)
+    kind = format or _guess(path, options)
     known = FORMATS[kind].options
     advice = {
         "size": "resize with Crop(..., resize_to=)",
@@ -106,7 +119,7 @@ def _read(
     return Dataset(FORMATS[kind].read(path, **options))
 
 
-def _guess(path: Path) -> str:
+def _guess(path: Path, options: Mapping[str, Any]) -> str:
     """The format that a path holds, by its manifest or by what it looks like."""
     written = written_format(path) if path.is_dir() else None
     if written is not None:
@@ -115,9 +128,15 @@ def _guess(path: Path) -> str:
                 f"{str(path)!r} was written as {written!r}, which is not known here"
             )
         return written
-    for name, format in FORMATS.items():
-        if format.looks_like(path):
-            return name
+    alike = [
+        name
+        for name, format in FORMATS.items()
+        if (format.urls or not is_remote(path)) and format.looks_like(path)
+    ]
+    if alike:
+        return next(
+            (name for name in alike if options.keys() <= {*FORMATS[name].options}), alike[0]
+        )
     if not path.is_file():
         return "folder"
     raise CellprepError(

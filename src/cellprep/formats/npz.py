@@ -9,10 +9,10 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,7 @@ from .format import Block, Contents, Format
 from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, to_json
 
 _DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
+_DAMAGED = (*_DAMAGE, struct.error, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +48,15 @@ class NpzSource(ArraySource):
     def identity(self) -> str:
         return f"npz {self.checksums}"
 
+    among: tuple[str, ...] = ()
+
     def __reduce__(self) -> tuple[Any, ...]:
-        return read, (
+        return read_members, (
             self.path,
             self.images_name,
             self.labels_name,
             self.masks_name,
+            self.among,
         )  # a map would be copied
 
 
@@ -63,6 +67,13 @@ def read(
 
     Those of a URL in a copy that has no name any more.
     """
+    return read_members(path, images, labels, masks)
+
+
+def read_members(
+    path: Path, images: str, labels: str, masks: str | None, among: tuple[str, ...] = ()
+) -> NpzSource:
+    """The source of some members; what the labels in `among` number are classes too."""
     try:
         with fetched(path) as local, zipfile.ZipFile(local) as archive:
             infos = {info.filename: info for info in archive.infolist()}
@@ -91,19 +102,23 @@ def read(
                         f"{str(path)!r} has no array {masks!r}; {nearest(masks, keys)}"
                     )
                 extra["masks"] = _member(path, local, archive, infos[f"{masks}.npy"])
+            others = [_member(path, local, archive, infos[f"{key}.npy"]) for key in among]
             past = NO_PAST
             if MANIFEST in infos:
                 text = archive.read(MANIFEST).decode("utf-8", "replace")
                 past = past_of(read_manifest(text, path), path)
             held = [images, labels, *([masks or "masks"] if "masks" in extra else [])]
             checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in held)
-    except (*_DAMAGE, struct.error, NotImplementedError, RuntimeError) as error:
-        raise CellprepError(
-            f"{str(path)!r} is not an npz file, or a damaged one: {error}"
-        ) from error
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
     names = None
     if "class_names" in extra:
         names = [str(name) for name in decoded(extra["class_names"], "class_names").ravel()]
+    elif others and values.dtype.kind == "i":
+        numbers = [read_labels(array, len(array), empty=True) for array in others if len(array)]
+        used = np.unique(np.concatenate([values, *numbers]))
+        encode_labels(used, None)  # refuses numbers that no image has
+        names = [str(number) for number in used]
     codes, class_names = encode_labels(values, names)
     n = len(codes)
     copies = extra["copies"].astype(np.int64) if "copies" in extra else None
@@ -114,7 +129,7 @@ def read(
     drawn = check_masks(extra["masks"], pixels) if "masks" in extra else None
     return NpzSource(
         *(pixels, rows, class_names, path, past, True, drawn),
-        *(checksums, images, labels, masks),
+        *(checksums, images, labels, masks, among),
     )
 
 
@@ -124,18 +139,7 @@ def _member(
     """One array of the archive: mapped where it lies bare, loaded where it is compressed."""
     name = info.filename.removesuffix(".npy")
     with archive.open(info) as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read_header = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, fortran, dtype = read_header(file)
-        except ValueError as error:
-            raise CellprepError(
-                f"{name!r} in {str(path)!r} is not a NumPy array: {error}"
-            ) from error
+        shape, fortran, dtype = _header(path, file, name)
         start = file.tell()
         if dtype.hasobject:
             raise CellprepError(
@@ -151,6 +155,35 @@ def _member(
         return np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False)
     except ValueError as error:
         raise CellprepError(f"{name!r} in {str(path)!r} is damaged: {error}") from error
+
+
+def _header(path: Path, file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    try:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(file)
+        return np.lib.format.read_array_header_2_0(file)
+    except ValueError as error:
+        raise CellprepError(f"{name!r} in {str(path)!r} is not a NumPy array: {error}") from error
+
+
+def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
+    """The shape of every array in an npz file, by the headers alone."""
+    shapes = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                if name != info.filename:
+                    with archive.open(info) as file:
+                        shapes[name] = _header(path, file, name)[0]
+    except _DAMAGED as error:
+        raise _damaged(path, error) from error
+    return shapes
+
+
+def _damaged(path: Path, error: Exception) -> CellprepError:
+    return CellprepError(f"{str(path)!r} is not an npz file, or a damaged one: {error}")
 
 
 def _mapped(
@@ -181,7 +214,20 @@ def write_file(
     blocks: Iterable[Block],
     finish: Callable[[], tuple[dict[str, Any], bytes]],
 ) -> None:
-    """The whole file under a temporary name, then under its own; `finish()` gives the record.
+    """The whole file under a temporary name, then under its own; `finish()` gives the record."""
+    labels = {"labels": contents.rows.labels}
+    write_members(path, contents, blocks, finish, "images", labels)
+
+
+def write_members(
+    path: Path,
+    contents: Contents,
+    blocks: Iterable[Block],
+    finish: Callable[[], tuple[dict[str, Any], bytes]],
+    images: str,
+    others: Mapping[str, NDArray[Any]],
+) -> None:
+    """The file with the images under this name, other arrays, and what is kept of the rows.
 
     Masks wait beside the file until the images are in.
     """
@@ -191,7 +237,7 @@ def write_file(
         zipfile.ZipFile(temporary, "w") as archive,
         tempfile.TemporaryFile(dir=temporary.parent) as waiting,
     ):
-        with archive.open(_entry("images.npy"), "w", force_zip64=True) as file:
+        with archive.open(_entry(f"{images}.npy"), "w", force_zip64=True) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *shape)}
             np.lib.format.write_array_header_1_0(file, header)
             for batch, masks in blocks:
@@ -205,7 +251,7 @@ def write_file(
                 np.lib.format.write_array_header_1_0(file, header)
                 shutil.copyfileobj(waiting, file)
         arrays = {
-            "labels": rows.labels,
+            **others,
             "ids": rows.ids,
             "copies": rows.copies,
             "class_names": np.array(contents.class_names),

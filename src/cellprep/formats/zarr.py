@@ -27,7 +27,6 @@ from ..arrays import (
 )
 from ..errors import CellprepError, nearest
 from ..place import make_folder
-from ..place import make_folder
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart, require

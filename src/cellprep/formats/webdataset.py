@@ -1,0 +1,381 @@
+"""WebDataset: tar files of samples, of which the members `KEY.png`, `KEY.cls`, ... are one.
+
+Written and read by the tarfile of Python: webdataset's own TarWriter gives equal bytes too, but
+does not tell where a member lies, by which the index finds an image without a scan.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Positions, check_ids, encode_labels, read_labels
+from ..errors import CellprepError
+from ..rows import Rows
+from .format import Block, Contents, Files, Format, WrittenPart
+from .images import (
+    MOST_BYTES,
+    BadFileError,
+    Encoded,
+    EncodedSource,
+    check_size,
+    encode,
+    encode_mask,
+    file_states,
+)
+from .manifest import INDEX, load_written, past_of, replacing, stamp, written_format
+
+_IMAGES = ("png", "jpg", "jpeg", "bmp", "tif", "tiff")
+_MASK = "mask.png"
+_KEYS = ("label", "cls", "class", "class_name")
+"""Under which a sample's json may hold its label."""
+_MOST_TEXT = 1 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class TarStore:
+    """Where each image lies in some tar files: a seek away."""
+
+    files: tuple[Path, ...]
+    places: NDArray[np.int64]
+    """(n, 3): file, offset, length."""
+    mask_places: NDArray[np.int64] | None
+    """The same; length 0 where there is no mask."""
+    state: str
+    names: tuple[str, ...] | None = None
+    """The members, of tar files by others."""
+
+    @property
+    def drawn(self) -> bool:
+        return self.mask_places is not None
+
+    def identity(self) -> str:
+        return f"webdataset {self.state}"
+
+    def name(self, row: int) -> str:
+        number, offset, _ = self.places[row].tolist()
+        member = f"byte {offset:,}" if self.names is None else self.names[row]
+        return f"{self.files[number].name}: {member}"
+
+    def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Encoded]:
+        places = self.mask_places if masks else self.places
+        assert places is not None
+        opened, stream = -1, None
+        try:
+            for number, offset, length in places[at].tolist():
+                if length > MOST_BYTES:
+                    yield BadFileError(f"takes {length:,} bytes, more than any image that is read")
+                    continue
+                if number != opened:
+                    if stream is not None:
+                        stream.close()
+                    stream, opened = self._open(number), number
+                assert stream is not None
+                stream.seek(offset)
+                yield stream.read(length)
+        finally:
+            if stream is not None:
+                stream.close()
+
+    def _open(self, number: int) -> BinaryIO:
+        try:
+            return self.files[number].open("rb")
+        except OSError as error:
+            raise CellprepError(
+                f"cannot read {str(self.files[number])!r}: {error.strerror}; was it moved?"
+            ) from error
+
+
+def read(
+    path: Path, size: int | tuple[int, int] | None = None, label: str | None = None
+) -> EncodedSource:
+    """The source of a tar file, of a folder of them, or of what `write` made."""
+    sides = check_size(size)
+    if path.is_dir() and written_format(path) is not None:
+        return _read_written(path, sides)
+    if path.name.lower().endswith((".tar.gz", ".tgz")):
+        raise CellprepError(
+            f"{str(path)!r} is compressed, so no image of it can be reached alone; unpack it to a "
+            ".tar first, as with gunzip"
+        )
+    found = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+    files = tuple(file for file in found if file.is_file())
+    if not files:
+        raise CellprepError(f"{str(path)!r} holds no .tar files; it needs one or more of samples")
+    samples = [sample for number, file in enumerate(files) for sample in _samples(number, file)]
+    if not samples:
+        raise CellprepError(
+            f"{str(path)!r} holds no images; a sample is KEY.png or KEY.jpg beside KEY.cls or "
+            "KEY.json"
+        )
+    n = len(samples)
+    ids = [sample.key for sample in samples]
+    if len(set(ids)) < n:  # as keys may be, from one tar file to another
+        ids = [f"{files[sample.file].stem}/{sample.key}" for sample in samples]
+    values, class_names = _labels(samples, files, label)
+    empty = class_names is not None
+    codes, names = encode_labels(read_labels(values, n, empty=empty), class_names)
+    drawn = any(sample.mask for sample in samples)
+    store = TarStore(
+        files,
+        np.array([(sample.file, *sample.image) for sample in samples], np.int64),
+        np.array([(sample.file, *(sample.mask or (0, 0))) for sample in samples], np.int64)
+        if drawn
+        else None,
+        file_states(files),
+        tuple(sample.name for sample in samples),
+    )
+    return EncodedSource(store, path, Rows.of(check_ids(ids, n), codes), names, sides)
+
+
+def _read_written(path: Path, size: tuple[int, int] | None) -> EncodedSource:
+    manifest, index, rows = load_written(path, "webdataset")
+    files = []
+    for number, shard in enumerate(manifest["shards"]):
+        files.append(path / shard_name(number))
+        wanted = shard["files"].get(shard_name(number), {}).get("bytes")
+        if not files[-1].is_file() or files[-1].stat().st_size != wanted:
+            raise CellprepError(
+                f"shard {str(files[-1])!r} is missing or cut short; write the data set again"
+            )
+    kinds = ["", "mask_"] if manifest.get("masks") else [""]
+    names = [["shard", f"{kind}offset", f"{kind}length"] for kind in kinds]
+    missing = {name for of_kind in names for name in of_kind} - {*index.column_names}
+    if missing:
+        raise CellprepError(f"{str(path / INDEX)!r} has no {sorted(missing)[0]!r}; it is damaged")
+    places = [
+        np.stack([index[name].to_numpy().astype(np.int64) for name in of_kind], axis=1)
+        for of_kind in names
+    ]
+    ends = np.array([file.stat().st_size for file in files])
+    for table in places:
+        inside = (table >= 0).all() and (table[:, 0] < len(files)).all()
+        if not inside or (table[:, 1] + table[:, 2] > ends[table[:, 0]]).any():
+            raise CellprepError(f"{str(path / INDEX)!r} points outside its shards; it is damaged")
+    digests = [
+        shard["files"][name]["xxh3_128"]
+        for shard in manifest["shards"]
+        for name in sorted(shard["files"])
+    ]
+    store = TarStore(
+        *(tuple(files), places[0], places[1] if len(places) > 1 else None, " ".join(digests))
+    )
+    height, width, _ = manifest["shape"]
+    return EncodedSource(
+        *(store, path, rows, tuple(manifest["class_names"]), size),
+        *((height, width), past_of(manifest, path)),
+    )
+
+
+# -- tar files by others ----------------------------------------------------------------------
+
+
+@dataclass
+class _Sample:
+    """Members of the same key, images and masks by (offset, length)."""
+
+    file: int
+    key: str
+    name: str = ""
+    image: tuple[int, int] = (0, 0)
+    mask: tuple[int, int] | None = None
+    cls: str | None = None
+    json: Any = None
+
+
+def _samples(number: int, path: Path) -> list[_Sample]:
+    """The samples with an image, by one pass over the headers of a tar file."""
+    found: dict[str, _Sample] = {}
+    try:
+        with path.open("rb") as stream, tarfile.TarFile(fileobj=stream) as tar:
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                split = re.fullmatch(r"(?:\./)?((?:.*/)?[^./]+)\.([^/]+)", member.name)
+                if split is not None and member.isreg() and not member.issparse():
+                    sample = found.setdefault(split[1], _Sample(number, split[1]))
+                    _put(sample, member, split[2].lower(), stream)
+            stream.seek(tar.offset)
+            # tarfile takes what is no header for the end
+            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise tarfile.ReadError(f"no end mark at byte {tar.offset:,}")
+    except CellprepError as error:
+        raise CellprepError(f"{str(path)!r} {error}") from None
+    except (tarfile.TarError, ValueError, EOFError, OverflowError, RecursionError) as error:
+        raise CellprepError(
+            f"{str(path)!r} is not a tar file, or a damaged one: {error}; copy it again"
+        ) from error
+    return [sample for sample in found.values() if sample.name]
+
+
+def _put(sample: _Sample, member: tarfile.TarInfo, suffix: str, stream: BinaryIO) -> None:
+    """Add a member to its sample, if it is of a kind that is read."""
+    place = (member.offset_data, member.size)
+    if suffix in _IMAGES:
+        if sample.name:
+            raise CellprepError(
+                f"holds two images of sample {sample.key!r}, {sample.name!r} and "
+                f"{member.name!r}; give each a key of its own"
+            )
+        sample.name, sample.image = member.name, place
+    elif suffix == _MASK:
+        sample.mask = place
+    elif suffix in ("cls", "json"):
+        if member.size > _MOST_TEXT:
+            raise CellprepError(
+                f"holds {member.name!r} of {member.size:,} bytes, which is no label; take it out"
+            )
+        stream.seek(member.offset_data)
+        try:
+            text = stream.read(member.size).decode("utf-8")
+            if suffix == "cls":
+                sample.cls = text.strip()
+            else:
+                sample.json = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise CellprepError(f"holds {member.name!r}, which is no {suffix}: {error}") from None
+
+
+def _labels(
+    samples: list[_Sample], files: tuple[Path, ...], key: str | None
+) -> tuple[list[Any], list[str] | None]:
+    """The label of each sample, from the first place where all have one; names of numbers."""
+    values: dict[str, list[Any]] = {
+        "json": [_of_json(sample, (key,) if key else _KEYS) for sample in samples],
+        "cls": [sample.cls for sample in samples],
+        "folder": [sample.key.rpartition("/")[0].rpartition("/")[2] or None for sample in samples],
+    }
+    order = ("json",) if key else ("cls", "json", "folder")
+    found = next((values[kind] for kind in order if None not in values[kind]), None)
+    if found is None:
+        kind = min(order, key=lambda kind: values[kind].count(None))
+        sample = samples[values[kind].index(None)]
+        looked = f"{key!r} in its json" if key else "KEY.cls, label in KEY.json or class/KEY.png"
+        raise CellprepError(
+            f"{str(files[sample.file])!r} has no label of sample {sample.key!r}: {looked}; "
+            "label= names another entry of the json"
+        )
+    if all(isinstance(value, str) and value.isdecimal() for value in found):
+        found = [int(value) for value in found]
+    if not all(isinstance(value, int) for value in found):
+        return [str(value) for value in found], None
+    return found, _names(found, [_of_json(sample, ("class_name",)) for sample in samples])
+
+
+def _names(labels: list[int], named: list[Any]) -> list[str] | None:
+    """The names of the numbers, where each has one of its own."""
+    names = dict(zip(labels, named, strict=True))
+    pairs = {*zip(labels, named, strict=True)}
+    if not (len(pairs) == len(names) == len({*names.values()}) and min(names) >= 0):
+        return None
+    if max(names) > len(labels) or not all(isinstance(name, str) for name in names.values()):
+        return None
+    return [names.get(number, str(number)) for number in range(max(names) + 1)]
+
+
+def _of_json(sample: _Sample, keys: tuple[str, ...]) -> Any:
+    """The first of the entries that is there and is a number or text."""
+    held = sample.json if isinstance(sample.json, dict) else {"label": sample.json}
+    found = (held.get(key) for key in keys)
+    return next((value for value in found if isinstance(value, int | str)), None)
+
+
+# -- writing ----------------------------------------------------------------------------------
+
+
+def shard_name(number: int) -> str:
+    """
+    >>> shard_name(7)
+    'shard-00007.tar'
+    """
+    return f"shard-{number:05d}.tar"
+
+
+@dataclass(frozen=True, eq=False)
+class TarWriter:
+    """Writes a part as one tar file; keys are the numbers of the rows."""
+
+    contents: Contents
+
+    def begin(self, folder: Path) -> Files:
+        return {}
+
+    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
+        """The tar file, and where its images lie."""
+        path, rows = folder / shard_name(number), self.contents.part(number)
+        first = number * self.contents.rows_per_part
+        places: list[list[int]] = []
+        with (
+            replacing(path) as temporary,
+            temporary.open("r+b") as stream,  # ext4 flushes a file that was truncated on opening
+            tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+        ):
+            add = partial(_add, tar, stream)
+            for images, masks in blocks:
+                for place, image in enumerate(images):
+                    row = len(places)
+                    key = f"{first + row:09d}"
+                    add(f"{key}.cls", str(rows.labels[row]).encode())
+                    add(f"{key}.json", self._said(rows, row))
+                    found = [*add(f"{key}.png", encode(image))]
+                    if masks is not None:
+                        found += add(f"{key}.{_MASK}", encode_mask(masks[place]))
+                    places.append(found)
+        names = ("offset", "length", "mask_offset", "mask_length")
+        columns = dict(zip(names, np.array(places, np.int64).T, strict=False))
+        files = {path.name: stamp(path)}
+        return WrittenPart(files, {"shard": np.full(len(rows), number, np.int32), **columns})
+
+    def _said(self, rows: Rows, row: int) -> bytes:
+        """What `KEY.json` says of a row."""
+        said = {
+            "id": rows.ids[row].item(),
+            "copy": int(rows.copies[row]),
+            "label": int(rows.labels[row]),
+            "class_name": self.contents.class_names[rows.labels[row]],
+        }
+        if rows.groups is not None:
+            said["group"] = rows.groups[row].item()
+        return json.dumps(said, sort_keys=True).encode()
+
+
+def _add(tar: tarfile.TarFile, stream: BinaryIO, name: str, data: bytes) -> tuple[int, int]:
+    """A member without a date or an owner, and where its data lie."""
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = len(data), 0o644
+    start = stream.tell() + tarfile.BLOCKSIZE
+    tar.addfile(member, io.BytesIO(data))
+    tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+    return start, len(data)
+
+
+def shard_files(folder: Path) -> list[Path]:
+    """The shards in a folder."""
+    files = sorted(folder.iterdir(), key=str)
+    return [file for file in files if re.fullmatch(r"shard-\d{5,}\.tar", file.name)]
+
+
+def _looks_like(path: Path) -> bool:
+    if path.is_file():
+        return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
+    entries = list(path.iterdir()) if path.is_dir() else []
+    folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
+    return not folders and any(entry.suffix == ".tar" for entry in entries)
+
+
+FORMAT = Format(
+    read,
+    options=("size", "label"),
+    looks_like=_looks_like,
+    writer=TarWriter,
+    files=shard_files,
+)
