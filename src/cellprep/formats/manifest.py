@@ -28,6 +28,7 @@ MANIFEST = "dataset.json"
 INDEX = "index.parquet"
 WORK = ".cellprep"
 LOCK = "lock"
+_MOST_EXPANDED = 1 << 30
 
 
 def read_manifest(text: str, where: Path) -> dict[str, Any]:
@@ -77,7 +78,28 @@ def _load(path: Path, name: str) -> bytes:
     if path.is_dir():
         return read_bytes(path / name)
     with opened(path) as file, zipfile.ZipFile(file) as archive:
+        check_expansion(archive.getinfo(name), path)
         return archive.read(name)
+
+
+def check_expansion(info: zipfile.ZipInfo, path: Path) -> None:
+    """Refuse a compressed member that is made to fill a memory: of more than 1 GB and 200-fold."""
+    if info.file_size > max(_MOST_EXPANDED, 200 * info.compress_size):
+        raise CellprepError(
+            f"{info.filename!r} in {str(path)!r} would grow from {info.compress_size:,} to "
+            f"{info.file_size:,} bytes, more than 1 GB and 200-fold; if you trust it, save it "
+            "uncompressed (np.savez)"
+        )
+
+
+def check_copies(copies: NDArray[Any], n: int, path: Path) -> NDArray[np.int64]:
+    """Copy numbers of n rows, as they were written."""
+    if copies.shape != (n,) or copies.dtype.kind not in "iu" or (n and copies.min() < 0):
+        raise CellprepError(
+            f"the copy numbers in {str(path)!r} must be {n} whole numbers from 0 up, got shape "
+            f"{copies.shape}, dtype {copies.dtype}; it is damaged"
+        )
+    return copies.astype(np.int64)
 
 
 def written_format(path: Path) -> str | None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import lzma
+import math
 import shutil
 import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -18,6 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import (
+    Images,
+    Masks,
+    Positions,
     check_ids,
     check_images,
     check_masks,
@@ -30,8 +33,19 @@ from ..place import fetched, opened
 from ..rows import Rows
 from ..source import NO_PAST, ArraySource
 from .format import Block, Contents, Format
-from .manifest import INDEX, MANIFEST, past_of, read_manifest, replacing, to_json
+from .manifest import (
+    INDEX,
+    MANIFEST,
+    check_copies,
+    check_expansion,
+    past_of,
+    read_manifest,
+    replacing,
+    to_json,
+)
+from .maps import OnDisk, on_disk
 
+_SPOOLED = 256 << 20  # bytes of a compressed array above which it is unpacked to a file
 _DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 _DAMAGED = (*_DAMAGE, struct.error, NotImplementedError, RuntimeError)
 
@@ -44,11 +58,20 @@ class NpzSource(ArraySource):
     images_name: str = "images"
     labels_name: str = "labels"
     masks_name: str | None = None
+    among: tuple[str, ...] = ()
+    _on_disk: OnDisk | None = None
+    _masks_on_disk: OnDisk | None = None
+
+    def images(self, at: Positions) -> Images:
+        return super().images(at) if self._on_disk is None else self._on_disk.take(at)
+
+    def masks(self, at: Positions) -> Masks:
+        if self._masks_on_disk is None:
+            return super().masks(at)
+        return np.array(self._masks_on_disk.take(at))
 
     def identity(self) -> str:
         return f"npz {self.checksums}"
-
-    among: tuple[str, ...] = ()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return read_members, (
@@ -65,7 +88,9 @@ def read(
 ) -> NpzSource:
     """The source of an npz file; members that are not compressed are memory-mapped.
 
-    Those of a URL in a copy that has no name any more.
+    Those of a URL in a copy that has no name any more. Compressed ones are unpacked: up to 256 MB
+    into memory, larger ones into a file without a name in the folder for temporary files (TMPDIR),
+    which is gone when the source is.
     """
     return read_members(path, images, labels, masks)
 
@@ -85,26 +110,29 @@ def read_members(
                         f"{nearest(wanted, keys)}; name the two arrays with images= and "
                         "labels= (--arrays)"
                     )
-            pixels = _member(path, local, archive, infos[f"{images}.npy"])
+            pixels, pixel_file = _member(path, local, archive, infos[f"{images}.npy"])
             check_images(pixels, images)
-            found = _member(path, local, archive, infos[f"{labels}.npy"])
+            found, _ = _member(path, local, archive, infos[f"{labels}.npy"])
             values = read_labels(found, len(pixels), empty="class_names" in keys)
             known = ["ids", "groups", "class_names", *(["copies"] if MANIFEST in infos else [])]
-            known += ["masks"] if masks is None and MANIFEST in infos else []
             extra = {
-                key: _member(path, local, archive, infos[f"{key}.npy"])
+                key: _member(path, local, archive, infos[f"{key}.npy"])[0]
                 for key in known
                 if key in keys
             }
+            mask_file = None
+            if masks is None and MANIFEST in infos and "masks" in keys:
+                extra["masks"], mask_file = _member(path, local, archive, infos["masks.npy"])
             if masks is not None:
                 if masks not in keys:
                     raise CellprepError(
                         f"{str(path)!r} has no array {masks!r}; {nearest(masks, keys)}"
                     )
-                extra["masks"] = _member(path, local, archive, infos[f"{masks}.npy"])
-            others = [_member(path, local, archive, infos[f"{key}.npy"]) for key in among]
+                extra["masks"], mask_file = _member(path, local, archive, infos[f"{masks}.npy"])
+            others = [_member(path, local, archive, infos[f"{key}.npy"])[0] for key in among]
             past = NO_PAST
             if MANIFEST in infos:
+                check_expansion(infos[MANIFEST], path)
                 text = archive.read(MANIFEST).decode("utf-8", "replace")
                 past = past_of(read_manifest(text, path), path)
             held = [images, labels, *([masks or "masks"] if "masks" in extra else [])]
@@ -121,22 +149,25 @@ def read_members(
         names = [str(number) for number in used]
     codes, class_names = encode_labels(values, names)
     n = len(codes)
-    copies = extra["copies"].astype(np.int64) if "copies" in extra else None
-    if copies is not None and copies.shape != (n,):
-        raise CellprepError(f"`copies` in {str(path)!r} must be ({n},), got {copies.shape}")
+    copies = check_copies(extra["copies"], n, path) if "copies" in extra else None
     groups = check_ids(extra["groups"], n, "groups") if "groups" in extra else None
     rows = Rows.of(check_ids(extra.get("ids"), n), codes, copies, groups)
     drawn = check_masks(extra["masks"], pixels) if "masks" in extra else None
     return NpzSource(
         *(pixels, rows, class_names, path, past, True, drawn),
         *(checksums, images, labels, masks, among),
+        on_disk(pixels, pixel_file),
+        None if drawn is None else on_disk(drawn, mask_file),
     )
 
 
 def _member(
     path: Path, local: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo
-) -> NDArray[Any]:
-    """One array of the archive: mapped where it lies bare, loaded where it is compressed."""
+) -> tuple[NDArray[Any], IO[bytes] | None]:
+    """One array of the archive: mapped where it lies bare, unpacked where it is compressed.
+
+    With the file that it is mapped from.
+    """
     name = info.filename.removesuffix(".npy")
     with archive.open(info) as file:
         shape, fortran, dtype = _header(path, file, name)
@@ -147,24 +178,39 @@ def _member(
                 "when loaded; save it with a plain dtype (images uint8, labels int "
                 "or str)"
             )
-        if info.compress_type == zipfile.ZIP_STORED:
-            if info.file_size - start < dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
-                raise CellprepError(f"{name!r} in {str(path)!r} is cut short; copy the file again")
-            return _mapped(path, local, info, start, shape, fortran, dtype)
-    try:
-        return np.lib.format.read_array(io.BytesIO(archive.read(info)), allow_pickle=False)
-    except ValueError as error:
-        raise CellprepError(f"{name!r} in {str(path)!r} is damaged: {error}") from error
+        size = dtype.itemsize * math.prod(shape)
+        if info.file_size - start < size:
+            raise CellprepError(f"{name!r} in {str(path)!r} is cut short; copy the file again")
+        try:
+            if 0 in shape:
+                return np.zeros(shape, dtype), None  # nothing to map
+            if not size:
+                raise ValueError("its elements have no bytes")
+            if info.compress_type == zipfile.ZIP_STORED:
+                held: IO[bytes] | None = local.open("rb")
+                flat: Any = np.memmap(local, np.uint8, "r", _begin(local, info) + start, (size,))
+            else:
+                check_expansion(info, path)
+                flat, held = _unpacked(file, size)
+            return flat.view(dtype).reshape(shape, order="F" if fortran else "C"), held
+        except (ValueError, TypeError, MemoryError) as error:
+            raise CellprepError(f"{name!r} in {str(path)!r} is damaged: {error}") from error
 
 
 def _header(path: Path, file: IO[bytes], name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     try:
         version = np.lib.format.read_magic(file)
-        if version == (1, 0):
-            return np.lib.format.read_array_header_1_0(file)
-        return np.lib.format.read_array_header_2_0(file)
-    except ValueError as error:
+        read_header = (
+            np.lib.format.read_array_header_1_0
+            if version == (1, 0)
+            else np.lib.format.read_array_header_2_0
+        )
+        shape, fortran, dtype = read_header(file)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"its shape is {shape}")
+    except (ValueError, TypeError, RecursionError, MemoryError) as error:
         raise CellprepError(f"{name!r} in {str(path)!r} is not a NumPy array: {error}") from error
+    return shape, fortran, dtype
 
 
 def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
@@ -186,26 +232,38 @@ def _damaged(path: Path, error: Exception) -> CellprepError:
     return CellprepError(f"{str(path)!r} is not an npz file, or a damaged one: {error}")
 
 
-def _mapped(
-    path: Path,
-    local: Path,
-    info: zipfile.ZipInfo,
-    start: int,
-    shape: tuple[int, ...],
-    fortran: bool,
-    dtype: np.dtype[Any],
-) -> NDArray[Any]:
-    if 0 in shape or dtype.itemsize == 0:
-        return np.zeros(shape, dtype)  # nothing to map
-    with local.open("rb") as file:
+def _begin(path: Path, info: zipfile.ZipInfo) -> int:
+    """Where the bytes of a bare member begin."""
+    with path.open("rb") as file:
         file.seek(info.header_offset)
         header = file.read(30)  # local header: its name and extra lengths may differ from the index
-        name_length, extra_length = struct.unpack("<HH", header[26:30])
-    offset = info.header_offset + 30 + name_length + extra_length + start
-    try:
-        return np.memmap(local, dtype, "r", offset, shape, "F" if fortran else "C")
-    except ValueError as error:
-        raise CellprepError(f"{str(path)!r} is cut short: {error}") from error
+    name_length, extra_length = struct.unpack("<HH", header[26:30])
+    return int(info.header_offset + 30 + name_length + extra_length)
+
+
+def _unpacked(file: IO[bytes], size: int) -> tuple[NDArray[np.uint8], IO[bytes] | None]:
+    """The next bytes of a compressed member; if they are many, mapped in a file without a name."""
+    if size > _SPOOLED:
+        spool = tempfile.TemporaryFile()  # noqa: SIM115, it is closed with the source
+        for piece in _pieces(file, size):
+            spool.write(piece)
+        spool.flush()
+        return np.memmap(spool, np.uint8, "r", shape=(size,)), spool
+    array, filled = np.empty(size, np.uint8), 0
+    for piece in _pieces(file, size):
+        array[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+        filled += len(piece)
+    return array, None
+
+
+def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
+    while size:
+        piece = file.read(min(size, 1 << 20))
+        if not piece:
+            raise ValueError("it ends too early")
+        size -= len(piece)
+        yield piece
+    file.read(1)  # at the end of the member its checksum is compared
 
 
 def write_file(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from ..rows import Rows
 from ..source import Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart
 from .manifest import load_written, past_of, save
+from .maps import Pages
 
 _NEAR = 1 << 16
 """Bytes between two rows up to which they are fetched in one piece."""
@@ -36,6 +38,7 @@ class ShardSource:
     manifest: dict[str, Any]
     rows: Rows
     trusted: bool = True
+    _pages: Pages = field(default_factory=Pages, repr=False)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -87,7 +90,7 @@ class ShardSource:
                 f"shard {str(self.path / name)!r} holds {array.shape} "
                 f"{array.dtype}, not {shape} {np.dtype(kind)}; it is damaged"
             )
-        return np.asarray(array)  # a plain view, which is quicker to cut than a map
+        return self._pages.of(array)
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
@@ -98,6 +101,10 @@ class ShardSource:
     def drawn(self) -> bool:
         return bool(self.manifest["masks"])
 
+    @cached_property
+    def _bytes(self) -> int:
+        return math.prod(self.shape)
+
     def images(self, at: Positions) -> Images:
         shard = self._starts.searchsorted(at, side="right") - 1
         row = at - self._starts[shard]
@@ -105,7 +112,9 @@ class ShardSource:
             out = np.empty((len(at), *self.shape), np.uint8)
             return self._fetched("shard", shard, row, out)
         if len(at) and shard[0] == shard[-1] and (run := run_of(row)):
+            self._pages.read(at, self._bytes)
             return self._maps(int(shard[0]))[run]
+        self._pages.read(at, self._bytes)
         return self._taken(self._maps, shard, row, np.empty((len(at), *self.shape), np.uint8))
 
     def masks(self, at: Positions) -> Masks:
@@ -114,6 +123,7 @@ class ShardSource:
         out = np.empty((len(at), *self.shape[:2]), bool)
         if is_remote(self.path):
             return self._fetched("masks", shard, row, out)
+        self._pages.read(at, self._bytes // 3)
         return self._taken(self._mask_maps, shard, row, out)
 
     def _fetched(

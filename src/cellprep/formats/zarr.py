@@ -48,7 +48,7 @@ class ZarrSource(ShardSource):
         file = self.path / _part(number, "masks" if what == "masks" else "images", len(inner))
         shape = (self.manifest["shards"][number]["rows"], *inner)
         try:
-            return np.asarray(np.memmap(file, kind, "r", 0, shape))
+            return self._pages.of(np.memmap(file, kind, "r", 0, shape))
         except (OSError, ValueError) as error:
             raise CellprepError(
                 f"shard {str(file)!r} cannot be read: {error}; write the data set again"
