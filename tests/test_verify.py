@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import collections
+import fcntl
 import json
 import os
 import resource
@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,7 @@ from cellprep import locks
 from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
-from cellprep.parts import load_record, write_parts
+from cellprep.parts import Part, load_record, write_parts
 from cellprep.synthetic import draw_cells
 from cellprep.write import plan_write
 from test_kills import NAMES, tree
@@ -121,19 +123,20 @@ def test_a_repair_that_is_cut_off_goes_on(format, tmp_path, monkeypatch):
     expected = tree(path)
     for name in names(path):
         flip(path / name)
-    replace, left = os.replace, iter(range(12))
+    begun, make = [], Part.__call__
 
-    def fails(*arguments):
-        if next(left, None) is None:
+    def fails_at_the_third(self: Part, span: tuple[int, int]) -> None:
+        begun.append(span)
+        if len(begun) == 3:
             raise KeyboardInterrupt
-        replace(*arguments)
+        make(self, span)
 
-    monkeypatch.setattr(os, "replace", fails)
+    monkeypatch.setattr(Part, "__call__", fails_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         write(path, format, workers=1)
-    monkeypatch.undo()
     assert len(cp.verify(path, progress=False))
-    assert write(path, format).repaired == 24
+    assert write(path, format, workers=1).repaired == 24
+    assert [start for start, _ in begun] == [0, 5, 10, 10, 15, 20]
     assert tree(path) == expected
 
 
@@ -275,9 +278,15 @@ def test_a_second_writer_is_refused_and_the_first_named(stands, first, second, t
     if stands != "nothing":
         write(path, stands, seed=9)
     with holder(path, first) as process:
-        before = tree(tmp_path)
-        with pytest.raises(CellprepError, match=rf"being written .*pid {process.pid} on "):
-            write(path, second, overwrite=True)
+        before, message = tree(tmp_path), rf"being written .*pid {process.pid} on "
+        made = cells().then(lambda plan: pytest.fail("this may take long"))
+        with pytest.raises(CellprepError, match=message):
+            cp.write(made, path, format=second, overwrite=True)
+        with (
+            pytest.raises(CellprepError, match=message),
+            locks.only_writer(path, is_file=second == "npz"),
+        ):
+            pytest.fail("two at a time")
         assert tree(tmp_path) == before
         process.kill()
     write(path, second, overwrite=True)  # what is left of the lock stops nobody
@@ -322,6 +331,22 @@ def test_the_temporaries_of_a_neighbour_stay(tmp_path):
         file.touch()
     write(tmp_path / "out")
     assert (mine.exists(), theirs.exists()) == (False, True)
+
+
+def test_a_lock_that_was_taken_away_is_none(tmp_path, monkeypatch):
+    """The last writer unlinks its lock between our opening and our locking it."""
+    place, lock, calls = tmp_path / "out" / ".cellprep" / "lock", fcntl.flock, []
+
+    def late(file: int, how: int) -> None:
+        if not calls:
+            place.unlink()
+        calls.append(how)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with locks.only_writer(tmp_path / "out", is_file=False):
+        assert json.loads(place.read_text())["pid"] == os.getpid()
+    assert len(calls) == 2
 
 
 # -- leases ------------------------------------------------------------------------------------
@@ -369,16 +394,24 @@ def test_a_lease_of_a_process_here_ends_with_it(clock, tmp_path):
     locks.check_free(tmp_path / "out")
 
 
+def again_and_again(check: Callable[[], object]) -> None:
+    """Until it gives something or raises, or too long."""
+    limit = time.monotonic() + 20
+    while not check() and time.monotonic() < limit:
+        pass
+
+
 def test_a_lease_is_refreshed_and_its_loss_noticed(clock, tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "_REFRESHED", 0.001)
     path, place = tmp_path / "out", tmp_path / "out" / ".cellprep" / "lock"
     with locks.only_writer(path, is_file=False) as check:
         clock[0] = 2000.0
-        while locks._owner(place).get("time") != 2000.0:
-            check()
+        again_and_again(lambda: locks._owner(place).get("time") == 2000.0)
+        assert locks._owner(place)["time"] == 2000.0
+        check()
         lease(path, time=2000.0)
         with pytest.raises(CellprepError, match=r"being written .*pid 7 on far"):
-            collections.deque(iter(check, ...), maxlen=0)  # again and again
+            again_and_again(check)
     assert locks._owner(place)["token"] == "x"  # the other's stays
 
 

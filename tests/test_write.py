@@ -428,6 +428,21 @@ def test_another_data_set_is_refused_and_named(name, complete, tmp_path):
     assert tree(path) == tree(tmp_path / "reference")
 
 
+@pytest.mark.parametrize("complete", [True, False], ids=["finished", "unfinished"])
+@pytest.mark.parametrize("library", ["cellprep", "numpy", "PIL"])
+def test_another_version_is_refused_and_named(library, complete, tmp_path, monkeypatch):
+    path = tmp_path / "out"
+    write(MOVE(dataset()), path, rows_per_shard=5) if complete else unfinished(path)
+    before = tree(path)
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{library}.__version__", "99")
+        name = {"PIL": "pillow"}.get(library, library)
+        with pytest.raises(CellprepError, match=rf"another data set \({name} .* there, 99 here\)"):
+            write(MOVE(dataset()), path, rows_per_shard=5)
+    assert tree(path) == before
+    assert write(MOVE(dataset()), path, rows_per_shard=5).resumed > 0
+
+
 def test_the_same_data_set_is_finished_already(tmp_path):
     path = tmp_path / "out"
     first = write(MOVE(dataset()), path)
