@@ -286,9 +286,14 @@ def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
 def _load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
     import pyarrow as pa
 
-    with pa.OSFile(str(path)) as file:
-        table = pa.ipc.open_file(file).read_all()
-    return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
+    try:
+        with pa.OSFile(str(path)) as file:
+            table = pa.ipc.open_file(file).read_all()
+        return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
+    except (ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise CellprepError(
+            f"{str(path)!r} is damaged ({error}); delete it, and the same write makes its part anew"
+        ) from error
 
 
 def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:

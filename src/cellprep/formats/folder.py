@@ -24,14 +24,24 @@ from ..errors import BadImagesError, CellprepError, in_range
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart
-from .manifest import INDEX, MANIFEST, WORK, load_written, past_of, replacing, written_format
+from .manifest import (
+    INDEX,
+    MANIFEST,
+    MOST_PIXELS,
+    WORK,
+    inside,
+    is_text,
+    load_written,
+    past_of,
+    replacing,
+    written_format,
+)
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
     *(".gif", ".webp", ".heic", ".avif", ".jp2"),  # not read, but named as such
 )
 _READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
-_MOST_PIXELS = 100_000_000
 MASKS = "masks"
 _FILES = f"{WORK}/files.parquet"
 """Of an unfinished data set: the files that it will have."""
@@ -161,7 +171,7 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
 
     Nothing is converted that would lose anything but an opaque alpha channel.
     """
-    if not _is_text(str(path)):
+    if not is_text(str(path)):
         raise _BadFileError("has a name that is not UTF-8 text; rename it")
     try:
         with _open(path) as image:
@@ -174,7 +184,7 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
     except OSError as error:
         raise _BadFileError(error.strerror or f"is damaged ({error})") from None
     except Image.DecompressionBombError:
-        raise _BadFileError(f"has more pixels than the limit of {_MOST_PIXELS:,}") from None
+        raise _BadFileError(f"has more pixels than the limit of {MOST_PIXELS:,}") from None
     except (
         ValueError,
         SyntaxError,
@@ -190,11 +200,6 @@ def decode(path: Path, size: tuple[int, int] | None) -> Images:
     return np.asarray(rgb)
 
 
-def _is_text(name: str) -> bool:
-    """False for names whose bytes are no UTF-8, which no table can hold."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
 def _open(path: Path) -> Image.Image:
     if path.exists() and not path.is_file():
         raise _BadFileError("is not a regular file")  # a pipe would be waited for
@@ -206,9 +211,9 @@ def _check(image: Image.Image) -> None:
         raise _BadFileError(
             f"is a {image.format} file by its content; convert it to PNG, JPEG, BMP or TIFF"
         )
-    if image.width * image.height > _MOST_PIXELS:
+    if image.width * image.height > MOST_PIXELS:
         raise _BadFileError(
-            f"has {image.width}x{image.height} pixels, more than the limit of {_MOST_PIXELS:,}"
+            f"has {image.width}x{image.height} pixels, more than the limit of {MOST_PIXELS:,}"
         )
     # The further pictures of a camera's MPO are previews and depths of the first.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
@@ -255,7 +260,7 @@ def read(
         )
     if not folders:
         raise CellprepError(f"{str(path)!r} holds no images; it needs one folder of images a class")
-    unnamed = [name for name in folders if not _is_text(name)]
+    unnamed = [name for name in folders if not is_text(name)]
     if unnamed:
         raise CellprepError(
             f"class folder {unnamed[0]!r} in {str(path)!r} has a name that is not UTF-8 text; "
@@ -327,10 +332,12 @@ def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
 
 def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
     manifest, index, rows = load_written(path, "folder")
-    files = index["file"].to_pylist()
+    files: list[str] = index["file"].to_pylist() if "file" in index.column_names else [""]
     for file in files:
-        if Path(file).is_absolute() or ".." in Path(file).parts:
-            raise CellprepError(f"{str(path / INDEX)!r} names a file outside its folder: {file!r}")
+        if not isinstance(file, str) or not inside(file):
+            raise CellprepError(
+                f"{str(path / INDEX)!r} names no file, or one outside its folder: {file!r}"
+            )
     return FolderSource(
         path,
         tuple(files),
@@ -433,15 +440,20 @@ def _save(path: Path, image: NDArray[np.uint8]) -> str:
 
 def _written_files(folder: Path) -> list[Path]:
     """The files that a writer has named, or was about to, and their masks."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     found = []
     for table in (folder / INDEX, folder / _FILES):
-        if table.is_file() and "file" in pq.read_schema(table).names:
+        if not table.is_file():
+            continue
+        try:
             named = pq.read_table(table, columns=["file"])["file"].to_pylist()
-            inside = [n for n in named if not (Path(n).is_absolute() or ".." in Path(n).parts)]
-            found += [folder / name for name in inside]
-            found += [folder / MASKS / name for name in inside]
+        except (OSError, ValueError, KeyError, pa.ArrowException):
+            continue  # its files cannot be known from it
+        names = [name for name in named if isinstance(name, str) and inside(name)]
+        found += [folder / name for name in names]
+        found += [folder / MASKS / name for name in names]
     return found
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 import shutil
 import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +31,8 @@ from ..rows import Rows
 from ..source import NO_PAST, ArraySource
 from .format import Block, Contents, Format
 from .manifest import (
+    DAMAGED_NPY,
+    DAMAGED_ZIP,
     INDEX,
     MANIFEST,
     check_copies,
@@ -45,7 +45,6 @@ from .manifest import (
 from .maps import OnDisk, on_disk
 
 _SPOOLED = 256 << 20  # bytes of a compressed array above which it is unpacked to a file
-_DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +121,7 @@ def read(
                 past = past_of(read_manifest(text, path), path)
             held = [images, labels, *([masks or "masks"] if "masks" in extra else [])]
             checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in held)
-    except (*_DAMAGE, struct.error, NotImplementedError, RuntimeError) as error:
+    except DAMAGED_ZIP as error:
         raise CellprepError(
             f"{str(path)!r} is not an npz file, or a damaged one: {error}"
         ) from error
@@ -161,7 +160,7 @@ def _member(
             shape, fortran, dtype = read_header(file)
             if min(shape, default=0) < 0:
                 raise ValueError(f"its shape is {shape}")
-        except (ValueError, TypeError, RecursionError, MemoryError) as error:
+        except DAMAGED_NPY as error:
             raise CellprepError(
                 f"{name!r} in {str(path)!r} is not a NumPy array: {error}"
             ) from error
@@ -282,7 +281,7 @@ def manifest_of(path: Path) -> dict[str, Any] | None:
             if MANIFEST not in archive.namelist():
                 return None
             return read_manifest(archive.read(MANIFEST).decode("utf-8", "replace"), path)
-    except (*_DAMAGE, CellprepError):
+    except (*DAMAGED_ZIP, OSError, CellprepError):
         return None
 
 
