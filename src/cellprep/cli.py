@@ -587,6 +587,7 @@ def _written(written: Written) -> dict[str, Any]:
         "rows": written.rows,
         "resumed": written.resumed,
         "bad": dict(written.bad),
+        "quarantined": written.quarantined,
         "seconds": round(written.seconds, 2),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,8 @@ class Written:
     bad : dict
         File and cause of every image left out.
     seconds : float
+    quarantined : int
+        Bad files that were copied to `quarantine/`.
     """
 
     path: Path
@@ -50,11 +53,15 @@ class Written:
     resumed: int
     bad: Mapping[str, str]
     seconds: float
+    quarantined: int = 0
 
     def __str__(self) -> str:
         resumed = f" ({self.resumed:,} of them by an earlier run)" if self.resumed else ""
-        bad = f", {len(self.bad):,} unreadable left out" if self.bad else ""
-        return f"{self.rows:,} images{resumed}{bad} in {self.seconds:.1f} s: {self.path}"
+        skipped = len(self.bad) - self.quarantined
+        return (
+            f"{self.rows:,} images written{resumed}, {skipped:,} skipped, {self.quarantined:,} "
+            f"quarantined, {self.seconds:.1f} s: {self.path}"
+        )
 
 
 def write(
@@ -146,9 +153,9 @@ class Job:
         """Do it."""
         began = time.monotonic()
         try:
-            resumed = self._write()
+            resumed, copied = self._write(), 0
             if self.quarantine:
-                _quarantine(self.plan, self.path / "quarantine")
+                copied = _quarantine(self.plan, self.path / "quarantine")
         except OSError as error:
             raise CellprepError(
                 f"cannot write {str(self.path)!r}: {error.strerror or error}; nothing "
@@ -156,7 +163,7 @@ class Job:
                 "from here"
             ) from error
         seconds = time.monotonic() - began
-        return Written(self.path, len(self.plan), resumed, self.plan.bad, seconds)
+        return Written(self.path, len(self.plan), resumed, self.plan.bad, seconds, copied)
 
     def _write(self) -> int:
         """How many rows an earlier run had written."""
@@ -313,7 +320,9 @@ def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
     records = [_record_path(path, number) for number in range(len(spans))]
     missing = [span for span, record in zip(spans, records, strict=True) if not record.is_file()]
     part = _Part(replace(plan, changes=()), path, writer, contents)
-    for _ in executors.run(part, missing, "writing"):
+    resumed = len(plan) - sum(stop - start for start, stop in missing)
+    size = math.prod(plan.shape)
+    for _ in executors.run(part, missing, "writing", image_bytes=size, done=resumed):
         pass
     entries: list[dict[str, Any]] = []
     with replacing(path / INDEX) as temporary:
@@ -327,7 +336,7 @@ def _write_parts(plan: Plan, path: Path, origin: Mapping[str, Any]) -> int:
     with replacing(path / MANIFEST) as temporary:
         temporary.write_text(to_json(_manifest(plan, origin, entries, files)), "utf-8")
     sweep(path)
-    return len(plan) - sum(stop - start for start, stop in missing)
+    return resumed
 
 
 def _write_file(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
@@ -341,8 +350,9 @@ def _write_file(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
     index: list[pa.Table] = []
 
     def blocks() -> Iterator[Block]:
-        block = _Block(plan, contents.masks)
-        for images, masks, table in executors.run(block, plan.spans(), "writing"):
+        block, size = _Block(plan, contents.masks), math.prod(plan.shape)
+        made = executors.run(block, plan.spans(), "writing", image_bytes=size)
+        for images, masks, table in made:
             index.append(table)
             yield images, masks
 
@@ -409,10 +419,11 @@ def _manifest(
     }
 
 
-def _quarantine(plan: Plan, target: Path) -> None:
-    """Copies of the bad files, in their folders; the files themselves stay where they are."""
+def _quarantine(plan: Plan, target: Path) -> int:
+    """Copy the bad files, as far as they can be read; how many. The files stay where they are."""
     source = plan.source.path
     assert source is not None  # only files can be bad
+    copied = 0
     for name in plan.bad:
         file = target / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -420,3 +431,5 @@ def _quarantine(plan: Plan, target: Path) -> None:
             shutil.copy2(source / name, file)
         except OSError:
             continue  # it cannot be read at all; dataset.json names it
+        copied += 1
+    return copied

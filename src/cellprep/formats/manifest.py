@@ -67,6 +67,7 @@ def is_text(text: str) -> bool:
     """Whether a table or a file name can hold it."""
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
+
 DAMAGED_NPY = (
     *(OSError, ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError),
     *(RecursionError, MemoryError, OverflowError, IndexError, AttributeError, KeyError),
