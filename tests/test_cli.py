@@ -315,7 +315,7 @@ def test_run_writes_what_the_library_writes(tmp_path, messy, recipe):
     assert again["resumed"] == again["rows"] == 72
     text = run("run", recipe, messy, tmp_path / "text")
     assert "dedupe" in text
-    assert "72 images in" in text
+    assert "72 images written, 0 skipped, 0 quarantined, " in text
 
 
 def test_the_seed_is_the_recipe_s_unless_given(tmp_path, messy, recipe):

@@ -588,6 +588,7 @@ def _written(written: Written) -> dict[str, Any]:
         "resumed": written.resumed,
         "repaired": written.repaired,
         "bad": dict(written.bad),
+        "quarantined": written.quarantined,
         "seconds": round(written.seconds, 2),
     }
 

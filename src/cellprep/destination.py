@@ -154,7 +154,7 @@ def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
     """What the data set at the path is made of (None: it is not ours), and if it is complete."""
     if path.is_file():
         whole = npz.manifest_of(path)
-        return (None, False) if whole is None else (whole["made_of"], True)
+        return (None, False) if whole is None else (_known(whole), True)
     for name, complete in ((MANIFEST, True), (PLAN, False)):
         file = path / name
         if file.is_file():
@@ -163,8 +163,15 @@ def _found(path: Path) -> tuple[dict[str, Any] | None, bool]:
                 saved = manifest.read_manifest(text, file)
             except CellprepError:
                 return None, False
-            return dict(saved["made_of"]), complete
+            return _known(saved), complete
     return None, False
+
+
+def _known(saved: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a set is made of; None if that is no format of ours."""
+    made_of = dict(saved["made_of"])
+    kind = made_of.get("format")
+    return made_of if isinstance(kind, str) and kind in FORMATS else None
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -182,6 +189,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             which = next(lib for lib in here if there.get(lib) != here[lib])
             return f"{which} {there.get(which)} there, {here[which]} here"
         if name == "steps" and isinstance(there, list) and isinstance(here, list):
+            there = [step if isinstance(step, dict) else {} for step in there]
             for number, (a, b) in enumerate(zip(there, here, strict=False), 1):
                 if a != b and a.get("step") == b.get("step"):
                     key = next(k for k in sorted({*a, *b}) if a.get(k) != b.get(k))
@@ -189,7 +197,8 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
                         f"step {number}, {a['step']}: {key} {a.get(key)} there, {b.get(key)} here"
                     )
             names = [
-                ", ".join(s.get("step", "?") for s in steps) or "none" for steps in (there, here)
+                ", ".join(str(s.get("step", "?")) for s in steps) or "none"
+                for steps in (there, here)
             ]
             return f"steps {names[0]} there, {names[1]} here"
         if name in ("source", "rows"):

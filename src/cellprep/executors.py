@@ -77,11 +77,17 @@ def alone() -> Iterator[None]:
 
 
 def run(
-    function: Callable[[Span], Result], spans: Sequence[Span], stage: str = ""
+    function: Callable[[Span], Result],
+    spans: Sequence[Span],
+    stage: str = "",
+    *,
+    image_bytes: int = 0,
+    done: int = 0,
 ) -> Iterator[Result]:
     """Yield `function(span)` for every span, in order, with a progress bar named `stage`.
 
-    At most two spans a worker are under way or waiting to be taken, so memory is bounded by the
+    The bar counts images, of `image_bytes` each; `done` were there before, and took no time. At
+    most two spans a worker are under way or waiting to be taken, so memory is bounded by the
     workers. With processes the function travels to each worker once, by pickle; with Ray to each
     machine once.
     """
@@ -95,11 +101,15 @@ def run(
         return
     from tqdm import tqdm
 
-    rows = sum(stop - start for start, stop in spans)
+    rows = done + sum(stop - start for start, stop in spans)
+    shown: dict[str, Any] = {"total": rows, "initial": done, "unit": " images", "unit_scale": True}
     # disable=None: no bar where the output is not a terminal.
-    with tqdm(total=rows, desc=stage, unit=" images", unit_scale=True, disable=None) as bar:
+    with tqdm(desc=stage, disable=None, **shown) as bar:
         for (start, stop), result in zip(spans, results, strict=True):
             yield result
+            if image_bytes:
+                made = (bar.n + stop - start) * image_bytes / 1e6
+                bar.set_postfix_str(f"{made:,.1f} MB", refresh=False)
             bar.update(stop - start)
 
 

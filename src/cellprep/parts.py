@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -181,14 +182,16 @@ def write_parts(
     whole, damaged = standing_parts(path, path, origin, spans)
     missing = [span for span in spans if span not in whole]
     part = Part(replace(plan, changes=()), path, writer, contents)
-    for _ in executors.run(part, missing, "writing"):
+    there = len(plan) - sum(stop - start for start, stop in missing)
+    size = math.prod(plan.shape)
+    for _ in executors.run(part, missing, "writing", image_bytes=size, done=there):
         still_alone()
     entries = write_index(path, path, len(spans))
     files[INDEX] = stamp(path / INDEX)
     still_alone()
     save_manifest(path / MANIFEST, manifest_of(plan, origin, entries, files, quarantined))
     sweep(path)
-    return len(plan) - sum(stop - start for start, stop in missing), damaged
+    return there, damaged
 
 
 def write_index(path: Path, records: Path, parts: int) -> list[dict[str, Any]]:
@@ -226,8 +229,9 @@ def write_file(plan: Plan, path: Path, origin: Mapping[str, Any]) -> None:
     index: list[pa.Table] = []
 
     def blocks() -> Iterator[Block]:
-        block = _Block(plan, contents.masks)
-        for images, masks, table in executors.run(block, plan.spans(), "writing"):
+        block, size = _Block(plan, contents.masks), math.prod(plan.shape)
+        made = executors.run(block, plan.spans(), "writing", image_bytes=size)
+        for images, masks, table in made:
             index.append(table)
             yield images, masks
 

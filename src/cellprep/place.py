@@ -315,17 +315,18 @@ def _room() -> Iterator[Path]:
         yield Path(folder, "file")
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a file; nothing happens where it cannot be read."""
+def copy(source: Path, target: Path) -> bool:
+    """Copy a file, as far as it can be read; whether it could."""
     try:
         if not (is_remote(source) or is_remote(target)):
             shutil.copy2(source, target)
-            return
+            return True
         data = read_bytes(source)
     except OSError:
-        return
+        return False
     with replacing(target) as temporary:
         temporary.write_bytes(data)
+    return True
 
 
 def make_folder(path: Path) -> None:

@@ -8,6 +8,7 @@ place.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -465,7 +466,8 @@ class Plan:
         """
         causes: dict[str, str] = {}
         spans = self.spans()
-        calls = executors.run(_Calling(self.pixels, function, out), spans, stage)
+        calling, size = _Calling(self.pixels, function, out), math.prod(self.shape)
+        calls = executors.run(calling, spans, stage, image_bytes=size)
         for span, (result, bad) in zip(spans, calls, strict=True):
             causes |= bad
             if not bad:
@@ -496,7 +498,8 @@ class Plan:
             return self
         good, digests = [], []
         causes: dict[str, str] = {}
-        for at, values, bad in executors.run(_Looking(self.source), self.spans(), "reading"):
+        looking, size = _Looking(self.source), math.prod(self.shape)
+        for at, values, bad in executors.run(looking, self.spans(), "reading", image_bytes=size):
             good.append(at)
             digests.append(values)
             causes |= bad

@@ -74,13 +74,22 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
         touched = np.ones(len(index), bool)
         for column in columns.values():
             touched &= column.is_valid().to_numpy()
-        values = {key: _values(column.drop_null()) for key, column in columns.items()}
         at_rows, drawn = np.flatnonzero(touched), bool(stage.get("known_masks"))
-        images, masks = send(step, images, masks, at_rows, values, drawn, carried)
+        try:
+            values = {
+                key: _values(column.drop_null(), len(at_rows)) for key, column in columns.items()
+            }
+            images, masks = send(step, images, masks, at_rows, values, drawn, carried)
+        except (TypeError, KeyError, IndexError, ValueError) as error:
+            raise CellprepError(
+                f"the record of {stage['name']!r} in {str(path)!r} is damaged ({error!r})"
+            ) from error
     return images
 
 
-def _values(column: Any) -> NDArray[Any]:
+def _values(column: Any, n: int) -> NDArray[Any]:
     """A column of the index as the array that it was written from."""
     values: NDArray[Any] = column.to_numpy()
+    if len(values) != n or (values.dtype.kind == "f" and not np.isfinite(values).all()):
+        raise ValueError(f"a column holds {len(values)} values for {n} images, or infinite ones")
     return values.astype(np.str_) if values.dtype == object else values

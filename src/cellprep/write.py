@@ -44,6 +44,8 @@ class Written:
     seconds : float
     repaired : int
         Images made again, since a file of theirs, or the index, was damaged.
+    quarantined : int
+        Bad files that were copied to `quarantine/`.
     """
 
     path: Path
@@ -52,13 +54,17 @@ class Written:
     bad: Mapping[str, str]
     seconds: float
     repaired: int = 0
+    quarantined: int = 0
 
     def __str__(self) -> str:
         told = [f"{self.resumed:,} of them by an earlier run"] * (self.resumed > 0)
         told += [f"{self.repaired:,} damaged and made again"] * (self.repaired > 0)
         before = f" ({', '.join(told)})" if told else ""
-        bad = f", {len(self.bad):,} unreadable left out" if self.bad else ""
-        return f"{self.rows:,} images{before}{bad} in {self.seconds:.1f} s: {self.path}"
+        skipped = len(self.bad) - self.quarantined
+        return (
+            f"{self.rows:,} images written{before}, {skipped:,} skipped, {self.quarantined:,} "
+            f"quarantined, {self.seconds:.1f} s: {self.path}"
+        )
 
 
 def write(
@@ -170,12 +176,13 @@ class Job:
         try:
             with answering(self.path):
                 resumed, repaired = self._write()
-                if self.quarantined:
-                    _quarantine(self.plan, self.path)
+                copied = _quarantine(self.plan, self.path) if self.quarantined else 0
         except OSError as error:
             raise CellprepError(_cannot_write(self.path, error)) from error
         seconds = time.monotonic() - began
-        return Written(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired)
+        return Written(
+            *(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired, copied)
+        )
 
     def _write(self) -> tuple[int, int]:
         """How many rows an earlier run had written, and how many of these were damaged."""
@@ -281,11 +288,12 @@ def _stamps_of_bad(plan: Plan) -> Files:
     return files
 
 
-def _quarantine(plan: Plan, path: Path) -> None:
-    """Copies of the bad files, in their folders; the files themselves stay where they are."""
-    source = plan.source.path
+def _quarantine(plan: Plan, path: Path) -> int:
+    """Copy the bad files, as far as they can be read; how many. The files stay where they are."""
+    source, copied = plan.source.path, 0
     assert source is not None
     for name in plan.bad:
         file = path / QUARANTINE / name
         make_folder(file.parent)
-        copy(source / name, file)  # or not, where it cannot be read
+        copied += copy(source / name, file)
+    return copied

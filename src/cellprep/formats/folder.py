@@ -43,10 +43,19 @@ from .images import (
     decode_mask,
     encode,
     encode_mask,
-    is_text,
 )
 from .images import sizes as image_sizes
-from .manifest import INDEX, MANIFEST, WORK, load_written, past_of, replacing, written_format
+from .manifest import (
+    INDEX,
+    MANIFEST,
+    WORK,
+    inside,
+    is_text,
+    load_written,
+    past_of,
+    replacing,
+    written_format,
+)
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
@@ -279,10 +288,12 @@ def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
 
 def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
     manifest, index, rows = load_written(path, "folder")
-    files = index["file"].to_pylist()
+    files: list[str] = index["file"].to_pylist() if "file" in index.column_names else [""]
     for file in files:
-        if Path(file).is_absolute() or ".." in Path(file).parts:
-            raise CellprepError(f"{str(path / INDEX)!r} names a file outside its folder: {file!r}")
+        if not isinstance(file, str) or not inside(file):
+            raise CellprepError(
+                f"{str(path / INDEX)!r} names no file, or one outside its folder: {file!r}"
+            )
     return FolderSource(
         path,
         tuple(files),
@@ -385,19 +396,21 @@ def _save(path: Path, encoded: bytes) -> str:
 
 def _written_files(folder: Path) -> list[Path]:
     """The files that a writer has named, or was about to, and their masks."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     files = []
     for table in (folder / INDEX, folder / _FILES):
         if not table.is_file():
             continue
-        with fetched(table) as local:
-            if "file" not in pq.read_schema(local).names:
-                continue
-            named = pq.read_table(local, columns=["file"])["file"].to_pylist()
-        inside = [n for n in named if not (Path(n).is_absolute() or ".." in Path(n).parts)]
-        files += [folder / name for name in inside]
-        files += [folder / MASKS / name for name in inside]
+        try:
+            with fetched(table) as local:
+                named = pq.read_table(local, columns=["file"])["file"].to_pylist()
+        except (OSError, ValueError, KeyError, pa.ArrowException):
+            continue  # its files cannot be known from it
+        names = [name for name in named if isinstance(name, str) and inside(name)]
+        files += [folder / name for name in names]
+        files += [folder / MASKS / name for name in names]
     return files
 
 

@@ -19,10 +19,10 @@ from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError, in_range
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
+from .manifest import MOST_PIXELS, is_text
 
 _READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
-_MOST_PIXELS = 100_000_000
-MOST_BYTES = 4 * _MOST_PIXELS + 2**20
+MOST_BYTES = 4 * MOST_PIXELS + 2**20
 """No image of so many pixels that is read here takes more."""
 SIZE_ADVICE = "pass size= to bring all images to one size"
 
@@ -53,7 +53,7 @@ def decode(file: Path | Encoded, size: tuple[int, int] | None) -> Images:
     except OSError as error:
         raise BadFileError(error.strerror or f"is damaged ({error})") from None
     except Image.DecompressionBombError:
-        raise BadFileError(f"has more pixels than the limit of {_MOST_PIXELS:,}") from None
+        raise BadFileError(f"has more pixels than the limit of {MOST_PIXELS:,}") from None
     except (
         ValueError,
         SyntaxError,
@@ -75,8 +75,8 @@ def decode_mask(file: Path | Encoded, shape: tuple[int, int], *, resize: bool) -
     named = f", {str(file)!r}" if isinstance(file, Path) else ""
     try:
         with _image(file) as image:
-            if image.width * image.height > _MOST_PIXELS:
-                raise ValueError(f"more pixels than the limit of {_MOST_PIXELS:,}")
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"more pixels than the limit of {MOST_PIXELS:,}")
             mask = image.convert("L") if image.mode != "I" else image
             if resize:
                 mask = mask.resize((width, height), Image.Resampling.NEAREST)
@@ -129,11 +129,6 @@ def check_size(size: Any) -> tuple[int, int] | None:
     return sides[0], sides[1]
 
 
-def is_text(name: str) -> bool:
-    """False for names whose bytes are no UTF-8, which no table can hold."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
 def _open(file: Path | Encoded) -> Image.Image:
     if isinstance(file, Path) and file.exists() and not file.is_file():
         raise BadFileError("is not a regular file")  # a pipe would be waited for
@@ -151,9 +146,9 @@ def _check(image: Image.Image) -> None:
         raise BadFileError(
             f"is a {image.format} file by its content; convert it to PNG, JPEG, BMP or TIFF"
         )
-    if image.width * image.height > _MOST_PIXELS:
+    if image.width * image.height > MOST_PIXELS:
         raise BadFileError(
-            f"has {image.width}x{image.height} pixels, more than the limit of {_MOST_PIXELS:,}"
+            f"has {image.width}x{image.height} pixels, more than the limit of {MOST_PIXELS:,}"
         )
     # The further pictures of a camera's MPO are previews and depths of the first.
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
+import math
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +19,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ..arrays import Masks
+from ..arrays import Masks, check_ids
 from ..errors import CellprepError
 from ..place import changed, fetched, is_remote, opened, read_bytes, sizes
 from ..place import replacing as replacing
@@ -28,7 +33,45 @@ MANIFEST = "dataset.json"
 INDEX = "index.parquet"
 WORK = ".cellprep"
 LOCK = "lock"
+MOST_PIXELS = 100_000_000  # of one image
 _MOST_EXPANDED = 1 << 30
+DAMAGED_ZIP = (
+    *(zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError, struct.error),
+    *(NotImplementedError, RuntimeError, UnicodeDecodeError),
+)
+"""What Python says of an archive that is none, cut, altered, locked, or of an odd compression."""
+
+
+_HELD: dict[str, Any] = {
+    **{"format": str, "rows": int, "shape": [int], "class_names": [str], "recipe": [dict]},
+    **{"made_of": dict, "stages": [{"name": str, "step": str}]},
+    "shards": [{"rows": int, "files": dict}],
+}
+"""What a manifest must hold for a set to be read, by type."""
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if isinstance(kind, list):
+        return isinstance(value, list) and all(_fits(item, kind[0]) for item in value)
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and all(_fits(value.get(k), kind[k]) for k in kind)
+    if kind is int:
+        return type(value) is int and 0 <= value < 2**63
+    if kind is str:
+        return isinstance(value, str) and is_text(value)
+    return isinstance(value, kind)
+
+
+def is_text(text: str) -> bool:
+    """Whether a table or a file name can hold it."""
+    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+
+
+DAMAGED_NPY = (
+    *(OSError, ValueError, EOFError, TypeError, SyntaxError, tokenize.TokenError),
+    *(RecursionError, MemoryError, OverflowError, IndexError, AttributeError, KeyError),
+)
+"""What NumPy says of a header, a Python literal, that is damaged."""
 
 
 def read_manifest(text: str, where: Path) -> dict[str, Any]:
@@ -37,24 +80,41 @@ def read_manifest(text: str, where: Path) -> dict[str, Any]:
         manifest = json.loads(text)
     except (ValueError, RecursionError):
         raise CellprepError(f"{str(where)!r} is not a manifest that cellprep wrote") from None
-    needed = {
-        **{"format": str, "rows": int, "shape": list, "class_names": list},
-        **{"recipe": list, "made_of": dict, "shards": list, "stages": list},
-    }
     held = manifest if isinstance(manifest, dict) else {}
-    wrong = [name for name, kind in needed.items() if not isinstance(held.get(name), kind)]
+    wrong = [name for name, kind in _HELD.items() if not _fits(held.get(name), kind)]
+    if not wrong:
+        shape, names = held["shape"], held["class_names"]
+        if len(shape) != 3 or shape[2] != 3 or not 0 < math.prod(shape[:2]) <= MOST_PIXELS:
+            wrong.append("shape")
+        if not names or len(set(names)) != len(names):
+            wrong.append("class_names")
+        if held.get("multiplied_by") is not None and not _fits(held["multiplied_by"], str):
+            wrong.append("multiplied_by")
+        if any(not inside(name) for part in held["shards"] for name in part["files"]):
+            wrong.append("shards")
     if wrong:
         raise CellprepError(
-            f"{str(where)!r} has no {', '.join(wrong)}; it is damaged or not from cellprep"
+            f"{str(where)!r} has no {', '.join(wrong)} that can be used; it is damaged or not from "
+            "cellprep"
         )
-    return dict(manifest)
+    return dict(held)
+
+
+def inside(name: str) -> bool:
+    """Whether a name found in data stays in its folder.
+
+    >>> inside("a/1.png"), inside("../1.png"), inside("/1.png")
+    (True, False, False)
+    """
+    path = Path(name)
+    return bool(path.parts) and is_text(name) and not path.is_absolute() and ".." not in path.parts
 
 
 def load_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a folder or npz file that `write` has finished."""
     try:
         return read_manifest(_load(path, MANIFEST).decode("utf-8", "replace"), path / MANIFEST)
-    except (OSError, KeyError, zipfile.BadZipFile):
+    except (OSError, KeyError, *DAMAGED_ZIP):
         raise CellprepError(
             f"{str(path)!r} is not a folder or npz file that `write` has finished"
         ) from None
@@ -62,6 +122,7 @@ def load_manifest(path: Path) -> dict[str, Any]:
 
 def load_index(path: Path) -> pa.Table:
     """The index of a folder or npz file that `write` has finished."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
@@ -69,7 +130,9 @@ def load_index(path: Path) -> pa.Table:
             with fetched(path / INDEX) as file:  # it may be large
                 return pq.read_table(file)
         return pq.read_table(io.BytesIO(_load(path, INDEX)))
-    except (OSError, KeyError, zipfile.BadZipFile, ValueError) as error:
+    except CellprepError:
+        raise
+    except (OSError, KeyError, ValueError, *DAMAGED_ZIP, pa.ArrowException) as error:
         why = " ".join(str(error).split())
         raise CellprepError(f"{str(path / INDEX)!r} cannot be read: {why}") from error
 
@@ -178,22 +241,25 @@ def index_table(
 
 def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:
     """The rows that an index lists."""
-    names = set(index.column_names)
-    if not {"id", "copy", "label"} <= names or len(index) != manifest["rows"]:
+    names, n = index.column_names, len(index)
+    if not {"id", "copy", "label"} <= set(names) or n != manifest["rows"]:
         raise CellprepError(
             f"{str(where)!r} does not list the {manifest['rows']} rows of its "
             "dataset.json; it is damaged"
         )
-    ids = index["id"].to_numpy()
-    groups = index["group"].to_numpy() if "group" in names else None
-    if ids.dtype.kind == "O":
-        ids = ids.astype(str)
-    if groups is not None and groups.dtype.kind == "O":
-        groups = groups.astype(str)
-    labels = index["label"].to_numpy().astype(np.int64)
-    if len(labels) and not 0 <= labels.min() <= labels.max() < len(manifest["class_names"]):
+    if len(set(names)) < len(names):
+        raise CellprepError(f"{str(where)!r} has two columns of one name; it is damaged")
+    ids, copies, labels = (index[name].to_numpy() for name in ("id", "copy", "label"))
+    named = labels.dtype.kind in "iu" and not (n and (labels.min() < 0))
+    if not named or (n and labels.max() >= len(manifest["class_names"])):
         raise CellprepError(f"{str(where)!r} has labels without a class name; it is damaged")
-    return Rows.of(ids, labels, index["copy"].to_numpy().astype(np.int64), groups)
+    groups = index["group"].to_numpy() if "group" in names else None
+    return Rows.of(
+        check_ids(ids, n, "id"),
+        labels.astype(np.int64),
+        check_copies(copies, n, where),
+        None if groups is None else check_ids(groups, n, "group"),
+    )
 
 
 def stamp(file: Path) -> dict[str, Any]:

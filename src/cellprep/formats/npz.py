@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import lzma
 import math
 import shutil
 import struct
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +32,8 @@ from ..rows import Rows
 from ..source import NO_PAST, ArraySource
 from .format import Block, Contents, Format
 from .manifest import (
+    DAMAGED_NPY,
+    DAMAGED_ZIP,
     INDEX,
     MANIFEST,
     check_copies,
@@ -46,8 +46,6 @@ from .manifest import (
 from .maps import OnDisk, on_disk
 
 _SPOOLED = 256 << 20  # bytes of a compressed array above which it is unpacked to a file
-_DAMAGE = (zipfile.BadZipFile, EOFError, zlib.error, lzma.LZMAError)
-_DAMAGED = (*_DAMAGE, struct.error, NotImplementedError, RuntimeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,7 +135,7 @@ def read_members(
                 past = past_of(read_manifest(text, path), path)
             held = [images, labels, *([masks or "masks"] if "masks" in extra else [])]
             checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in held)
-    except _DAMAGED as error:
+    except DAMAGED_ZIP as error:
         raise _damaged(path, error) from error
     names = None
     if "class_names" in extra:
@@ -208,7 +206,7 @@ def _header(path: Path, file: IO[bytes], name: str) -> tuple[tuple[int, ...], bo
         shape, fortran, dtype = read_header(file)
         if min(shape, default=0) < 0:
             raise ValueError(f"its shape is {shape}")
-    except (ValueError, TypeError, RecursionError, MemoryError) as error:
+    except DAMAGED_NPY as error:
         raise CellprepError(f"{name!r} in {str(path)!r} is not a NumPy array: {error}") from error
     return shape, fortran, dtype
 
@@ -223,7 +221,7 @@ def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
                 if name != info.filename:
                     with archive.open(info) as file:
                         shapes[name] = _header(path, file, name)[0]
-    except _DAMAGED as error:
+    except DAMAGED_ZIP as error:
         raise _damaged(path, error) from error
     return shapes
 
@@ -336,7 +334,7 @@ def manifest_of(path: Path) -> dict[str, Any] | None:
             if MANIFEST not in archive.namelist():
                 return None
             return read_manifest(archive.read(MANIFEST).decode("utf-8", "replace"), path)
-    except (*_DAMAGE, CellprepError):
+    except (*DAMAGED_ZIP, OSError, CellprepError):
         return None
 
 

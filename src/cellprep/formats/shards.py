@@ -21,7 +21,7 @@ from ..place import is_remote, read_ranges, sizes
 from ..rows import Rows
 from ..source import Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart
-from .manifest import load_written, past_of, save
+from .manifest import DAMAGED_NPY, load_written, past_of, save
 from .maps import Pages
 
 _NEAR = 1 << 16
@@ -80,8 +80,8 @@ class ShardSource:
         name, shape = shard_name(number, what), (self.manifest["shards"][number]["rows"], *inner)
         try:
             with _PARSING:
-                array = np.load(self.path / name, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+                array = np.lib.format.open_memmap(self.path / name, mode="r")
+        except DAMAGED_NPY as error:
             raise CellprepError(
                 f"shard {str(self.path / name)!r} cannot be read: {error}; write the data set again"
             ) from error
@@ -169,6 +169,8 @@ def read(path: Path) -> ShardSource:
     """The source of a folder that `write(format="shards")` made."""
     manifest, _, rows = load_written(path, "shards")
     height, width, channels = manifest["shape"]
+    if sum(shard["rows"] for shard in manifest["shards"]) != len(rows):
+        raise CellprepError(f"{str(path)!r} has shards of other rows than its index; it is damaged")
     kinds = {"shard": height * width * channels}
     if manifest.get("masks"):
         kinds["masks"] = height * width
