@@ -14,9 +14,9 @@ from .manifest import written_format
 FORMATS: dict[str, Format] = {
     "shards": shards.FORMAT,
     "npz": npz.FORMAT,
+    "folder": folder.FORMAT,
     "zarr": zarr.FORMAT,
     "tfrecord": tfrecord.FORMAT,
-    "folder": folder.FORMAT,
 }
 
 
