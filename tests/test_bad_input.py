@@ -346,7 +346,7 @@ def test_the_demo_refuses_before_it_writes(tmp_path, out):
 OPTIONS = {
     "size 0": ("convert FOLDER OUT --size 0", "`size` must be a whole number in [1,"),
     "size below 0": ("inspect FOLDER --size -3", "`size` must be a whole number in [1,"),
-    "size for npz": ("convert NPZ OUT --size 8", "`size` is for folder"),
+    "size for npz": ("convert NPZ OUT --size 8", "`size` is for "),
     "size for drawn cells": ("demo --out OUT --size 8", "`size` is for images of your own"),
     "no workers": ("convert NPZ OUT --workers 0", "`workers` must be a whole number in [1,"),
     "no rows": ("convert NPZ OUT --rows-per-shard 0", "`rows_per_shard` must be a whole number"),
@@ -385,7 +385,7 @@ USAGE = {
     "command": ("inspekt NPZ", "did you mean 'inspect'?"),
     "command of another case": ("Split NPZ OUT", "did you mean 'split'?"),
     "option": ("run RECIPE NPZ OUT --sede 3", "--seed"),
-    "choice": ("convert NPZ OUT --format zip", "'shards', 'npz', 'folder'"),
+    "choice": ("convert NPZ OUT --format zip", "'npz', 'folder'"),
     "seed": ("run RECIPE NPZ OUT --seed x", "'x' is not a valid integer"),
     "rows": ("convert NPZ OUT --rows-per-shard 1.5", "'1.5' is not a valid integer"),
     "argument": ("convert NPZ", "Missing argument 'OUT'"),

@@ -244,7 +244,7 @@ def write_and_die(url: str, moment: str) -> None:
     write(MOVE(dataset()), url, rows_per_shard=12, workers=1)
 
 
-@pytest.mark.parametrize(("moment", "rows"), [(3, 0), (6, 24), (9, 35)])
+@pytest.mark.parametrize(("moment", "rows"), [(4, 0), (7, 24), (10, 35)])
 def test_killed_it_goes_on(moment, rows, s3, tmp_path):
     code = "import sys; from test_remote import write_and_die; write_and_die(*sys.argv[1:])"
     paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]

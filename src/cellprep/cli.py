@@ -57,18 +57,20 @@ def _options(*names: str) -> Callable[[Any], Any]:
             "--from",
             "from_",
             type=click.Choice(list(FORMATS)),
+            metavar="FORMAT",
             help="Of INPUT.  [default: what it looks like]",
         ),
         "arrays": click.option(
             "--arrays",
             metavar="IMAGES,LABELS",
-            help="In an npz file or zarr group.  [default: images,labels]",
+            help="In npz or zarr.  [default: images,labels]",
         ),
         "part": click.option("--part", help="Of MedMNIST or Parquet: train, val or test."),
         "format": click.option(
             "--format",
             type=click.Choice(list(FORMATS)),
-            help="Of OUT.  [default: by its ending]",
+            metavar="FORMAT",
+            help=f"{', '.join(FORMATS)}.  [default: by its ending]",
         ),
         "masks_in": click.option(
             "--drawn",

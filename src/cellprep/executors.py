@@ -96,7 +96,7 @@ def run(
         results = ray_engine.results(function, spans, settings.workers)
     else:
         results = _results(function, spans, settings.executor, settings.workers or usable_cores())
-    if not settings.progress:
+    if not (settings.progress and spans):
         yield from results
         return
     from tqdm import tqdm

@@ -17,9 +17,9 @@ FORMATS: dict[str, Format] = {
     "shards": shards.FORMAT,
     "medmnist": medmnist.FORMAT,  # before npz, of which it is a kind
     "npz": npz.FORMAT,
+    "folder": folder.FORMAT,
     "zarr": zarr.FORMAT,
     "tfrecord": tfrecord.FORMAT,
-    "folder": folder.FORMAT,
     "webdataset": webdataset.FORMAT,
     "parquet": parquet.FORMAT,
 }

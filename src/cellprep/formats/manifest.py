@@ -43,7 +43,7 @@ DAMAGED_ZIP = (
 
 
 _HELD: dict[str, Any] = {
-    **{"format": str, "rows": int, "shape": [int], "class_names": [str], "recipe": [dict]},
+    **{"format": str, "rows": int, "shape": [int], "class_names": [str], "recipe": [{"step": str}]},
     **{"made_of": dict, "stages": [{"name": str, "step": str}]},
     "shards": [{"rows": int, "files": dict}],
 }

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import CellprepError, one_of
 from . import npz
 from .format import Block, Contents, Format
+from .manifest import DAMAGED_ZIP
 
 PARTS = ("train", "val", "test")
 
@@ -63,7 +64,7 @@ def _looks_like(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = set(archive.namelist())
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except (*DAMAGED_ZIP, OSError, ValueError):
         return False
     return "train_images.npy" in names and "images.npy" not in names
 
