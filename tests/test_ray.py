@@ -117,6 +117,7 @@ except cp.CellprepError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_local_ray_is_started_and_ended_and_no_cluster_is_joined_after_it(cluster):
     script = LOCAL.format(address=cluster.address)
     said = subprocess.run(
@@ -145,6 +146,7 @@ class Gated(ArraySource):
         return super().images(at)
 
 
+@pytest.mark.slow
 def test_a_node_is_killed_in_the_middle_and_nothing_is_lost(cluster, tmp_path):
     images, labels = draw_cells([25] * 8, side=24, seed=1)
     plain = cp.Dataset.from_arrays(images, labels)
@@ -322,6 +324,7 @@ def test_a_worker_that_cannot_open_the_input_refuses(cluster, tmp_path):
 # -- docs/scaling.md ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_grouping_of_the_documentation(cluster, tmp_path):
     import pandas as pd
 

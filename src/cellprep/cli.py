@@ -82,8 +82,10 @@ def _options(*names: str) -> Callable[[Any], Any]:
         "executor": click.option(
             "--executor",
             type=click.Choice(executors.EXECUTORS),
+            metavar="NAME",
             default="threads",
             show_default=True,
+            help=f"{', '.join(executors.EXECUTORS)}.",
         ),
         "workers": click.option("--workers", type=int, help="[default: all cores]"),
         "address": click.option(

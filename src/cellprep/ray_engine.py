@@ -21,6 +21,9 @@ Span = tuple[int, int]
 _RETRIES = 3
 """How often a task is run again whose worker or machine died under it."""
 
+_PATIENCE = 30.0
+"""Seconds for the tasks under way to end, after an error or Ctrl-C."""
+
 _joined: set[str] = set()
 """Where this process was connected: Ray keeps the first token for life, and a second cluster's
 machines refuse it (seen with 2.60: OwnerDiedError). A local Ray needs none."""
@@ -120,8 +123,10 @@ def results(
             "workers die, most likely for want of memory; ask for fewer workers="
         ) from error
     finally:
-        for task in waiting:
-            ray.cancel(task)
+        # Nothing is to be written when this has ended. ray.cancel would be quicker, but a task
+        # that ends at that moment kills this process (ray-project/ray#54798; seen with 2.60).
+        if waiting:
+            ray.wait([*waiting], num_returns=len(waiting), timeout=_PATIENCE, fetch_local=False)
 
 
 def _call(held: tuple[Any, Any, Any], home: str, span: Span) -> Any:
