@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
@@ -423,9 +424,11 @@ def _quarantine(plan: Plan, target: Path) -> int:
     """Copy the bad files, as far as they can be read; how many. The files stay where they are."""
     source = plan.source.path
     assert source is not None  # only files can be bad
-    copied = 0
+    copied, top = 0, source.resolve()
     for name in plan.bad:
         file = target / name
+        if top not in Path(os.path.realpath(source / name)).parents:
+            continue  # a link that leads elsewhere: what lies there was not given to us
         file.parent.mkdir(parents=True, exist_ok=True)
         try:
             shutil.copy2(source / name, file)
