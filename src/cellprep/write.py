@@ -22,7 +22,7 @@ from .formats.images import EncodedSource
 from .formats.manifest import stamp
 from .locks import check_free, only_writer
 from .parts import write_file, write_parts
-from .place import answering, as_path, check_shared, copy, make_folder
+from .place import answering, as_path, check_shared, copy, make_folder, whole
 from .plan import Plan
 from .repair import repair
 from .verify import check, reads_quickly
@@ -294,6 +294,8 @@ def _quarantine(plan: Plan, path: Path) -> int:
     assert source is not None
     for name in plan.bad:
         file = path / QUARANTINE / name
+        if whole(source) not in whole(source / name).parents:
+            continue  # a link that leads elsewhere: what lies there was not given to us
         make_folder(file.parent)
         copied += copy(source / name, file)
     return copied
