@@ -323,7 +323,7 @@ def test_bad_tar_files_are_refused(cells, tmp_path, monkeypatch) -> None:
         cp.read(tmp_path / "bad.tar.gz")
     with pytest.raises(cp.CellprepError, match="which is no label"):
         cp.read(tar_of(tmp_path / "long.tar", {**good, "a/0.cls": b"1" * (2 << 20)}))
-    monkeypatch.setattr(images, "_MOST_PIXELS", 40 * 40)
+    monkeypatch.setattr(images, "MOST_PIXELS", 40 * 40)
     with pytest.raises(cp.BadImagesError, match="more than the limit of 1,600"):
         cp.read(tar_of(tmp_path / "large.tar", good)).images[:]
     monkeypatch.setattr(webdataset, "MOST_BYTES", 100)

@@ -113,9 +113,11 @@ def test_what_an_earlier_run_wrote_counts_as_done(tmp_path, monkeypatch):
     begun = interrupted(cells, tmp_path / "begun")
     written = cp.write(cells, begun, rows_per_shard=10, workers=1)
     assert written.resumed == 20
-    assert shown[0]["total"] == 50
-    assert shown[0]["initial"] == 20
-    assert shown[1:] == ["0.9 MB", "1.2 MB", "1.5 MB", 50]
+    checking, _, writing, *said = shown
+    assert checking["total"] == 20
+    assert writing["total"] == 50
+    assert writing["initial"] == 20
+    assert said == ["0.9 MB", "1.2 MB", "1.5 MB", 50]
     assert str(written).startswith("50 images written (20 of them by an earlier run), 0 skipped")
 
 

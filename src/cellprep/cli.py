@@ -94,9 +94,10 @@ def _options(*names: str) -> Callable[[Any], Any]:
         "on_error": click.option(
             "--on-error",
             type=click.Choice(["raise", "skip", "quarantine"]),
+            metavar="BAD_IMAGES",
             default="raise",
             show_default=True,
-            help="For unreadable images.",
+            help="raise, skip, quarantine.",
         ),
         "overwrite": click.option(
             "--overwrite", is_flag=True, help="Replace what cellprep wrote there."
@@ -362,8 +363,7 @@ def split(
 ) -> None:
     """Cut INPUT into stratified parts, written to OUT/train, OUT/val, ...
 
-    Duplicates and groups (folders, what a pattern captures, a column of a table with ids) never
-    straddle two parts.
+    Duplicates and groups (folders, patterns, columns) never straddle parts.
 
     Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
     """

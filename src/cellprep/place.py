@@ -113,7 +113,7 @@ def check_shared(*paths: Path | None) -> None:
 def whole(path: Path) -> PurePath:
     """The one name of a place, to compare it with others."""
     if not is_remote(path):
-        return path.resolve()
+        return Path(os.path.realpath(path))  # `resolve` raises where links go round
     url: Any = path.resolve()
     protocol = url.fs.protocol
     kind = protocol if isinstance(protocol, str) else protocol[0]

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import executors
 from .arrays import check_texts
@@ -26,6 +26,8 @@ from .place import answering, as_path, check_shared, copy, make_folder, whole
 from .plan import Plan
 from .repair import repair
 from .verify import check, reads_quickly
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -239,6 +241,7 @@ def plan_write(
     check_apart(path, dataset.source.path)
     if not executors.share_memory():
         check_shared(path, dataset.source.path)
+    _answered(path, lambda: check_free(path))
     plan = dataset.readable().plan
     if plan.bad and on_error == "raise":
         raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
@@ -258,14 +261,18 @@ def plan_write(
         )
     origin = made_of(plan, kind, rows_per_shard) | ({"masks": True} if masks else {})
     look = partial(standing, path, origin, resume=resume, overwrite=overwrite)
-    try:
-        with answering(path):
-            check_free(path)
-            stands = look()
-    except OSError as error:
-        raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+    stands = _answered(path, look)
     quarantined = _stamps_of_bad(plan) if on_error == "quarantine" else {}
     return Job(plan, path, origin, stands, look, quarantined)
+
+
+def _answered(path: Path, look: Callable[[], Result]) -> Result:
+    """What a look at the path gives; no answer is said in one line."""
+    try:
+        with answering(path):
+            return look()
+    except OSError as error:
+        raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
 
 def _cannot_write(path: Path, error: OSError) -> str:
