@@ -189,7 +189,7 @@ def whole_run():
     return fit(model), model.get_weights()
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
+@pytest.mark.parametrize("epochs", [1, 3])  # within transfer, within fine-tuning
 def test_a_stopped_training_goes_on_with_the_same_history(tmp_path, monkeypatch, epochs, whole_run):
     write, written = training._Checkpoint.write, []
 
@@ -225,7 +225,7 @@ from pathlib import Path
 replace, count = Path.replace, []
 def killing(self, target):
     count.append(self)
-    if len(count) == 4:
+    if len(count) == 3:
         os.kill(os.getpid(), signal.SIGKILL)
     return replace(self, target)
 Path.replace = killing
@@ -240,7 +240,7 @@ def test_a_training_killed_while_it_writes_goes_on(tmp_path, whole_run):
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-800:]
     assert not (tmp_path / "model.keras").exists()
     done = fit(out=tmp_path)
-    assert done.resumed_at == 3
+    assert done.resumed_at == 2  # between the phases
     assert done.history == whole_run[0].history
 
 
