@@ -341,8 +341,8 @@ def convert(input: Path, out: Path, **options: Any) -> None:
 @click.option(
     "--parts",
     default="train=0.8,val=0.1,test=0.1",
-    show_default=True,
-    help="Shares.",
+    metavar="SHARES",
+    help="[default: train=0.8,val=0.1,test=0.1]",
 )
 @click.option(
     "--groups",
