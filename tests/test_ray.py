@@ -294,7 +294,7 @@ def test_without_ray_the_extra_is_named(images, tmp_path, monkeypatch):
 
 def test_a_worker_that_does_not_see_the_folder_refuses(cluster, images, tmp_path, monkeypatch):
     reaches = (tmp_path / "not mounted",)
-    monkeypatch.setattr(write_module()._Part, "reaches", reaches)
+    monkeypatch.setattr(parts_module().Part, "reaches", reaches)
     options = {"executor": "ray", "address": cluster.address}
     with pytest.raises(CellprepError, match=r"does not see '.*not mounted'; every machine"):
         write(cp.Dataset.from_arrays(*images), tmp_path / "out", **options)
@@ -354,8 +354,8 @@ def test_the_grouping_of_the_documentation(cluster, tmp_path):
     assert sorted(groups) == [[3, 599], [7, 301, 500]]
 
 
-def write_module() -> Any:
+def parts_module() -> Any:
     """The module, which the function of its name hides."""
     import importlib
 
-    return importlib.import_module("cellprep.write")
+    return importlib.import_module("cellprep.parts")
