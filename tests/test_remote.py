@@ -66,7 +66,7 @@ def s3(server: str, tmp_path: Path) -> str:
 
 
 def few() -> cp.Dataset:
-    return dataset(n=16, class_names=CLASS_NAMES[:4])
+    return dataset(n=9, class_names=CLASS_NAMES[:2])
 
 
 def below(url: str) -> dict[str, bytes]:
@@ -102,13 +102,13 @@ def failing_at(monkeypatch: pytest.MonkeyPatch, moment: int, error: BaseExceptio
 def test_what_is_written_to_a_url_is_what_is_written_to_a_disk(format, root, tmp_path):
     ending = ".npz" if format == "npz" else ""
     url, local = f"{root}/out{ending}", tmp_path / f"out{ending}"
-    options = {"format": format, "rows_per_shard": 20, "masks": True}
+    options = {"format": format, "rows_per_shard": 8, "masks": True}
     made = ALL(few())
     assert str(write(made, url, **options).path) == url
     write(made, local, **options)
     assert below(url) == tree(local)
     there, here = cp.read(url), cp.read(local)
-    for at in (slice(None), [5, 1, 23, 3, 5], 7, slice(18, 23), []):
+    for at in (slice(None), [5, 1, 11, 3, 5], 7, slice(6, 9), []):
         np.testing.assert_array_equal(there.images[at], here.images[at])
         np.testing.assert_array_equal(there.masks[at], here.masks[at])
     assert there.ids.tolist() == here.ids.tolist()
@@ -188,6 +188,7 @@ def test_storage_options_and_upaths(server, s3, monkeypatch):
         )
 
 
+@pytest.mark.slow
 def test_processes_write_to_a_server_and_share_no_memory(s3, tmp_path):
     write(MOVE(dataset()), f"{s3}/out", executor="processes", rows_per_shard=20)
     write(MOVE(dataset()), tmp_path / "out", rows_per_shard=20)

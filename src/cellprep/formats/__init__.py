@@ -57,7 +57,7 @@ def read(
         `write(masks=True)` wrote is found without it.
     storage_options : dict, optional
         What fsspec is to open a URL with. Default: what it finds in its configuration and in the
-        environment (such as `FSSPEC_S3_ENDPOINT_URL`).
+        environment (such as `AWS_ENDPOINT_URL`).
     **options
         npz, zarr: `images="images"`, `labels="labels"`: the names of the two arrays.
         tfrecord: `image="image"`, `label="label"`: the names of the two features.

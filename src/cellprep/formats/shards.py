@@ -62,6 +62,10 @@ class ShardSource:
         return f"{self.manifest['format']} " + " ".join(digests)
 
     @cached_property
+    def _remote(self) -> bool:
+        return is_remote(self.path)
+
+    @cached_property
     def _maps(self) -> Callable[[int], Images]:
         # A map holds a file descriptor, of which a process has few.
         return lru_cache(maxsize=128)(self._open)
@@ -108,7 +112,7 @@ class ShardSource:
     def images(self, at: Positions) -> Images:
         shard = self._starts.searchsorted(at, side="right") - 1
         row = at - self._starts[shard]
-        if is_remote(self.path):
+        if self._remote:
             out = np.empty((len(at), *self.shape), np.uint8)
             return self._fetched("shard", shard, row, out)
         if len(at) and shard[0] == shard[-1] and (run := run_of(row)):
@@ -121,7 +125,7 @@ class ShardSource:
         shard = self._starts.searchsorted(at, side="right") - 1
         row = at - self._starts[shard]
         out = np.empty((len(at), *self.shape[:2]), bool)
-        if is_remote(self.path):
+        if self._remote:
             return self._fetched("masks", shard, row, out)
         self._pages.read(at, self._bytes // 3)
         return self._taken(self._mask_maps, shard, row, out)
