@@ -65,7 +65,7 @@ def _options(*names: str) -> Callable[[Any], Any]:
             metavar="IMAGES,LABELS",
             help="In npz or zarr.  [default: images,labels]",
         ),
-        "part": click.option("--part", help="Of MedMNIST or Parquet: train, val or test."),
+        "part": click.option("--part", help="Of INPUT: train, val or test."),
         "format": click.option(
             "--format",
             type=click.Choice(list(FORMATS)),

@@ -34,9 +34,14 @@ from .manifest import INDEX, load_written, past_of, replacing, stamp, written_fo
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS_PER_GROUP = 32
+ROWS_PER_GROUP = 16
 """A row group is what is read for one image: more rows cost time, fewer room in the footer."""
 _MOST_IN_GROUP = 1 << 30
+_DAMAGE = (
+    *(OSError, ValueError, IndexError, KeyError, TypeError),
+    *(NotImplementedError, MemoryError, OverflowError),
+)
+"""What Arrow raises on damaged files."""
 _PARTS = {
     "train": ("train", "training"),
     "val": ("val", "valid", "validation", "dev"),
@@ -85,7 +90,7 @@ class ParquetStore:
             try:
                 held = _column(file, group, column)
                 values = [held[place] for place in run[:, 2].tolist()]
-            except (OSError, ValueError, IndexError) as error:
+            except _DAMAGE as error:
                 remedy = "write the data set" if self.known else "copy it"
                 raise CellprepError(
                     f"{str(self.files[number])!r} is damaged: {_said(error)}; {remedy} again"
@@ -115,6 +120,23 @@ def read(
     if path.is_dir() and written_format(path) is not None:
         return _read_written(path, sides)
     files = _of_part(path, part)
+    try:
+        return _read_files(path, files, sides, image, label)
+    except CellprepError:
+        raise
+    except _DAMAGE as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise CellprepError(f"{str(path)!r} is damaged: {_said(error)}; copy it again") from error
+
+
+def _read_files(
+    path: Path,
+    files: list[Path],
+    sides: tuple[int, int] | None,
+    image: str | None,
+    label: str | None,
+) -> EncodedSource:
     found = [_open(file) for file in files]
     schema = found[0].schema_arrow
     for file, opened in zip(files, found, strict=True):
@@ -179,7 +201,7 @@ def _open(file: Path, footer: Any = None) -> Any:
 
     try:
         return pq.ParquetFile(file, metadata=footer)
-    except (OSError, ValueError) as error:
+    except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise
         raise CellprepError(
@@ -332,7 +354,8 @@ def _check_groups(files: list[Path], found: list[Any], column: str) -> None:
         for number in range(footer.num_row_groups):
             group = footer.row_group(number)
             chunks = [group.column(place) for place in range(group.num_columns)]
-            size = max(c.total_uncompressed_size for c in chunks if c.path_in_schema == column)
+            held = (c.total_uncompressed_size for c in chunks if c.path_in_schema == column)
+            size = max(held, default=0)
             if size > _MOST_IN_GROUP:
                 raise CellprepError(
                     f"{str(file)!r} has row groups of {size:,} bytes, all of which are read for "
@@ -347,12 +370,7 @@ def _read_column(files: list[Path], name: str) -> pa.ChunkedArray:
 
     chunks = []
     for file in files:
-        try:
-            column = _open(file).read(columns=[name]).column(0)
-        except (OSError, ValueError) as error:
-            raise CellprepError(
-                f"{str(file)!r} is damaged: {_said(error)}; copy it again"
-            ) from error
+        column = _open(file).read(columns=[name]).column(0)
         chunks += column.chunks
     column = pa.chunked_array(chunks, chunks[0].type)
     if column.null_count:
@@ -503,7 +521,7 @@ def _looks_like(path: Path) -> bool:
     file = min((file for file in files if file.is_file() and file.name != INDEX), default=None)
     try:  # a table beside class folders holds no images
         return file is not None and any(_is_image(f.type) for f in _open(file).schema_arrow)
-    except (CellprepError, OSError):
+    except _DAMAGE:
         return False
 
 
