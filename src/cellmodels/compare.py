@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cellprep
 from cellprep import CellprepError, Dataset, Recipe, executors
+from cellprep.draws import check_seed
 from cellprep.errors import nearest, one_of
 from cellprep.steps.step import Step
 
@@ -73,8 +74,9 @@ class Table:
         As of `cellprep.split`.
     shifted : list of str
         Suites of `cellprep.Corrupt`.
-    seed : int
-        Of the split, the recipes and the corruptions.
+    seeds : list of int
+        Every row is trained once for each: it seeds the split, the recipes, the corruptions, the
+        model's first weights and the order of images, unless the row sets its own.
     """
 
     rows: tuple[Row, ...]
@@ -87,7 +89,7 @@ class Table:
     )
     groups: str | None = None
     shifted: tuple[str, ...] = SUITES
-    seed: int = 0
+    seeds: tuple[int, ...] = (0,)
 
     @classmethod
     def from_toml(cls, path: str | Path) -> Table:
@@ -115,6 +117,10 @@ class Table:
             raise CellprepError(f"`parts` must be train, val and test, got {', '.join(self.parts)}")
         for suite in self.shifted:
             one_of("shifted", suite, SUITES)
+        if not isinstance(self.seeds, list | tuple) or not self.seeds:
+            raise CellprepError(f"`seeds` must be a list such as [0, 1, 2], got {self.seeds!r}")
+        for seed in self.seeds:
+            check_seed(seed)
         self.steps(self.before)
         for name, steps in self.recipes.items():
             if any(step.get("step") == "Dedupe" for step in steps):
@@ -129,16 +135,16 @@ class Table:
             if name in folders[:place]:
                 raise CellprepError(f"two rows are called {self.rows[place].name!r}; rename one")
 
-    def steps(self, saved: Any) -> Recipe:
-        """The recipe of saved steps, with the table's seed."""
-        return Recipe([Step.from_dict(step) for step in saved], self.seed)
+    def steps(self, saved: Any, seed: int = 0) -> Recipe:
+        """The recipe of saved steps."""
+        return Recipe([Step.from_dict(step) for step in saved], seed)
 
-    def recipe(self, name: str, part: str) -> Recipe:
+    def recipe(self, name: str, part: str, seed: int) -> Recipe:
         """What a part goes through."""
         steps = self.recipes[name]
         if part != "train":
             steps = [step for step in steps if step["step"] in PREPARING]
-        return self.steps(steps)
+        return self.steps(steps, seed)
 
 
 def compare(
@@ -164,8 +170,9 @@ def compare(
     Returns
     -------
     DataFrame
-        A row a row: model, data set, accuracy on each shifted set and on the local test set,
-        precision, recall, F1 (weighted), and minutes of training.
+        A row a row and seed: model, data set, accuracy on each shifted set and on the local test
+        set, precision, recall, F1 (weighted), and minutes of training. `show` gives means and
+        standard deviations over the seeds.
 
     Raises
     ------
@@ -186,17 +193,22 @@ def compare(
     source = str(data or plan.data)
     if not source:
         raise CellprepError(f"{str(path)!r} names no `data`, and none was passed")
-    done = {row.name: _done(folder / "rows" / _folder(row.name), plan, row) for row in plan.rows}
-    todo = [row for row in plan.rows if done[row.name] is None]
-    if todo:
-        with executors.using(progress=progress):
-            written = _prepare(plan, source, folder / "data", {row.recipe for row in todo})
-        for row in todo:  # what cannot be built is said before the first is trained
-            _build(row, written[row.recipe]["train"])
-    for row in todo:
-        place = folder / "rows" / _folder(row.name)
-        done[row.name] = _train(plan, row, written[row.recipe], place, progress)
-    result = pd.DataFrame([done[row.name] for row in plan.rows])
+    runs = [(row, seed) for seed in plan.seeds for row in plan.rows]
+    places = [folder / "rows" / _folder(row.name) / f"seed-{seed}" for row, seed in runs]
+    lines = [_done(place, plan, *run) for place, run in zip(places, runs, strict=True)]
+    todo = [at for at, line in enumerate(lines) if line is None]
+    written = {}
+    with executors.using(progress=progress):
+        for seed in sorted({runs[at][1] for at in todo}):
+            recipes = {runs[at][0].recipe for at in todo if runs[at][1] == seed}
+            written[seed] = _prepare(plan, source, folder / "data" / f"seed-{seed}", recipes, seed)
+    for at in todo:  # what cannot be built is said before the first is trained
+        row, seed = runs[at]
+        _build(row, written[seed][row.recipe]["train"], seed)
+    for at in todo:
+        row, seed = runs[at]
+        lines[at] = _train(plan, row, seed, written[seed][row.recipe], places[at], progress)
+    result = pd.DataFrame(lines)
     folder.mkdir(parents=True, exist_ok=True)
     result.to_csv(folder / "table.csv", index=False)
     result.to_json(folder / "table.json", orient="records", indent=1)
@@ -205,29 +217,42 @@ def compare(
 
 
 def show(result: pd.DataFrame) -> str:
-    """The table as text."""
-    return str(result.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    """The table as text: for several seeds their mean, and the standard deviation behind it."""
+    import pandas as pd
+
+    first = ["row", "model", "data set"]
+    shown = result.drop(columns="seed")
+    if result["seed"].nunique() > 1:
+        by_row = shown.groupby(first, sort=False)
+        mean, deviation = by_row.mean(), by_row.std()
+        cells = {
+            name: [f"{m:.4f} ±{d:.4f}" for m, d in zip(mean[name], deviation[name], strict=True)]
+            for name in mean
+        }
+        shown = pd.DataFrame(cells, index=mean.index).reset_index()
+    return str(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
 
 
 def _prepare(
-    plan: Table, source: str, folder: Path, recipes: set[str]
+    plan: Table, source: str, folder: Path, recipes: set[str], seed: int
 ) -> dict[str, dict[str, Dataset]]:
     """The parts of each recipe, written; what stands there already is not written again."""
-    cells = plan.steps(plan.before)(cellprep.read(source, size=plan.size))
+    cells = plan.steps(plan.before, seed)(cellprep.read(source, size=plan.size))
     shares: dict[str, Any] = dict(plan.parts)
-    parts = cellprep.split(cells, seed=plan.seed, groups=plan.groups, **shares)
+    parts = cellprep.split(cells, seed=seed, groups=plan.groups, **shares)
     written: dict[str, dict[str, Dataset]] = {}
     for name in sorted(recipes):
         written[name] = {}
         for part in PARTS:
             path = folder / _folder(name) / part
-            cellprep.write(plan.recipe(name, part)(parts[part]), path, progress=False)
+            cellprep.write(plan.recipe(name, part, seed)(parts[part]), path, progress=False)
             written[name][part] = cellprep.read(path)
     return written
 
 
-def _build(row: Row, train: Dataset) -> Any:
+def _build(row: Row, train: Dataset, seed: int) -> Any:
     settings: dict[str, Any] = {k: None if v is False else v for k, v in row.build.items()}
+    settings = {"seed": seed, **settings}
     try:
         return build(row.model, len(train.class_names), train.shape[1:], **settings)
     except CellprepError as error:
@@ -235,10 +260,10 @@ def _build(row: Row, train: Dataset) -> Any:
 
 
 def _train(
-    plan: Table, row: Row, parts: Mapping[str, Dataset], folder: Path, progress: bool
+    plan: Table, row: Row, seed: int, parts: Mapping[str, Dataset], folder: Path, progress: bool
 ) -> dict[str, Any]:
     """Train and measure one row; its line of the table."""
-    model = _build(row, parts["train"])
+    model = _build(row, parts["train"], seed)
     fitted = fit(
         model,
         parts["train"],
@@ -246,12 +271,13 @@ def _train(
         test=parts["test"],
         out=folder,
         progress=progress,
-        **row.train,
+        **{"seed": seed, **row.train},
     )
-    report = evaluate(model, parts["test"], shifted=plan.shifted, seed=plan.seed, progress=progress)
+    report = evaluate(model, parts["test"], shifted=plan.shifted, seed=seed, progress=progress)
     report.to_json(folder / "report.json")
     line = {
         "row": row.name,
+        "seed": seed,
         "model": row.model,
         "data set": row.recipe,
         **{f"{suite} accuracy": report.shifted[suite].accuracy for suite in plan.shifted},
@@ -261,27 +287,29 @@ def _train(
         "F1": report.clean.f1,
         "minutes": fitted.seconds / 60,
     }
-    text = json.dumps({"made_of": _made_of(plan, row), "line": line}, indent=1)
+    text = json.dumps({"made_of": _made_of(plan, row, seed), "line": line}, indent=1)
     temporary = folder / f".{_ROW}"
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(folder / _ROW)
     return line
 
 
-def _made_of(plan: Table, row: Row) -> dict[str, Any]:
+def _made_of(plan: Table, row: Row, seed: int) -> dict[str, Any]:
     """All that a row hangs on, but for the images themselves."""
-    around = {k: v for k, v in asdict(plan).items() if k not in ("rows", "recipes", "data")}
-    made = {**around, "row": asdict(row), "recipe": plan.recipes[row.recipe]}
+    around = {
+        k: v for k, v in asdict(plan).items() if k not in ("rows", "recipes", "data", "seeds")
+    }
+    made = {**around, "seed": seed, "row": asdict(row), "recipe": plan.recipes[row.recipe]}
     return dict(json.loads(json.dumps(made)))
 
 
-def _done(folder: Path, plan: Table, row: Row) -> dict[str, Any] | None:
+def _done(folder: Path, plan: Table, row: Row, seed: int) -> dict[str, Any] | None:
     """The line of a row that was measured before."""
     path = folder / _ROW
     if not path.is_file():
         return None
     held = json.loads(path.read_text(encoding="utf-8"))
-    here = _made_of(plan, row)
+    here = _made_of(plan, row, seed)
     for name, value in here.items():
         if held["made_of"].get(name) != value:
             raise CellprepError(

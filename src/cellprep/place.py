@@ -20,6 +20,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, BinaryIO, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from .errors import CellprepError
 
 TEMPORARY = ".cellprep.tmp"
@@ -28,6 +31,7 @@ TEMPORARY = ".cellprep.tmp"
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::.*)?://", re.IGNORECASE)
 _CUT_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+[^/]", re.IGNORECASE)
 _AT_ONCE = 16
+_PIECES = 256
 
 Result = TypeVar("Result")
 Found = Path | bytes | OSError
@@ -213,6 +217,53 @@ def read_ranges(path: Path, spans: Sequence[tuple[int, int]]) -> list[bytes]:
     return pieces
 
 
+def pieces(files: Sequence[Path], places: NDArray[np.int64]) -> Iterator[bytes]:
+    """The bytes of each (file, offset, length), in order; cut short where the file is.
+
+    Of URLs up to 256 are fetched together.
+    """
+    if files and is_remote(files[0]):
+        for start in range(0, len(places), _PIECES):
+            yield from _fetched_pieces(files, places[start : start + _PIECES])
+        return
+    opened_as, stream = -1, None
+    try:
+        for number, offset, length in places.tolist():
+            if number != opened_as or stream is None:
+                if stream is not None:
+                    stream.close()
+                stream, opened_as = files[number].open("rb"), number
+            stream.seek(offset)
+            yield stream.read(length)
+    except OSError as error:
+        raise _unreadable(files[opened_as], error) from error
+    finally:
+        if stream is not None:
+            stream.close()
+
+
+def _fetched_pieces(files: Sequence[Any], places: NDArray[np.int64]) -> Iterator[bytes]:
+    held = places[:, 2] > 0
+    numbers, starts, lengths = places[held].T
+    names = [files[number].path for number in numbers]
+    got: Iterator[Any] = iter(())
+    if names:
+        with answering(files[0]):
+            ends = (starts + lengths).tolist()
+            got = iter(files[0].fs.cat_ranges(names, starts.tolist(), ends, on_error="return"))
+    for (number, _, _), some in zip(places.tolist(), held.tolist(), strict=True):
+        data = _checked(next(got), files[number]) if some else b""
+        if isinstance(data, OSError):
+            raise _unreadable(files[number], data)
+        yield data
+
+
+def _unreadable(path: Path, error: OSError) -> CellprepError:
+    return CellprepError(
+        f"cannot read {str(path)!r}: {error.strerror or error}; was it moved or deleted?"
+    )
+
+
 def _checked(data: Any, path: Path) -> bytes | OSError:
     if isinstance(data, FileNotFoundError):
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
@@ -234,6 +285,22 @@ def listed(folder: Path) -> dict[str, dict[str, Any]]:
         for name, info in files.items()
         if name.startswith(start) and not name.endswith("/")
     }
+
+
+def names(folder: Path) -> list[str]:
+    """Every file below a folder."""
+    if is_remote(folder):
+        return sorted(listed(folder))
+    held = (Path(parent, name) for parent, _, files in os.walk(folder) for name in files)
+    return sorted(str(file.relative_to(folder)) for file in held)
+
+
+def states(folder: Path) -> Callable[[str], str]:
+    """What tells a file of a folder from a later one of the same name."""
+    if is_remote(folder):
+        known = {name: mark(info) for name, info in listed(folder).items()}
+        return lambda name: known.get(name, "unreadable")
+    return lambda name: changed(folder / name)
 
 
 def sizes(folder: Path) -> Callable[[str], int | None]:
@@ -259,10 +326,11 @@ def mark(info: Mapping[str, Any]) -> str:
     return f"{info.get('size')} {next((info[key] for key in keys if info.get(key)), '')}"
 
 
-def changed(path: Path) -> int | str:
-    """What is another value when the file or folder is another one."""
+def changed(path: Path) -> str:
+    """What is another text when the file or folder is another one."""
     if not is_remote(path):
-        return path.stat().st_mtime_ns
+        status = path.stat()
+        return f"{status.st_size}\0{status.st_mtime_ns}"
     url: Any = path
     with answering(path):
         return mark(url.fs.info(url.path))

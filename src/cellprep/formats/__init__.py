@@ -8,7 +8,7 @@ from typing import Any
 
 from ..dataset import Dataset
 from ..errors import CellprepError, nearest, one_of
-from ..place import answering, as_path, is_remote
+from ..place import answering, as_path
 from . import folder, medmnist, npz, parquet, shards, tfrecord, webdataset, zarr
 from .format import Format
 from .manifest import written_format
@@ -112,10 +112,6 @@ def _read(
     for name in options:
         if name not in known:
             raise CellprepError(f"format {kind} has no option {name!r}; {nearest(name, known)}")
-    if is_remote(path) and not FORMATS[kind].urls:
-        raise CellprepError(
-            f"{kind} is not read from a URL, got {str(path)!r}; copy it to a local path"
-        )
     return Dataset(FORMATS[kind].read(path, **options))
 
 
@@ -128,11 +124,7 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
                 f"{str(path)!r} was written as {written!r}, which is not known here"
             )
         return written
-    alike = [
-        name
-        for name, format in FORMATS.items()
-        if (format.urls or not is_remote(path)) and format.looks_like(path)
-    ]
+    alike = [name for name, format in FORMATS.items() if format.looks_like(path)]
     if alike:
         return next(
             (name for name in alike if options.keys() <= {*FORMATS[name].options}), alike[0]

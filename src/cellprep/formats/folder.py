@@ -7,7 +7,7 @@ import os
 import re
 import urllib.parse
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -28,8 +28,8 @@ from ..place import (
     is_remote,
     listed,
     make_folder,
-    mark,
     sizes,
+    states,
     together,
 )
 from ..rows import Rows
@@ -103,7 +103,7 @@ class FolderSource:
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
-        state = _states(self.path)
+        state = states(self.path)
         for file in self.files:
             try:
                 known = f"{file}\0{state(file)}\n"
@@ -113,7 +113,7 @@ class FolderSource:
         if self.mask_files is None:
             return f"folder {digest.hexdigest()} {self.size}"
         assert self.masks_at is not None
-        state = _states(self.masks_at)
+        state = states(self.masks_at)
         for mask in self.mask_files:
             if mask is not None:
                 known = f"{PurePosixPath(mask).name}\0{state(mask)}\n"
@@ -231,19 +231,6 @@ def _of_url(path: Path) -> tuple[list[str], dict[str, Iterable[str]]]:
         elif _is_image(folder):
             loose.append(folder)
     return loose, dict(inside)
-
-
-def _states(folder: Path) -> Callable[[str], str]:
-    """What tells a file of a folder from a later one of the same name."""
-    if is_remote(folder):
-        known = {name: mark(info) for name, info in listed(folder).items()}
-        return lambda name: known.get(name, "unreadable")
-
-    def state(name: str) -> str:
-        status = (folder / name).stat()
-        return f"{status.st_size}\0{status.st_mtime_ns}"
-
-    return state
 
 
 def _with_masks(source: FolderSource, folder: Path) -> FolderSource:
@@ -420,5 +407,4 @@ FORMAT = Format(
     writer=FolderWriter,
     files=_written_files,
     digests={"xxh3_128": "", "masks_xxh3_128": f"{MASKS}/"},
-    urls=True,
 )

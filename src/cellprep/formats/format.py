@@ -104,8 +104,6 @@ class Format:
     digests : mapping
         For files of single rows: the columns of the index with their digests, and before which of
         the names in its column `file` which folder stands.
-    urls : bool
-        Whether it reads URLs, by what `place` has for them. All formats write them.
     needs : tuple of str
         Modules that it is written with; the extra that installs them has the format's name.
     describe : callable, optional
@@ -119,7 +117,6 @@ class Format:
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
-    urls: bool = False
     needs: tuple[str, ...] = ()
     describe: Callable[[Contents], Mapping[str, Any]] = lambda contents: {}
 

@@ -17,6 +17,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError, in_range
+from ..place import changed, together
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
 from .manifest import MOST_PIXELS, is_text
@@ -297,8 +298,8 @@ class EncodedSource:
 def file_states(files: Iterable[Path]) -> str:
     """A digest of the files' names, sizes and times."""
     digest = xxhash.xxh3_128()
-    for file in files:
-        status = file.stat()
-        known = f"{file.name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+    paths = list(files)
+    for file, state in zip(paths, together(changed, paths), strict=True):
+        known = f"{file.name}\0{state}\n"
         digest.update(known.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

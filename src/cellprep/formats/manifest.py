@@ -187,6 +187,39 @@ def load_written(folder: Path, kind: str) -> tuple[dict[str, Any], pa.Table, Row
     return manifest, index, rows_of(index, manifest, folder / INDEX)
 
 
+def places_of(
+    path: Path, manifest: Mapping[str, Any], index: pa.Table, *columns: str, within: bool = True
+) -> NDArray[np.int64]:
+    """(n, 3): the shard of each row and two columns of the index, offset and length if `within`."""
+    names = ("shard", *columns)
+    missing = sorted({*names} - {*index.column_names})
+    if missing:
+        raise CellprepError(f"{str(path / INDEX)!r} has no {missing[0]!r}; it is damaged")
+    try:
+        places = np.stack([index[name].to_numpy().astype(np.int64) for name in names], axis=1)
+        files = [shard["files"].values() for shard in manifest["shards"]]
+        ends = np.array([sum(file["bytes"] for file in of_shard) for of_shard in files])
+    except (TypeError, ValueError) as error:
+        raise CellprepError(f"{str(path / INDEX)!r} is damaged: {error}") from error
+    inside = (places >= 0).all(axis=1) & (places[:, 0] < len(ends))
+    if within:
+        start, length = places[inside, 1:].T
+        end = ends[places[inside, 0]]
+        inside[inside] = (start <= end) & (length <= end - start)
+    if not inside.all():
+        raise CellprepError(
+            f"{str(path / INDEX)!r} places row {inside.argmin()} outside its shard; it is damaged, "
+            "write the data set again"
+        )
+    return places
+
+
+def digests_of(manifest: Mapping[str, Any]) -> str:
+    """The digests of all shards: another text for other images."""
+    files = (shard["files"] for shard in manifest["shards"])
+    return " ".join(of_shard[name]["xxh3_128"] for of_shard in files for name in sorted(of_shard))
+
+
 def past_of(manifest: Mapping[str, Any], path: Path) -> Past:
     """The steps that were taken before the data set was written there."""
     steps, stages = tuple(manifest["recipe"]), tuple(manifest["stages"])
@@ -200,7 +233,7 @@ def load_record(path: Path) -> pa.Table | None:
 
 
 @lru_cache(maxsize=2)
-def _load_record(path: Path, changed: int | str) -> pa.Table | None:
+def _load_record(path: Path, changed: str) -> pa.Table | None:
     index = load_index(path)
     named = [name for name in index.column_names if "." in name]
     return index.select(named).combine_chunks() if named else None

@@ -215,7 +215,7 @@ def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
     """The shape of every array in an npz file, by the headers alone."""
     shapes = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with opened(path) as stream, zipfile.ZipFile(stream) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
                 if name != info.filename:
@@ -343,5 +343,4 @@ FORMAT = Format(
     options=("images", "labels", "masks"),
     looks_like=lambda path: path.suffix.lower() == ".npz" and path.is_file(),
     write_file=write_file,
-    urls=True,
 )

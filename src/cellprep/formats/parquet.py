@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError, nearest, one_of
-from ..place import make_folder
+from ..place import answering, is_remote, make_folder, names, opened
 from ..rows import Rows
 from .format import Block, Contents, Files, Format, WrittenPart
 from .images import (
@@ -29,7 +28,17 @@ from .images import (
     encode_mask,
     file_states,
 )
-from .manifest import INDEX, load_written, past_of, replacing, stamp, written_format
+from .manifest import (
+    INDEX,
+    check_files,
+    digests_of,
+    load_written,
+    past_of,
+    places_of,
+    replacing,
+    stamp,
+    written_format,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +97,8 @@ class ParquetStore:
             if number != opened:
                 file, opened = _open(self.files[number], self._footers(number)), number
             try:
-                held = _column(file, group, column)
+                with answering(self.files[number]):
+                    held = _column(file, group, column)
                 values = [held[place] for place in run[:, 2].tolist()]
             except _DAMAGE as error:
                 remedy = "write the data set" if self.known else "copy it"
@@ -139,8 +149,8 @@ def _read_files(
 ) -> EncodedSource:
     found = [_open(file) for file in files]
     schema = found[0].schema_arrow
-    for file, opened in zip(files, found, strict=True):
-        if not opened.schema_arrow.equals(schema):
+    for file, held in zip(files, found, strict=True):
+        if not held.schema_arrow.equals(schema):
             raise CellprepError(
                 f"{str(file)!r} has other columns than {str(files[0])!r}; read one file at a time"
             )
@@ -168,26 +178,12 @@ def _read_files(
 
 def _read_written(path: Path, size: tuple[int, int] | None) -> EncodedSource:
     manifest, index, rows = load_written(path, "parquet")
-    files, digests = [], []
-    for number, shard in enumerate(manifest["shards"]):
-        name = shard_name(number, len(manifest["shards"]))
-        known = shard["files"].get(name, {})
-        files.append(path / name)
-        if not files[-1].is_file() or files[-1].stat().st_size != known.get("bytes"):
-            raise CellprepError(
-                f"{str(files[-1])!r} is missing or cut short; write the data set again"
-            )
-        digests.append(known["xxh3_128"])
+    check_files(path, manifest)
+    shards = len(manifest["shards"])
+    files = tuple(path / shard_name(number, shards) for number in range(shards))
+    places = places_of(path, manifest, index, "row_group", "row", within=False)
     mask = "mask.bytes" if manifest.get("masks") else None
-    names = ["shard", "row_group", "row"]
-    if not {*names} <= {*index.column_names}:
-        raise CellprepError(
-            f"{str(path / INDEX)!r} has no columns {', '.join(names)}; it is damaged"
-        )
-    places = np.stack([index[name].to_numpy().astype(np.int64) for name in names], axis=1)
-    if (places < 0).any() or (places[:, 0] >= len(files)).any():
-        raise CellprepError(f"{str(path / INDEX)!r} points outside its shards; it is damaged")
-    store = ParquetStore(tuple(files), places, "image.bytes", mask, " ".join(digests), True)
+    store = ParquetStore(files, places, "image.bytes", mask, digests_of(manifest), True)
     height, width, _ = manifest["shape"]
     return EncodedSource(
         *(store, path, rows, tuple(manifest["class_names"]), size),
@@ -200,6 +196,8 @@ def _open(file: Path, footer: Any = None) -> Any:
     import pyarrow.parquet as pq
 
     try:
+        if is_remote(file):  # one request a row group
+            return pq.ParquetFile(opened(file), metadata=footer, pre_buffer=True)
         return pq.ParquetFile(file, metadata=footer)
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -250,10 +248,10 @@ def _of_part(path: Path, part: str | None) -> list[Path]:
             f"{str(path)!r} is one file, `part` is for a folder of them; leave it out"
         )
     parts: dict[str, list[Path]] = {}
-    for file in sorted(path.rglob("*.parquet")):
-        inside = file.relative_to(path)
-        if file.is_file() and not inside.name.startswith(".") and str(inside) != INDEX:
-            parts.setdefault(_part_of(inside), []).append(file)
+    for name in names(path):
+        inside = Path(name)
+        if inside.suffix == ".parquet" and not inside.name.startswith(".") and name != INDEX:
+            parts.setdefault(_part_of(inside), []).append(path / name)
     if not parts:
         raise CellprepError(f"{str(path)!r} holds no .parquet files")
     named = [name for name in (*_PARTS, "other") if name in parts]
@@ -349,13 +347,13 @@ def _bytes_of(schema: pa.Schema, name: str) -> str:
 
 def _check_groups(files: list[Path], found: list[Any], column: str) -> None:
     """Refuse row groups that are too large to be read for one image."""
-    for file, opened in zip(files, found, strict=True):
-        footer = opened.metadata
+    for file, held in zip(files, found, strict=True):
+        footer = held.metadata
         for number in range(footer.num_row_groups):
             group = footer.row_group(number)
             chunks = [group.column(place) for place in range(group.num_columns)]
-            held = (c.total_uncompressed_size for c in chunks if c.path_in_schema == column)
-            size = max(held, default=0)
+            sizes = (c.total_uncompressed_size for c in chunks if c.path_in_schema == column)
+            size = max(sizes, default=0)
             if size > _MOST_IN_GROUP:
                 raise CellprepError(
                     f"{str(file)!r} has row groups of {size:,} bytes, all of which are read for "
@@ -517,8 +515,10 @@ def _looks_like(path: Path) -> bool:
         return path.suffix.lower() == ".parquet"
     if not path.is_dir():
         return False
-    files = itertools.chain(path.glob("*.parquet"), path.glob("*/*.parquet"))
-    file = min((file for file in files if file.is_file() and file.name != INDEX), default=None)
+    deep = [path / "data"] if is_remote(path) else [f for f in path.iterdir() if f.is_dir()]
+    held = (file for folder in (path, *deep) if folder.is_dir() for file in folder.iterdir())
+    files = (file for file in held if file.suffix == ".parquet" and file.name != INDEX)
+    file = min((file for file in files if file.is_file()), key=str, default=None)
     try:  # a table beside class folders holds no images
         return file is not None and any(_is_image(f.type) for f in _open(file).schema_arrow)
     except _DAMAGE:

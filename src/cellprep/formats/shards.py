@@ -21,7 +21,7 @@ from ..place import is_remote, read_ranges, sizes
 from ..rows import Rows
 from ..source import Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart
-from .manifest import DAMAGED_NPY, load_written, past_of, save
+from .manifest import DAMAGED_NPY, digests_of, load_written, past_of, save
 from .maps import Pages
 
 _NEAR = 1 << 16
@@ -54,12 +54,7 @@ class ShardSource:
         return past_of(self.manifest, self.path)
 
     def identity(self) -> str:
-        digests = (
-            shard["files"][name]["xxh3_128"]
-            for shard in self.manifest["shards"]
-            for name in sorted(shard["files"])
-        )
-        return f"{self.manifest['format']} " + " ".join(digests)
+        return f"{self.manifest['format']} {digests_of(self.manifest)}"
 
     @cached_property
     def _remote(self) -> bool:
@@ -79,6 +74,12 @@ class ShardSource:
 
     def _open_masks(self, number: int) -> NDArray[Any]:
         return self._array(number, "masks", self.shape[:2], np.bool_)
+
+    def _file(self, number: int, what: str) -> tuple[str, int]:
+        """The name of a shard, and where its first row begins."""
+        name, entry = shard_name(number, what), self.manifest["shards"][number]
+        size = math.prod(self.shape if what == "shard" else self.shape[:2])
+        return name, entry["files"][name]["bytes"] - entry["rows"] * size
 
     def _array(self, number: int, what: str, inner: tuple[int, ...], kind: Any) -> NDArray[Any]:
         name, shape = shard_name(number, what), (self.manifest["shards"][number]["rows"], *inner)
@@ -136,9 +137,7 @@ class ShardSource:
         """The rows, each byte once: those that lie near each other in one piece."""
         for number in np.unique(shard).tolist():
             here = shard == number
-            name, entry = shard_name(number, what), self.manifest["shards"][number]
-            size = out[0].nbytes
-            start = entry["files"][name]["bytes"] - entry["rows"] * size
+            (name, start), size = self._file(number, what), out[0].nbytes
             wanted, back = np.unique(row[here], return_inverse=True)
             far = np.flatnonzero((np.diff(wanted) - 1) * size > _NEAR) + 1
             runs = [np.arange(run[0], run[-1] + 1) for run in np.split(wanted, far)]
@@ -248,4 +247,4 @@ def shard_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if ours.fullmatch(file.name))
 
 
-FORMAT = Format(read, writer=ShardWriter, files=shard_files, urls=True)
+FORMAT = Format(read, writer=ShardWriter, files=shard_files)

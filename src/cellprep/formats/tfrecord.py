@@ -15,11 +15,20 @@ from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError, nearest
+from ..place import opened, pieces
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart, require
 from .images import EncodedSource, check_size, file_states
-from .manifest import INDEX, check_files, load_written, past_of, save, written_format
+from .manifest import (
+    check_files,
+    digests_of,
+    load_written,
+    past_of,
+    places_of,
+    save,
+    written_format,
+)
 
 _NAMES = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
 _FRAME = 16
@@ -104,28 +113,20 @@ class Records:
     """Where the records of some files lie."""
 
     files: tuple[Path, ...]
-    shard: NDArray[np.int64]
-    offset: NDArray[np.int64]
-    length: NDArray[np.int64]
+    places: NDArray[np.int64]
+    """(n, 3): file, offset, length."""
 
     def examples(self, at: Positions) -> Iterator[tuple[int, Any]]:
         """The Example of each place, and which of them it is; file by file."""
-        shards = self.shard[at]
-        for number in np.unique(shards).tolist():
-            file = self.files[number]
-            try:
-                with file.open("rb") as stream:
-                    for place in np.flatnonzero(shards == number).tolist():
-                        start, length = int(self.offset[at[place]]), int(self.length[at[place]])
-                        stream.seek(start)
-                        yield place, _parse(stream.read(length), length, file, start)
-            except OSError as error:
-                raise CellprepError(
-                    f"{str(file)!r} cannot be read: {error.strerror or error}"
-                ) from error
+        order = np.argsort(self.places[at, 0], kind="stable")
+        places = self.places[at[order]]
+        found = zip(order.tolist(), places.tolist(), pieces(self.files, places), strict=True)
+        for place, (number, start, length), data in found:
+            yield place, _parse(data, length, self.files[number], start)
 
     def name(self, row: int) -> str:
-        return f"{self.files[self.shard[row]].name} at byte {self.offset[row]}"
+        number, start, _ = self.places[row].tolist()
+        return f"{self.files[number].name} at byte {start}"
 
 
 def _parse(data: bytes, length: int, file: Path, start: int) -> Any:
@@ -145,8 +146,10 @@ def _parse(data: bytes, length: int, file: Path, start: int) -> Any:
 
 def _scan(file: Path) -> Iterator[tuple[int, int, Any]]:
     """Offset, length and Example of every record of a file."""
-    size, start = file.stat().st_size, 0
-    with file.open("rb") as stream:
+    start = 0
+    with opened(file) as stream:
+        size = stream.seek(0, 2)
+        stream.seek(0)
         while start < size:
             head = stream.read(12)
             if head[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda"):
@@ -257,7 +260,7 @@ def read(
             found.append(kept | {key: values.get(key) for key in ("class_name", "id", "copy")})
     if not found:
         raise CellprepError(f"{str(path)!r} holds no records; copy it again")
-    records = Records(files, *np.array(places, np.int64).T)
+    records = Records(files, np.array(places, np.int64))
     rows, names = _rows(found, label)
     if raw == {None}:
         store = RecordStore(records, image)
@@ -279,7 +282,7 @@ def _refuse_size(size: object, path: Path) -> None:
 
 
 def _record_files(path: Path) -> list[Path]:
-    found = sorted(path.iterdir()) if path.is_dir() else [path]
+    found = sorted(path.iterdir(), key=str) if path.is_dir() else [path]
     return [file for file in found if _NAMES.fullmatch(file.name) and file.is_file()]
 
 
@@ -314,31 +317,16 @@ def _read_written(path: Path, size: object) -> RecordSource:
     _refuse_size(size, path)
     manifest, index, rows = load_written(path, "tfrecord")
     check_files(path, manifest)
-    shards = manifest["shards"]
-    files = tuple(path / shard_name(number) for number in range(len(shards)))
-    try:
-        sizes = np.array([shards[n]["files"][file.name]["bytes"] for n, file in enumerate(files)])
-        at = [index[name].to_numpy().astype(np.int64) for name in ("shard", "offset", "length")]
-        records = Records(files, *at)
-        inside = (records.shard >= 0) & (records.shard < len(files)) & (records.offset >= 0)
-        inside[inside] &= records.length[inside] >= _FRAME
-        inside[inside] &= (records.offset + records.length)[inside] <= sizes[records.shard[inside]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise CellprepError(f"{str(path / INDEX)!r} lacks the place of rows: {error}") from error
-    if not inside.all():
-        raise CellprepError(
-            f"{str(path / INDEX)!r} places row {inside.argmin()} outside its shard; it is damaged, "
-            "write the data set again"
-        )
+    files = tuple(path / shard_name(number) for number in range(len(manifest["shards"])))
+    records = Records(files, places_of(path, manifest, index, "offset", "length"))
     height, width, channels = manifest["shape"]
-    digests = " ".join(str(shards[n]["files"][f.name]["xxh3_128"]) for n, f in enumerate(files))
     return RecordSource(
         path,
         records,
         rows,
         tuple(manifest["class_names"]),
         (height, width, channels),
-        digests,
+        digests_of(manifest),
         drawn=bool(manifest.get("masks")),
         past=past_of(manifest, path),
     )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError
+from ..place import opened, pieces
 from ..rows import Rows
 from .format import Block, Contents, Files, Format, WrittenPart
 from .images import (
@@ -33,7 +34,16 @@ from .images import (
     encode_mask,
     file_states,
 )
-from .manifest import INDEX, load_written, past_of, replacing, stamp, written_format
+from .manifest import (
+    check_files,
+    digests_of,
+    load_written,
+    past_of,
+    places_of,
+    replacing,
+    stamp,
+    written_format,
+)
 
 _IMAGES = ("png", "jpg", "jpeg", "bmp", "tif", "tiff")
 _MASK = "mask.png"
@@ -70,30 +80,13 @@ class TarStore:
     def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Encoded]:
         places = self.mask_places if masks else self.places
         assert places is not None
-        opened, stream = -1, None
-        try:
-            for number, offset, length in places[at].tolist():
-                if length > MOST_BYTES:
-                    yield BadFileError(f"takes {length:,} bytes, more than any image that is read")
-                    continue
-                if number != opened:
-                    if stream is not None:
-                        stream.close()
-                    stream, opened = self._open(number), number
-                assert stream is not None
-                stream.seek(offset)
-                yield stream.read(length)
-        finally:
-            if stream is not None:
-                stream.close()
-
-    def _open(self, number: int) -> BinaryIO:
-        try:
-            return self.files[number].open("rb")
-        except OSError as error:
-            raise CellprepError(
-                f"cannot read {str(self.files[number])!r}: {error.strerror}; was it moved?"
-            ) from error
+        fit = places[at, 2] <= MOST_BYTES
+        held = pieces(self.files, places[at[fit]])
+        for length, fits in zip(places[at, 2].tolist(), fit.tolist(), strict=True):
+            if fits:
+                yield next(held)
+            else:
+                yield BadFileError(f"takes {length:,} bytes, more than any image that is read")
 
 
 def read(
@@ -108,7 +101,9 @@ def read(
             f"{str(path)!r} is compressed, so no image of it can be reached alone; unpack it to a "
             ".tar first, as with gunzip"
         )
-    found = sorted(path.glob("*.tar")) if path.is_dir() else [path]
+    found = [path]
+    if path.is_dir():
+        found = sorted((file for file in path.iterdir() if file.suffix == ".tar"), key=str)
     files = tuple(file for file in found if file.is_file())
     if not files:
         raise CellprepError(f"{str(path)!r} holds no .tar files; it needs one or more of samples")
@@ -140,36 +135,16 @@ def read(
 
 def _read_written(path: Path, size: tuple[int, int] | None) -> EncodedSource:
     manifest, index, rows = load_written(path, "webdataset")
-    files = []
-    for number, shard in enumerate(manifest["shards"]):
-        files.append(path / shard_name(number))
-        wanted = shard["files"].get(shard_name(number), {}).get("bytes")
-        if not files[-1].is_file() or files[-1].stat().st_size != wanted:
-            raise CellprepError(
-                f"shard {str(files[-1])!r} is missing or cut short; write the data set again"
-            )
-    kinds = ["", "mask_"] if manifest.get("masks") else [""]
-    names = [["shard", f"{kind}offset", f"{kind}length"] for kind in kinds]
-    missing = {name for of_kind in names for name in of_kind} - {*index.column_names}
-    if missing:
-        raise CellprepError(f"{str(path / INDEX)!r} has no {sorted(missing)[0]!r}; it is damaged")
-    places = [
-        np.stack([index[name].to_numpy().astype(np.int64) for name in of_kind], axis=1)
-        for of_kind in names
-    ]
-    ends = np.array([file.stat().st_size for file in files])
-    for table in places:
-        inside = (table >= 0).all() and (table[:, 0] < len(files)).all()
-        if not inside or (table[:, 1] + table[:, 2] > ends[table[:, 0]]).any():
-            raise CellprepError(f"{str(path / INDEX)!r} points outside its shards; it is damaged")
-    digests = [
-        shard["files"][name]["xxh3_128"]
-        for shard in manifest["shards"]
-        for name in sorted(shard["files"])
-    ]
-    store = TarStore(
-        *(tuple(files), places[0], places[1] if len(places) > 1 else None, " ".join(digests))
+    check_files(path, manifest)
+    places, drawn = (
+        places_of(path, manifest, index, f"{kind}offset", f"{kind}length")
+        if not kind or manifest.get("masks")
+        else None
+        for kind in ("", "mask_")
     )
+    assert places is not None
+    files = tuple(path / shard_name(number) for number in range(len(manifest["shards"])))
+    store = TarStore(files, places, drawn, digests_of(manifest))
     height, width, _ = manifest["shape"]
     return EncodedSource(
         *(store, path, rows, tuple(manifest["class_names"]), size),
@@ -197,7 +172,7 @@ def _samples(number: int, path: Path) -> list[_Sample]:
     """The samples with an image, by one pass over the headers of a tar file."""
     found: dict[str, _Sample] = {}
     try:
-        with path.open("rb") as stream, tarfile.TarFile(fileobj=stream) as tar:
+        with opened(path) as stream, tarfile.TarFile(fileobj=stream) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                 split = re.fullmatch(r"(?:\./)?((?:.*/)?[^./]+)\.([^/]+)", member.name)

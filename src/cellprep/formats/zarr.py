@@ -26,7 +26,7 @@ from ..arrays import (
     run_of,
 )
 from ..errors import CellprepError, nearest
-from ..place import make_folder
+from ..place import is_remote, make_folder, names, states
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart, require
@@ -44,8 +44,11 @@ _CHUNK_BYTES = 1 << 19
 class ZarrSource(ShardSource):
     """Images of a group that `write` made: a shard is its images as they are, and is mapped."""
 
+    def _file(self, number: int, what: str) -> tuple[str, int]:
+        return _part(number, *(("masks", 2) if what == "masks" else ("images", 3))), 0
+
     def _array(self, number: int, what: str, inner: tuple[int, ...], kind: Any) -> NDArray[Any]:
-        file = self.path / _part(number, "masks" if what == "masks" else "images", len(inner))
+        file = self.path / self._file(number, what)[0]
         shape = (self.manifest["shards"][number]["rows"], *inner)
         try:
             return self._pages.of(np.memmap(file, kind, "r", 0, shape))
@@ -80,10 +83,9 @@ class GroupSource:
         digest = xxhash.xxh3_128()
         for array in (self.array, self.mask_array) if self.drawn else (self.array,):
             folder = self.path / array.path
-            for file in sorted(file for file in folder.rglob("*") if file.is_file()):
-                status = file.stat()
-                name = file.relative_to(self.path)
-                known = f"{name}\0{status.st_size}\0{status.st_mtime_ns}\n"
+            state = states(folder)
+            for name in names(folder):
+                known = f"{array.path}/{name}\0{state(name)}\n"
                 digest.update(known.encode("utf-8", "surrogateescape"))
         return f"zarr {digest.hexdigest()}"
 
@@ -106,10 +108,11 @@ def read(
         return ZarrSource(path, manifest, rows)
     zarr = require("zarr", "zarr")
     try:
-        group = zarr.open_group(path, mode="r")
+        store = zarr.storage.FsspecStore.from_upath(path) if is_remote(path) else path
+        group = zarr.open_group(store, mode="r")
         with warnings.catch_warnings(action="ignore"):  # of other files beside the arrays
             arrays = dict(sorted(group.arrays()))
-        names = group.attrs.asdict().get("class_names")
+        noted = group.attrs.asdict().get("class_names")
     except Exception as error:  # whatever a store or a codec makes of damage
         raise CellprepError(
             f"{str(path)!r} is not a zarr group, or a damaged one: {_first_line(error)}"
@@ -131,7 +134,7 @@ def read(
     looks = _looks(path, pixels)
     check_images(looks, images)
     n = len(looks)
-    known = names if isinstance(names, list) and all(isinstance(x, str) for x in names) else None
+    known = noted if isinstance(noted, list) and all(isinstance(x, str) for x in noted) else None
     values = read_labels(_values(path, array(labels)), n, empty=known is not None)
     codes, class_names = encode_labels(values, known)
     ids, copies, groups = column("ids"), column("copies"), column("groups")
