@@ -278,6 +278,7 @@ TABLE = """
 data = "cells.npz"
 shifted = []
 parts = { train = 0.6, val = 0.2, test = 0.2 }
+seeds = [4]
 
 [recipes]
 cleaned = []
@@ -319,8 +320,9 @@ def test_a_table_is_trained_row_by_row(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cm.compare("t.toml", "out", progress=False)
     result = cm.compare("t.toml", "out", progress=False)
-    assert trained == [Path("out/rows/base"), None, Path("out/rows/base-cropped")]
-    columns = ["row", "model", "data set", "accuracy", "precision", "recall", "F1", "minutes"]
+    assert trained == [Path("out/rows/base/seed-4"), None, Path("out/rows/base-cropped/seed-4")]
+    columns = ["row", "seed", "model", "data set", "accuracy", "precision", "recall", "F1"]
+    columns.append("minutes")
     assert list(result.columns) == columns
     assert result["data set"].tolist() == ["cleaned", "cropped"]
     again = cm.compare("t.toml", "out", progress=False)
@@ -331,9 +333,18 @@ def test_a_table_is_trained_row_by_row(tmp_path, monkeypatch):
     # The test part is cropped as the training part is, and neither balanced nor augmented.
     steps = [
         step["step"]
-        for step in json.loads(Path("out/data/cropped/test/dataset.json").read_text())["recipe"]
+        for step in json.loads(Path("out/data/seed-4/cropped/test/dataset.json").read_text())["recipe"]
     ]
     assert steps == ["Dedupe", "split", "Crop"]
+    Path("t.toml").write_text(TABLE.replace("seeds = [4]", "seeds = [4, 5]"))
+    both = cm.compare("t.toml", "out", progress=False)
+    assert both["seed"].tolist() == [4, 4, 5, 5]
+    assert len(trained) == 5  # what was measured before stands
+    assert both[:2].equals(result)
+    shown = Path("out/table.txt").read_text().splitlines()
+    held = both[both["row"] == "Base"]["accuracy"]
+    assert f"{held.mean():.3f} ±{held.std():.3f}" in shown[1]
+    assert len(shown) == 3
     Path("t.toml").write_text(TABLE.replace("epochs = 1", "epochs = 3"))
     with pytest.raises(CellprepError, match=r"holds row 'Base' of another table \(row differs\)"):
         cm.compare("t.toml", "out", progress=False)

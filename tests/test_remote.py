@@ -123,6 +123,29 @@ def test_what_is_written_to_a_url_is_what_is_written_to_a_disk(format, root, tmp
     assert images == {n: d for n, d in tree(tmp_path / "next").items() if "json" not in n}
 
 
+@pytest.mark.parametrize("format", ["medmnist", "parquet", "tfrecord", "webdataset", "zarr"])
+def test_files_of_others_are_read_from_urls(format, root, tmp_path):
+    name = "set.npz" if format == "medmnist" else "set"
+    local, url = tmp_path / name, f"{root}/{name}"
+    write(few(), local, format=format, rows_per_shard=4, masks=True)
+    files = {file: data for file, data in tree(local).items() if file != "dataset.json"}
+    (local / "dataset.json").unlink(missing_ok=True)
+    fill(url if local.is_dir() else root, {k if local.is_dir() else name: v for k, v in files.items()})
+    here, there = cp.read(local), cp.read(url)
+    np.testing.assert_array_equal(there.images[:], here.images[:])
+    np.testing.assert_array_equal(there.images[[7, 1, 7, 4]], here.images[[7, 1, 7, 4]])
+    assert there.labels.tolist() == here.labels.tolist()
+    assert there.ids.tolist() == here.ids.tolist()
+    assert there.class_names == here.class_names
+    assert there.source.identity() == cp.read(url).source.identity()
+    write(MOVE(there), f"{root}/moved", executor="threads")
+    write(MOVE(here), tmp_path / "moved")
+    assert below(f"{root}/moved")["shard-00000.npy"] == tree(tmp_path / "moved")["shard-00000.npy"]
+    if format in ("tfrecord", "webdataset"):
+        fill(url, {min(f for f in files if "shard" in f): files[max(f for f in files if "shard" in f)]})
+        assert there.source.identity() != cp.read(url, format=format).source.identity()
+
+
 def test_image_folders_with_masks_and_bad_files(root, tmp_path):
     images = dataset(n=6).to_arrays()[0]
     files = {}

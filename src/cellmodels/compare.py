@@ -226,7 +226,7 @@ def show(result: pd.DataFrame) -> str:
         by_row = shown.groupby(first, sort=False)
         mean, deviation = by_row.mean(), by_row.std()
         cells = {
-            name: [f"{m:.4f} ±{d:.4f}" for m, d in zip(mean[name], deviation[name], strict=True)]
+            name: [f"{m:.3f} ±{d:.3f}" for m, d in zip(mean[name], deviation[name], strict=True)]
             for name in mean
         }
         shown = pd.DataFrame(cells, index=mean.index).reset_index()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..arrays import Positions, run_of
 from ..errors import CellprepError
 
-_HELD = 256 << 20
+_HELD = 128 << 20
 _WINDOW = 2 << 20  # what the system may map around a page that is touched
 
 
