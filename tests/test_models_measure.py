@@ -331,10 +331,8 @@ def test_a_table_is_trained_row_by_row(tmp_path, monkeypatch):
     assert len(json.loads(Path("out/table.json").read_text())) == 2
     assert "Base, cropped" in Path("out/table.txt").read_text()
     # The test part is cropped as the training part is, and neither balanced nor augmented.
-    steps = [
-        step["step"]
-        for step in json.loads(Path("out/data/seed-4/cropped/test/dataset.json").read_text())["recipe"]
-    ]
+    manifest = json.loads(Path("out/data/seed-4/cropped/test/dataset.json").read_text())
+    steps = [step["step"] for step in manifest["recipe"]]
     assert steps == ["Dedupe", "split", "Crop"]
     Path("t.toml").write_text(TABLE.replace("seeds = [4]", "seeds = [4, 5]"))
     both = cm.compare("t.toml", "out", progress=False)

@@ -19,10 +19,10 @@ from .errors import BadImagesError, CellprepError, in_range, one_of
 from .formats import FORMATS
 from .formats.format import Files, require
 from .formats.images import EncodedSource
-from .formats.manifest import stamp
+from .formats.manifest import MANIFEST, stamp
 from .locks import check_free, only_writer
 from .parts import write_file, write_parts
-from .place import answering, as_path, check_shared, copy, make_folder, whole
+from .place import answering, as_path, check_shared, copy, is_remote, make_folder, whole
 from .plan import Plan
 from .repair import repair
 from .verify import check, reads_quickly
@@ -242,6 +242,8 @@ def plan_write(
     if not executors.share_memory():
         check_shared(path, dataset.source.path)
     _answered(path, lambda: check_free(path))
+    if is_remote(path) and _answered(path, lambda: not (path / MANIFEST).is_file()):
+        _answered(path, lambda: _try_out(path, kind))  # before what may take hours
     plan = dataset.readable().plan
     if plan.bad and on_error == "raise":
         raise BadImagesError(plan.bad, 'Mend them, or choose on_error="skip" or "quarantine"')
@@ -264,6 +266,12 @@ def plan_write(
     stands = _answered(path, look)
     quarantined = _stamps_of_bad(plan) if on_error == "quarantine" else {}
     return Job(plan, path, origin, stands, look, quarantined)
+
+
+def _try_out(path: Path, kind: str) -> None:
+    """Write something small, so that a missing bucket or permission is told now."""
+    with only_writer(path, is_file=FORMATS[kind].is_file):
+        pass
 
 
 def _answered(path: Path, look: Callable[[], Result]) -> Result:

@@ -26,7 +26,7 @@ from ..arrays import (
     run_of,
 )
 from ..errors import CellprepError, nearest
-from ..place import is_remote, make_folder, names, states
+from ..place import make_folder, names, states
 from ..rows import Rows
 from ..source import NO_PAST, Past, Shape
 from .format import Block, Contents, Files, Format, WrittenPart, require
@@ -108,8 +108,9 @@ def read(
         return ZarrSource(path, manifest, rows)
     zarr = require("zarr", "zarr")
     try:
-        store = zarr.storage.FsspecStore.from_upath(path) if is_remote(path) else path
-        group = zarr.open_group(store, mode="r")
+        group = zarr.open_group(
+            str(path), mode="r", storage_options=getattr(path, "storage_options", None)
+        )
         with warnings.catch_warnings(action="ignore"):  # of other files beside the arrays
             arrays = dict(sorted(group.arrays()))
         noted = group.attrs.asdict().get("class_names")
