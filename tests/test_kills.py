@@ -172,7 +172,7 @@ def test_ctrl_c_says_how_to_go_on(executor, tmp_path):
         assert process.poll() is None
         time.sleep(0.001)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
-    said, errors = process.communicate(timeout=60)
+    said, errors = process.communicate(timeout=600)
     assert (process.returncode, said) == (130, "")
     assert errors == "error: stopped; the same command goes on from here\n"
     done = CliRunner().invoke(main, [*line, "--json"])

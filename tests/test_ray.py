@@ -123,7 +123,7 @@ except cp.CellprepError as error:
 def test_a_local_ray_is_started_and_ended_and_no_cluster_is_joined_after_it(cluster):
     script = LOCAL.format(address=cluster.address)
     said = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=90
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600
     )
     equal, open_, refused = said.stdout.splitlines()
     assert (equal, open_) == ("True", "False")

@@ -295,7 +295,7 @@ def test_killed_it_goes_on(moment, rows, s3, tmp_path):
     killed = subprocess.run(
         [sys.executable, "-c", code, f"{s3}/out", str(moment)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
-        timeout=120,
+        timeout=600,
     )
     assert killed.returncode == -signal.SIGKILL
     assert write(MOVE(dataset()), f"{s3}/out", rows_per_shard=12).resumed == rows

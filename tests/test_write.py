@@ -164,11 +164,15 @@ def start(function: Callable[..., None], *arguments: object) -> subprocess.Popen
     )
 
 
-def outcome(function: Callable[..., None], *arguments: object, limit: float = 60) -> str:
+HANGS = 600
+"""Seconds after which a test gives up: far more than it takes on the slowest machine."""
+
+
+def outcome(function: Callable[..., None], *arguments: object) -> str:
     """What the function printed; a failure where it fails or hangs."""
     process = start(function, *arguments)
     try:
-        said, _ = process.communicate(timeout=limit)
+        said, _ = process.communicate(timeout=HANGS)
     finally:
         process.kill()
     assert process.returncode == 0, said
@@ -338,7 +342,7 @@ def test_killed_at_random_moments_it_goes_on(executor, format, tmp_path):
     for goal in sorted(moments.sample(range(2, 50), 2)):
         process = start(write_big_job, path, format, executor)
         try:
-            limit = time.monotonic() + 50
+            limit = time.monotonic() + HANGS
             while len(list(path.glob(".cellprep/part-*[0-9].arrow"))) < goal:
                 assert process.poll() is None
                 assert time.monotonic() < limit
@@ -346,7 +350,7 @@ def test_killed_at_random_moments_it_goes_on(executor, format, tmp_path):
             time.sleep(moments.uniform(0, 0.02))
         finally:
             process.kill()
-            process.communicate(timeout=10)  # ends when the workers have ended, too
+            process.communicate(timeout=HANGS)  # ends when the workers have ended, too
         for name, data in tree(path).items():
             if not name.startswith(".cellprep") and not name.endswith(".tmp"):
                 assert data == expected[name]
@@ -819,15 +823,19 @@ def late_or_early(span: executors.Span) -> int:
     return span[0]
 
 
-def fails_at_four(span: executors.Span) -> int:
-    if span[0] == 4:
-        raise ZeroDivisionError("the fourth")
-    time.sleep(0.05)
+def _small(span: executors.Span) -> int:
+    time.sleep(0.05 if span[0] < 40 else 2 * HANGS)  # what nobody should begin, or wait for
     return span[0]
 
 
+def fails_at_four(span: executors.Span) -> int:
+    if span[0] == 4:
+        raise ZeroDivisionError("the fourth")
+    return _small(span)
+
+
 def dies_at_four(span: executors.Span) -> int:
-    return os._exit(3) if span[0] == 4 else span[0]
+    return os._exit(3) if span[0] == 4 else _small(span)
 
 
 def worker(span: executors.Span) -> int:
@@ -863,7 +871,6 @@ def test_no_more_than_two_tasks_a_worker_are_under_way(workers):
 
 def print_error(executor: str, task: str) -> None:
     functions = {"fails": fails_at_four, "dies": dies_at_four, "locked": Locked()}
-    began = time.monotonic()
     got = []
     try:
         with executors.using(executor, 2):
@@ -871,7 +878,7 @@ def print_error(executor: str, task: str) -> None:
                 got.append(result)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".splitlines()[0]
-        print(got == list(range(len(got))), len(got) <= 4, time.monotonic() - began < 12, said)
+        print(got == list(range(len(got))), len(got) <= 4, said)
 
 
 @pytest.mark.parametrize(
@@ -884,7 +891,7 @@ def print_error(executor: str, task: str) -> None:
     ],
 )
 def test_an_error_in_a_task_comes_out_at_once(executor, task, said):
-    assert outcome(print_error, executor, task, limit=30).startswith(f"True True True {said}")
+    assert outcome(print_error, executor, task).startswith(f"True True {said}")
 
 
 def print_workers() -> None:
@@ -900,7 +907,7 @@ def test_workers_end_with_the_process_that_started_them():
     pids = {int(process.stdout.readline()) for _ in range(4)}
     process.kill()
     process.wait()
-    limit = time.monotonic() + 10
+    limit = time.monotonic() + HANGS
     while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
         if time.monotonic() > limit:
             break
@@ -916,8 +923,10 @@ def test_more_shards_than_file_descriptors(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 3), np.uint8)
     write(cp.Dataset.from_arrays(images, np.arange(300) % 2), tmp_path / "out", rows_per_shard=1)
     soft, hard = limits.getrlimit(limits.RLIMIT_NOFILE)
+    spare = os.open(tmp_path, os.O_RDONLY)  # what other tests hold lies below it
+    os.close(spare)
     try:
-        limits.setrlimit(limits.RLIMIT_NOFILE, (200, hard))
+        limits.setrlimit(limits.RLIMIT_NOFILE, (spare + 200, hard))
         np.testing.assert_array_equal(cp.read(tmp_path / "out").to_arrays()[0], images)
     finally:
         limits.setrlimit(limits.RLIMIT_NOFILE, (soft, hard))
