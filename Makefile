@@ -2,14 +2,18 @@ PYTHON ?= python3
 DATA ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint types bench clean
+.PHONY: demo test proofs lint types bench clean
 
 # Each target sets up what it needs, once, in .venv.
 demo: .venv/.core
 	$(BIN)/cellprep demo $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--size $(SIZE)) $(if $(OUT),--out "$(OUT)")
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
+
+# Kills, clusters, large files: what takes minutes.
+proofs: .venv/.dev
+	$(BIN)/python -m pytest -m slow
 
 lint: .venv/.dev
 	$(BIN)/ruff check src tests benchmarks

@@ -233,6 +233,7 @@ t.fit(out={out!r})
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_training_killed_while_it_writes_goes_on(tmp_path, whole_run):
     code = KILLED.format(tests=str(Path(__file__).parent), out=str(tmp_path))

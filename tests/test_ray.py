@@ -196,6 +196,7 @@ class Deadly:
         return span[0]
 
 
+@pytest.mark.slow
 def test_what_kills_every_worker_is_tried_four_times(cluster, tmp_path):
     got = []
     with (

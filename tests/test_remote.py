@@ -288,6 +288,7 @@ def write_and_die(url: str, moment: str) -> None:
     write(MOVE(dataset()), url, rows_per_shard=12, workers=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("moment", "rows"), [(5, 0), (8, 24), (11, 35)])
 def test_killed_it_goes_on(moment, rows, s3, tmp_path):
     code = "import sys; from test_remote import write_and_die; write_and_die(*sys.argv[1:])"

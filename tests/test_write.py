@@ -286,6 +286,7 @@ def kill_everywhere(folder: str, format: str, state: str) -> None:
     print(moment)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "state"),
     [(format, "new") for format in FORMATS]
@@ -881,6 +882,7 @@ def print_error(executor: str, task: str) -> None:
         print(got == list(range(len(got))), len(got) <= 4, said)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("executor", "task", "said"),
     [
@@ -900,6 +902,7 @@ def print_workers() -> None:
             print(pid, flush=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
 def test_workers_end_with_the_process_that_started_them():
     process = start(print_workers)
