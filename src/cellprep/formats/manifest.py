@@ -188,9 +188,12 @@ def load_written(folder: Path, kind: str) -> tuple[dict[str, Any], pa.Table, Row
 
 
 def places_of(
-    path: Path, manifest: Mapping[str, Any], index: pa.Table, *columns: str, within: bool = True
+    path: Path, manifest: Mapping[str, Any], index: pa.Table, *columns: str, least: int | None = 0
 ) -> NDArray[np.int64]:
-    """(n, 3): the shard of each row and two columns of the index, offset and length if `within`."""
+    """(n, 3): the shard of each row and two columns of the index.
+
+    The two are offset and length, of at least `least` bytes; anything else where that is None.
+    """
     names = ("shard", *columns)
     missing = sorted({*names} - {*index.column_names})
     if missing:
@@ -202,10 +205,10 @@ def places_of(
     except (TypeError, ValueError) as error:
         raise CellprepError(f"{str(path / INDEX)!r} is damaged: {error}") from error
     inside = (places >= 0).all(axis=1) & (places[:, 0] < len(ends))
-    if within:
+    if least is not None:
         start, length = places[inside, 1:].T
         end = ends[places[inside, 0]]
-        inside[inside] = (start <= end) & (length <= end - start)
+        inside[inside] = (least <= length) & (start <= end) & (length <= end - start)
     if not inside.all():
         raise CellprepError(
             f"{str(path / INDEX)!r} places row {inside.argmin()} outside its shard; it is damaged, "

@@ -181,7 +181,7 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> EncodedSource:
     check_files(path, manifest)
     shards = len(manifest["shards"])
     files = tuple(path / shard_name(number, shards) for number in range(shards))
-    places = places_of(path, manifest, index, "row_group", "row", within=False)
+    places = places_of(path, manifest, index, "row_group", "row", least=None)
     mask = "mask.bytes" if manifest.get("masks") else None
     store = ParquetStore(files, places, "image.bytes", mask, digests_of(manifest), True)
     height, width, _ = manifest["shape"]

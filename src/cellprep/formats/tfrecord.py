@@ -318,7 +318,8 @@ def _read_written(path: Path, size: object) -> RecordSource:
     manifest, index, rows = load_written(path, "tfrecord")
     check_files(path, manifest)
     files = tuple(path / shard_name(number) for number in range(len(manifest["shards"])))
-    records = Records(files, places_of(path, manifest, index, "offset", "length"))
+    places = places_of(path, manifest, index, "offset", "length", least=_FRAME)
+    records = Records(files, places)
     height, width, channels = manifest["shape"]
     return RecordSource(
         path,
