@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -167,6 +167,8 @@ def test_ctrl_c_says_how_to_go_on(executor, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A job that a shell runs in the background ignores SIGINT, and so would what it starts.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     while not list(out.glob(".cellprep/part-*[0-9].arrow")):
         assert process.poll() is None
