@@ -140,6 +140,23 @@ def test_a_report_of_clean_and_shifted_images(trained, tmp_path, monkeypatch):
         report.figure(tmp_path / "report.xyz")
 
 
+def test_shifted_sets_may_be_handed_in(trained):
+    model, path, _ = trained
+    test = pictures(9, seed=2)
+    spoilt = cm.shift(cp.Dataset.from_arrays(*test, NAMES), "heavy", seed=3)
+    asked = cm.evaluate(model, test, shifted=("heavy",), seed=3, progress=False)
+    handed = cm.evaluate(model, test, shifted={"theirs": spoilt}, progress=False)
+    assert handed.shifted["theirs"] == asked.shifted["heavy"]
+    wrong = cp.Dataset.from_arrays(*test, NAMES[::-1])
+    with pytest.raises(CellprepError, match="theirs has the classes red, light, dark, not"):
+        cm.evaluate(model, test, shifted={"theirs": wrong}, progress=False)
+    with pytest.raises(CellprepError, match="cannot be called 'clean'"):
+        cm.evaluate(model, test, shifted={"clean": spoilt}, progress=False)
+    masked = cp.Recipe([cp.KMeansMask()])(spoilt)
+    with pytest.raises(CellprepError, match="those of theirs went through KMeansMask"):
+        cm.evaluate(cm.load(path), test, shifted={"theirs": masked}, progress=False)
+
+
 @pytest.mark.skipif(not hasattr(cp, "Corrupt"), reason="this cellprep has no Corrupt")
 def test_shifting_is_cellpreps_corrupt():
     images, labels = pictures(6, side=32)
@@ -297,6 +314,31 @@ model = "baseline_cnn"
 recipe = "cropped"
 train = { epochs = 2, batch_size = 8 }
 """
+
+
+def test_a_table_corrupts_before_it_masks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, labels = pictures(30)
+    np.savez("cells.npz", images=images, labels=labels, class_names=np.array(NAMES))
+    table = TABLE.replace("shifted = []", 'shifted = ["heavy"]').replace(
+        '{ step = "Crop", size = 12, resize_to = 16 }', '{ step = "KMeansMask" }'
+    )
+    Path("t.toml").write_text(table)
+    import cellmodels.compare  # noqa: F401
+
+    module = sys.modules["cellmodels.compare"]
+    evaluate, seen = module.evaluate, []
+
+    def watched(model, data, **settings):
+        seen.append((data, settings["shifted"]["heavy"]))
+        return evaluate(model, data, **settings)
+
+    monkeypatch.setattr(module, "evaluate", watched)
+    cm.compare("t.toml", "out", progress=False)
+    (plain, _), (_, shifted) = seen
+    spoilt = cm.shift(plain, "heavy", seed=4)
+    wanted = cp.Recipe([cp.KMeansMask()], 4)(spoilt)
+    np.testing.assert_array_equal(shifted.to_arrays()[0], wanted.to_arrays()[0])
 
 
 def test_a_table_is_trained_row_by_row(tmp_path, monkeypatch):

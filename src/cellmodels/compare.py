@@ -19,7 +19,7 @@ from cellprep.steps.step import Step
 
 from .backbones import BACKBONES, build
 from .data import PREPARING
-from .evaluate import SUITES, evaluate
+from .evaluate import SUITES, evaluate, shift
 from .train import Training, fit
 
 if TYPE_CHECKING:
@@ -236,7 +236,11 @@ def show(result: pd.DataFrame) -> str:
 def _prepare(
     plan: Table, source: str, folder: Path, recipes: set[str], seed: int
 ) -> dict[str, dict[str, Dataset]]:
-    """The parts of each recipe, written; what stands there already is not written again."""
+    """The parts of each recipe, written unless they stand there already, and its shifted sets.
+
+    These are corrupted first, then cropped and masked: nothing is found in a clean image that a
+    shifted one would not have shown.
+    """
     cells = plan.steps(plan.before, seed)(cellprep.read(source, size=plan.size))
     shares: dict[str, Any] = dict(plan.parts)
     parts = cellprep.split(cells, seed=seed, groups=plan.groups, **shares)
@@ -247,6 +251,9 @@ def _prepare(
             path = folder / _folder(name) / part
             cellprep.write(plan.recipe(name, part, seed)(parts[part]), path, progress=False)
             written[name][part] = cellprep.read(path)
+        for suite in plan.shifted:
+            shifted = shift(parts["test"], suite, seed=seed)
+            written[name][suite] = plan.recipe(name, "test", seed)(shifted)
     return written
 
 
@@ -273,7 +280,8 @@ def _train(
         progress=progress,
         **{"seed": seed, **row.train},
     )
-    report = evaluate(model, parts["test"], shifted=plan.shifted, seed=seed, progress=progress)
+    shifted = {suite: parts[suite] for suite in plan.shifted}
+    report = evaluate(model, parts["test"], shifted=shifted, seed=seed, progress=progress)
     report.to_json(folder / "report.json")
     line = {
         "row": row.name,

@@ -94,7 +94,7 @@ def evaluate(
     model: Any,
     data: Data,
     *,
-    shifted: Sequence[str] = (),
+    shifted: Sequence[str] | Mapping[str, Data] = (),
     severity: int | None = None,
     seed: int = 0,
     train: Data | None = None,
@@ -109,8 +109,10 @@ def evaluate(
     model : keras.Model
         From `build` and `fit`, or `load`.
     data : path, Dataset, or (images, labels)
-    shifted : sequence of "heavy" and "microscopy"
-        Suites of `cellprep.Corrupt` to measure too.
+    shifted : sequence of "heavy" and "microscopy", or dict of str to data
+        Suites of `cellprep.Corrupt` to measure too. `data` is corrupted as it stands: in one that
+        was cropped or masked, what had been found in clean images. To corrupt first, as a camera
+        does, pass the shifted sets themselves, by name.
     severity : int, optional
         Of the microscopy suite, from 1 to 5. Default: drawn for each image. "heavy" has none.
     seed : int
@@ -137,19 +139,29 @@ def evaluate(
     >>> report = evaluate(model, "out/test", shifted=("microscopy",))  # doctest: +SKIP
     >>> print(report.table())  # doctest: +SKIP
     """
-    for suite in shifted:
+    made = dict(shifted) if isinstance(shifted, Mapping) else {}
+    for name in ("data", "clean"):
+        if name in made:
+            raise CellprepError(f"a shifted set cannot be called {name!r}; choose another name")
+    suites = () if made else shifted
+    for suite in suites:
         one_of("shifted", suite, SUITES)
     in_range("batch_size", batch_size, 1, 2**20, whole=True)
     check_seed(seed)
     card = getattr(model, "card", None)
     names = card.class_names if card else None
     with executors.using(progress=progress):
-        cells = whole(as_dataset(data, "data", names))
-        check_fits(model, cells, "data")
-        check_classes(cells, "data", names or cells.class_names)
-        if card:
-            check_preparation(card.recipe, cells, "data")
-        others = {suite: shift(cells, suite, severity=severity, seed=seed) for suite in shifted}
+        parts = {
+            name: whole(as_dataset(part, name, names))
+            for name, part in {"data": data, **made}.items()
+        }
+        for name, part in parts.items():
+            check_fits(model, part, name)
+            check_classes(part, name, names or parts["data"].class_names)
+            if card:
+                check_preparation(card.recipe, part, name)
+        cells = parts.pop("data")
+        parts |= {suite: shift(cells, suite, severity=severity, seed=seed) for suite in suites}
         if train is not None:
             learnt = as_dataset(train, "train", cells.class_names)
             check_apart(learnt, cells, ("train", "data"), allow_leaks)
@@ -159,7 +171,7 @@ def evaluate(
             probabilities(model, part, batch_size, name if progress else None),
             class_names=part.class_names,
         )
-        for name, part in {"clean": cells, **others}.items()
+        for name, part in {"clean": cells, **parts}.items()
     }
     return Report(model.name, tuple(cells.class_names), scores.pop("clean"), scores, seed)
 
