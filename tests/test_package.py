@@ -33,7 +33,7 @@ LAYERS = {
         ["locks", "verify"],
         ["duplicate_index", "recipe", "functions", "destination", "replay"],
         ["parts", "repair", "write"],
-        ["synthetic", "contact_sheet", "inspect", "demo", "commands", "cli"],
+        ["synthetic", "examples", "contact_sheet", "inspect", "report", "demo", "commands", "cli"],
     ],
     "cellmodels": [
         ["devices", "metrics", "data", "figures"],
@@ -59,6 +59,7 @@ def test_import_is_light(package) -> None:
         "pyarrow",
         "cv2",
         "skimage",
+        "jinja2",
         "matplotlib",
         "tqdm",
         "scipy",

@@ -15,7 +15,7 @@ from .formats.folder import FolderSource
 from .formats.images import EncodedSource
 from .plan import Plan
 
-_WITH_SIZES = (FolderSource, EncodedSource)
+WITH_SIZES = (FolderSource, EncodedSource)
 
 
 def read_any(
@@ -24,7 +24,7 @@ def read_any(
     """`read`, with images of many sizes brought to 96x96; and a word where it was."""
     dataset = read(path, size=size, **options)
     source = dataset.source
-    if size is None and isinstance(source, _WITH_SIZES) and source.size is None:
+    if size is None and isinstance(source, WITH_SIZES) and source.size is None:
         sizes = source.sizes()
         if len(sizes) > 1:
             resized = read(path, size=96, **options)
@@ -39,7 +39,7 @@ def inspect(
     dataset, resized = read_any(path, size, **options)
     raw = dataset.source
     dataset = dataset.readable()
-    sizes = raw.sizes() if isinstance(raw, _WITH_SIZES) else {raw.shape[:2]: len(raw.rows)}
+    sizes = raw.sizes() if isinstance(raw, WITH_SIZES) else {raw.shape[:2]: len(raw.rows)}
     table = find_duplicates(dataset)
     groups = []
     for number, (_, group) in enumerate(table.groupby("group")):

@@ -274,14 +274,16 @@ def manifest_of(
     quarantined: Files,
 ) -> dict[str, Any]:
     counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
+    names = plan.class_names
     drawn = plan.pixels.drawn
     return {
         "format": origin["format"],
         "masks": "masks" in origin,
         "rows": len(plan),
         "shape": list(plan.shape),
-        "class_names": list(plan.class_names),
-        "counts": dict(zip(plan.class_names, counts, strict=True)),
+        "class_names": list(names),
+        "held": dict(zip(names, plan.held.tolist(), strict=True)),
+        "counts": dict(zip(names, counts, strict=True)),
         "recipe": origin["steps"],
         "stages": [
             *plan.source.past.stages,

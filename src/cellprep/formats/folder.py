@@ -39,12 +39,13 @@ from .images import (
     SIZE_ADVICE,
     BadFileError,
     check_size,
+    counted,
     decode,
     decode_mask,
     encode,
     encode_mask,
+    side,
 )
-from .images import sizes as image_sizes
 from .manifest import (
     INDEX,
     MANIFEST,
@@ -96,10 +97,14 @@ class FolderSource:
                 return height, width, channels
         raise BadImagesError(causes, "No image is left")
 
+    def sides(self) -> list[tuple[int, int] | None]:
+        """(height, width) of every file, by its header; None where that cannot be used."""
+        spans = cut(len(self.files), 256)
+        return [side(data) for span in spans for data in self._found(np.arange(*span))]
+
     def sizes(self) -> dict[tuple[int, int], int]:
         """How many files have each (height, width), by the headers that can be used."""
-        spans = cut(len(self.files), 256)
-        return image_sizes(data for span in spans for data in self._found(np.arange(*span)))
+        return counted(self.sides())
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()

@@ -103,19 +103,21 @@ def encode_mask(mask: Masks) -> bytes:
     return encode(mask.view(np.uint8) * np.uint8(255))
 
 
-def sizes(files: Iterable[Path | Encoded]) -> dict[tuple[int, int], int]:
-    """How many files have each (height, width), by the headers that can be used."""
-    counts: Counter[tuple[int, int]] = Counter()
-    for file in files:
-        try:
-            with _open(file) as image:
-                _check(image)
-                # Pillow turns the size of a TIFF by itself.
-                turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
-                counts[image.size if turned else image.size[::-1]] += 1
-        except (BadFileError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            continue
-    return dict(counts.most_common())
+def side(file: Path | Encoded) -> tuple[int, int] | None:
+    """(height, width) of the image in a file, by its header; None where that cannot be used."""
+    try:
+        with _open(file) as image:
+            _check(image)
+            # Pillow turns the size of a TIFF by itself.
+            turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
+            return image.size if turned else image.size[::-1]
+    except (BadFileError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def counted(sides: Iterable[tuple[int, int] | None]) -> dict[tuple[int, int], int]:
+    """How many images have each (height, width), the most frequent first."""
+    return dict(Counter(filter(None, sides)).most_common())
 
 
 def check_size(size: Any) -> tuple[int, int] | None:
@@ -235,9 +237,13 @@ class EncodedSource:
                 return height, width, channels
         raise BadImagesError(causes, "No image is left")
 
+    def sides(self) -> list[tuple[int, int] | None]:
+        """(height, width) of every image, by its header; None where that cannot be used."""
+        return [side(data) for data in self.store.encoded(np.arange(len(self.rows)))]
+
     def sizes(self) -> dict[tuple[int, int], int]:
         """How many images have each (height, width), by the headers that can be used."""
-        return sizes(self.store.encoded(np.arange(len(self.rows))))
+        return counted(self.sides())
 
     def identity(self) -> str:
         return f"{self.store.identity()} {self.size}"
