@@ -18,6 +18,7 @@ from .functions import (
 )
 from .recipe import Recipe
 from .replay import replay
+from .report import report
 from .split import split
 from .steps import (
     Balance,
@@ -63,6 +64,7 @@ __all__ = [
     "rand_augment",
     "read",
     "replay",
+    "report",
     "segment",
     "split",
     "verify",
