@@ -188,6 +188,7 @@ def demo(
                     "parts": {name: _written(w) for name, w in done.written.items()},
                     "steps": done.changes.to_dict("records"),
                     "contact_sheet": str(done.sheet),
+                    "report": None if done.report is None else str(done.report),
                 },
                 indent=1,
             )
@@ -195,8 +196,10 @@ def demo(
         return
     click.echo()
     _show_steps(done.changes)
+    if done.report is not None:
+        click.echo(f"\nreport:        {done.report}")
     click.echo(
-        f"\ncontact sheet: {done.sheet}\ntrain on it:   np.load('{out}/train/shard-00000.npy',"
+        f"contact sheet: {done.sheet}\ntrain on it:   np.load('{out}/train/shard-00000.npy',"
         f" mmap_mode='r'), labels in '{out}/train/index.parquet'"
     )
 
@@ -288,6 +291,57 @@ def leaks(
     _show_groups(table, said, as_csv, as_json)
     if len(table):
         raise click.exceptions.Exit(1)
+
+
+@main.command()
+@click.argument("input", type=_Path)
+@click.option("-o", "--out", type=_Path, default=Path("report.html"), show_default=True)
+@click.option("--recipe", type=_Path, help="Show what this recipe (TOML) does to INPUT.")
+@click.option("--test", type=_Path, help="Show what of INPUT leaks into this test set.")
+@click.option("--near", type=int, metavar="BITS", default=4, show_default=True)
+@click.option("--symmetries/--no-symmetries", default=True, show_default=True)
+@click.option("--exact", is_flag=True, help="Equal pixels only: no near or turned copies.")
+@_options("hash", *_READING, "json")
+@said
+def report(
+    input: Path,
+    out: Path,
+    recipe: Path | None,
+    test: Path | None,
+    near: int,
+    symmetries: bool,
+    exact: bool,
+    hash: str,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Show INPUT on one page of HTML: what is in it, what is wrong, what a recipe does.
+
+    Example: cellprep report smears/ -o report.html --recipe recipe.toml
+    """
+    from .inspect import read_any
+    from .report import report as make_report
+
+    steps = None if recipe is None else Recipe.from_toml(recipe)
+    reading = _reading(options)
+    with executors.using(progress=not as_json):
+        dataset, note = read_any(input, **reading)
+        if note:
+            reading["size"] = dataset.shape[1:3]
+        done = make_report(
+            dataset,
+            out,
+            recipe=steps,
+            test=None if test is None else read(test, **reading),
+            near=None if exact else near,
+            symmetries=symmetries and not exact,
+            hash=hash,
+            notes=[f"{note[0].upper()}{note[1:]}."] if note else [],
+        )
+    if as_json:
+        click.echo(json.dumps({**vars(done), "path": str(done.path)}, indent=1))
+    else:
+        click.echo(_printable(str(done)))
 
 
 @main.command()

@@ -13,10 +13,11 @@ import pandas as pd
 
 from . import executors
 from .contact_sheet import contact_sheet
-from .errors import CellprepError
+from .errors import CellprepError, MissingExtraError
 from .inspect import read_any
 from .place import make_folder, replacing
 from .recipe import Recipe
+from .report import report
 from .split import split
 from .steps import Balance, Dedupe, KMeansMask, RandAugment
 from .synthetic import CLASS_NAMES, draw_messy_set
@@ -36,11 +37,14 @@ class Demo:
     changes : DataFrame
         What each step did to the training part.
     sheet : Path
+    report : Path or None
+        Of the input; None where the extra that it needs is not installed.
     """
 
     written: dict[str, Written]
     changes: pd.DataFrame
     sheet: Path
+    report: Path | None
 
 
 def draw_input(path: Path, images: int, seed: int) -> None:
@@ -61,7 +65,7 @@ def run_demo(
     on_error: str = "raise",
     say: Callable[[str], None] = print,
 ) -> Demo:
-    """Find repeats, split, balance, mask, augment, write; a table and a contact sheet at the end.
+    """Find repeats, split, balance, mask, augment, write; then a contact sheet and a report.
 
     Everything goes below `out`. An earlier demo there is replaced.
     """
@@ -90,17 +94,24 @@ def run_demo(
         for name, job in jobs.items():
             written[name] = job.run()
             say(f"{name}: {written[name]}")
-    Recipe([Dedupe(), *train.steps], seed).to_toml(out / "recipe.toml")
+    whole = Recipe([Dedupe(), *train.steps], seed)
+    whole.to_toml(out / "recipe.toml")
     title = "cellprep: what each step did" + (" (drawn cells)" if data.parent == out else "")
     sheet = contact_sheet(sets["train"], out / "contact_sheet.png", title)
-    return Demo(written, sets["train"].changes(), sheet)
+    made: Path | None = None
+    try:
+        notes = [f"{resized[0].upper()}{resized[1:]}."] if resized else []
+        made = report(cells, out / "report.html", recipe=whole, notes=notes).path
+    except MissingExtraError as error:
+        say(f"no report: {error}")
+    return Demo(written, sets["train"].changes(), sheet, made)
 
 
 def _check_out(out: Path) -> None:
     """Only a new folder, or that of an earlier demo, is written to."""
     if not out.is_dir():
         return
-    ours = {"drawn_cells.npz", "recipe.toml", "contact_sheet.png", *SHARES}
+    ours = {"drawn_cells.npz", "recipe.toml", "contact_sheet.png", "report.html", *SHARES}
     held = {entry.name for entry in out.iterdir()}
     begun = any(name in held for name in ("drawn_cells.npz", "train"))
     if held and not (begun and held <= ours):

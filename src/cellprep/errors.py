@@ -10,6 +10,10 @@ class CellprepError(ValueError):
     """An input, setting or path that cannot be used; the message says what to do."""
 
 
+class MissingExtraError(CellprepError):
+    """A library that an extra installs is not there."""
+
+
 class BadImagesError(CellprepError):
     """Images that cannot be read or do not fit.
 

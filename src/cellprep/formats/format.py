@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks
-from ..errors import CellprepError
+from ..errors import MissingExtraError
 from ..rows import Rows
 from ..source import Shape, Source
 
@@ -131,6 +131,6 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise CellprepError(
+        raise MissingExtraError(
             f"this needs {module}: pip install 'cellprep[{extra}]' ({error})"
         ) from error

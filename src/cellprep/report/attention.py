@@ -80,11 +80,12 @@ def passed(found: Findings, told: list[Alert]) -> list[str]:
 
 def many(count: int, what: str) -> str:
     """
-    >>> many(1, "image"), many(1200, "class")
-    ('1 image', '1,200 classes')
+    >>> many(1, "image"), many(1200, "class"), many(2, "copy")
+    ('1 image', '1,200 classes', '2 copies')
     """
-    ending = "" if count == 1 else "es" if what.endswith("s") else "s"
-    return f"{count:,} {what}{ending}"
+    if count != 1:
+        what = f"{what[:-1]}ies" if what[-1] == "y" else f"{what}es" if what[-1] == "s" else f"{what}s"
+    return f"{count:,} {what}"
 
 
 def _files(found: Findings) -> Iterator[Alert]:
@@ -164,6 +165,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
         )
     copies = [group for group in plain if group.kinds != ["exact"]]
     if copies:
+        kinds = {kind for group in copies for kind in group.kinds if kind != "exact"}
         settings = f"near={found.search.near}, symmetries={found.search.symmetries}"
         yield Alert(
             "copies",
@@ -174,7 +176,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             f"Dedupe({settings}) and split({settings}) know them",
             [row for group in copies for row in group.rows],
             [group.tiles[0] for group in copies if group.tiles][:12],
-            "copies",
+            "copies" if len(kinds) == 2 else kinds.pop(),
         )
 
 

@@ -18,7 +18,7 @@ _SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}hre
 _CLASSES = {"#010101": "bar a", "#020202": "bar b", "#030303": "mark", "#040404": "line"}
 """Colours that stand for classes of the page's style."""
 _A, _B, _MARK, _LINE = _CLASSES
-_WIDTH, _ROW = 5.0, 0.19  # inches; a page shows them at 72 points an inch or smaller
+_WIDTH, _ROW = 4.3, 0.19  # inches; a page shows them at 72 points an inch or smaller
 
 
 def bars(
@@ -42,17 +42,17 @@ def bars(
         at = place + (number - (len(shown) - 1) / 2) * height
         axes.barh(at, values, height * 0.92, color=colour)
         for y, value in zip(at, values, strict=True):
-            axes.text(value + 0.012 * top, y, f"{value:,}", va="center", fontsize=8)
+            axes.text(max(value, mark or 0) + 0.015 * top, y, f"{value:,}", va="center", fontsize=9)
     if mark is not None:
         axes.axvline(mark, color=_MARK, linewidth=1.2, linestyle="--")
-    axes.set_yticks(place, labels, fontsize=9)
+    axes.set_yticks(place, labels, fontsize=10)
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.set_xlim(0, 1.14 * top)
+    axes.set_xlim(0, 1.2 * max(top, mark or 0))
     axes.set_xticks([])
     return _drawn(figure, axes, name)
 
 
-def histogram(name: str, values: NDArray[Any], limit: float, unit: str) -> str:
+def histogram(name: str, values: NDArray[Any], limit: float) -> str:
     """How often each value stands, and the limit below which an image stands out."""
     figure = _figure(1.7)
     axes = figure.subplots()
@@ -61,8 +61,7 @@ def histogram(name: str, values: NDArray[Any], limit: float, unit: str) -> str:
     counts, _ = np.histogram(values, edges)
     axes.bar(edges[:-1], counts, np.diff(edges) * 0.9, align="edge", color=_B)
     axes.axvline(limit, color=_MARK, linewidth=1.2, linestyle="--")
-    axes.set_xlabel(unit, fontsize=9)
-    axes.tick_params(labelsize=8)
+    axes.tick_params(labelsize=10)
     axes.set_yticks([])
     return _drawn(figure, axes, name)
 

@@ -33,7 +33,7 @@ from .quality import FAULTS, Qualities, measure
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_LISTED = 20_000  # images of groups whose ids a page lists
+MOST_LISTED = 15_000  # images of groups whose ids a page lists
 MOST_TILES = 2_000  # pictures in cards of groups
 TILES_A_GROUP = 24
 GALLERY = 640  # pictures of all classes together, 8 a class at least
@@ -335,7 +335,7 @@ def _groups(table: pd.DataFrame, parts: Mapping[str, Dataset], shown: Shown) -> 
             Group(
                 int(number),
                 bool(rows["conflict"].iloc[0]),
-                [kind for kind in ("exact", "symmetry", "near") if _has(rows, kind, tiles)],
+                [kind for kind in ("exact", "turned", "near") if _has(rows, kind, tiles)],
                 str(rows["votes"].iloc[0]),
                 list(dict.fromkeys(rows["class_name"])),
                 int(rows["distance"].max()),
@@ -350,7 +350,7 @@ def _groups(table: pd.DataFrame, parts: Mapping[str, Dataset], shown: Shown) -> 
 def _has(rows: pd.DataFrame, kind: str, tiles: Mapping[bytes, Tile]) -> bool:
     """Whether images of a group are related so: "exact" where a picture stands more than once."""
     if kind != "exact":
-        return bool((rows["relation"] == kind).any())
+        return bool((rows["relation"] == ("symmetry" if kind == "turned" else kind)).any())
     return bool((rows["relation"] == "exact").any()) or any(len(t.rows) > 1 for t in tiles.values())
 
 

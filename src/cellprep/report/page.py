@@ -20,7 +20,6 @@ from .quality import FAULTS
 
 LIMIT = 5_000_000  # bytes of a page
 _SPARE = 20_000  # what the second rendering may add
-_WORDS = {"exact": "exact", "symmetry": "turned", "near": "near"}
 
 
 def require() -> None:
@@ -46,7 +45,7 @@ def render(found: Findings, told: list[Alert]) -> tuple[bytes, int]:
         environment.filters |= {
             **{"number": tiles.number, "shape": tiles.shape, "alt": tiles.alt},
             **{"named": tiles.named, "listed": tiles.listed, "titleless": _titleless},
-            **{"many": many, "word": _WORDS.__getitem__},
+            "many": many,
         }
         rules = "".join(f".p{n}{{background-image:url({uri})}}\n" for n, uri in enumerate(uris))
         page = environment.from_string(text).render(
@@ -101,8 +100,12 @@ class _Tiles:
         return who if len(tile.rows) == 1 else f"{len(tile.rows):,} times: {who} …"
 
     def listed(self, rows: Sequence[int]) -> str:
-        ids = [self.found.shown.rows[row][0] for row in rows]
-        return ("\n" if any(isinstance(id, str) for id in ids) else ", ").join(map(str, ids))
+        """A line an image: id, label, and its file where that is not its id."""
+        lines = []
+        for id, copy, name, file, *_ in (self.found.shown.rows[row] for row in rows):
+            words = [str(id), f"copy {copy}" * (copy > 0), name, file * (file != str(id))]
+            lines.append(" · ".join(filter(None, words)))
+        return "\n".join(lines)
 
 
 def _titleless(tiles: Sequence[Tile]) -> list[Tile]:
@@ -199,15 +202,16 @@ def _sections(found: Findings, told: list[Alert]) -> list[tuple[str, str, int | 
 
 def _kinds(groups: Sequence[Group]) -> list[tuple[str, str, int]]:
     """The filters of groups, and how many each shows."""
-    kinds = [("exact", "Exact"), ("symmetry", "Turned"), ("near", "Near")]
-    found = [
-        ("turned" if kind == "symmetry" else kind, name, sum(kind in g.kinds for g in groups))
-        for kind, name in kinds
-    ]
-    conflicts = sum(group.conflict for group in groups)
-    copies = sum(group.kinds != ["exact"] for group in groups)
-    chosen = [("all", "All", len(groups)), ("conflict", "Conflicts", conflicts), *found]
-    return [*chosen, ("copies", "Near or turned", copies)]
+    counts = {
+        "conflict": sum(group.conflict for group in groups),
+        **{kind: sum(kind in g.kinds for g in groups) for kind in ("exact", "turned", "near")},
+        "copies": sum(group.kinds != ["exact"] for group in groups),
+    }
+    if not (counts["turned"] and counts["near"]):
+        del counts["copies"]  # the same as one of them
+    names = {"conflict": "Conflicts", "copies": "Near or turned"}
+    found = [(key, names.get(key, key.title()), count) for key, count in counts.items() if count]
+    return [("all", "All", len(groups)), *found]
 
 
 def _searched(found: Findings) -> str:
@@ -238,7 +242,7 @@ def _measured(found: Findings) -> list[tuple[Any, str, _Numbers]]:
         points = np.quantile(values, (0, 0.01, 0.5, 0.99, 1)).tolist()
         rows = [(name, f"{value:.3g}") for name, value in zip(names, points, strict=True)]
         rows.append((f"{fault.name} images", f"{len(found.faults[fault.name]):,}"))
-        chart = charts.histogram(f"measure-{fault.name}", values, limit, "")
+        chart = charts.histogram(f"measure-{fault.name}", values, limit)
         shown.append((fault, chart, _Numbers(limit, rows)))
     return shown
 

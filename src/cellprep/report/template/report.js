@@ -152,8 +152,8 @@ const KINDS = {
   conflict: (group) => group.dataset.conflict === "1",
   exact: (group) => group.dataset.kinds.includes("exact"),
   near: (group) => group.dataset.kinds.includes("near"),
-  turned: (group) => group.dataset.kinds.includes("symmetry"),
-  copies: (group) => /near|symmetry/.test(group.dataset.kinds),
+  turned: (group) => group.dataset.kinds.includes("turned"),
+  copies: (group) => /near|turned/.test(group.dataset.kinds),
 };
 const ORDERS = {
   first: (group) => [-group.dataset.conflict],
@@ -200,7 +200,8 @@ if (tools) {
 const theme = find("#theme");
 function paint(name) {
   if (name === "auto") delete root.dataset.theme; else root.dataset.theme = name;
-  theme.textContent = { auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark" }[name];
+  theme.textContent = `◐ ${name}`;
+  theme.setAttribute("aria-label", `Colours: ${name}`);
   theme.dataset.now = name;
 }
 let kept = null;
