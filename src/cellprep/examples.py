@@ -49,12 +49,8 @@ def sections(dataset: Dataset) -> Iterator[Section]:
         if after.plan.step.startswith("split"):
             continue  # nothing to see
         heading = f"{change.step}: {change.rows_in:,} to {change.rows_out:,} images"
-        strips: list[Strip] = []
-        if after.plan.stages == before.plan.stages and len(after) <= len(before):
-            if change.removed:
-                strips = _removed(before, change)
-        else:
-            strips = _before_and_after(before, after)
+        touched = after.plan.touched.any()
+        strips = _before_and_after(before, after) if touched else _removed(before, change)
         yield Section(change.step, heading, change.why, strips)
 
 
@@ -105,22 +101,16 @@ def _removed(before: Dataset, change: Change) -> list[Strip]:
 
 def _before_and_after(before: Dataset, after: Dataset) -> list[Strip]:
     """Originals above what became of them; of a step that copies, up to three copies."""
-    added = np.flatnonzero(~np.isin(after.plan.rows.keys, before.plan.rows.keys))
+    touched = after.plan.touched
     order = after.plan.rows.order()
-    rows = order[np.isin(order, added)] if len(added) else order
-    chosen = _by_class(after, rows)
+    order = order[touched[order]]
+    chosen = _by_class(after, order)
     same = [np.flatnonzero(before.ids == after.ids[row]) for row in chosen]
     origins = [int(places[np.argmin(before.copies[places])]) for places in same]
     strips = [_strip("before", before, origins)]
-    for number in range(min(3, _copies(after, chosen, added)) if len(added) else 1):
-        copies = []
-        for row in chosen:
-            siblings = order[(after.ids[order] == after.ids[row])]
-            siblings = siblings[np.isin(siblings, added)] if len(added) else siblings
-            copies.append(int(siblings[min(number, len(siblings) - 1)]))
-        strips.append(_strip("" if number else "after", after, copies, captions=False))
+    copies = [order[after.ids[order] == after.ids[row]][:3].tolist() for row in chosen]
+    many = min(map(len, copies)) if len(after) > len(before) else 1
+    for number in range(many):
+        rows = [of_image[number] for of_image in copies]
+        strips.append(_strip("" if number else "after", after, rows, captions=False))
     return strips
-
-
-def _copies(after: Dataset, chosen: list[int], added: Positions) -> int:
-    return min(int((after.ids[added] == after.ids[row]).sum()) for row in chosen)

@@ -361,6 +361,14 @@ class Plan:
         """(height, width, 3) of every image that comes out."""
         return self.pixels.shape
 
+    @property
+    def touched(self) -> Masks:
+        """(n,) whether the last step changed the pixels of a row."""
+        if not isinstance(self.pixels, _Mapped):
+            return np.zeros(len(self), bool)
+        touched = self.pixels.touched
+        return np.ones(len(self), bool) if touched is None else touched
+
     # -- the verbs ---------------------------------------------------------------------------
 
     def begin(self, step: str, saved: Mapping[str, Any], seed: int) -> Plan:

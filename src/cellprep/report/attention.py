@@ -123,7 +123,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             "that learns from both learns neither.",
             'Dedupe() drops them; Dedupe(on_conflict="majority") keeps what most labels say',
             [row for group in conflicts for row in group.rows],
-            [group.tiles[0] for group in conflicts if group.tiles][:12],
+            [group.tiles[0] for group in conflicts if group.tiles][:10],
             "conflict",
         )
     large = [group for group in found.groups if len(group.rows) > OUTLIER]
@@ -136,11 +136,12 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             "A picture that stands so often is hardly a photograph, even where its labels agree.",
             f"Dedupe(max_copies={OUTLIER}), the default, takes them out whole",
             [row for group in large for row in group.rows],
-            [group.tiles[0] for group in large if group.tiles][:12],
+            [group.tiles[0] for group in large if group.tiles][:10],
             "all",
         )
     if found.leaks:
-        rows = [row for group in found.leaks for row in group.rows]
+        said = found.shown.rows
+        rows = [row for group in found.leaks for row in group.rows if said[row][-1] == "b"]
         yield Alert(
             "leak",
             "high",
@@ -148,7 +149,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             "Scores on the test set are too good by what was learnt by heart.",
             "Split again with cellprep split, which keeps duplicates on one side",
             rows,
-            [group.tiles[0] for group in found.leaks if group.tiles][:12],
+            [group.tiles[0] for group in found.leaks if group.tiles][:10],
         )
     plain = [g for g in found.groups if not g.conflict and len(g.rows) <= OUTLIER]
     repeated = [group for group in plain if "exact" in group.kinds]
@@ -160,7 +161,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             "Their labels agree; a split that parts them leaks.",
             "Dedupe() keeps one of each; split keeps them on one side",
             [row for group in repeated for row in group.rows],
-            [group.tiles[0] for group in repeated if group.tiles][:12],
+            [group.tiles[0] for group in repeated if group.tiles][:10],
             "exact",
         )
     copies = [group for group in plain if group.kinds != ["exact"]]
@@ -175,7 +176,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             "cell taken twice.",
             f"Dedupe({settings}) and split({settings}) know them",
             [row for group in copies for row in group.rows],
-            [group.tiles[0] for group in copies if group.tiles][:12],
+            [group.tiles[0] for group in copies if group.tiles][:10],
             "copies" if len(kinds) == 2 else kinds.pop(),
         )
 

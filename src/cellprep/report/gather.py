@@ -124,6 +124,7 @@ class Findings:
     qualities: Qualities
     faults: dict[str, list[int]]
     tiles: dict[str, list[Tile]]
+    changes: list[tuple[str, int, int, str]]
     sections: list[Section]
     operations: list[Operations]
     galleries: list[Strip]
@@ -136,7 +137,7 @@ class Findings:
 
 FIELDS = (
     *("id", "copy", "class_name", "file", "group"),
-    *("relation", "symmetry", "distance", "difference", "conflict"),
+    *("relation", "symmetry", "distance", "difference", "conflict", "part"),
 )
 
 
@@ -266,6 +267,10 @@ def gather(
             name: [shown.name(looked, row) for row in rows] for name, rows in faults.items()
         },
         tiles=tiles,
+        changes=[
+            (str(c["step"]), int(c["rows_in"]), int(c["rows_out"]), str(c["why"]))
+            for c in written.get("changes", [])
+        ],
         sections=steps,
         operations=drawn,
         galleries=galleries,
@@ -289,7 +294,7 @@ def _different(rows: Sequence[int], digests: NDArray[np.uint64]) -> list[int]:
     """Some of the rows, no two with the same pixels."""
     first = {digests[row].tobytes(): row for row in reversed(rows)}
     chosen = set(first.values())
-    return [row for row in rows if row in chosen][:12]
+    return [row for row in rows if row in chosen][:10]
 
 
 # -- duplicates ---------------------------------------------------------------------------------
@@ -320,7 +325,7 @@ def _groups(table: pd.DataFrame, parts: Mapping[str, Dataset], shown: Shown) -> 
             part = str(getattr(row, "part", ""))
             dataset, at = parts[part], place[part, str(row.id), int(row.copy)]
             apart = int(row.distance), round(float(row.difference), 2)
-            facts = int(number), row.relation, row.symmetry, *apart, int(row.conflict)
+            facts = int(number), row.relation, row.symmetry, *apart, int(row.conflict), part
             names.append(shown.name(dataset, at, facts))
             digest = digests[part][at]
             key = part.encode() + digest.tobytes()
@@ -469,9 +474,7 @@ def _operations(made: Dataset, path: Any) -> list[Operations]:
         if len(stages) == len(before.plan.stages) or not isinstance(stages[-1][1], RandAugment):
             continue
         name, step = stages[-1]
-        keys = after.plan.rows.keys
-        if step.keep_originals:
-            keys = keys[~np.isin(keys, before.plan.rows.keys)]
+        keys = after.plan.rows.keys[after.plan.touched]
         nothing = np.empty((0, *after.plan.shape), np.uint8)
         draw = Draw(after.plan.seed, name, keys)
         found.append(_counted(name, step, step.parameters(nothing, draw)))

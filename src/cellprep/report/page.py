@@ -96,14 +96,16 @@ class _Tiles:
 
     def named(self, tile: Tile) -> str:
         id, copy = self.found.shown.rows[tile.rows[0]][:2]
-        who = f"{id}" + f", copy {copy}" * (copy > 0)
+        short = str(id).rpartition("/")[2] or str(id)  # of a path the name; lists have all of it
+        who = short + f", copy {copy}" * (copy > 0)
         return who if len(tile.rows) == 1 else f"{len(tile.rows):,} times: {who} …"
 
     def listed(self, rows: Sequence[int]) -> str:
         """A line an image: id, label, and its file where that is not its id."""
         lines = []
-        for id, copy, name, file, *_ in (self.found.shown.rows[row] for row in rows):
-            words = [str(id), f"copy {copy}" * (copy > 0), name, file * (file != str(id))]
+        for id, copy, name, file, *facts in (self.found.shown.rows[row] for row in rows):
+            part = "test set" if facts[-1:] == ["b"] else ""
+            words = [str(id), f"copy {copy}" * (copy > 0), name, file * (file != str(id)), part]
             lines.append(" · ".join(filter(None, words)))
         return "\n".join(lines)
 
@@ -165,7 +167,7 @@ def _cards(found: Findings) -> list[tuple[str, str, str]]:
     cards = [
         (f"{found.images:,}", "images", ""),
         (f"{len(found.class_names):,}", "classes", ""),
-        (f"{height} x {width}", "pixels, height x width", ""),
+        (f"{height}×{width}", "pixels, height × width", ""),
         (
             f"{counts['rows']:,}",
             f"repeated images, in {many(counts['groups'], 'group')}",
@@ -192,8 +194,8 @@ def _sections(found: Findings, told: list[Alert]) -> list[tuple[str, str, int | 
     ]
     if found.leaks is not None:
         sections.append(("leaks", "Leaks", len(found.leaks)))
-    if found.sections:
-        sections.append(("steps", "Steps", len(found.sections)))
+    if found.sections or found.changes:
+        sections.append(("steps", "Steps", len(found.changes or found.sections)))
     if found.operations:
         sections.append(("operations", "RandAugment", None))
     last = (("gallery", "Gallery"), ("measures", "Measures"), ("record", "Record"))
@@ -254,7 +256,7 @@ def _rule(found: Findings, pictures: int, side: int) -> str:
         f"The page is kept below {LIMIT / 1e6:g} MB: its {many(wanted, 'picture')} are kept at "
         f"{side} pixels, the most that fit",
         f"cards of groups have room for {MOST_TILES:,} pictures, each equal picture once",
-        "alerts show 12, galleries some of each class",
+        "alerts show 10, galleries some of each class",
     ]
     if pictures < wanted:
         said.insert(1, f"for the last {wanted - pictures:,} of them there was no room")

@@ -41,7 +41,7 @@ class Fault:
 
 
 FAULTS = (
-    Fault("empty", "levels between the darkest and the brightest spot", 0.25, 8),
+    Fault("empty", "contrast: darkest to brightest spot, in parts of the brightest", 0.25, 0.03),
     Fault("dark", "level of the brightest spot", 0.5, 32),
     Fault("blurred", "sharpness: fine detail in parts of all contrast", 0.4, 0.0),
 )
@@ -94,10 +94,11 @@ def _measured(images: Images) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
 
 
 def qualities(images: Images) -> NDArray[np.float32]:
-    """(n, 3): range of brightness, brightest spot, sharpness.
+    """(n, 3): contrast, brightest spot, sharpness.
 
-    A spot is the mean of a square, a 24th of the shorter side wide. Sharpness is the deviation of
-    the discrete Laplacian of the brightness in parts of that of the brightness itself.
+    A spot is the mean of a square, a 24th of the shorter side wide. Contrast is what the brightest
+    spot has above the darkest, in parts of its level. Sharpness is the deviation of the discrete
+    Laplacian of the brightness in parts of that of the brightness itself.
 
     Examples
     --------
@@ -115,4 +116,5 @@ def qualities(images: Images) -> NDArray[np.float32]:
     around = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
     detail = (4 * levels - around).std(axis=(1, 2))
     sharpness = detail / np.maximum(levels.std(axis=(1, 2)), 1)
-    return np.stack([brightest - spots.min(axis=1), brightest, sharpness], axis=1)
+    contrast = (brightest - spots.min(axis=1)) / np.maximum(brightest, 1)
+    return np.stack([contrast, brightest, sharpness], axis=1)
