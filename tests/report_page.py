@@ -104,7 +104,9 @@ class Page(HTMLParser):
 
     def csp(self) -> str:
         return next(
-            str(a["content"]) for t, a in self.tags if a.get("http-equiv") == "Content-Security-Policy"
+            str(a["content"])
+            for t, a in self.tags
+            if a.get("http-equiv") == "Content-Security-Policy"
         )
 
 

@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess
 
 import cellprep as cp
 from cellprep import executors
@@ -21,6 +20,7 @@ from cellprep.inspect import read_any
 from cellprep.report import attention, page
 from cellprep.report.quality import FAULTS, qualities
 from cellprep.synthetic import draw_cells, draw_messy_set
+from report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,11 @@ def test_what_randaugment_drew_is_what_it_writes(tmp_path) -> None:
         assert row in ahead.text.replace("\n", "")
         assert row in written.text.replace("\n", "")
     assert f"{len(index):,} images are 40 and copies that a step made" in written.text
-    for text in ("read by the recipe", "The recipe that made this set", "440 jittered copies added"):
+    for text in (
+        "read by the recipe",
+        "The recipe that made this set",
+        "440 jittered copies added",
+    ):
         assert text in written.text
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import shutil
 
 import pytest
 from click.testing import CliRunner
-from report_page import HOSTILE, SCRIPT, Page, draw_mess
 
 from cellprep.cli import main
+from report_page import HOSTILE, SCRIPT, Page, draw_mess
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -309,9 +310,12 @@ def test_what_a_reader_of_names_hears(opened) -> None:
     page = opened()
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll("button, select, input, a, [role=img]")].filter(
-          one => !one.closest("dialog") && !(one.ariaLabel || one.textContent.trim() || one.labels?.length
-            || one.getAttribute("aria-labelledby"))).map(one => one.outerHTML.slice(0, 80))"""
+          one => !one.closest("dialog") && !(one.ariaLabel || one.textContent.trim()
+            || one.labels?.length || one.getAttribute("aria-labelledby"))
+        ).map(one => one.outerHTML.slice(0, 80))"""
     )
     assert unnamed == []
-    levels = page.locator("main h1, main h2, main h3").evaluate_all("h => h.map(e => +e.tagName[1])")
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    levels = page.locator("main h1, main h2, main h3").evaluate_all(
+        "h => h.map(e => +e.tagName[1])"
+    )
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))

@@ -75,6 +75,11 @@ class ShardSource:
     def _open_masks(self, number: int) -> NDArray[Any]:
         return self._array(number, "masks", self.shape[:2], np.bool_)
 
+    def name(self, row: int) -> str:
+        """The file of a row, and where it lies there."""
+        shard = int(self._starts.searchsorted(row, side="right")) - 1
+        return f"{self._file(shard, 'shard')[0]}: row {row - self._starts[shard]}"
+
     def _file(self, number: int, what: str) -> tuple[str, int]:
         """The name of a shard, and where its first row begins."""
         name, entry = shard_name(number, what), self.manifest["shards"][number]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .gather import Findings, Tile
+from .gather import Findings, Group, Tile
 from .quality import FAULTS
 
 OUTLIER = 10  # images of a group above which the picture is no photograph, as in Dedupe
@@ -84,7 +84,9 @@ def many(count: int, what: str) -> str:
     ('1 image', '1,200 classes', '2 copies')
     """
     if count != 1:
-        what = f"{what[:-1]}ies" if what[-1] == "y" else f"{what}es" if what[-1] == "s" else f"{what}s"
+        what = (
+            f"{what[:-1]}ies" if what[-1] == "y" else f"{what}es" if what[-1] == "s" else f"{what}s"
+        )
     return f"{count:,} {what}"
 
 
@@ -98,35 +100,36 @@ def _files(found: Findings) -> Iterator[Alert]:
             'Mend them, or leave them out with on_error="skip" or "quarantine"',
             lines=sorted(found.bad.items()),
         )
-    if found.odd:
+    odd = found.marked["odd"]
+    if odd.rows:
         yield Alert(
             "odd",
             "low",
-            f"{many(len(found.odd), 'image')} of an odd size",
+            f"{many(len(odd.rows), 'image')} of an odd size",
             "Their size or proportions lie more than three times the distance between the "
             "quartiles outside of these.",
             "Look whether they were cut out differently, or show something else",
-            found.odd,
-            found.tiles["odd"],
+            odd.rows,
+            odd.tiles,
         )
 
 
 def _duplicates(found: Findings) -> Iterator[Alert]:
-    conflicts = [group for group in found.groups if group.conflict]
+    groups = found.duplicates.groups
+    conflicts = [group for group in groups if group.conflict]
     if conflicts:
-        count, rows = found.found["conflicts"], found.found["conflict_rows"]
         yield Alert(
             "conflict",
             "high",
-            f"{many(count, 'group')} of duplicates under different labels",
-            f"{many(rows, 'image')}: the same picture cannot be of two classes, and a classifier "
-            "that learns from both learns neither.",
+            f"{many(found.duplicates.conflicts, 'group')} of duplicates under different labels",
+            f"{many(found.duplicates.in_conflict, 'image')}: the same picture cannot be of two "
+            "classes, and a classifier that learns from both learns neither.",
             'Dedupe() drops them; Dedupe(on_conflict="majority") keeps what most labels say',
-            [row for group in conflicts for row in group.rows],
-            [group.tiles[0] for group in conflicts if group.tiles][:10],
+            _rows(conflicts),
+            _first(conflicts),
             "conflict",
         )
-    large = [group for group in found.groups if len(group.rows) > OUTLIER]
+    large = [group for group in groups if len(group.rows) > OUTLIER]
     if large:
         most = max(len(group.rows) for group in large)
         yield Alert(
@@ -135,23 +138,24 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             f"{many(len(large), 'picture')} more than {OUTLIER} times, up to {most:,} times",
             "A picture that stands so often is hardly a photograph, even where its labels agree.",
             f"Dedupe(max_copies={OUTLIER}), the default, takes them out whole",
-            [row for group in large for row in group.rows],
-            [group.tiles[0] for group in large if group.tiles][:10],
+            _rows(large),
+            _first(large),
             "all",
         )
-    if found.leaks:
+    leaks = found.leaks.groups if found.leaks is not None else []
+    if found.leaks is not None and leaks:
         said = found.shown.rows
-        rows = [row for group in found.leaks for row in group.rows if said[row][-1] == "b"]
+        rows = [row for group in leaks for row in group.rows if said[row][-1] == "b"]
         yield Alert(
             "leak",
             "high",
-            f"{many(found.found['leaked'], 'image')} of the test set in this set too",
+            f"{many(found.leaks.images, 'image')} of the test set in this set too",
             "Scores on the test set are too good by what was learnt by heart.",
             "Split again with cellprep split, which keeps duplicates on one side",
             rows,
-            [group.tiles[0] for group in found.leaks if group.tiles][:10],
+            _first(leaks),
         )
-    plain = [g for g in found.groups if not g.conflict and len(g.rows) <= OUTLIER]
+    plain = [g for g in groups if not g.conflict and len(g.rows) <= OUTLIER]
     repeated = [group for group in plain if "exact" in group.kinds]
     if repeated:
         yield Alert(
@@ -160,8 +164,8 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             f"{many(len(repeated), 'image')} repeated under one label",
             "Their labels agree; a split that parts them leaks.",
             "Dedupe() keeps one of each; split keeps them on one side",
-            [row for group in repeated for row in group.rows],
-            [group.tiles[0] for group in repeated if group.tiles][:10],
+            _rows(repeated),
+            _first(repeated),
             "exact",
         )
     copies = [group for group in plain if group.kinds != ["exact"]]
@@ -175,14 +179,23 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             "Compressed, resized, moved, lit, flipped or turned versions of one image, or the same "
             "cell taken twice.",
             f"Dedupe({settings}) and split({settings}) know them",
-            [row for group in copies for row in group.rows],
-            [group.tiles[0] for group in copies if group.tiles][:10],
+            _rows(copies),
+            _first(copies),
             "copies" if len(kinds) == 2 else kinds.pop(),
         )
 
 
+def _rows(groups: Sequence[Group]) -> list[int]:
+    return [row for group in groups for row in group.rows]
+
+
+def _first(groups: Sequence[Group]) -> list[Tile]:
+    """A picture of each of the first groups."""
+    return [group.tiles[0] for group in groups if group.tiles][:10]
+
+
 def _classes(found: Findings) -> Iterator[Alert]:
-    counts = dict(zip(found.class_names, _here(found), strict=True))
+    counts = dict(zip(found.class_names, found.here, strict=True))
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     few = [name for name, count in counts.items() if count < _FEW]
     if few:
@@ -206,25 +219,21 @@ def _classes(found: Findings) -> Iterator[Alert]:
         )
 
 
-def _here(found: Findings) -> list[int]:
-    return dict(found.series)["in this set"]
-
-
 def _looks(found: Findings) -> Iterator[Alert]:
     for number, fault in enumerate(FAULTS):
-        rows = found.faults[fault.name]
-        if not rows:
+        marked = found.marked[fault.name]
+        if not marked.rows:
             continue
-        common = len(rows) > _COMMON * found.sources
+        common = len(marked.rows) > _COMMON * found.sources
         limit, middle = found.qualities.limits[number], found.qualities.medians[number]
         text = f"{fault.measure[0].upper()}{fault.measure[1:]}: below {limit:.3g}"
         text += f", where the set's middle image has {middle:.3g}."
         yield Alert(
             fault.name,
             "low" if common else "medium",
-            f"{many(len(rows), 'image')} {'is' if len(rows) == 1 else 'are'} {fault.name}",
+            many(len(marked.rows), f"{fault.name} image"),
             text,
             "So many are rather a property of the set" if common else _ADVICE[fault.name],
-            rows,
-            found.tiles[fault.name],
+            marked.rows,
+            marked.tiles,
         )

@@ -84,11 +84,7 @@ def _drawn(figure: Any, axes: Any, name: str) -> str:
     axes.spines["bottom"].set_color(_LINE)
     axes.tick_params(left=False, color=_LINE)
     file = io.BytesIO()
-    settings: dict[str, Any] = {
-        "svg.fonttype": "none",
-        "svg.hashsalt": name,
-        "text.parse_math": False,
-    }
+    settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name}
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     with warnings.catch_warnings(), mpl.rc_context(settings):
         warnings.simplefilter("ignore")  # letters that its own font lacks; the page's has them
@@ -108,7 +104,7 @@ def _plain(text: str, name: str) -> str:
     for element in root.iter():
         style = dict(re.findall(r"([\w-]+): *([^;]+)", element.attrib.pop("style", "")))
         if element.tag == f"{_SVG}text":
-            size = re.search(r"([\d.]+)px", style.get("font", style.get("font-size", "")))
+            size = re.search(r"([\d.]+)px", style.get("font") or style.get("font-size") or "")
             style = {"text-anchor": style.get("text-anchor", "start")}
             style |= {"font-size": size[1]} if size else {}
         for paint in ("fill", "stroke"):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,15 +14,16 @@ import PIL
 import tomli_w
 from numpy.typing import NDArray
 
-from .. import measures
+from .. import examples, measures
+from ..arrays import Positions
 from ..dataset import Dataset
 from ..draws import Draw
 from ..duplicates import find_duplicates, find_leaks
 from ..examples import COLUMNS, sections
 from ..formats.folder import FolderSource
-from ..formats.images import EncodedSource
+from ..formats.images import EncodedSource, counted
 from ..formats.manifest import load_manifest, load_record
-from ..formats.shards import ShardSource, shard_name
+from ..formats.shards import ShardSource
 from ..inspect import WITH_SIZES
 from ..kernels import OPERATIONS
 from ..near import Search
@@ -28,15 +31,23 @@ from ..plan import Plan
 from ..recipe import Recipe
 from ..steps import RandAugment
 from .pictures import Album
-from .quality import FAULTS, Qualities, measure
+from .quality import Qualities, measure
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MOST_LISTED = 15_000  # images of groups whose ids a page lists
 MOST_TILES = 2_000  # pictures in cards of groups
-TILES_A_GROUP = 24
-GALLERY = 640  # pictures of all classes together, 8 a class at least
+_TILES_A_GROUP = 24
+_TILES_AN_ALERT = 10
+_GALLERY = 640  # pictures of all classes together, 8 a class at least
+_COPIES = 4  # of an image in a set that was written with them
+
+FIELDS = (
+    *("id", "copy", "class_name", "file", "group"),
+    *("relation", "symmetry", "distance", "difference", "conflict", "part"),
+)
+"""Of an image that the page names; one that is in no group has the first four."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +61,21 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Strip:
+    """Pictures that belong together."""
+
+    name: str
+    tiles: list[Tile]
+
+
+@dataclass(frozen=True)
 class Group:
-    """Duplicates of one image."""
+    """Duplicates of one image; without tiles where the page has no room for them."""
 
     number: int
     conflict: bool
     kinds: list[str]
     votes: str
-    classes: list[str]
     distance: int
     difference: float
     rows: list[int]
@@ -65,9 +83,18 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Strip:
-    name: str
-    tiles: list[Tile]
+class Duplicates:
+    """The groups that the page lists, and how many images, groups and conflicts there are."""
+
+    groups: list[Group]
+    images: int
+    count: int
+    conflicts: int
+    in_conflict: int
+
+    @property
+    def listed(self) -> int:
+        return sum(len(group.rows) for group in self.groups)
 
 
 @dataclass(frozen=True)
@@ -93,7 +120,7 @@ class Operation:
 
 @dataclass(frozen=True)
 class Operations:
-    """What one RandAugment drew."""
+    """What one RandAugment drew; `expected` is the probability of each operation in a slot."""
 
     step: str
     slots: int
@@ -103,8 +130,30 @@ class Operations:
 
 
 @dataclass(frozen=True)
+class Marked:
+    """Images with one fault, the worst first, and pictures of some."""
+
+    rows: list[int]
+    tiles: list[Tile]
+
+
+@dataclass(frozen=True)
 class Findings:
-    """Everything that the page shows."""
+    """Everything that the page shows.
+
+    Attributes
+    ----------
+    images, sources : int
+        All of them, and those that are no copies of others that a step made.
+    series : list of (str, list of int)
+        Images of each class at the stages that are known, from first to last.
+    here : list of int
+        Those of the set itself.
+    sizes : dict
+        Files by their (height, width).
+    marked : dict of str to Marked
+        By fault, and "odd".
+    """
 
     title: str
     place: str
@@ -114,31 +163,22 @@ class Findings:
     shape: tuple[int, int]
     class_names: list[str]
     series: list[tuple[str, list[int]]]
+    here: list[int]
     sizes: dict[tuple[int, int], int]
-    odd: list[int]
     bad: dict[str, str]
-    groups: list[Group]
-    leaks: list[Group] | None
-    listed: int
-    found: dict[str, int]
+    duplicates: Duplicates
+    leaks: Duplicates | None
     qualities: Qualities
-    faults: dict[str, list[int]]
-    tiles: dict[str, list[Tile]]
+    marked: dict[str, Marked]
     changes: list[tuple[str, int, int, str]]
     sections: list[Section]
     operations: list[Operations]
     galleries: list[Strip]
-    recipe: str
     recipe_heading: str
+    recipe: str
     versions: list[tuple[str, str]]
     search: Search
     shown: Shown = field(repr=False)
-
-
-FIELDS = (
-    *("id", "copy", "class_name", "file", "group"),
-    *("relation", "symmetry", "distance", "difference", "conflict", "part"),
-)
 
 
 class Shown:
@@ -151,42 +191,32 @@ class Shown:
 
     def name(self, dataset: Dataset, row: int, facts: Sequence[Any] = ()) -> int:
         """The number under which the page knows a row, with what is said of it in its group."""
-        key = (id(dataset), row)
-        if key not in self._known or facts:
+        number = self._known.get((id(dataset), row))
+        if number is None or facts:
             rows = dataset.plan.rows
-            said = [
-                rows.ids[row].item(),
-                int(rows.copies[row]),
-                dataset.class_names[rows.labels[row]],
-                _file(dataset, row),
-                *facts,
-            ]
-            self._known.setdefault(key, len(self.rows))
-            self.rows.append(said)
-            return len(self.rows) - 1
-        return self._known[key]
+            name = dataset.class_names[rows.labels[row]]
+            said = rows.ids[row].item(), int(rows.copies[row]), name, _file(dataset, row)
+            number = len(self.rows)
+            self.rows.append([*said, *facts])
+            self._known.setdefault((id(dataset), row), number)
+        return number
 
-    def tile(self, dataset: Dataset, row: int, digest: NDArray[Any], facts: str = "") -> Tile:
-        """A picture of one row, shown once for all rows with equal pixels."""
-        picture = self.album.row(dataset, row, digest)
+    def tile(self, dataset: Dataset, row: int, digest: NDArray[np.uint64]) -> Tile:
+        """A picture of one row."""
         number = self.name(dataset, row)
-        return Tile(picture, [number], self.rows[number][2], facts)
+        return Tile(self.album.row(dataset, row, digest), [number], self.rows[number][2])
 
 
 def _file(dataset: Dataset, row: int) -> str:
     """The file of a row, and where it lies there."""
-    source = dataset.source
-    place = int(dataset.plan.origin(np.array([row]))[0])
+    source, place = dataset.source, int(dataset.plan.origin(np.array([row]))[0])
     if isinstance(source, FolderSource):
         return source.files[place]
     if isinstance(source, EncodedSource):
         return source.store.name(place)
-    if source.path is None:
-        return ""
     if isinstance(source, ShardSource):
-        shard = int(source._starts.searchsorted(place, side="right")) - 1
-        return f"{shard_name(shard)}: row {place - source._starts[shard]}"
-    return f"{source.path.name}: row {place}"
+        return source.name(place)
+    return f"{source.path.name}: row {place}" if source.path is not None else ""
 
 
 def gather(
@@ -198,54 +228,34 @@ def gather(
     title: str,
     notes: Iterable[str],
 ) -> Findings:
-    """Look at everything once."""
+    """Look at everything; what is named first gets its pictures first."""
     dataset = dataset.readable()
-    said, shown = list(notes), Shown()
-    looked = _first_copies(dataset)
-    if len(looked) < len(dataset):
+    made = recipe(dataset) if recipe is not None else dataset
+    looked, shown, said = _first_copies(dataset), Shown(), list(notes)
+    if looked is not dataset:
         said.append(
-            f"{len(dataset):,} images are {len(looked):,} and copies that a step made of them; "
-            "the first of each is looked at"
+            f"{len(dataset):,} images are {len(looked):,} and copies that a step made of them; the "
+            "first of each is looked at."
         )
+    past = looked.source.past.path
+    written = load_manifest(past) if past is not None else {}
     qualities = measure(looked.plan)
-    table = find_duplicates(
-        looked, near=search.near, symmetries=search.symmetries, hash=search.hash
-    )
-    groups = _groups(table, {"": looked}, shown)
-    leaks, leaked = None, 0
+    likeness: Any = {"near": search.near, "symmetries": search.symmetries, "hash": search.hash}
+    duplicates = _duplicates(find_duplicates(looked, **likeness), {"": looked}, shown)
+    leaks = None
     if test is not None:
         test = test.readable()
-        over = find_leaks(
-            looked, test, near=search.near, symmetries=search.symmetries, hash=search.hash
-        )
-        leaks = _groups(over, {"a": looked, "b": test}, shown)
-        leaked = int((over["part"] == "b").sum())
-    faults = {name: at.tolist() for name, at in qualities.faulty().items()}
+        table = find_leaks(looked, test, **likeness)
+        leaks = _duplicates(table, {"a": looked, "b": test}, shown)
     odd, sizes = _odd_sizes(looked)
-    tiles = {
-        name: [shown.tile(looked, row, qualities.digests[row]) for row in _different(rows, digests)]
-        for digests in [qualities.digests]
-        for name, rows in {**faults, "odd": odd}.items()
+    marked = {
+        name: _marked(looked, rows, qualities, shown)
+        for name, rows in {**qualities.faulty(), "odd": odd}.items()
     }
-    made = recipe(dataset) if recipe is not None else dataset
-    past = looked.source.past
-    written = load_manifest(past.path) if past.path is not None else {}
-    steps = [_section(section, shown) for section in list(sections(made))[1:]]
-    if len(looked) < len(dataset) and len(dataset.chain) == 1:
+    steps = [_section(section, shown) for section in sections(made) if section.step != "read"]
+    if looked is not dataset and len(dataset.chain) == 1:
         steps.append(_families(dataset, shown))
-    text, heading = _recipe(made.plan, recipe, bool(written))
-    drawn = _operations(made, past.path)
-    galleries = _galleries(looked, qualities, shown)
-    group_of = table.groupby("group")
-    counts = {
-        "rows": len(table),
-        "groups": int(group_of.ngroups),
-        "conflicts": int(group_of["conflict"].first().sum()),
-        "conflict_rows": int(table["conflict"].sum()),
-        "near": int(sum((group_of["relation"].agg(set)).map(lambda kinds: "near" in kinds))),
-        "turned": int(sum((group_of["relation"].agg(set)).map(lambda kinds: "symmetry" in kinds))),
-        "leaked": leaked,
-    }
+    heading, text = _recipe(made.plan, recipe, bool(written))
     return Findings(
         title=title,
         place=str(dataset.source.path or "in memory"),
@@ -255,27 +265,19 @@ def gather(
         shape=looked.plan.shape[:2],
         class_names=list(dataset.class_names),
         series=_series(dataset, made, written),
+        here=list(dataset.counts().values()),
         sizes=sizes,
-        odd=[shown.name(looked, row) for row in odd],
         bad={**written.get("bad", {}), **dataset.bad},
-        groups=groups,
+        duplicates=duplicates,
         leaks=leaks,
-        listed=sum(len(group.rows) for group in groups),
-        found=counts,
         qualities=qualities,
-        faults={
-            name: [shown.name(looked, row) for row in rows] for name, rows in faults.items()
-        },
-        tiles=tiles,
-        changes=[
-            (str(c["step"]), int(c["rows_in"]), int(c["rows_out"]), str(c["why"]))
-            for c in written.get("changes", [])
-        ],
+        marked=marked,
+        changes=_changes(written),
         sections=steps,
-        operations=drawn,
-        galleries=galleries,
-        recipe=text,
+        operations=[*_recorded(past, looked), *_to_be_drawn(made)],
+        galleries=_galleries(looked, qualities, shown),
         recipe_heading=heading,
+        recipe=text,
         versions=_versions(written),
         search=search,
         shown=shown,
@@ -290,18 +292,19 @@ def _first_copies(dataset: Dataset) -> Dataset:
     return dataset if len(first) == len(rows) else dataset.then(lambda plan: plan.keep(first))
 
 
-def _different(rows: Sequence[int], digests: NDArray[np.uint64]) -> list[int]:
-    """Some of the rows, no two with the same pixels."""
-    first = {digests[row].tobytes(): row for row in reversed(rows)}
-    chosen = set(first.values())
-    return [row for row in rows if row in chosen][:10]
+def _marked(dataset: Dataset, rows: Positions, qualities: Qualities, shown: Shown) -> Marked:
+    """These rows, and some of their pictures, no two equal."""
+    digests = qualities.digests
+    first = np.sort(np.unique(digests[rows], axis=0, return_index=True)[1])[:_TILES_AN_ALERT]
+    tiles = [shown.tile(dataset, row, digests[row]) for row in rows[first].tolist()]
+    return Marked([shown.name(dataset, row) for row in rows.tolist()], tiles)
 
 
 # -- duplicates ---------------------------------------------------------------------------------
 
 
-def _groups(table: pd.DataFrame, parts: Mapping[str, Dataset], shown: Shown) -> list[Group]:
-    """The groups of a table of duplicates, as far as a page can list them."""
+def _duplicates(table: pd.DataFrame, parts: Mapping[str, Dataset], shown: Shown) -> Duplicates:
+    """A table of duplicates, its groups as far as a page can list them."""
     place = {
         (part, str(id), copy): row
         for part, dataset in parts.items()
@@ -314,74 +317,85 @@ def _groups(table: pd.DataFrame, parts: Mapping[str, Dataset], shown: Shown) -> 
         for part, dataset in parts.items()
     }
     groups: list[Group] = []
-    listed = pictured = 0
-    for number, rows in table.groupby("group"):
-        if listed and listed + len(rows) > MOST_LISTED:
-            break
+    listed, room = 0, MOST_TILES
+    for _, rows in table.groupby("group"):
         listed += len(rows)
+        if groups and listed > MOST_LISTED:
+            break
+        parts_of = rows["part"] if "part" in rows else [""] * len(rows)
         names: list[int] = []
-        tiles: dict[bytes, Tile] = {}
-        for row in rows.itertuples(index=False):
-            part = str(getattr(row, "part", ""))
+        alike: dict[bytes, tuple[int, list[int], str]] = {}
+        for row, part in zip(rows.itertuples(index=False), parts_of, strict=True):
             dataset, at = parts[part], place[part, str(row.id), int(row.copy)]
-            apart = int(row.distance), round(float(row.difference), 2)
-            facts = int(number), row.relation, row.symmetry, *apart, int(row.conflict), part
-            names.append(shown.name(dataset, at, facts))
+            names.append(shown.name(dataset, at, _facts(row, part)))
             digest = digests[part][at]
-            key = part.encode() + digest.tobytes()
-            if key in tiles:
-                tiles[key].rows.append(names[-1])
-            elif len(tiles) < TILES_A_GROUP and pictured < MOST_TILES:
-                picture = shown.album.row(dataset, at, digest)
-                words = {"a": ["this set"], "b": ["test set"]}.get(part, [])
-                tiles[key] = Tile(picture, [names[-1]], "", " · ".join([*words, *_apart(row)]))
-                pictured += 1
-        groups.append(
-            Group(
-                int(number),
-                bool(rows["conflict"].iloc[0]),
-                [kind for kind in ("exact", "turned", "near") if _has(rows, kind, tiles)],
-                str(rows["votes"].iloc[0]),
-                list(dict.fromkeys(rows["class_name"])),
-                int(rows["distance"].max()),
-                float(rows["difference"].max()),
-                names,
-                [_titled(tile, shown) for tile in tiles.values()],
-            )
-        )
-    return groups
+            picture = part.encode() + digest.tobytes()
+            if picture in alike:
+                alike[picture][1].append(names[-1])
+            elif len(alike) < min(_TILES_A_GROUP, room):
+                number = shown.album.row(dataset, at, digest)
+                alike[picture] = number, [names[-1]], _apart(row, part)
+        room -= len(alike)
+        tiles = [
+            Tile(number, same, _titled(same, shown), said) for number, same, said in alike.values()
+        ]
+        groups.append(_group(rows, names, tiles))
+    numbers, conflict = table["group"], table["conflict"].astype(bool)
+    return Duplicates(
+        groups,
+        len(table) if "part" not in table else int((table["part"] == "b").sum()),
+        numbers.nunique(),
+        numbers[conflict].nunique(),
+        int(conflict.sum()),
+    )
 
 
-def _has(rows: pd.DataFrame, kind: str, tiles: Mapping[bytes, Tile]) -> bool:
-    """Whether images of a group are related so: "exact" where a picture stands more than once."""
-    if kind != "exact":
-        return bool((rows["relation"] == ("symmetry" if kind == "turned" else kind)).any())
-    return bool((rows["relation"] == "exact").any()) or any(len(t.rows) > 1 for t in tiles.values())
+def _group(rows: pd.DataFrame, names: list[int], tiles: list[Tile]) -> Group:
+    relations = set(rows["relation"])
+    kinds = {
+        "exact": "exact" in relations or any(len(tile.rows) > 1 for tile in tiles),
+        "turned": "symmetry" in relations,
+        "near": "near" in relations,
+    }
+    return Group(
+        int(rows["group"].to_numpy()[0]),
+        bool(rows["conflict"].iloc[0]),
+        [kind for kind, there in kinds.items() if there],
+        str(rows["votes"].iloc[0]),
+        int(rows["distance"].to_numpy().max()),
+        float(rows["difference"].to_numpy().max()),
+        names,
+        tiles,
+    )
 
 
-def _apart(row: Any) -> list[str]:
+def _facts(row: Any, part: str) -> list[Any]:
+    """What `FIELDS` holds of an image in a group."""
+    apart = int(row.distance), round(float(row.difference), 2)
+    return [int(row.group), row.relation, row.symmetry, *apart, int(row.conflict), part]
+
+
+def _apart(row: Any, part: str) -> str:
     """What lies between an image and the first of its group, in words."""
-    words = [] if row.symmetry == "identity" else [str(row.symmetry).replace("_", " ")]
-    if row.distance or row.difference:
+    words = [{"a": "this set", "b": "test set"}[part]] if part else []
+    if row.symmetry != "identity":
+        words.append(str(row.symmetry).replace("_", " "))
+    if row.relation == "near" and (row.distance or row.difference):
         bits = f"{row.distance} bit{'s' * (row.distance != 1)}"
         words.append(f"{bits}, {row.difference:.1f} levels apart")
-    return words
+    return " · ".join(words)
 
 
-def _titled(tile: Tile, shown: Shown) -> Tile:
-    """The tile with the classes that its images stand under."""
-    counts: dict[str, int] = {}
-    for row in tile.rows:
-        counts[shown.rows[row][2]] = counts.get(shown.rows[row][2], 0) + 1
-    many = len(tile.rows) > 1
-    words = [f"{name} {count}" if many else name for name, count in counts.items()]
-    return Tile(tile.picture, tile.rows, ", ".join(words), tile.facts)
+def _titled(rows: Sequence[int], shown: Shown) -> str:
+    """The classes that equal images stand under."""
+    counts = Counter(shown.rows[row][2] for row in rows)
+    return ", ".join(f"{name} {count}" if len(rows) > 1 else name for name, count in counts.items())
 
 
 # -- sizes and classes --------------------------------------------------------------------------
 
 
-def _odd_sizes(dataset: Dataset) -> tuple[list[int], dict[tuple[int, int], int]]:
+def _odd_sizes(dataset: Dataset) -> tuple[Positions, dict[tuple[int, int], int]]:
     """The rows whose file is of a size far from the others', and all sizes by their number.
 
     Far is more than three times the distance between the quartiles outside of them, for the root of
@@ -389,20 +403,17 @@ def _odd_sizes(dataset: Dataset) -> tuple[list[int], dict[tuple[int, int], int]]
     """
     source = dataset.source
     if not isinstance(source, WITH_SIZES) or source.trusted:
-        return [], {dataset.plan.shape[:2]: len(dataset)}
+        return np.empty(0, np.int64), {dataset.plan.shape[:2]: len(dataset)}
     sides = source.sides()
-    of_rows = [sides[place] for place in dataset.plan.origin(np.arange(len(dataset))).tolist()]
-    sizes: dict[tuple[int, int], int] = {}
-    for side in of_rows:
-        if side is not None:
-            sizes[side] = sizes.get(side, 0) + 1
-    height, width = np.array([side or dataset.plan.shape[:2] for side in of_rows], float).T
+    places = dataset.plan.origin(np.arange(len(dataset))).tolist()
+    of_rows = [sides[place] or dataset.plan.shape[:2] for place in places]
+    height, width = np.array(of_rows, float).T
     odd = np.zeros(len(of_rows), bool)
     for values in (np.sqrt(height * width), np.log(width / height)):
         low, high = np.quantile(values, (0.25, 0.75))
         slack = 3 * (high - low) + 1e-9
         odd |= (values < low - slack) | (values > high + slack)
-    return np.flatnonzero(odd).tolist(), dict(sorted(sizes.items(), key=lambda item: -item[1]))
+    return np.flatnonzero(odd), counted(of_rows)
 
 
 def _series(
@@ -425,14 +436,17 @@ def _series(
 # -- steps --------------------------------------------------------------------------------------
 
 
-def _section(section: Any, shown: Shown) -> Section:
-    strips = []
-    for strip in section.strips:
-        tiles = []
-        for image, dataset, row, caption in strip.examples:
-            picture = shown.album.image(image)
-            tiles.append(Tile(picture, [shown.name(dataset, row)], caption))
-        strips.append(Strip(strip.name, tiles))
+def _section(section: examples.Section, shown: Shown) -> Section:
+    strips = [
+        Strip(
+            strip.name,
+            [
+                Tile(shown.album.image(image), [shown.name(dataset, row)], caption)
+                for image, dataset, row, caption in strip.examples
+            ],
+        )
+        for strip in section.strips
+    ]
     return Section(section.heading, section.why, strips)
 
 
@@ -443,70 +457,79 @@ def _families(dataset: Dataset, shown: Shown) -> Section:
     several = np.flatnonzero(count > 1)
     chosen = several[np.linspace(0, len(several) - 1, min(COLUMNS, len(several))).astype(int)]
     strips = []
-    for number in range(min(4, int(count[chosen].min()))):
-        rows = [int(order[start[place] + number]) for place in chosen]
-        images = dataset.images[rows]
-        tiles = [
-            Tile(shown.album.image(image), [name], shown.rows[name][2] * (number == 0))
-            for image, row in zip(images, rows, strict=True)
-            for name in [shown.name(dataset, row)]
-        ]
-        strips.append(Strip("first" if number == 0 else f"copy {number}", tiles))
-    why = f"{len(ids):,} images, {count.max():,} rows of one at most"
+    for number in range(min(_COPIES, int(count[chosen].min()))):
+        tiles = []
+        for row in order[start[chosen] + number].tolist():
+            name = shown.name(dataset, row)
+            caption = "" if number else shown.rows[name][2]
+            tiles.append(Tile(shown.album.image(dataset.images[row]), [name], caption))
+        strips.append(Strip(f"copy {number}" if number else "first", tiles))
+    why = f"{len(ids):,} images, at most {count.max():,} rows of one"
     return Section("Images and their copies, as written", why, strips)
 
 
-def _operations(made: Dataset, path: Any) -> list[Operations]:
-    """What every RandAugment drew: of the steps to come, and in the record of a written set."""
+def _changes(written: Mapping[str, Any]) -> list[tuple[str, int, int, str]]:
+    """What each step did to the rows, by the manifest."""
+    try:
+        return [
+            (str(c["step"]), int(c["rows_in"]), int(c["rows_out"]), str(c["why"]))
+            for c in written.get("changes", [])
+        ]
+    except (TypeError, KeyError, ValueError):
+        return []  # nothing is read by it, so it was not checked
+
+
+def _recorded(path: Path | None, dataset: Dataset) -> list[Operations]:
+    """What every RandAugment drew whose record lies beside a written set."""
+    record = load_record(path) if path is not None else None
+    if record is None:
+        return []
     found = []
-    for name, step in _recorded(made):
-        record = load_record(path)
-        if record is None or f"{name}.op_1" not in record.column_names:
+    for stage in dataset.source.past.stages:
+        name = str(stage["name"])
+        if stage["step"] != "RandAugment" or f"{name}.op_1" not in record.column_names:
             continue
         columns = {
             column.removeprefix(f"{name}."): record[column].drop_null().to_numpy()
             for column in record.column_names
-            if column.startswith(f"{name}.")
+            if column.startswith((f"{name}.op_", f"{name}.value_"))
         }
-        found.append(_counted(name, step, columns))
-    for before, after in zip(made.chain, made.chain[1:], strict=False):
-        stages = after.plan.stages
-        if len(stages) == len(before.plan.stages) or not isinstance(stages[-1][1], RandAugment):
-            continue
-        name, step = stages[-1]
-        keys = after.plan.rows.keys[after.plan.touched]
-        nothing = np.empty((0, *after.plan.shape), np.uint8)
-        draw = Draw(after.plan.seed, name, keys)
-        found.append(_counted(name, step, step.parameters(nothing, draw)))
+        found.append(_counted(name, float(stage.get("rate", 10 / 11)), columns))
     return found
 
 
-def _recorded(made: Dataset) -> list[tuple[str, RandAugment]]:
-    stages = made.source.past.stages
-    return [
-        (str(stage["name"]), RandAugment(**{k: stage[k] for k in ("copies", "num_ops", "rate")}))
-        for stage in stages
-        if stage.get("step") == "RandAugment"
-    ]
+def _to_be_drawn(made: Dataset) -> list[Operations]:
+    """What every RandAugment among the steps to come draws: no pixel is needed to know."""
+    found = []
+    for before, after in zip(made.chain, made.chain[1:], strict=False):
+        name, step = after.plan.stages[-1] if after.plan.stages else ("", None)
+        if len(after.plan.stages) == len(before.plan.stages) or not isinstance(step, RandAugment):
+            continue
+        draw = Draw(after.plan.seed, name, after.plan.rows.keys[after.plan.touched])
+        columns = step.parameters(np.empty((0, *after.plan.shape), np.uint8), draw)
+        found.append(_counted(name, step.rate, columns))
+    return found
 
 
-def _counted(name: str, step: RandAugment, columns: Mapping[str, NDArray[Any]]) -> Operations:
-    ops = np.concatenate([columns[f"op_{slot + 1}"] for slot in range(step.num_ops)])
-    values = np.concatenate([columns[f"value_{slot + 1}"] for slot in range(step.num_ops)])
+def _counted(name: str, rate: float, columns: Mapping[str, NDArray[Any]]) -> Operations:
+    slots = sum(column.startswith("op_") for column in columns)
+    ops, values = (
+        np.concatenate([columns[f"{stem}_{slot + 1}"] for slot in range(slots)])
+        for stem in ("op", "value")
+    )
     drawn = []
     for operation in (*OPERATIONS, "none"):
         used = values[ops == operation]
         low, median, high = np.quantile(used, (0, 0.5, 1)).tolist() if len(used) else (0, 0, 0)
         share = len(used) / max(1, len(ops))
         drawn.append(Operation(operation, len(used), share, low, median, high))
-    expected = step.rate / len(OPERATIONS)
-    return Operations(name, step.num_ops, len(ops) // step.num_ops, expected, drawn)
+    return Operations(name, slots, len(ops) // slots, rate / len(OPERATIONS), drawn)
 
 
 def _recipe(plan: Plan, recipe: Recipe | None, written: bool) -> tuple[str, str]:
-    """The recipe as TOML, and what it is to this set."""
+    """What a recipe is to this set, and the recipe as TOML."""
     if recipe is not None:
-        return recipe.to_toml(), "The recipe that this page tries out"
+        return "The recipe that this page tries out", recipe.to_toml()
     saved = [dict(step) for step in plan.saved]
     if not saved:
         return "", ""
@@ -516,7 +539,7 @@ def _recipe(plan: Plan, recipe: Recipe | None, written: bool) -> tuple[str, str]
     else:
         plain = [{k: v for k, v in step.items() if k != "seed"} for step in saved]
         text = tomli_w.dumps({"seed": seeds.pop(), "steps": plain})
-    return text, "The recipe that made this set" if written else "The steps of this set"
+    return "The recipe that made this set" if written else "The steps of this set", text
 
 
 def _versions(written: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -536,7 +559,7 @@ def _galleries(dataset: Dataset, qualities: Qualities, shown: Shown) -> list[Str
     """Some images of each class, evenly spread over their ids, no picture twice."""
     order = dataset.plan.rows.order()
     labels = dataset.labels[order]
-    most = max(8, GALLERY // len(dataset.class_names))
+    most = max(8, _GALLERY // len(dataset.class_names))
     strips = []
     for label, name in enumerate(dataset.class_names):
         rows = order[labels == label]
@@ -547,6 +570,3 @@ def _galleries(dataset: Dataset, qualities: Qualities, shown: Shown) -> list[Str
         ]
         strips.append(Strip(name, tiles))
     return strips
-
-
-__all__ = ["FAULTS", "FIELDS", "Findings", "Group", "Operations", "Section", "Strip", "Tile", "gather"]

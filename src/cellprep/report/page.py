@@ -117,8 +117,7 @@ def _titleless(tiles: Sequence[Tile]) -> list[Tile]:
 
 def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
     """All that the template shows, but for the pictures."""
-    here = dict(found.series)["in this set"]
-    counts = [found.series[0][1], found.series[-1][1]] if found.series[1:] else [here]
+    counts = [found.series[0][1], found.series[-1][1]] if found.series[1:] else [found.here]
     drawn = [
         (
             one,
@@ -131,7 +130,8 @@ def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
         )
         for number, one in enumerate(found.operations, 1)
     ]
-    cards = [group for group in found.groups if group.tiles]
+    cards = [group for group in found.duplicates.groups if group.tiles]
+    leaks = found.leaks.groups if found.leaks is not None else []
     return {
         "f": found,
         "alerts": told,
@@ -139,12 +139,11 @@ def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
         "cards": _cards(found),
         "sections": _sections(found, told),
         "kinds": _kinds(cards),
-        "plain": [group for group in found.groups if not group.tiles],
+        "plain": [group for group in found.duplicates.groups if not group.tiles],
         "most_tiles": f"{MOST_TILES:,}",
         "most_bars": charts.MOST_BARS,
         "searched": _searched(found),
         "class_chart": charts.bars("classes", found.class_names, counts),
-        "class_sizes": here,
         "operations": drawn,
         "measured": _measured(found),
         "lists": {
@@ -153,7 +152,7 @@ def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
             "rows": found.shown.rows,
             "groups": {
                 f"{prefix}{group.number}": group.rows
-                for prefix, groups in (("g", cards), ("l", found.leaks or []))
+                for prefix, groups in (("g", cards), ("l", leaks))
                 for group in groups
             },
             "alerts": {alert.key: alert.rows for alert in told},
@@ -163,25 +162,25 @@ def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
 
 def _cards(found: Findings) -> list[tuple[str, str, str]]:
     height, width = found.shape
-    counts = found.found
+    repeats = found.duplicates
     cards = [
         (f"{found.images:,}", "images", ""),
         (f"{len(found.class_names):,}", "classes", ""),
         (f"{height}×{width}", "pixels, height × width", ""),
         (
-            f"{counts['rows']:,}",
-            f"repeated images, in {many(counts['groups'], 'group')}",
-            "medium" if counts["rows"] else "",
+            f"{repeats.images:,}",
+            f"repeated images, in {many(repeats.count, 'group')}",
+            "medium" if repeats.images else "",
         ),
         (
-            f"{counts['conflicts']:,}",
+            f"{repeats.conflicts:,}",
             "groups with conflicting labels",
-            "high" if counts["conflicts"] else "",
+            "high" if repeats.conflicts else "",
         ),
         (f"{len(found.bad):,}", "files that cannot be used", "high" if found.bad else ""),
     ]
     if found.leaks is not None:
-        leaked = counts["leaked"]
+        leaked = found.leaks.images
         cards.append((f"{leaked:,}", "test images in this set too", "high" if leaked else ""))
     return cards
 
@@ -190,10 +189,10 @@ def _sections(found: Findings, told: list[Alert]) -> list[tuple[str, str, int | 
     sections: list[tuple[str, str, int | None]] = [
         ("attention", "Attention", len(told)),
         ("classes", "Classes", len(found.class_names)),
-        ("duplicates", "Duplicates", found.found["groups"]),
+        ("duplicates", "Duplicates", found.duplicates.count),
     ]
     if found.leaks is not None:
-        sections.append(("leaks", "Leaks", len(found.leaks)))
+        sections.append(("leaks", "Leaks", found.leaks.count))
     if found.sections or found.changes:
         sections.append(("steps", "Steps", len(found.changes or found.sections)))
     if found.operations:
@@ -243,7 +242,7 @@ def _measured(found: Findings) -> list[tuple[Any, str, _Numbers]]:
         names = ("lowest", "1 %", "median", "99 %", "highest")
         points = np.quantile(values, (0, 0.01, 0.5, 0.99, 1)).tolist()
         rows = [(name, f"{value:.3g}") for name, value in zip(names, points, strict=True)]
-        rows.append((f"{fault.name} images", f"{len(found.faults[fault.name]):,}"))
+        rows.append((f"{fault.name} images", f"{len(found.marked[fault.name].rows):,}"))
         chart = charts.histogram(f"measure-{fault.name}", values, limit)
         shown.append((fault, chart, _Numbers(limit, rows)))
     return shown

@@ -69,7 +69,7 @@ class Qualities:
     def limits(self) -> NDArray[np.float64]:
         """Below which an image stands out, by the order of `FAULTS`."""
         share, least = np.array([(fault.share, fault.least) for fault in FAULTS]).T
-        return np.maximum(share * self.medians, least)
+        return np.asarray(np.maximum(share * self.medians, least))
 
     def faulty(self) -> Mapping[str, Positions]:
         """The images with each fault, the worst first; each under its first one alone."""

@@ -84,7 +84,7 @@ function show(tile) {
     ["shown as", tile.closest("[data-where]")?.dataset.where ?? ""],
     ["group", group ?? ""],
     ["relation", relation ?? ""],
-    ["symmetry", (symmetry ?? "").replaceAll("_", " ")],
+    ["turned", symmetry === "identity" ? "" : (symmetry ?? "").replaceAll("_", " ")],
     ["distance", relation === "near" ? `${distance} bits, ${difference} levels` : ""],
   ].filter(([, value]) => value !== "");
   const big = find("#big");
