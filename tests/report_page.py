@@ -79,6 +79,8 @@ class Page(HTMLParser):
         self._open = ""
         self.feed(html)
         self.data: dict[str, Any] = json.loads(self.inside["script"][0])
+        for row in self.data["rows"]:
+            row[3] = row[3] or row[0]
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))

@@ -322,6 +322,7 @@ def _duplicates(table: pd.DataFrame, parts: Mapping[str, Dataset], shown: Shown)
         listed += len(rows)
         if groups and listed > MOST_LISTED:
             break
+        row: Any
         parts_of = rows["part"] if "part" in rows else [""] * len(rows)
         names: list[int] = []
         alike: dict[bytes, tuple[int, list[int], str]] = {}

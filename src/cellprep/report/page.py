@@ -149,7 +149,7 @@ def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
         "lists": {
             "fields": FIELDS,
             "classes": found.class_names,
-            "rows": found.shown.rows,
+            "rows": [_without_twin(row) for row in found.shown.rows],
             "groups": {
                 f"{prefix}{group.number}": group.rows
                 for prefix, groups in (("g", cards), ("l", leaks))
@@ -158,6 +158,11 @@ def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
             "alerts": {alert.key: alert.rows for alert in told},
         },
     }
+
+
+def _without_twin(row: list[Any]) -> list[Any]:
+    """A row whose file is its id, as in a folder, without saying it twice."""
+    return [*row[:3], 0, *row[4:]] if row[3] == row[0] else row
 
 
 def _cards(found: Findings) -> list[tuple[str, str, str]]:

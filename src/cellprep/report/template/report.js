@@ -4,6 +4,7 @@ const root = document.documentElement;
 const find = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const page = JSON.parse(find("#data").textContent);
+for (const row of page.rows) if (row[3] === 0) row[3] = row[0];  // a file that is called as its id
 root.dataset.js = "";
 
 // -- lists of ids -----------------------------------------------------------------------------
@@ -83,8 +84,8 @@ function show(tile) {
     ["stands", several ? `${rows.length.toLocaleString("en")} times` : ""],
     ["shown as", tile.closest("[data-where]")?.dataset.where ?? ""],
     ["group", group ?? ""],
-    ["relation", relation ?? ""],
-    ["turned", symmetry === "identity" ? "" : (symmetry ?? "").replaceAll("_", " ")],
+    ["relation", { symmetry: "turned" }[relation] ?? relation ?? ""],
+    ["turned by", symmetry === "identity" ? "" : (symmetry ?? "").replaceAll("_", " ")],
     ["distance", relation === "near" ? `${distance} bits, ${difference} levels` : ""],
   ].filter(([, value]) => value !== "");
   const big = find("#big");
