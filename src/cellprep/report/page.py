@@ -38,18 +38,16 @@ def render(found: Findings, told: list[Alert]) -> tuple[bytes, int]:
     )
     content = {**_content(found, told), "style": style, "script": script}
     environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"many": many, "titleless": _titleless}
+    template = environment.from_string(text)
 
     def made(uris: Sequence[str], side: int) -> bytes:
         """The page with these pictures; without any, to know what room there is for them."""
         tiles = _Tiles(found, len(uris))
-        environment.filters |= {
-            **{"number": tiles.number, "shape": tiles.shape, "alt": tiles.alt},
-            **{"named": tiles.named, "listed": tiles.listed, "titleless": _titleless},
-            "many": many,
-        }
         rules = "".join(f".p{n}{{background-image:url({uri})}}\n" for n, uri in enumerate(uris))
-        page = environment.from_string(text).render(
+        page = template.render(
             **content,
+            tiles=tiles,
             data={**content["lists"], "tiles": tiles.rows},
             rules=rules,
             style_hashes=f"{_hash(style)} {_hash(rules)}",
