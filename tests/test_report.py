@@ -381,6 +381,25 @@ def test_what_cannot_be_shown_is_said_in_one_line(folder, line, said) -> None:
     assert said in done.stderr
 
 
+def test_a_manifest_that_says_other_things(tmp_path) -> None:
+    """What is only shown is left out; a record that cannot be counted is refused in one line."""
+    cells = cp.Dataset.from_arrays(*draw_cells([4] * 8, side=24))
+    cp.write(cp.Recipe([cp.RandAugment(copies=1)])(cells), tmp_path / "out", progress=False)
+    file = tmp_path / "out" / "dataset.json"
+    saved = json.loads(file.read_text())
+    changes = [*saved["changes"], 5, {"step": None}, {**saved["changes"][0], "why": [1]}]
+    odd = {"held": {"a": "b"}, "bad": ["x"], "changes": changes}
+    file.write_text(json.dumps({**saved, **odd, "made_of": {**saved["made_of"], "versions": 3}}))
+    found = small(tmp_path / "page.html", cp.read(tmp_path / "out"))
+    assert "1 augmented copies beside each image" in found.text
+    assert "read by the recipe" not in found.text
+    assert "which wrote the set" not in found.text
+    stages = [{**saved["stages"][0], "rate": "often"}]
+    file.write_text(json.dumps({**saved, "stages": stages}))
+    with pytest.raises(cp.CellprepError, match=r"record of 'rand_augment'.*is damaged"):
+        cp.report(cp.read(tmp_path / "out"), tmp_path / "page.html")
+
+
 def test_wrong_arguments_are_refused(tmp_path) -> None:
     cells = cp.Dataset.from_arrays(*draw_cells([2] * 8, side=24))
     larger = cp.Dataset.from_arrays(*draw_cells([2] * 8, side=32))

@@ -19,6 +19,7 @@ from ..arrays import Positions
 from ..dataset import Dataset
 from ..draws import Draw
 from ..duplicates import find_duplicates, find_leaks
+from ..errors import CellprepError
 from ..examples import COLUMNS, sections
 from ..formats.folder import FolderSource
 from ..formats.images import EncodedSource, counted
@@ -238,7 +239,7 @@ def gather(
             "first of each is looked at."
         )
     past = looked.source.past.path
-    written = load_manifest(past) if past is not None else {}
+    written = _Written.of(past)
     qualities = measure(looked.plan)
     likeness: Any = {"near": search.near, "symmetries": search.symmetries, "hash": search.hash}
     duplicates = _duplicates(find_duplicates(looked, **likeness), {"": looked}, shown)
@@ -255,7 +256,7 @@ def gather(
     steps = [_section(section, shown) for section in sections(made) if section.step != "read"]
     if looked is not dataset and len(dataset.chain) == 1:
         steps.append(_families(dataset, shown))
-    heading, text = _recipe(made.plan, recipe, bool(written))
+    heading, text = _recipe(made.plan, recipe, past is not None)
     return Findings(
         title=title,
         place=str(dataset.source.path or "in memory"),
@@ -267,12 +268,12 @@ def gather(
         series=_series(dataset, made, written),
         here=list(dataset.counts().values()),
         sizes=sizes,
-        bad={**written.get("bad", {}), **dataset.bad},
+        bad={**written.bad, **dataset.bad},
         duplicates=duplicates,
         leaks=leaks,
         qualities=qualities,
         marked=marked,
-        changes=_changes(written),
+        changes=written.changes,
         sections=steps,
         operations=[*_recorded(past, looked), *_to_be_drawn(made)],
         galleries=_galleries(looked, qualities, shown),
@@ -282,6 +283,39 @@ def gather(
         search=search,
         shown=shown,
     )
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What the manifest of a written set says that no reading of images needs.
+
+    So it was not checked: what is of another type is left out.
+    """
+
+    held: dict[str, int] = field(default_factory=dict)
+    bad: dict[str, str] = field(default_factory=dict)
+    changes: list[tuple[str, int, int, str]] = field(default_factory=list)
+    versions: list[tuple[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, path: Path | None) -> _Written:
+        if path is None:
+            return cls()
+        said = load_manifest(path)
+        held, bad, changes = (said.get(name) for name in ("held", "bad", "changes"))
+        versions = said["made_of"].get("versions")
+        columns = {"step": str, "rows_in": int, "rows_out": int, "why": str}
+        return cls(
+            {k: v for k, v in held.items() if type(v) is int} if isinstance(held, dict) else {},
+            {k: str(v) for k, v in bad.items()} if isinstance(bad, dict) else {},
+            [
+                (change["step"], change["rows_in"], change["rows_out"], change["why"])
+                for change in (changes if isinstance(changes, list) else [])
+                if isinstance(change, dict)
+                and all(type(change.get(name)) is kind for name, kind in columns.items())
+            ],
+            [(k, str(v)) for k, v in versions.items()] if isinstance(versions, dict) else [],
+        )
 
 
 def _first_copies(dataset: Dataset) -> Dataset:
@@ -417,15 +451,12 @@ def _odd_sizes(dataset: Dataset) -> tuple[Positions, dict[tuple[int, int], int]]
     return np.flatnonzero(odd), counted(of_rows)
 
 
-def _series(
-    dataset: Dataset, made: Dataset, written: Mapping[str, Any]
-) -> list[tuple[str, list[int]]]:
+def _series(dataset: Dataset, made: Dataset, written: _Written) -> list[tuple[str, list[int]]]:
     """Images by class at each stage that is known, the first one first."""
     names = dataset.class_names
     stages: list[tuple[str, Mapping[str, int]]] = []
-    held = written.get("held")
-    if isinstance(held, dict) and all(isinstance(held.get(name), int) for name in names):
-        stages.append(("read by the recipe", held))
+    if written.held.keys() == {*names}:
+        stages.append(("read by the recipe", written.held))
     if len(dataset.chain) > 1:
         stages.append(("read", dataset.chain[0].counts()))
     stages.append(("in this set", dataset.counts()))
@@ -469,17 +500,6 @@ def _families(dataset: Dataset, shown: Shown) -> Section:
     return Section("Images and their copies, as written", why, strips)
 
 
-def _changes(written: Mapping[str, Any]) -> list[tuple[str, int, int, str]]:
-    """What each step did to the rows, by the manifest."""
-    try:
-        return [
-            (str(c["step"]), int(c["rows_in"]), int(c["rows_out"]), str(c["why"]))
-            for c in written.get("changes", [])
-        ]
-    except (TypeError, KeyError, ValueError):
-        return []  # nothing is read by it, so it was not checked
-
-
 def _recorded(path: Path | None, dataset: Dataset) -> list[Operations]:
     """What every RandAugment drew whose record lies beside a written set."""
     record = load_record(path) if path is not None else None
@@ -495,7 +515,12 @@ def _recorded(path: Path | None, dataset: Dataset) -> list[Operations]:
             for column in record.column_names
             if column.startswith((f"{name}.op_", f"{name}.value_"))
         }
-        found.append(_counted(name, float(stage.get("rate", 10 / 11)), columns))
+        try:
+            found.append(_counted(name, float(stage["rate"]), columns))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CellprepError(
+                f"the record of {name!r} in {str(path)!r} is damaged ({error!r}); write it again"
+            ) from error
     return found
 
 
@@ -543,12 +568,11 @@ def _recipe(plan: Plan, recipe: Recipe | None, written: bool) -> tuple[str, str]
     return "The recipe that made this set" if written else "The steps of this set", text
 
 
-def _versions(written: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _versions(written: _Written) -> list[tuple[str, str]]:
     from .. import __version__
 
-    of_set = written.get("made_of", {}).get("versions", {})
     here = {"cellprep": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
-    found = [(f"{name}, which wrote the set", str(version)) for name, version in of_set.items()]
+    found = [(f"{name}, which wrote the set", version) for name, version in written.versions]
     found += [(f"{name}, which made this page", version) for name, version in here.items()]
     return [*found, ("Python", platform.python_version())]
 
