@@ -556,7 +556,7 @@ def _recipe(plan: Plan, recipe: Recipe | None, written: bool) -> tuple[str, str]
     """What a recipe is to this set, and the recipe as TOML."""
     if recipe is not None:
         return "The recipe that this page tries out", recipe.to_toml()
-    saved = [dict(step) for step in plan.saved]
+    saved = [{"step": step["step"], **step} for step in plan.saved]
     if not saved:
         return "", ""
     seeds = {step.get("seed", 0) for step in saved}

@@ -19,6 +19,7 @@ from .pictures import encode
 from .quality import FAULTS
 
 LIMIT = 5_000_000  # bytes of a page
+_SHORT = 16  # letters of a name below a picture
 _SPARE = 20_000  # what the second rendering may add
 
 
@@ -95,6 +96,8 @@ class _Tiles:
     def named(self, tile: Tile) -> str:
         id, copy = self.found.shown.rows[tile.rows[0]][:2]
         short = str(id).rpartition("/")[2] or str(id)  # of a path the name; lists have all of it
+        if len(short) > _SHORT:
+            short = f"{short[:5]}…{short[6 - _SHORT :]}"  # names differ at their ends
         who = short + f", copy {copy}" * (copy > 0)
         return who if len(tile.rows) == 1 else f"{len(tile.rows):,} times: {who} …"
 
