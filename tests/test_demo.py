@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -11,7 +13,7 @@ from cellprep.contact_sheet import contact_sheet
 from cellprep.demo import run_demo
 
 
-def test_the_demo_makes_a_data_set_a_table_and_a_picture(tmp_path) -> None:
+def test_the_demo_makes_a_data_set_a_table_a_picture_and_a_report(tmp_path, monkeypatch) -> None:
     said: list[str] = []
     done = run_demo(tmp_path / "demo", images=400, say=said.append)
     steps = ["dedupe", "split", "balance", "kmeans_mask", "rand_augment"]
@@ -26,8 +28,13 @@ def test_the_demo_makes_a_data_set_a_table_and_a_picture(tmp_path) -> None:
     assert sheet.shape[0] > 900
     assert sheet.shape[1] > 900
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 5000  # pictures, not a blank page
+    assert done.report is not None
+    assert "1 group of duplicates under different labels" in done.report.read_text("utf-8")
+    monkeypatch.setitem(sys.modules, "jinja2", None)
     again = run_demo(tmp_path / "demo", images=400, say=said.append)  # a second run goes through
     assert again.written["train"].rows == len(train)
+    assert again.report is None
+    assert any("no report" in line and "pip install 'cellprep[report]'" in line for line in said)
 
 
 def test_the_demo_takes_the_users_own_folder(tmp_path, cells) -> None:

@@ -314,6 +314,8 @@ def test_groups_without_room_for_cards_are_listed(tmp_path, monkeypatch) -> None
     monkeypatch.setattr(gather, "MOST_LISTED", 60)
     found = small(tmp_path / "page.html", cells, near=None, symmetries=False)
     assert "repeated images are listed here" in found.text
+    found = small(tmp_path / "page.html", cells, test=cells, near=None, symmetries=False)
+    assert f"1 group of {len(np.unique(images, axis=0)):,} are listed here" in found.text
 
 
 def test_many_classes(tmp_path) -> None:
@@ -389,7 +391,9 @@ def test_a_manifest_that_says_other_things(tmp_path) -> None:
     saved = json.loads(file.read_text())
     changes = [*saved["changes"], 5, {"step": None}, {**saved["changes"][0], "why": [1]}]
     odd = {"held": {"a": "b"}, "bad": ["x"], "changes": changes}
-    file.write_text(json.dumps({**saved, **odd, "made_of": {**saved["made_of"], "versions": 3}}))
+    recipe = [{**saved["recipe"][0], "seed": [None]}]
+    odd |= {"recipe": recipe, "made_of": {**saved["made_of"], "versions": 3}}
+    file.write_text(json.dumps({**saved, **odd}))
     found = small(tmp_path / "page.html", cp.read(tmp_path / "out"))
     assert "1 augmented copies beside each image" in found.text
     assert "read by the recipe" not in found.text
@@ -407,9 +411,15 @@ def test_wrong_arguments_are_refused(tmp_path) -> None:
         ({"recipe": cp.Dedupe()}, "`recipe` must be a Recipe"),
         ({"test": draw_cells([2] * 8, side=24)[0]}, "a Dataset is needed"),
         ({"test": larger}, "read both with the same size="),
+        ({"hash": "phsh"}, "did you mean 'phash'"),
     ):
         with pytest.raises(cp.CellprepError, match=said):
             cp.report(cells, tmp_path / "page.html", **settings)
+    nothing = cp.Recipe([cp.Dedupe(on_duplicate="drop")])(
+        cp.Dataset.from_arrays(np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 0, 1])
+    )
+    with pytest.raises(cp.CellprepError, match="no images left to show"):
+        cp.report(nothing, tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from .gather import Findings, Group, Tile
+from .gather import TILES_AN_ALERT, Findings, Group, Tile
 from .quality import FAULTS
 
 OUTLIER = 10  # images of a group above which the picture is no photograph, as in Dedupe
@@ -155,6 +155,8 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             rows,
             _first(leaks),
         )
+    whole = found.duplicates.listed == found.duplicates.images
+    listed = "" if whole else " These are those among the groups that the page lists."
     plain = [g for g in groups if not g.conflict and len(g.rows) <= OUTLIER]
     repeated = [group for group in plain if "exact" in group.kinds]
     if repeated:
@@ -162,7 +164,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             "repeat",
             "medium",
             f"{many(len(repeated), 'image')} repeated under one label",
-            "Their labels agree; a split that parts them leaks.",
+            f"Their labels agree; a split that parts them leaks.{listed}",
             "Dedupe() keeps one of each; split keeps them on one side",
             _rows(repeated),
             _first(repeated),
@@ -177,7 +179,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
             "medium",
             f"{many(len(copies), 'group')} of near or turned copies",
             "Compressed, resized, moved, lit, flipped or turned versions of one image, or the same "
-            "cell taken twice.",
+            f"cell taken twice.{listed}",
             f"Dedupe({settings}) and split({settings}) know them",
             _rows(copies),
             _first(copies),
@@ -191,7 +193,7 @@ def _rows(groups: Sequence[Group]) -> list[int]:
 
 def _first(groups: Sequence[Group]) -> list[Tile]:
     """A picture of each of the first groups."""
-    return [group.tiles[0] for group in groups if group.tiles][:10]
+    return [group.tiles[0] for group in groups if group.tiles][:TILES_AN_ALERT]
 
 
 def _classes(found: Findings) -> Iterator[Alert]:

@@ -23,7 +23,7 @@ from ..errors import CellprepError
 from ..examples import COLUMNS, sections
 from ..formats.folder import FolderSource
 from ..formats.images import EncodedSource, counted
-from ..formats.manifest import load_manifest, load_record
+from ..formats.manifest import load_manifest, load_record, to_json
 from ..formats.shards import ShardSource
 from ..inspect import WITH_SIZES
 from ..kernels import OPERATIONS
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 MOST_LISTED = 15_000  # images of groups whose ids a page lists
 MOST_TILES = 2_000  # pictures in cards of groups
 _TILES_A_GROUP = 24
-_TILES_AN_ALERT = 10
+TILES_AN_ALERT = 10
 _GALLERY = 640  # pictures of all classes together, 8 a class at least
 _COPIES = 4  # of an image in a set that was written with them
 
@@ -231,6 +231,8 @@ def gather(
 ) -> Findings:
     """Look at everything; what is named first gets its pictures first."""
     dataset = dataset.readable()
+    if not len(dataset):
+        raise CellprepError(f"{dataset!r} has no images left to show; look at an earlier step")
     made = recipe(dataset) if recipe is not None else dataset
     looked, shown, said = _first_copies(dataset), Shown(), list(notes)
     if looked is not dataset:
@@ -245,7 +247,7 @@ def gather(
     duplicates = _duplicates(find_duplicates(looked, **likeness), {"": looked}, shown)
     leaks = None
     if test is not None:
-        test = test.readable()
+        test = _first_copies(test.readable())
         table = find_leaks(looked, test, **likeness)
         leaks = _duplicates(table, {"a": looked, "b": test}, shown)
     odd, sizes = _odd_sizes(looked)
@@ -306,7 +308,9 @@ class _Written:
         versions = said["made_of"].get("versions")
         columns = {"step": str, "rows_in": int, "rows_out": int, "why": str}
         return cls(
-            {k: v for k, v in held.items() if type(v) is int} if isinstance(held, dict) else {},
+            {k: v for k, v in held.items() if type(v) is int and 0 <= v < 2**53}
+            if isinstance(held, dict)
+            else {},
             {k: str(v) for k, v in bad.items()} if isinstance(bad, dict) else {},
             [
                 (change["step"], change["rows_in"], change["rows_out"], change["why"])
@@ -329,7 +333,7 @@ def _first_copies(dataset: Dataset) -> Dataset:
 def _marked(dataset: Dataset, rows: Positions, qualities: Qualities, shown: Shown) -> Marked:
     """These rows, and some of their pictures, no two equal."""
     digests = qualities.digests
-    first = np.sort(np.unique(digests[rows], axis=0, return_index=True)[1])[:_TILES_AN_ALERT]
+    first = np.sort(np.unique(digests[rows], axis=0, return_index=True)[1])[:TILES_AN_ALERT]
     tiles = [shown.tile(dataset, row, digests[row]) for row in rows[first].tolist()]
     return Marked([shown.name(dataset, row) for row in rows.tolist()], tiles)
 
@@ -559,12 +563,15 @@ def _recipe(plan: Plan, recipe: Recipe | None, written: bool) -> tuple[str, str]
     saved = [{"step": step["step"], **step} for step in plan.saved]
     if not saved:
         return "", ""
-    seeds = {step.get("seed", 0) for step in saved}
-    if len(seeds) > 1:
-        text = tomli_w.dumps({"steps": saved})
-    else:
+    seed = saved[0].get("seed", 0)
+    table: dict[str, Any] = {"steps": saved}
+    if all(step.get("seed", 0) == seed for step in saved):
         plain = [{k: v for k, v in step.items() if k != "seed"} for step in saved]
-        text = tomli_w.dumps({"seed": seeds.pop(), "steps": plain})
+        table = {"seed": seed, "steps": plain}
+    try:
+        text = tomli_w.dumps(table)
+    except TypeError:  # the settings that a damaged manifest holds
+        text = to_json(table)
     return "The recipe that made this set" if written else "The steps of this set", text
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from ..formats import format
 from . import charts
 from .attention import Alert, many, passed
-from .gather import FIELDS, MOST_TILES, Findings, Group, Tile
+from .gather import FIELDS, MOST_TILES, TILES_AN_ALERT, Findings, Group, Tile
 from .pictures import encode
 from .quality import FAULTS
 
@@ -140,7 +140,6 @@ def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
         "cards": _cards(found),
         "sections": _sections(found, told),
         "kinds": _kinds(cards),
-        "plain": [group for group in found.duplicates.groups if not group.tiles],
         "most_tiles": f"{MOST_TILES:,}",
         "most_bars": charts.MOST_BARS,
         "searched": _searched(found),
@@ -261,7 +260,7 @@ def _rule(found: Findings, pictures: int, side: int) -> str:
         f"The page is kept below {LIMIT / 1e6:g} MB: its {many(wanted, 'picture')} are kept at "
         f"{side} pixels, the most that fit",
         f"cards of groups have room for {MOST_TILES:,} pictures, each equal picture once",
-        "alerts show 10, galleries some of each class",
+        f"alerts show {TILES_AN_ALERT}, galleries some of each class",
     ]
     if pictures < wanted:
         said.insert(1, f"for the last {wanted - pictures:,} of them there was no room")
