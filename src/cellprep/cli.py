@@ -298,8 +298,8 @@ def leaks(
 @click.option("-o", "--out", type=_Path, default=Path("report.html"), show_default=True)
 @click.option("--recipe", type=_Path, help="Show what this recipe (TOML) does to INPUT.")
 @click.option("--test", type=_Path, help="Show what of INPUT leaks into this test set.")
-@click.option("--near", type=int, metavar="BITS", default=4, show_default=True)
-@click.option("--symmetries/--no-symmetries", default=True, show_default=True)
+@click.option("--near", type=int, metavar="BITS", default=4, help="Near duplicates.  [default: 4]")
+@click.option("--symmetries/--no-symmetries", default=True, help="Flipped and turned copies.")
 @click.option("--exact", is_flag=True, help="Equal pixels only: no near or turned copies.")
 @_options("hash", *_READING, "json")
 @said

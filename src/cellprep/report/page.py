@@ -99,7 +99,7 @@ class _Tiles:
         if len(short) > _SHORT:
             short = f"{short[:5]}…{short[6 - _SHORT :]}"  # names differ at their ends
         who = short + f", copy {copy}" * (copy > 0)
-        return who if len(tile.rows) == 1 else f"{len(tile.rows):,} times: {who} …"
+        return who if len(tile.rows) == 1 else f"{len(tile.rows):,} × {who} …"
 
     def listed(self, rows: Sequence[int]) -> str:
         """A line an image: id, label, and its file where that is not its id."""
