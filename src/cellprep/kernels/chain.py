@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
-from . import OPERATIONS, color, geometry
+from . import OPERATIONS, color, geometry, planes, vectors
 
 SKIP = len(OPERATIONS)
 
@@ -36,7 +36,9 @@ def chain(
     thresholds : (m, slots) float32
         From where solarization inverts (0-255).
     """
-    _chain(images, rows, operations, values, thresholds)
+    by_planes = vectors.SUPPORTED and images.shape[2] <= planes.WIDEST
+    chain = _by_planes if by_planes else _by_pixels
+    chain(images, rows, operations, values, thresholds)
 
 
 def move(
@@ -60,7 +62,7 @@ def move(
 
 
 @nb.njit(cache=True, nogil=True)
-def _chain(images, rows, operations, values, thresholds):
+def _by_pixels(images, rows, operations, values, thresholds):
     _, height, width, _ = images.shape
     still = np.float32(0)
     for i in range(len(rows)):
@@ -87,3 +89,40 @@ def _chain(images, rows, operations, values, thresholds):
                 geometry.shift_rows(image, -value * np.float32(width), still)
             elif operation == 9:
                 geometry.shift_columns(image, -value * np.float32(height), still)
+
+
+@nb.njit(cache=True, nogil=True)
+def _by_planes(images, rows, operations, values, thresholds):
+    _, height, width, _ = images.shape
+    size, still = height * width, np.float32(0)
+    held, free = planes.room(height, width), planes.room(height, width)
+    places = planes.mirror(width)
+    for i in range(len(rows)):
+        planes.part(images[rows[i]], held)
+        for slot in range(operations.shape[1]):
+            operation, value = operations[i, slot], values[i, slot]
+            if operation == 0:
+                planes.auto_contrast(held, size)
+            elif operation == 1:
+                planes.equalization(held, size)
+            elif operation == 2:
+                planes.solarization(held, value, thresholds[i, slot])
+            elif operation == 3:
+                planes.color_degeneration(held, value)
+            elif operation == 4:
+                planes.contrast(held, size, value)
+            elif operation == 5:
+                planes.brightness(held, value)
+            elif operation == 6:
+                planes.shift_rows(held, height, width, places, still, value, free)
+            elif operation == 7:
+                planes.shift_columns(held, height, width, still, value, free)
+            elif operation == 8:
+                by = -value * np.float32(width)
+                planes.shift_rows(held, height, width, places, by, still, free)
+            elif operation == 9:
+                by = -value * np.float32(height)
+                planes.shift_columns(held, height, width, by, still, free)
+            if 6 <= operation <= 9:
+                held, free = free, held
+        planes.join(held, images[rows[i]])

@@ -16,6 +16,21 @@ from .color import to_level
 _PLACE_BITS, _WEIGHT_BITS = 32, 13
 
 
+@nb.njit(cache=True, nogil=True, inline="always")
+def split_offset(offset):
+    """Whole pixels of an offset, and what is left of it in 2**-15."""
+    low = np.floor(offset)
+    part = np.int32((offset - low) * np.float32(1 << 15) + np.float32(0.5))
+    return np.int64(low), np.int16(min(part, np.int32((1 << 15) - 1)))
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def between(near, far, part):
+    """The level `part` (of 2**15) of the way from one to the other, to the nearest, halves up."""
+    way = np.int32(np.int32(far) - np.int32(near)) * np.int32(part)
+    return np.uint8(np.int32(near) + np.int32((way + (1 << 14)) >> 15))
+
+
 @nb.njit(cache=True, nogil=True)
 def shift_rows(image, first, step):
     """Move row y of an image left by `first + step * y` pixels, in place, linearly interpolated."""
@@ -24,10 +39,8 @@ def shift_rows(image, first, step):
     near, far = line[:-3], line[3:]
     for y in range(height):
         row = image[y].reshape(3 * width)
-        offset = first + step * np.float32(y)
-        low = np.floor(offset)
-        part = np.float32(offset - low)
-        start = np.int64(low) % (2 * width)  # the picture and its mirror image repeat
+        low, part = split_offset(first + step * np.float32(y))
+        start = low % (2 * width)  # the picture and its mirror image repeat
         done = 0
         while done <= width:
             place = (start + done) % (2 * width)
@@ -48,9 +61,7 @@ def shift_rows(image, first, step):
                     to[here + np.uint64(2)] = run[there + np.uint64(2)]
             done += n
         for i in range(3 * width):
-            value = np.float32(near[i])
-            value += part * (np.float32(far[i]) - value)
-            row[i] = np.uint8(np.int32(value + np.float32(0.5)))
+            row[i] = between(near[i], far[i], part)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -58,12 +69,11 @@ def shift_columns(image, first, step):
     """Move column x of an image up by `first + step * x` pixels, in place, interpolated."""
     height, width, _ = image.shape
     start = np.empty(width, np.int32)
-    part = np.empty(3 * width, np.float32)
+    parts = np.empty(3 * width, np.int16)
     for x in range(width):
-        offset = first + step * np.float32(x)
-        low = np.floor(offset)
-        part[3 * x : 3 * x + 3] = np.float32(offset - low)
-        start[x] = np.int64(low) % (2 * height)  # the picture and its mirror image repeat
+        low, part = split_offset(first + step * np.float32(x))
+        parts[3 * x : 3 * x + 3] = part
+        start[x] = low % (2 * height)  # the picture and its mirror image repeat
     flat = image.reshape(image.size)
     source = np.empty(image.size, np.uint8)
     for i in range(len(flat)):
@@ -91,9 +101,7 @@ def shift_columns(image, first, step):
         if y > 0:
             row = image[y - 1].reshape(3 * width)
             for i in range(3 * width):
-                value = np.float32(upper[i])
-                value += part[i] * (np.float32(line[i]) - value)
-                row[i] = np.uint8(np.int32(value + np.float32(0.5)))
+                row[i] = between(upper[i], line[i], parts[i])
 
 
 def similarity(
