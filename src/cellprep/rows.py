@@ -13,6 +13,9 @@ from .arrays import Ids, Keys, Labels, Positions
 from .draws import id_keys, row_keys
 from .errors import CellprepError
 
+SAME = "same"
+"""The column in which rows of one number have the same pixels, within one table."""
+
 
 @dataclass(frozen=True, eq=False)
 class Rows:
@@ -67,7 +70,7 @@ class Rows:
         ids = [first.ids, second.ids]
         if first.ids.dtype.kind != second.ids.dtype.kind:
             ids = [array.astype(str) for array in ids]
-        shared = first.columns.keys() & second.columns.keys()
+        shared = (first.columns.keys() & second.columns.keys()) - {SAME}
         return cls(
             np.concatenate(ids),
             np.concatenate([first.id_keys, second.id_keys]),
