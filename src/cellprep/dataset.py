@@ -319,6 +319,8 @@ class ImageView:
         return len(self._plan)
 
     def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Images:
+        if type(at) is int and 0 <= at < len(self._plan):  # the quickest way, for loops over rows
+            return own(self._plan.evaluate(np.array([at]))[0][0])
         places = self._places(at)
         if places.ndim == 0:
             return own(self._plan.evaluate(places[None])[0][0])

@@ -38,4 +38,6 @@ def glance(images: Images) -> NDArray[np.uint64]:
     True
     """
     middle = images[:, images.shape[1] // 2].reshape(len(images), -1)
-    return np.array([xxhash.xxh3_64_intdigest(row) for row in np.ascontiguousarray(middle)], np.uint64)
+    return np.array(
+        [xxhash.xxh3_64_intdigest(row) for row in np.ascontiguousarray(middle)], np.uint64
+    )
