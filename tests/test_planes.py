@@ -37,9 +37,9 @@ def test_planes_are_the_plain_way(case, threshold) -> None:
     images, operations, values = case
     thresholds = np.full(values.shape, threshold, np.float32)
     plain, fast = images.copy(), images.copy()
-    rows = np.array([0, 1, 2])  # the last image is left alone
+    places, rows = np.array([1, 2, 2]), np.array([2, 0, 1])  # the last image is left alone
     for way, made in ((chain._by_pixels, plain), (chain._by_planes, fast)):
-        way(made, rows, operations[rows], values[rows], thresholds[rows])
+        way(images, places, made, rows, operations[rows], values[rows], thresholds[rows])
     assert np.array_equal(fast, plain)
     assert np.array_equal(fast[3], images[3])
 
@@ -53,6 +53,7 @@ def test_every_operation_at_96(operation, cells) -> None:
     thresholds = np.full(shape, 128, np.float32)
     operations = np.full(shape, OPERATIONS.index(operation))
     plain, fast = images.copy(), images.copy()
+    every = np.arange(len(images))
     for way, made in ((chain._by_pixels, plain), (chain._by_planes, fast)):
-        way(made, np.arange(len(images)), operations, values, thresholds)
+        way(made, every, made, every, operations, values, thresholds)
     assert np.array_equal(fast, plain)

@@ -103,7 +103,7 @@ def _send(
     elif name in OPERATIONS:
         code = np.full((len(rows), 1), OPERATIONS.index(name))
         added = np.zeros_like(a) if name == "solarization" else a
-        chain.chain(images, rows, code, added[:, None], a[:, None])
+        chain.chain(images, rows, images, rows, code, added[:, None], a[:, None])
     elif name in _COLORS:
         _recolor(images, rows, _COLORS.index(name), a, b, c)
     elif name == "defocus_blur":

@@ -143,18 +143,41 @@ class RandAugment(Step):
         masks: Masks | None = None,
         **parameters: NDArray[Any],
     ) -> Images:
+        images = own(images)
+        self._send(images, rows, images, rows, parameters)
+        return images
+
+    def apply_to_copies(
+        self,
+        images: Images,
+        places: Positions,
+        rows: Positions,
+        out: Images,
+        **parameters: NDArray[Any],
+    ) -> None:
+        as_they_are = np.ones(len(out), bool)
+        as_they_are[rows] = False
+        out[as_they_are] = images[places[as_they_are]]
+        self._send(images, places[rows], out, rows, parameters)
+
+    def _send(
+        self,
+        images: Images,
+        places: Positions,
+        out: Images,
+        rows: Positions,
+        parameters: Parameters,
+    ) -> None:
         from ..kernels import chain
 
         operations, values = self._operations(parameters)
         thresholds = np.stack([parameters[name] for name in self._each("threshold")], axis=1)
-        images = own(images)
         if self.engine == "keras_cv":
             from .. import keras_cv_engine
 
-            images[rows] = keras_cv_engine.chain(images[rows], operations, values, thresholds)
+            out[rows] = keras_cv_engine.chain(images[places], operations, values, thresholds)
         else:
-            chain.chain(images, rows, operations, values, thresholds)
-        return images
+            chain.chain(images, places, out, rows, operations, values, thresholds)
 
     def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
         from ..kernels import chain
