@@ -80,7 +80,7 @@ class PixelStep(Protocol):
 
 @runtime_checkable
 class CopyStep(PixelStep, Protocol):
-    """A step that can read an image and write what it makes of its copies, with none made before."""
+    """A step that reads images in one place and writes them to another: none is copied before."""
 
     def apply_to_copies(
         self,
@@ -90,7 +90,7 @@ class CopyStep(PixelStep, Protocol):
         out: Images,
         **parameters: NDArray[Any],
     ) -> None:
-        """What `apply` makes of ``images[places]`` and `rows` of them, into `out`."""
+        """What becomes of ``images[places]`` goes to `rows` of `out`, which may be `images`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +125,11 @@ class _Origin:
         if not self.drawn:
             return images, {}
         return images, {MASKS: Column(self.source.masks(at), np.ones(len(at), bool))}
+
+    def shared(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
+        """As of `_Taken`: all are different here."""
+        images, record = self.evaluate(at, None, masks)
+        return images, np.arange(len(at)), record
 
     def origin(self, at: Positions) -> Positions:
         return at
@@ -208,9 +213,9 @@ class _Mapped:
     def evaluate(
         self, at: Positions, out: Images | None = None, masks: bool = False
     ) -> tuple[Images, Record]:
-        if isinstance(self.before, _Taken) and isinstance(self.step, CopyStep):
-            if self.known is None and not (masks or self.drawn):
-                return self._evaluate_copies(self.before, self.step, at, out)
+        plain = self.known is None and not (masks or self.drawn)
+        if plain and isinstance(self.before, _Origin | _Taken) and isinstance(self.step, CopyStep):
+            return self._evaluate_copies(self.before, self.step, at, out)
         stays = self.shape == self.before.shape
         images, record = self.before.evaluate(at, out if stays else None, masks)
         plane = record[MASKS].values if MASKS in record else None
@@ -228,15 +233,16 @@ class _Mapped:
         return images, record | self._recorded(parameters, rows, touched)
 
     def _evaluate_copies(
-        self, before: _Taken, step: CopyStep, at: Positions, out: Images | None
+        self, before: _Origin | _Taken, step: CopyStep, at: Positions, out: Images | None
     ) -> tuple[Images, Record]:
-        """The same, where copies need not be made first."""
+        """The same, where the images need not be copied first."""
         images, places, record = before.shared(at)
         touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
         rows = np.flatnonzero(touched)
         parameters = step.parameters(images, Draw(self.seed, self.name, self.keys[at[rows]]))
         made = np.empty((len(at), *self.shape), np.uint8) if out is None else out
-        step.apply_to_copies(images, places, rows, made, **parameters)
+        made[~touched] = images[places[~touched]]
+        step.apply_to_copies(images, places[rows], rows, made, **parameters)
         return made, record | self._recorded(parameters, rows, touched)
 
     def _recorded(self, parameters: Parameters, rows: Positions, touched: Masks) -> Record:

@@ -145,23 +145,34 @@ def similarity(
     return np.concatenate([linear, constant[:, :, None]], axis=2)
 
 
-def warp(images: Images, rows: Positions, matrices: NDArray[np.float64], fill: str | int) -> None:
-    """Move some of the images by affine maps, in place, bilinear.
+def warp(
+    source: Images,
+    places: Positions,
+    out: Images,
+    rows: Positions,
+    matrices: NDArray[np.float64],
+    fill: str | int,
+) -> None:
+    """Move images by affine maps, bilinear, from one array to another or in place.
 
     Places are whole numbers of 2**-32 pixels and weights of 2**-13, so a value is within 0.1 of
     the exact one before it is rounded.
 
     Parameters
     ----------
-    images : (n, height, width, 3) uint8
+    source : (n, height, width, 3) uint8
+    places : (m,) int
+        The images that are moved, once or several times.
+    out : (k, height, width, 3) uint8
+        May be `source`, if `rows` are `places`.
     rows : (m,) int
-        The images that are moved; no image stands twice.
+        Where the results go; none stands twice.
     matrices : (m, 2, 3) float64
         From (x, y, 1) in the result to (x, y) in the image.
     fill : "reflect", "edge" or a value in 0-255
         What lies outside the image.
     """
-    _, height, width, _ = images.shape
+    _, height, width, _ = source.shape
     maps = np.rint(matrices * 2.0**_PLACE_BITS).astype(np.int64)
     corners = np.array(
         [[0, 0, 1], [width - 1, 0, 1], [0, height - 1, 1], [width - 1, height - 1, 1]]
@@ -173,7 +184,9 @@ def warp(images: Images, rows: Positions, matrices: NDArray[np.float64], fill: s
     down = _stand_ins(np.arange(low[1], high[1]), height, fill) * (width + 2)
     frame = 0 if isinstance(fill, str) else fill
     maps[:, :, 2] -= low << _PLACE_BITS
-    _warp(images, rows, maps, across, down, frame)
+    source = source.view()
+    source.flags.writeable = False  # compiled once, whether or not the caller's may be written
+    _warp(source, places, out, rows, maps, across, down, frame)
 
 
 def warp_masks(
@@ -222,8 +235,8 @@ def _stand_ins(places: Positions, side: int, fill: str | int) -> Positions:
 
 
 @nb.njit(cache=True, nogil=True)
-def _warp(images, rows, maps, across, down, frame):
-    _, height, width, _ = images.shape
+def _warp(source, places, out, rows, maps, across, down, frame):
+    _, height, width, _ = source.shape
     # A pixel is one number of three fields of 21 bits, so that its channels are weighted at once:
     # a field holds 8 bits of value and 13 of weight.
     one = np.int64(1)
@@ -233,7 +246,8 @@ def _warp(images, rows, maps, across, down, frame):
     stride = width + 2
     pixels = np.full((height + 2) * stride, fields * frame)
     for i in range(len(rows)):
-        flat = images[rows[i]].reshape(3 * height * width)
+        flat = source[places[i]].reshape(3 * height * width)
+        made = out[rows[i]].reshape(3 * height * width)
         step_x, step_y = maps[i, 0, 0], maps[i, 1, 0]
         for y in range(height):
             row = flat[3 * width * y : 3 * width * (y + 1)]
@@ -243,7 +257,7 @@ def _warp(images, rows, maps, across, down, frame):
                 red, green = np.int64(row[at]), np.int64(row[at + np.uint64(1)])
                 framed[x] = red | (green << 21) | (np.int64(row[at + np.uint64(2)]) << 42)
         for y in range(height):
-            row = flat[3 * width * y : 3 * width * (y + 1)]
+            row = made[3 * width * y : 3 * width * (y + 1)]
             at_x = maps[i, 0, 1] * y + maps[i, 0, 2]
             at_y = maps[i, 1, 1] * y + maps[i, 1, 2]
             for x in range(width):

@@ -144,7 +144,7 @@ class RandAugment(Step):
         **parameters: NDArray[Any],
     ) -> Images:
         images = own(images)
-        self._send(images, rows, images, rows, parameters)
+        self.apply_to_copies(images, rows, rows, images, **parameters)
         return images
 
     def apply_to_copies(
@@ -154,19 +154,6 @@ class RandAugment(Step):
         rows: Positions,
         out: Images,
         **parameters: NDArray[Any],
-    ) -> None:
-        as_they_are = np.ones(len(out), bool)
-        as_they_are[rows] = False
-        out[as_they_are] = images[places[as_they_are]]
-        self._send(images, places[rows], out, rows, parameters)
-
-    def _send(
-        self,
-        images: Images,
-        places: Positions,
-        out: Images,
-        rows: Positions,
-        parameters: Parameters,
     ) -> None:
         from ..kernels import chain
 
