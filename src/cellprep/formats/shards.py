@@ -118,8 +118,8 @@ class ShardSource:
     def images(self, at: Positions) -> Images:
         if len(at) == 1 and not self._remote:
             number = bisect_right(self._first_rows, at[0]) - 1
-            row = int(at[0]) - self._first_rows[number]
-            return self._maps(number)[row : row + 1]
+            place = int(at[0]) - self._first_rows[number]
+            return self._maps(number)[place : place + 1]
         shard = self._starts.searchsorted(at, side="right") - 1
         row = at - self._starts[shard]
         if self._remote:

@@ -11,13 +11,14 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
+from numba import extending
 from numba.core import cgutils, config, types
-from numba.extending import intrinsic
 
-SUPPORTED = bool(
-    not (config.CPU_NAME or config.CPU_FEATURES)  # Numba was told to compile for another processor
-    and llvm.get_host_cpu_features().get("avx512vbmi")
-)
+_TOLD = any(getattr(config, name, None) for name in ("CPU_NAME", "CPU_FEATURES"))
+"""Whether Numba is to compile for another processor than this one."""
+SUPPORTED = bool(not _TOLD and llvm.get_host_cpu_features().get("avx512vbmi"))
+
+intrinsic: Any = extending.intrinsic  # compiled code calls it without the context
 
 _BYTE, _WORD, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _BYTES, _WORDS, _HALF = ir.VectorType(_BYTE, 64), ir.VectorType(_WORD, 64), ir.VectorType(_WORD, 32)
@@ -47,11 +48,9 @@ def between_places(context, out, n, table, places, part):
     def codegen(context, builder, signature, args):
         out, n, table, places, part = args
         quarters = _table(builder, table)
-        ends = [
-            _looked_up(builder, quarters, _load(builder, builder.add(places, _long(beyond))))
-            for beyond in (0, 1)
-        ]
-        _store(builder, _between(builder, *ends, _spread(builder, part)), out, n)
+        near = _looked_up(builder, quarters, _load(builder, places))
+        far = _looked_up(builder, quarters, _load(builder, builder.add(places, _long(1))))
+        _store(builder, _between(builder, near, far, _spread(builder, part)), out, n)
         return context.get_dummy_value()
 
     return _NOTHING(_ADDRESS, _COUNT, _ADDRESS, _ADDRESS, types.int16), codegen
@@ -66,9 +65,9 @@ def between_rows(context, out, n, rows, stride, lines, parts):
         words = builder.load(builder.inttoptr(parts, _WORDS.as_pointer()), align=1)
         with cgutils.for_range(builder, rows) as loop:
             near = builder.add(lines, builder.mul(loop.index, _long(64)))
-            ends = [_load(builder, near), _load(builder, builder.add(near, _long(64)))]
-            to = builder.add(out, builder.mul(loop.index, stride))
-            _store(builder, _between(builder, *ends, words), to, n)
+            far = builder.add(near, _long(64))
+            moved = _between(builder, _load(builder, near), _load(builder, far), words)
+            _store(builder, moved, builder.add(out, builder.mul(loop.index, stride)), n)
         return context.get_dummy_value()
 
     return _NOTHING(_ADDRESS, _COUNT, _COUNT, _COUNT, _ADDRESS, _ADDRESS), codegen
