@@ -254,7 +254,7 @@ class Items:
         self.asked.append(at)
         image, label = self.images[at], self.labels[at]
         if self.kind == "tensors":
-            return torch.from_numpy(np.moveaxis(image, -1, 0)), torch.tensor(label)
+            return torch.from_numpy(np.moveaxis(image, -1, 0)), torch.eye(9)[label]
         if self.kind == "medmnist":
             return Image.fromarray(image), np.array([label])
         return image, int(label), "more"
@@ -344,16 +344,17 @@ def test_hf_makes_a_data_set_once(drawn, tmp_path, read_rows):
 
 def test_hf_holds_little_in_memory(tmp_path):
     pytest.importorskip("datasets")
-    pixels = np.random.default_rng(0).integers(0, 256, (800, 96, 96, 3), np.uint8)  # 22 MB
-    data = Dataset.from_arrays(pixels, np.arange(800) % 2)
-    data.to_hf(cache_dir=tmp_path / "warm")
-    recipe = cp.Recipe([cp.Jitter()])
+    pixels = np.random.default_rng(0).integers(0, 256, (1000, 24, 24, 3), np.uint8)
+    few = Dataset.from_arrays(pixels, np.arange(1000) % 2)
+    few.to_hf(cache_dir=tmp_path)  # imports
+    many = cp.Recipe([cp.RandAugment(copies=5)])(few)
+    assert many.images[:2].shape == (2, 24, 24, 3)  # compiles
     tracemalloc.start()
-    made = cp.Recipe([cp.RandAugment(copies=2)])(recipe(data)).to_hf(cache_dir=tmp_path)
+    made = many.to_hf(cache_dir=tmp_path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(made) == 2400  # 66 MB
-    assert peak < 50e6
+    assert made["id"][:] == many.ids.tolist()
+    assert peak < len(many) * pixels[0].nbytes / 2
 
 
 def test_data_from_hf_is_read_when_asked_for(made, drawn, tmp_path, read_rows):
@@ -548,6 +549,24 @@ def test_tables_that_cannot_be_used_are_refused(photos, tmp_path):
     for table, settings, said in refused:
         with pytest.raises(CellprepError, match=re.escape(said)):
             Dataset.from_pandas(table, **settings)
+
+
+def test_photographs_come_from_a_table_and_from_hf(data):
+    """JPEG files of all sizes, as `read` gives them."""
+    datasets = pytest.importorskip("datasets")
+    folder = cp.read(data / "bccd", size=64)
+    rows = np.arange(0, len(folder), 25)
+    table = pd.DataFrame({"file": folder.ids[rows], "label": folder.labels[rows]})
+    settings = {"class_names": folder.class_names, "root": data / "bccd"}
+    photos = Dataset.from_pandas(table, **settings, size=64)
+    pd.testing.assert_frame_equal(photos.table(), folder.table().iloc[rows].reset_index(drop=True))
+    paths = [str(data / "bccd" / name) for name in table["file"]]
+    given = datasets.Dataset.from_dict({"image": paths, "label": table["label"]})
+    kinds = datasets.ClassLabel(names=list(folder.class_names))
+    given = given.cast_column("image", datasets.Image()).cast_column("label", kinds)
+    for back in (photos, Dataset.from_hf(given, size=64)):
+        np.testing.assert_array_equal(back.images[:], folder.images[rows])
+        np.testing.assert_array_equal(back.labels, folder.labels[rows])
 
 
 # -- scikit-learn and imbalanced-learn ----------------------------------------------------------
