@@ -299,6 +299,7 @@ def _is_image(kind: pa.DataType) -> bool:
 def image_column(
     schema: pa.Schema, features: Mapping[str, Any], wanted: str | None, path: Path | str
 ) -> str:
+    """The column of images: the one that is wanted, noted, or called so."""
     images = [field.name for field in schema if _is_image(field.type)]
     if wanted is not None:
         if wanted not in images:
@@ -327,6 +328,7 @@ def mask_column(schema: pa.Schema) -> str | None:
 def label_column(
     schema: pa.Schema, features: Mapping[str, Any], wanted: str | None, path: Path | str
 ) -> str:
+    """The column of labels: the one that is wanted, noted, or called so."""
     if wanted is not None:
         if wanted not in schema.names:
             raise CellprepError(

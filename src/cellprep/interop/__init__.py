@@ -1,7 +1,6 @@
 """Other people's tools, one file each: a data set as theirs, and theirs as a data set.
 
-The library of a file is imported when the file is, or in the function that needs it; the methods of
-`Dataset` that end here import the file.
+Nothing imports these files but the methods of `Dataset` that end here, when they are called.
 """
 
 from __future__ import annotations

@@ -93,14 +93,15 @@ class TorchSource:
         return f"torch {self.shape} {xxhash.xxh3_128_hexdigest(self.digests.tobytes())}"
 
     def images(self, at: Positions) -> Images:
-        images = np.stack([_pixels(self.items[row][0]) for row in at.tolist()])
-        other = (measures.digest(images) != self.digests[at]).any(axis=1)
+        images = [_pixels(self.items[row][0]) for row in at.tolist()]
+        seen = np.array([measures.digest(image[None])[0] for image in images])
+        other = (seen != self.digests[at]).any(axis=1)
         if other.any():
             raise CellprepError(
                 f"item {at[other.argmax()]} of the torch data set is not the image that it was; "
                 "leave random transforms out of it, cellprep draws its own"
             )
-        return images
+        return np.stack(images)
 
     def masks(self, at: Positions) -> Masks:
         raise NotImplementedError("it has none")

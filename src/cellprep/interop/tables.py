@@ -71,7 +71,9 @@ def from_pandas(
     folder, files = _below(named.tolist()) if root is None else (as_path(root), named.tolist())
     outside = next((name for name in files if not inside(name)), None)
     if outside is not None:
-        raise CellprepError(f"{outside!r} does not lie below {str(folder)!r}; leave root= out")
+        raise CellprepError(
+            f"{outside!r} does not lie below {str(folder)!r}; give absolute paths, or another root="
+        )
     return Dataset(FolderSource(folder, tuple(files), rows, names, check_size(size)))
 
 
