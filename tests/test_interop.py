@@ -18,6 +18,7 @@ from PIL import Image
 import cellprep as cp
 from cellprep import Dataset
 from cellprep.errors import CellprepError
+from cellprep.formats import FORMATS
 from cellprep.formats.images import encode
 from cellprep.source import ArraySource
 
@@ -181,6 +182,19 @@ def test_torch_gets_the_images_in_order(made, start):
         assert (whole.dtype, labels[0].dtype) == (torch.uint8, torch.int64)
         np.testing.assert_array_equal(whole.numpy(), np.moveaxis(made.images[:], -1, 1))
         np.testing.assert_array_equal(torch.cat(labels).numpy(), made.labels)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_workers_read_every_format(drawn, format, tmp_path):
+    torch = pytest.importorskip("torch")
+    path = tmp_path / ("out.npz" if FORMATS[format].is_file else "out")
+    cp.write(drawn, path, format=format, progress=False)
+    cells = cp.Recipe([cp.Jitter()])(cp.read(path))
+    images = np.moveaxis(cells.images[:], -1, 1)  # this process has its files open, too
+    copied = pickle.loads(pickle.dumps(cells.to_torch()))
+    np.testing.assert_array_equal(copied[3][0], images[3])
+    loader = torch.utils.data.DataLoader(cells.to_torch(), 8, num_workers=2, timeout=60)
+    np.testing.assert_array_equal(torch.cat([batch for batch, _ in loader]), images)
 
 
 def test_a_torch_data_set_is_one_to_torch(made):
