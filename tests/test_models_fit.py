@@ -16,7 +16,6 @@ import pytest
 import cellmodels as cm
 import cellprep as cp
 from cellmodels import train as training
-from cellmodels.data import shuffled
 from cellprep import CellprepError
 from cellprep.synthetic import CLASS_NAMES, draw_cells
 
@@ -170,10 +169,10 @@ def test_the_order_of_images_hangs_on_seed_epoch_and_row_alone():
     turned = cp.Dataset.from_arrays(
         data.images[::-1], data.labels[::-1], data.class_names, ids=data.ids[::-1]
     )
-    one, two = shuffled(data, 3, 1), shuffled(turned, 3, 1)
+    one, two = data.plan.rows.shuffled(3, 1), turned.plan.rows.shuffled(3, 1)
     np.testing.assert_array_equal(data.ids[one], turned.ids[two])
-    assert (shuffled(data, 3, 2) != one).any()
-    assert (shuffled(data, 4, 1) != one).any()
+    assert (data.plan.rows.shuffled(3, 2) != one).any()
+    assert (data.plan.rows.shuffled(4, 1) != one).any()
 
 
 # -- going on ----------------------------------------------------------------------------------

@@ -28,7 +28,6 @@ from .data import (
     check_fits,
     identity,
     recipe_of,
-    shuffled,
     whole,
 )
 from .files import Card, save, versions
@@ -380,7 +379,7 @@ def _epoch(
 
     from .loader import Batches
 
-    order = shuffled(parts["train"], how.seed, epoch)
+    order = parts["train"].plan.rows.shuffled(how.seed, epoch)
     batches = Batches(parts["train"], how.batch_size, order, weights)
     seen = Batches(parts["val"], how.batch_size) if "val" in parts else None
     title = f"epoch {epoch + 1}/{how.total}"

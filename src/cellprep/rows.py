@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Ids, Keys, Labels, Positions
-from .draws import id_keys, row_keys
+from .draws import Draw, id_keys, row_keys
 from .errors import CellprepError
 
 SAME = "same"
@@ -120,6 +120,10 @@ class Rows:
         repetition = first + np.arange(len(at)) - start[at]
         rows = self.take(at)
         return replace(rows, copies=rows.copies * radix + repetition), at
+
+    def shuffled(self, seed: int, epoch: int) -> Positions:
+        """Places in the order of an epoch: by a hash of seed, epoch and row, nothing else."""
+        return np.argsort(Draw(seed, "fit", self.keys).bits(f"epoch {epoch}"), kind="stable")
 
     def order(self) -> Positions:
         """Places sorted by (id, copy): the same rows come first whatever their order."""

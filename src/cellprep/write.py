@@ -229,7 +229,7 @@ def plan_write(
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     one_of("format", kind, FORMATS)
     for module in FORMATS[kind].needs:
-        require(module, kind)
+        require(module, f"cellprep[{kind}]")
     one_of("on_error", on_error, ("raise", "skip", "quarantine"))
     in_range("rows_per_shard", rows_per_shard, 1, 2**31, whole=True)
     if on_error == "quarantine" and FORMATS[kind].is_file:

@@ -126,11 +126,9 @@ class Format:
         return self.write_file is not None
 
 
-def require(module: str, extra: str) -> ModuleType:
-    """A module of an extra, or the command that installs it."""
+def require(module: str, package: str) -> ModuleType:
+    """A module that not everybody has, or the command that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise CellprepError(
-            f"this needs {module}: pip install 'cellprep[{extra}]' ({error})"
-        ) from error
+        raise CellprepError(f"this needs {module}: pip install '{package}' ({error})") from error

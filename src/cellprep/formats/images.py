@@ -185,8 +185,8 @@ class Store(Protocol):
     def drawn(self) -> bool:
         """Whether there are masks."""
 
-    def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Encoded]:
-        """The bytes of each image, or mask, in order; no bytes where there is no mask."""
+    def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Path | Encoded]:
+        """The file of each image, or mask, in order; no bytes where there is no mask."""
 
     def name(self, row: int) -> str:
         """What an error calls a row: its file, and where it lies there."""
@@ -203,7 +203,7 @@ class EncodedSource:
     """
 
     store: Store
-    path: Path
+    path: Path | None
     rows: Rows
     class_names: tuple[str, ...]
     size: tuple[int, int] | None
