@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,8 +35,7 @@ LARGE, SMALL = (ImageFont.load_default(size) for size in (32, 25))
 Color = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
-class Tile:
+class Tile(NamedTuple):
     """An image, what is written under it, and the colour of its frame."""
 
     image: Images
@@ -352,6 +350,10 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
 }
 
 
+def file_of(name: str) -> str:
+    return f"{name.replace('_', '-')}.webp"
+
+
 def save(picture: Image.Image, path: Path) -> None:
     picture.save(path, quality=68, method=6)
 
@@ -359,4 +361,4 @@ def save(picture: Image.Image, path: Path) -> None:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for name in sys.argv[1:] or PICTURES:
-        save(PICTURES[name](), FOLDER / f"{name}.webp")
+        save(PICTURES[name](), FOLDER / file_of(name))
