@@ -350,10 +350,6 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
 }
 
 
-def file_of(name: str) -> str:
-    return f"{name.replace('_', '-')}.webp"
-
-
 def save(picture: Image.Image, path: Path) -> None:
     picture.save(path, quality=68, method=6)
 
@@ -361,4 +357,4 @@ def save(picture: Image.Image, path: Path) -> None:
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     for name in sys.argv[1:] or PICTURES:
-        save(PICTURES[name](), FOLDER / file_of(name))
+        save(PICTURES[name](), FOLDER / f"{name}.webp")

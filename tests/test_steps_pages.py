@@ -21,7 +21,7 @@ BASE = {"id", "label", "class_name", "shard", "row"}
 
 
 def text_of(name: str) -> str:
-    return (PAGES / f"{name.replace('_', '-')}.md").read_text("utf-8")
+    return (PAGES / f"{name}.md").read_text("utf-8")
 
 
 def section(name: str, heading: str) -> str:
@@ -104,7 +104,7 @@ def test_every_step_has_a_picture(script) -> None:
 @pytest.mark.parametrize("name", [*STEPS, "split"])
 def test_the_picture_can_be_made(script, name, tmp_path) -> None:
     picture = script.PICTURES[name]()
-    path = tmp_path / script.file_of(name)
+    path = tmp_path / f"{name}.webp"
     script.save(picture, path)
     kept = PAGES / path.name
     assert f"]({kept.name})" in text_of(name)
