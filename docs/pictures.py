@@ -28,8 +28,8 @@ FOLDER = Path(__file__).parent / "steps"
 WIDTH, MARGIN, GAP, FRAME = 1600, 36, 14, 6
 PAPER, INK, QUIET = (250, 250, 252), (24, 24, 30), (92, 92, 102)
 RED, GREEN, BLUE, AMBER = (196, 32, 38), (16, 128, 72), (32, 92, 200), (178, 108, 0)
-HUES = (RED, GREEN, BLUE, AMBER, (128, 52, 160), (0, 128, 140), (190, 60, 130), (96, 96, 30))
-HUES += ((60, 60, 66), (120, 70, 40))
+OTHERS = ((128, 52, 160), (0, 128, 140), (190, 60, 130), (96, 96, 30), (60, 60, 66), (120, 70, 40))
+HUES = (RED, GREEN, BLUE, AMBER, *OTHERS)
 LARGE, SMALL = (ImageFont.load_default(size) for size in (32, 25))
 
 Color = tuple[int, int, int]
@@ -284,7 +284,8 @@ def kmeans_mask() -> Image.Image:
 
 def outlined(images: Images, masks: NDArray[np.bool_]) -> Images:
     """The images, twice as large, with each mask's outline."""
-    pictures, larger = (np.repeat(np.repeat(a, 2, axis=1), 2, axis=2) for a in (images, masks))
+    pictures = images.repeat(2, axis=1).repeat(2, axis=2)
+    larger = masks.repeat(2, axis=1).repeat(2, axis=2)
     pictures[larger & ~components.erode(larger, 2)] = RED
     return pictures
 
@@ -298,7 +299,7 @@ def rand_augment() -> Image.Image:
             pictures,
             np.arange(len(OPERATIONS)),
             np.arange(len(OPERATIONS))[:, None],
-            np.float32([[strength(name, magnitude)] for name in OPERATIONS]),
+            np.array([[strength(name, magnitude)] for name in OPERATIONS], np.float32),
             np.full((len(OPERATIONS), 1), 255 * (1 - magnitude), np.float32),
         )
         names = [name.replace("_", " ") if magnitude == 0.9 else "" for name in OPERATIONS]

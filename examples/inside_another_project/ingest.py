@@ -35,11 +35,14 @@ class Store:
         return self.folder / "duplicates.npz"
 
     def accept(self, name: str, delivery: cp.Dataset) -> pd.DataFrame:
-        """Keep what is new; a row for each image that is not, and why."""
+        """Keep what is new; a row for each image that is not, and why.
+
+        The same delivery again changes nothing: all of its images are known then.
+        """
         clean = cp.Recipe([cp.Dedupe(near=NEAR, symmetries=True)])(delivery)
         refused = [clean.removed()[["id", "class_name", "reason"]]]
         images, labels = clean.to_arrays()
-        new = np.ones(len(images), bool)
+        index, new = None, np.ones(len(images), bool)
         if self.index_path.exists():
             index = cp.DuplicateIndex.load(self.index_path)
             known = index.query(clean).drop_duplicates("id")
@@ -50,12 +53,13 @@ class Store:
             ]
             refused.append(known[["id", "class_name", "reason"]])
             new = ~np.isin(clean.ids, known["id"])
-        accepted = cp.Dataset.from_arrays(
-            images[new], labels[new], class_names=delivery.class_names, ids=clean.ids[new]
-        )
-        cp.write(accepted, self.folder / f"{name}.npz", progress=False)
-        index = index.add(accepted) if self.index_path.exists() else _index_of(accepted)
-        index.save(self.index_path)
+        if new.any():
+            accepted = cp.Dataset.from_arrays(
+                images[new], labels[new], class_names=delivery.class_names, ids=clean.ids[new]
+            )
+            cp.write(accepted, self.folder / f"{name}.npz", progress=False)
+            index = index.add(accepted) if index else _index_of(accepted)
+            index.save(self.index_path)
         return pd.concat(refused, ignore_index=True)
 
     def images(self) -> cp.Dataset:
