@@ -191,15 +191,15 @@ def balance() -> Image.Image:
     images, labels = draw_messy_set(400)
     cells = cp.Dataset.from_arrays(images, labels, class_names=CLASS_NAMES)
     clean = cp.Recipe([cp.Dedupe(max_copies=4)])(cells)
-    made = cp.Recipe([cp.Balance()])(clean)
-    strips = [bars("images of each class, and the copies added", clean.counts(), made.counts())]
+    more = cp.Recipe([cp.Balance()])(clean)
+    strips = [bars("images of each class, and the copies added", clean.counts(), more.counts())]
     for name in ("lymphocyte", "basophil"):
-        often = made.ids[(made.labels == CLASS_NAMES.index(name)) & (made.copies == 2)][:3]
+        often = more.ids[(more.labels == CLASS_NAMES.index(name)) & (more.copies == 2)][:3]
         tiles = [
-            Tile(made.images[row], "as it is", BLUE)
-            if made.copies[row] == 0
-            else Tile(made.images[row], f"copy {made.copies[row]}", AMBER)
-            for row in np.flatnonzero(np.isin(made.ids, often))
+            Tile(more.images[row], "as it is", BLUE)
+            if more.copies[row] == 0
+            else Tile(more.images[row], f"copy {more.copies[row]}", AMBER)
+            for row in np.flatnonzero(np.isin(more.ids, often))
         ]
         strips.append(strip(f"{name}s, each with its jittered copies", tiles, 9))
     return card(strips)

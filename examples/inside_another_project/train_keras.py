@@ -1,7 +1,9 @@
 """A Keras training of the project's own, on what cellprep wrote.
 
-python ingest.py STORE
-python train_keras.py STORE
+    python ingest.py STORE
+    python train_keras.py STORE
+
+The images are not held: each batch is read from the mapped shards, in one call for all its rows.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from prepare import prepare
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of a written data set, in another order each epoch; the images are not held."""
+    """Batches of a written data set, in another order each epoch."""
 
     def __init__(self, cells: cp.Dataset, size: int = 32) -> None:
         super().__init__()
