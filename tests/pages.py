@@ -1,0 +1,178 @@
+"""The pages of the documentation as programs: their blocks run in order, in one namespace a page.
+
+`python` blocks are executed, `pycon` ones compared as doctests, `sh` ones run line by line. A
+`text` block after one of them is what it printed ("..." stands for anything). A block with a
+`title="name"` is a file that the page's commands find. `<!-- not run: why -->` on the line before
+a block leaves it out, `<!-- needs: torch -->` anywhere skips the page where a library is absent.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import json
+import re
+import shlex
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+_BLOCK = re.compile(
+    r"^(?:[ ]*<!-- not run: (?P<why>.+?) -->\n)?"
+    r"(?P<indent>[ ]*)```(?P<language>\S*)(?P<rest>.*)\n(?P<code>(?s:.*?))^(?P=indent)```[ ]*$",
+    re.MULTILINE,
+)
+_FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+_EXIT_1 = re.compile(r"#.*exit code 1")
+
+
+@dataclass(frozen=True)
+class Block:
+    """One fenced block of a page."""
+
+    language: str
+    code: str
+    line: int  # of its first line of code
+    title: str  # the file that it is, or ""
+    why: str  # it is not run, or ""
+    alone: bool  # whether something stands between it and the block before
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks(page: Path) -> list[Block]:
+    text = page.read_text("utf-8")
+    found, end = [], 0
+    for match in _BLOCK.finditer(text):
+        title = re.search(r'title="([^"]+)"', match["rest"])
+        found.append(
+            Block(
+                match["language"],
+                dedent(match["code"]),
+                text.count("\n", 0, match.start("code")) + 1,
+                title[1] if title else "",
+                match["why"] or "",
+                bool(text[end : match.start()].strip()),
+            )
+        )
+        end = match.end()
+    assert len(found) * 2 == len(re.findall(r"^ *```", text, re.MULTILINE)), page
+    return found
+
+
+def needed(page: Path) -> list[str]:
+    """The libraries without which a page cannot run."""
+    listed = re.findall(r"<!-- needs: (.+?) -->", page.read_text("utf-8"))
+    return [library.strip() for names in listed for library in names.split(",")]
+
+
+def run(page: Path, names: dict[str, Any]) -> None:
+    """Run the blocks of a page in the current folder; the first that fails is told by its line."""
+    every = blocks(page)
+    for block in every:
+        if block.title:
+            Path(block.title).write_text(block.code, "utf-8")
+    said = None
+    for block in every:
+        said = _run(block, page, names, said)
+
+
+def _run(block: Block, page: Path, names: dict[str, Any], said: str | None) -> str | None:
+    """What the block printed, if it is one that prints."""
+    where = f"{name(page)}, line {block.line}"
+    code = block.code.replace("s3://", "memory://")
+    if block.why:
+        return None
+    match block.language:
+        case "python":
+            printed = io.StringIO()
+            program = compile("\n" * (block.line - 1) + code, str(page), "exec")
+            with contextlib.redirect_stdout(printed):
+                exec(program, names)
+            return printed.getvalue()
+        case "pycon":
+            _compare(code, where, names)
+        case "sh":
+            return "".join(_command(line, where) for line in _lines(code))
+        case "text" if said is not None and not block.alone:
+            equal = doctest.OutputChecker().check_output(code, said, _FLAGS)
+            assert equal, f"{where}: the page says\n{code}\nbut it is\n{said}"
+        case "toml":
+            tomllib.loads(code)
+        case "json":
+            json.loads(code)
+        case other:
+            known = ("text", "yaml", "dockerfile", "mermaid")
+            assert other in known, f"{where}: no way to run {other!r}"
+    return None
+
+
+def _compare(code: str, where: str, names: dict[str, Any]) -> None:
+    told: list[str] = []
+    example = doctest.DocTestParser().get_doctest(code, names, where, where, 0)
+    example.globs = names
+    runner = doctest.DocTestRunner(optionflags=_FLAGS)
+    runner.run(example, out=told.append, clear_globs=False)
+    assert not runner.failures, "".join(told)
+
+
+def _lines(code: str) -> Iterator[str]:
+    for line in code.replace("\\\n", " ").splitlines():
+        if line.strip() and not line.lstrip().startswith("#"):
+            yield line
+
+
+def _command(line: str, where: str) -> str:
+    """What one command prints. Exit code 1 is right where its comment says so."""
+    words = shlex.split(line, comments=True)
+    if words[0] in ("pip", "make"):
+        _exists(words, where)
+        return ""
+    if words[0] in ("cellprep", "cellmodels") and not {"|", ">", "&&", ";"} & set(words):
+        done = CliRunner().invoke(_program(words[0]), words[1:])
+        crash, code, output = done.exc_info, done.exit_code, done.output
+        assert crash is None or crash[0] is SystemExit, f"{where}: {line}\n{crash}"
+    else:
+        ran = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, check=False
+        )
+        code, output = ran.returncode, ran.stdout + ran.stderr
+    allowed = (0, 1) if _EXIT_1.search(line) else (0,)
+    assert code in allowed, f"{where}: {line}\nexit code {code}\n{output}"
+    return output
+
+
+def _program(name: str) -> click.Command:
+    if name == "cellmodels":
+        pytest.importorskip("keras")
+        from cellmodels.cli import main
+    else:
+        from cellprep.cli import main
+    return main
+
+
+def _exists(words: list[str], where: str) -> None:
+    """The extra that pip is to install, or the target that make is to make."""
+    if words[0] == "pip":
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+        asked = [extra for word in words for extra in re.findall(r"\[(.+?)\]", word)]
+        for extra in ",".join(asked).split(",") if asked else ():
+            assert extra in project["optional-dependencies"], f"{where}: no extra {extra!r}"
+    else:
+        targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+        for word in words[1:]:
+            assert "=" in word or word in targets, f"{where}: make has no {word!r}"
