@@ -1,12 +1,15 @@
-"""What the site needs beside mkdocs: pages from outside of docs/, and notes on blocks not run."""
+"""What the site needs beside mkdocs: pages from outside of docs/, what --help says, notes."""
 
 from __future__ import annotations
 
+import importlib
 import posixpath
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from mkdocs.structure.files import File, Files
 
 OUTSIDE = {
@@ -26,6 +29,8 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    for pattern, text in _COMMENTS.items():
+        markdown = re.sub(rf"^( *)<!-- {pattern} -->$", text, markdown, flags=re.MULTILINE)
     uri = page.file.src_uri
     folder = posixpath.dirname(OUTSIDE.get(uri, f"docs/{uri}"))
 
@@ -36,10 +41,27 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         relative = posixpath.relpath(target, posixpath.dirname(uri) or ".")
         return f"]({relative}{link['anchor'] or ''})"
 
-    markdown = re.sub(
-        r"^( *)<!-- not run: (.+?) -->$",
-        r'\1<p class="not-run">The tests do not run this: \2.</p>\n',
-        markdown,
-        flags=re.MULTILINE,
-    )
     return _LINK.sub(on_site, markdown)
+
+
+def _help_of(comment: re.Match[str]) -> str:
+    module = comment[2]
+    return "\n".join(_helps(importlib.import_module(module).main, module.split(".")[0]))
+
+
+def _helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[str]:
+    """A heading and the help of a command and of those in it."""
+    context = command.make_context(name, [], parent, resilient_parsing=True)
+    path = context.command_path
+    yield f"{'#' * (path.count(' ') + 2)} {path}\n"
+    yield f"```text\n{click.unstyle(command.get_help(context))}\n```\n"
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            yield from _helps(command.commands[inner], inner, context)
+
+
+_COMMENTS: dict[str, Any] = {
+    "numbers within .+": "",
+    "help: (.+?)": _help_of,
+    "not run: (.+?)": r'\1<p class="not-run">The tests do not run this: \2.</p>\n',
+}

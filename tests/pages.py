@@ -1,9 +1,11 @@
 """The pages of the documentation as programs: their blocks run in order, in one namespace a page.
 
 `python` blocks are executed, `pycon` ones compared as doctests, `sh` ones run line by line. A
-`text` block after one of them is what it printed ("..." stands for anything). A block with a
-`title="name"` is a file that the page's commands find. `<!-- not run: why -->` on the line before
-a block leaves it out, `<!-- needs: torch -->` anywhere skips the page where a library is absent.
+`text` block after one of them is what it printed ("..." stands for anything; numbers are compared
+within 0.1 after `<!-- numbers within 0.1 -->` on the line before). A block with a `title="name"` is
+a file that the page's commands find. A picture that the page shows and makes, by the same name, is
+compared. `<!-- not run: why -->` on the line before a block leaves it out, `<!-- needs: torch -->`
+anywhere skips the page where a library is absent.
 """
 
 from __future__ import annotations
@@ -25,15 +27,17 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner
+from PIL import Image, ImageChops, ImageStat
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _BLOCK = re.compile(
-    r"^(?:[ ]*<!-- not run: (?P<why>.+?) -->\n)?"
+    r"^(?:[ ]*<!-- (?:not run: (?P<why>.+?)|numbers within (?P<within>[\d.]+)) -->\n)?"
     r"(?P<indent>[ ]*)```(?P<language>\S*)(?P<rest>.*)\n(?P<code>(?s:.*?))^(?P=indent)```[ ]*$",
     re.MULTILINE,
 )
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 _EXIT_1 = re.compile(r"#.*exit code 1")
 
@@ -47,6 +51,7 @@ class Block:
     line: int  # of its first line of code
     title: str  # the file that it is, or ""
     why: str  # it is not run, or ""
+    within: float  # how far its numbers may be off
     alone: bool  # whether something stands between it and the block before
 
 
@@ -66,6 +71,7 @@ def blocks(page: Path) -> list[Block]:
                 text.count("\n", 0, match.start("code")) + 1,
                 title[1] if title else "",
                 match["why"] or "",
+                float(match["within"] or 0),
                 bool(text[end : match.start()].strip()),
             )
         )
@@ -89,6 +95,9 @@ def run(page: Path, names: dict[str, Any]) -> None:
     said = None
     for block in every:
         said = _run(block, page, names, said)
+    for shown in re.findall(r"!\[.*?\]\((.+?)\)", page.read_text("utf-8")):
+        if Path(Path(shown).name).exists():
+            _same_picture(Path(Path(shown).name), page.parent / shown)
 
 
 def _run(block: Block, page: Path, names: dict[str, Any], said: str | None) -> str | None:
@@ -109,8 +118,7 @@ def _run(block: Block, page: Path, names: dict[str, Any], said: str | None) -> s
         case "sh":
             return "".join(_command(line, where) for line in _lines(code))
         case "text" if said is not None and not block.alone:
-            equal = doctest.OutputChecker().check_output(code, said, _FLAGS)
-            assert equal, f"{where}: the page says\n{code}\nbut it is\n{said}"
+            _same(code, said, block.within, where)
         case "toml":
             tomllib.loads(code)
         case "json":
@@ -128,6 +136,24 @@ def _compare(code: str, where: str, names: dict[str, Any]) -> None:
     runner = doctest.DocTestRunner(optionflags=_FLAGS)
     runner.run(example, out=told.append, clear_globs=False)
     assert not runner.failures, "".join(told)
+
+
+def _same(told: str, said: str, within: float, where: str) -> None:
+    pattern = told
+    if within:
+        pairs = zip(_NUMBER.findall(told), _NUMBER.findall(said), strict=False)
+        if all(abs(float(a) - float(b)) <= within for a, b in pairs):
+            pattern = _NUMBER.sub("...", told)
+    found = doctest.OutputChecker().check_output(pattern, said, _FLAGS)
+    assert found, f"{where}: the page says\n{told}\nbut it is\n{said}"
+
+
+def _same_picture(made: Path, shown: Path) -> None:
+    with Image.open(made) as ours, Image.open(shown) as theirs:
+        pictures = [ours.convert("L"), theirs.convert("L")]
+    assert pictures[0].size == pictures[1].size, f"{shown} has another size"
+    apart = ImageStat.Stat(ImageChops.difference(*pictures)).mean[0]
+    assert apart < 2, f"the page makes another {shown}: {apart:.1f} levels apart"
 
 
 def _lines(code: str) -> Iterator[str]:

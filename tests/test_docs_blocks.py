@@ -72,6 +72,10 @@ def test_what_is_not_run_is_listed() -> None:
     [
         ("```python\n1 / 0\n```", "division"),
         ("```python\nprint(2 + 2)\n```\n\n```text\n5\n```", "line 6: the page says"),
+        (
+            "```python\nprint(0.5)\n```\n<!-- numbers within 0.1 -->\n```text\n0.7\n```",
+            "the page says",
+        ),
         ("```pycon\n>>> 2 + 2\n5\n```", "Expected:"),
         ("```sh\ncellprep inspect absent.npz\n```", "exit code 2"),
         ("```sh\ncellprep inspekt\n```", "there is no command"),
@@ -102,6 +106,21 @@ def test_a_page_that_is_right_runs(tmp_path, monkeypatch) -> None:
         '```toml title="a.toml"\nseed = 1\n```\n'
         "```sh\ncat a.toml\n```\n\n```text\nseed = ...\n```\n"
         "<!-- not run: it fails -->\n```python\n1 / 0\n```\n"
-        "```python\nn = 2\nprint(n)\n```\n\n```text\n2\n```\n\n```pycon\n>>> n + 1\n3\n```"
+        "```python\nn = 2\nprint(n)\n```\n\n```text\n2\n```\n\n```pycon\n>>> n + 1\n3\n```\n"
+        "```python\nprint('a', 0.5)\n```\n<!-- numbers within 0.1 -->\n```text\na 0.45\n```"
     )
     run(page, {})
+
+
+def test_a_picture_that_is_another_fails(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pages.ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("![a](pictures/a.png)")
+    for folder, level in (("pictures", 100), ("same", 101), ("another", 110)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8), (level,) * 3).save(tmp_path / folder / "a.png")
+    monkeypatch.chdir(tmp_path / "same")
+    run(page, {})
+    monkeypatch.chdir(tmp_path / "another")
+    with pytest.raises(AssertionError, match="apart"):
+        run(page, {})
