@@ -33,7 +33,7 @@ LAYERS = {
         ["locks", "verify"],
         ["duplicate_index", "recipe", "functions", "destination", "replay"],
         ["parts", "repair", "write"],
-        ["synthetic", "contact_sheet", "inspect", "demo", "commands", "cli"],
+        ["synthetic", "contact_sheet", "inspect", "demo", "cli"],
     ],
     "cellmodels": [
         ["devices", "metrics", "data", "figures"],

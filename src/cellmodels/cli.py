@@ -16,7 +16,7 @@ import numpy as np
 
 import cellprep
 from cellprep import CellprepError, Dataset, executors
-from cellprep.commands import Commands, said
+from cellprep.cli.commands import Commands, said
 from cellprep.errors import in_range
 
 from .backbones import build

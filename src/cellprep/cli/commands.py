@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 import click
 
-from .errors import CellprepError, nearest
+from ..errors import CellprepError, nearest
 
 
 class Commands(click.Group):

@@ -1,0 +1,261 @@
+"""Commands that write a data set: demo, run, convert, split."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..dataset import Dataset
+from ..draws import check_seed
+from ..errors import CellprepError, in_range, nearest
+from ..formats import FORMATS, read
+from ..place import as_path, opened
+from ..recipe import Recipe
+from ..split import split as split_dataset
+from .commands import said
+from .options import PATH, READING, WRITING, job_of, options, reading, using
+from .show import as_json_of, show_steps
+
+
+@click.command()
+@click.option(
+    "--data", type=PATH, help="Your own .npz file or image folder.  [default: drawn cells]"
+)
+@click.option("--out", type=PATH, default=Path("out/demo"), show_default=True)
+@click.option("--images", type=int, default=2400, show_default=True, help="Cells to draw.")
+@options("seed", "size", "on_error", "json")
+@said
+def demo(
+    data: Path | None,
+    out: Path,
+    images: int,
+    seed: int | None,
+    size: int | None,
+    on_error: str,
+    as_json: bool,
+) -> None:
+    """Run the main job from end to end, on drawn cells or your own images.
+
+    Example: cellprep demo --data smears/ --size 96 --out out/smears
+    """
+    from ..demo import run_demo
+
+    in_range("images", images, 400, 1_000_000, whole=True)
+    check_seed(seed or 0)
+    if size is not None and data is None:
+        raise CellprepError("`size` is for images of your own; the drawn cells are 96x96")
+    done = run_demo(
+        out,
+        data,
+        images=images,
+        size=size,
+        seed=seed or 0,
+        on_error=on_error,
+        say=functools.partial(click.echo, err=as_json),
+    )
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    "parts": {name: as_json_of(w) for name, w in done.written.items()},
+                    "steps": done.changes.to_dict("records"),
+                    "contact_sheet": str(done.sheet),
+                },
+                indent=1,
+            )
+        )
+        return
+    click.echo()
+    show_steps(done.changes)
+    click.echo(
+        f"\ncontact sheet: {done.sheet}\ntrain on it:   np.load('{out}/train/shard-00000.npy',"
+        f" mmap_mode='r'), labels in '{out}/train/index.parquet'"
+    )
+
+
+@click.command()
+@click.argument("recipe", type=PATH)
+@click.argument("input", type=PATH)
+@click.argument("out", type=PATH)
+@options("seed", *READING, *WRITING)
+@said
+def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) -> None:
+    """Apply RECIPE (a TOML file) to INPUT and write the result to OUT.
+
+    Example: cellprep run recipe.toml train_data.npz out/train
+    """
+    steps = Recipe.from_toml(recipe)
+    if seed is not None:
+        steps = Recipe(steps.steps, seed)
+    dataset = read(input, **reading(given))
+    if given["on_error"] != "raise":
+        dataset = dataset.readable()
+    with using(given):
+        _check_trainable(dataset)
+        result = steps(dataset).readable()
+        written = job_of(result, out, given).run()
+    if given["as_json"]:
+        steps_done = result.changes().to_dict("records")
+        click.echo(json.dumps({**as_json_of(written), "steps": steps_done}, indent=1))
+    else:
+        show_steps(result.changes())
+        click.echo(str(written))
+
+
+@click.command()
+@click.argument("input", type=PATH)
+@click.argument("out", type=PATH)
+@options(*READING, *WRITING)
+@said
+def convert(input: Path, out: Path, **given: Any) -> None:
+    """Write INPUT to OUT in another format, its pixels, labels and ids unchanged.
+
+    Example: cellprep convert smears/ smears.npz --size 96
+    """
+    dataset = read(input, **reading(given))
+    with using(given):
+        written = job_of(dataset, out, given).run()
+    click.echo(json.dumps(as_json_of(written), indent=1) if given["as_json"] else str(written))
+
+
+@click.command()
+@click.argument("input", type=PATH)
+@click.argument("out", type=PATH)
+@click.option(
+    "--parts",
+    default="train=0.8,val=0.1,test=0.1",
+    metavar="SHARES",
+    help="[default: train=0.8,val=0.1,test=0.1]",
+)
+@click.option(
+    "--groups",
+    metavar="GROUPS",
+    help="'parent', a pattern, or TABLE:COLUMN.",
+)
+@options("near", "symmetries", "seed", *READING, *WRITING)
+@said
+def split(
+    input: Path,
+    out: Path,
+    parts: str,
+    groups: str | None,
+    near: int | None,
+    symmetries: bool,
+    seed: int | None,
+    **given: Any,
+) -> None:
+    """Cut INPUT into stratified parts, written to OUT/train, OUT/val, ...
+
+    Duplicates and groups (folders, patterns, columns) never straddle parts.
+
+    Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
+    """
+    shares: dict[str, Any] = _parse_parts(parts)
+    dataset = read(input, **reading(given))
+    if given["on_error"] != "raise":
+        dataset = dataset.readable()
+    with using(given):
+        together = None if groups is None else _groups(groups, dataset)
+        cut = split_dataset(
+            dataset, seed=seed or 0, groups=together, near=near, symmetries=symmetries, **shares
+        )
+        one_file = given["format"] is not None and FORMATS[given["format"]].is_file
+        suffix = ".npz" if one_file else ""
+        _check_holds_only(out, {f"{name}{suffix}" for name in cut})
+        # All parts are looked at before the first is written.
+        jobs = {name: job_of(part, out / f"{name}{suffix}", given) for name, part in cut.items()}
+        done = {name: job.run() for name, job in jobs.items()}
+    if given["as_json"]:
+        click.echo(
+            json.dumps(
+                {
+                    name: {
+                        **as_json_of(w),
+                        "classes": cut[name].counts(),
+                        "why": cut[name].changes()["why"].iloc[-1],
+                    }
+                    for name, w in done.items()
+                },
+                indent=1,
+            )
+        )
+    else:
+        for name, written in done.items():
+            click.echo(f"{name}: {written}")
+            click.echo(f"  {cut[name].changes()['why'].iloc[-1]}")
+
+
+def _groups(text: str, dataset: Dataset) -> Any:
+    """What `split` takes: a word or pattern as it is, a column of a table by its ids."""
+    name, _, column = text.rpartition(":")
+    path = as_path(name)
+    if not path.is_file():
+        return text
+    import pandas as pd
+
+    try:
+        with opened(path) as file:
+            table = pd.read_parquet(file) if path.suffix == ".parquet" else pd.read_csv(file)
+    except Exception as error:
+        raise CellprepError(f"{name!r} cannot be read as a table: {error}") from error
+    for wanted in ("id", column):
+        if wanted not in table:
+            raise CellprepError(
+                f"{name!r} has no column {wanted!r}; {nearest(wanted, map(str, table))}"
+            )
+    ids = pd.Index(table["id"].astype(str))
+    if ids.has_duplicates:
+        raise CellprepError(f"{name!r} names id {ids[ids.duplicated()][0]!r} more than once")
+    found = table[column].astype(str).set_axis(ids).reindex(dataset.ids.astype(str))
+    if found.isna().any():
+        raise CellprepError(f"{name!r} has no id {found.index[found.isna()][0]!r}")
+    return found.to_numpy(dtype=str)
+
+
+def _check_holds_only(out: Path, names: set[str]) -> None:
+    """Parts of an earlier, other split must not come to lie beside these."""
+    others = sorted({entry.name for entry in out.iterdir()} - names) if out.is_dir() else []
+    if others:
+        raise CellprepError(
+            f"{str(out)!r} holds other things ({others[0]}); choose another path, or move them away"
+        )
+
+
+def _parse_parts(text: str) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for item in text.split(","):
+        name, _, share = (word.strip() for word in item.partition("="))
+        if name in shares:
+            raise CellprepError(f"`--parts` names part {name!r} twice")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            raise CellprepError(
+                f"`--parts` must look like train=0.8,test=0.2, got {text!r}"
+            ) from None
+        if not name.isidentifier():
+            raise CellprepError(f"`--parts` names folders by plain words, got {name!r}")
+        if name in ("dataset", "seed", "groups", "near", "symmetries"):
+            raise CellprepError(f"`--parts` cannot name a part {name!r}; choose another word")
+    return shares
+
+
+def _check_trainable(dataset: Dataset) -> None:
+    """A classifier needs two classes, and more than one image of each."""
+    counts = dataset.counts()
+    if len(counts) < 2:
+        raise CellprepError(
+            f"the input has one class, '{next(iter(counts))}'; a training set needs "
+            "two or more (one folder, or one label number, a class)"
+        )
+    for name, count in counts.items():
+        if count < 2:
+            held = "one image" if count else "no images"
+            raise CellprepError(
+                f"class '{name}' has {held}, of which nothing can be learnt; add "
+                "images, or take the class out"
+            )
