@@ -118,6 +118,13 @@ def share_memory() -> bool:
     return _settings.get().executor == "threads"
 
 
+def cores() -> int:
+    """The cores that `run` can keep busy here."""
+    settings = _settings.get()
+    most = settings.workers or usable_cores()
+    return most if settings.executor == "ray" else min(most, usable_cores())
+
+
 def usable_cores() -> int:
     """The cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)

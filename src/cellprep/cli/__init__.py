@@ -12,18 +12,22 @@ import click
 
 from .. import __version__
 from . import look, make
-from .commands import Commands
+from .commands import SETTINGS, Commands, completion
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="cellprep")
 def main() -> None:
-    """Turn a messy labelled image set into a training set that makes a classifier generalise."""
+    """Turn a messy labelled image set into a training set that makes a classifier
+    generalise.
+
+    Example: cellprep demo
+    """
     warnings.filterwarnings("ignore", module="PIL")  # an image that is bad is named as such
 
 
 for _command in (
     *(make.demo, look.inspect, look.duplicates, look.leaks, make.run),
-    *(make.convert, make.split, look.verify),
+    *(make.convert, make.split, look.verify, completion("cellprep")),
 ):
     main.add_command(_command)

@@ -1,4 +1,4 @@
-"""What the command lines share: a group that names the nearest command, errors of one line.
+"""What the command lines of both programs share: their voice.
 
 Exit codes: 0 done, 1 a bug (or what was looked for is there), 2 refused, 130 stopped.
 """
@@ -6,13 +6,17 @@ Exit codes: 0 done, 1 a bug (or what was looked for is there), 2 refused, 130 st
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
+from click.shell_completion import get_completion_class
 
 from ..errors import CellprepError, nearest
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
 
 class Commands(click.Group):
@@ -31,9 +35,9 @@ class Commands(click.Group):
         except click.ClickException as error:
             where = getattr(error, "ctx", None)
             hint = f"; see {where.command_path} --help" if where else ""
-            _fail(error.format_message().rstrip(".") + hint, 2)
+            _fail(_said(error).rstrip(".") + hint, 2)
         except click.Abort:
-            _fail("stopped; the same command goes on from here", 130)
+            _fail("stopped", 130)
         if standalone_mode:
             sys.exit(code if isinstance(code, int) else 0)
         return code
@@ -42,6 +46,17 @@ class Commands(click.Group):
         if args and self.get_command(ctx, args[0]) is None:
             ctx.fail(f"there is no command {args[0]!r}; {nearest(args[0], self.commands)}")
         return super().resolve_command(ctx, args)
+
+
+class OneOf(click.Choice[str]):
+    """A value of a list, the nearest of which is named for another."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            name = param.opts[0] if isinstance(param, click.Option) else self.name
+            hint = nearest(str(value), self.choices)
+            raise click.UsageError(f"{name} got {value!r}; {hint}", ctx)
+        return str(value)
 
 
 def said(function: Callable[..., None]) -> Callable[..., None]:
@@ -54,7 +69,8 @@ def said(function: Callable[..., None]) -> Callable[..., None]:
         except (click.ClickException, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
-            _fail("stopped; the same command goes on from here", 130)
+            goes_on = "out" in kwargs and not kwargs.get("dry_run")
+            _fail("stopped" + "; the same command goes on from here" * goes_on, 130)
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe goes away
         except CellprepError as error:
@@ -69,7 +85,54 @@ def said(function: Callable[..., None]) -> Callable[..., None]:
     return wrapper
 
 
+def completion(program: str) -> click.Command:
+    """The command that prints a program's completion script."""
+
+    @click.command(
+        help=f"""Print the script with which SHELL completes commands, options and values.
+
+        \b
+        Example: {program} completion bash > ~/.{program}-completion
+                 echo '. ~/.{program}-completion' >> ~/.bashrc
+        zsh:     the same into ~/.zshrc, after compinit
+        fish:    {program} completion fish > ~/.config/fish/completions/{program}.fish
+        """,
+        short_help="Print the completion script of a shell.",
+    )
+    @click.argument("shell", type=OneOf(["bash", "zsh", "fish"]), metavar="SHELL")
+    @click.pass_context
+    @said
+    def command(ctx: click.Context, shell: str) -> None:
+        kind = get_completion_class(shell)
+        assert kind is not None
+        variable = f"_{program.upper()}_COMPLETE"
+        click.echo(kind(ctx.find_root().command, {}, program, variable).source())
+
+    command.name = "completion"
+    return command
+
+
+def paint(text: str, *, err: bool = False, **style: Any) -> str:
+    """The text in colour where a terminal shows it and nobody asked for none (NO_COLOR)."""
+    stream = sys.stderr if err else sys.stdout
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return text if plain or not stream.isatty() else click.style(text, **style)
+
+
+def printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _said(error: click.ClickException) -> str:
+    """Click's message, an option that does not exist with the nearest one."""
+    if isinstance(error, click.NoSuchOption) and error.ctx:
+        known = [name for p in error.ctx.command.get_params(error.ctx) for name in p.opts]
+        long = [name for name in known if name.startswith("--")]
+        return f"there is no option {error.option_name}; {nearest(error.option_name, long)}"
+    return error.format_message()
+
+
 def _fail(message: str, code: int) -> NoReturn:
-    one_line = " ".join(message.split())
-    click.echo(f"error: {one_line.encode('utf-8', 'backslashreplace').decode()}", err=True)
+    one_line = printable(" ".join(message.split()))
+    click.echo(f"{paint('error:', err=True, fg='red', bold=True)} {one_line}", err=True)
     sys.exit(code)

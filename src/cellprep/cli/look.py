@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .. import executors
+from ..errors import counted
 from ..formats import read
 from ..verify import check
 from .commands import said
-from .options import LIKENESS, PATH, READING, options, reading
-from .show import check_one_output, printable, show_groups
+from .options import LIKENESS, PATH, READING, WORKING, options, reading, using
+from .show import check_one_output, show_groups, tell, tell_json
 
 
 @click.command()
 @click.argument("input", type=PATH)
-@options(*READING, "json")
+@options(*READING, *WORKING, "json")
 @said
 def inspect(input: Path, as_json: bool, **given: Any) -> None:
-    """Print counts, sizes, value ranges, duplicates and conflicts of INPUT.
+    """Print counts, sizes, values, repeats and conflicts of INPUT.
 
     Example: cellprep inspect train_data.npz
     """
     from ..inspect import describe
     from ..inspect import inspect as look
 
-    with executors.using(progress=not as_json):
+    with using(given, not as_json):
         found = look(input, **reading(given))
-    click.echo(json.dumps(found, indent=1) if as_json else printable(describe(found)))
+    tell_json(found) if as_json else tell(describe(found))
 
 
 @click.command()
 @click.argument("input", type=PATH)
-@options(*LIKENESS, *READING, "csv", "json")
+@options(*LIKENESS, *READING, *WORKING, "csv", "json")
 @said
 def duplicates(
     input: Path,
@@ -46,9 +45,8 @@ def duplicates(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """List the images of INPUT that stand more than once, conflicting labels first.
-
-    Exit code 1 says that there are conflicts.
+    """List images that stand more than once, conflicts first. Exit code 1 says
+    that there are conflicts.
 
     Example: cellprep duplicates smears/ --near 4 --symmetries
     """
@@ -56,7 +54,7 @@ def duplicates(
     from ..inspect import read_any
 
     check_one_output(as_csv, as_json)
-    with executors.using(progress=not (as_json or as_csv)):
+    with using(given, not (as_json or as_csv)):
         dataset, note = read_any(input, **reading(given))
         dataset = dataset.readable()
         table = find_duplicates(dataset, near=near, symmetries=symmetries, hash=hash)
@@ -69,7 +67,7 @@ def duplicates(
 @click.command()
 @click.argument("train", type=PATH)
 @click.argument("test", type=PATH)
-@options(*LIKENESS, *READING, "csv", "json")
+@options(*LIKENESS, *READING, *WORKING, "csv", "json")
 @said
 def leaks(
     train: Path,
@@ -81,9 +79,8 @@ def leaks(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """List the images that stand in TRAIN ("a") as well as in TEST ("b").
-
-    Exit code 1 says that there are some.
+    """List images of TRAIN that stand in TEST too. Exit code 1 says that there
+    are some.
 
     Example: cellprep leaks out/train out/test --near 4
     """
@@ -91,7 +88,7 @@ def leaks(
 
     check_one_output(as_csv, as_json)
     how = reading(given)
-    with executors.using(progress=not (as_json or as_csv)):
+    with using(given, not (as_json or as_csv)):
         a, b = read(train, **how).readable(), read(test, **how).readable()
         table = find_leaks(a, b, near=near, symmetries=symmetries, hash=hash)
     said = {
@@ -107,35 +104,33 @@ def leaks(
 
 @click.command()
 @click.argument("path", type=PATH)
-@options("executor", "workers", "json")
+@options(*WORKING, "json")
 @said
-def verify(path: Path, executor: str, workers: int | None, as_json: bool) -> None:
-    """Check every file of PATH, which cellprep wrote, against the digests in its record.
+def verify(path: Path, as_json: bool, **given: Any) -> None:
+    """Check every file of PATH against its digest.
 
-    Exit code 1 says that some are damaged. Nothing is changed: the command that wrote PATH makes
-    them again.
+    Exit code 1 says that some are damaged. Nothing is changed: the command that
+    wrote PATH makes them again.
 
     Example: cellprep verify out/train
     """
-    with executors.using(executor, workers, not as_json):
+    with using(given, not as_json):
         found = check(path)
     if as_json:
         damaged = [
             {"file": one.file, "rows": one.rows, "state": one.state} for one in found.damaged
         ]
         said = {"path": str(path), "rows": found.rows, "files": found.files, "damaged": damaged}
-        click.echo(json.dumps(said, indent=1))
+        tell_json(said)
     else:
-        many = f"{found.files:,} file{'s' * (found.files != 1)}"
-        click.echo(
-            printable(
+        many = counted(found.files, "file")
+        lines = [f"{path}: {many}, {counted(found.rows, 'image')}, all whole"]
+        if found.damaged:
+            lines = [
                 f"{path}: {len(found.damaged):,} of {many} damaged; the command that wrote them "
                 "makes them again"
-                if found.damaged
-                else f"{path}: {many}, {found.rows:,} images, all whole"
-            )
-        )
-        for one in found.damaged:
-            click.echo(printable(f"  {one.file}: {one.state} ({one.rows:,} images)"))
+            ]
+        lines += [f"  BAD {x.file}: {x.state} ({counted(x.rows, 'image')})" for x in found.damaged]
+        tell("\n".join(lines))
     if found.damaged:
         raise click.exceptions.Exit(1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +12,29 @@ import click
 from ..dataset import Dataset
 from ..draws import check_seed
 from ..errors import CellprepError, in_range, nearest
+from ..forecast import forecast
 from ..formats import FORMATS, read
 from ..place import as_path, opened
 from ..recipe import Recipe
 from ..split import split as split_dataset
 from .commands import said
-from .options import PATH, READING, WRITING, job_of, options, reading, using
-from .show import as_json_of, show_steps
+from .options import PATH, READING, WORKING, WRITING, job_of, options, reading, using
+from .show import (
+    forecast_as_json,
+    show_forecasts,
+    show_steps,
+    tell_json,
+    written_as_json,
+)
 
 
 @click.command()
+@click.option("--data", type=PATH, metavar="PATH", help="Your own images.  [default: drawn cells]")
+@click.option("--out", type=PATH, metavar="FOLDER", default=Path("out/demo"), show_default=True)
 @click.option(
-    "--data", type=PATH, help="Your own .npz file or image folder.  [default: drawn cells]"
+    "--images", type=int, metavar="N", default=2400, show_default=True, help="Cells to draw."
 )
-@click.option("--out", type=PATH, default=Path("out/demo"), show_default=True)
-@click.option("--images", type=int, default=2400, show_default=True, help="Cells to draw.")
-@options("seed", "size", "on_error", "json")
+@options("seed", "size", *WORKING, "on_error", "dry_run", "json")
 @said
 def demo(
     data: Path | None,
@@ -36,45 +43,55 @@ def demo(
     seed: int | None,
     size: int | None,
     on_error: str,
+    dry_run: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
-    """Run the main job from end to end, on drawn cells or your own images.
+    """Run the main job, on drawn cells or on your own images.
+
+    Find repeats, split, balance, mask, augment, write; a picture at the end.
 
     Example: cellprep demo --data smears/ --size 96 --out out/smears
     """
-    from ..demo import run_demo
+    from .. import demo as job
 
+    began = time.monotonic()
     in_range("images", images, 400, 1_000_000, whole=True)
     check_seed(seed or 0)
     if size is not None and data is None:
         raise CellprepError("`size` is for images of your own; the drawn cells are 96x96")
-    done = run_demo(
-        out,
-        data,
-        images=images,
-        size=size,
-        seed=seed or 0,
-        on_error=on_error,
-        say=functools.partial(click.echo, err=as_json),
-    )
-    if as_json:
-        click.echo(
-            json.dumps(
-                {
-                    "parts": {name: as_json_of(w) for name, w in done.written.items()},
-                    "steps": done.changes.to_dict("records"),
-                    "contact_sheet": str(done.sheet),
-                },
-                indent=1,
-            )
+    how: Any = {"images": images, "size": size, "seed": seed or 0, "on_error": on_error}
+    say = functools.partial(click.echo, err=as_json)
+    with using(given, not as_json):
+        if dry_run:
+            changes, jobs = job.plan_demo(out, data, **how, say=say)
+            planning = time.monotonic() - began
+            found = {name: forecast(one) for name, one in jobs.items()}
+            bad = jobs["train"].plan.bad
+        else:
+            done = job.run_demo(out, data, **how, say=say)
+    if dry_run and as_json:
+        parts = {name: forecast_as_json(one, bad, planning) for name, one in found.items()}
+        tell_json({"dry_run": True, "parts": parts, "steps": changes.to_dict("records")})
+    elif dry_run:
+        show_steps(changes)
+        show_forecasts([*found.values()], bad, planning)
+    elif as_json:
+        tell_json(
+            {
+                "parts": {name: written_as_json(w) for name, w in done.written.items()},
+                "steps": done.changes.to_dict("records"),
+                "contact_sheet": str(done.sheet),
+            }
         )
-        return
-    click.echo()
-    show_steps(done.changes)
-    click.echo(
-        f"\ncontact sheet: {done.sheet}\ntrain on it:   np.load('{out}/train/shard-00000.npy',"
-        f" mmap_mode='r'), labels in '{out}/train/index.parquet'"
-    )
+    else:
+        click.echo()
+        show_steps(done.changes)
+        click.echo(
+            f"\ncontact sheet: {done.sheet}\n"
+            f"train on it:   np.load('{out}/train/shard-00000.npy', mmap_mode='r'),\n"
+            f"               labels in '{out}/train/index.parquet'"
+        )
 
 
 @click.command()
@@ -84,26 +101,20 @@ def demo(
 @options("seed", *READING, *WRITING)
 @said
 def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) -> None:
-    """Apply RECIPE (a TOML file) to INPUT and write the result to OUT.
+    """Apply RECIPE, a TOML file, to INPUT and write OUT.
 
     Example: cellprep run recipe.toml train_data.npz out/train
     """
+    began = time.monotonic()
     steps = Recipe.from_toml(recipe)
     if seed is not None:
         steps = Recipe(steps.steps, seed)
     dataset = read(input, **reading(given))
     if given["on_error"] != "raise":
         dataset = dataset.readable()
-    with using(given):
+    with using(given, not given["as_json"]):
         _check_trainable(dataset)
-        result = steps(dataset).readable()
-        written = job_of(result, out, given).run()
-    if given["as_json"]:
-        steps_done = result.changes().to_dict("records")
-        click.echo(json.dumps({**as_json_of(written), "steps": steps_done}, indent=1))
-    else:
-        show_steps(result.changes())
-        click.echo(str(written))
+        _write(steps(dataset).readable(), out, given, began)
 
 
 @click.command()
@@ -112,14 +123,36 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) ->
 @options(*READING, *WRITING)
 @said
 def convert(input: Path, out: Path, **given: Any) -> None:
-    """Write INPUT to OUT in another format, its pixels, labels and ids unchanged.
+    """Write INPUT to OUT in another format. Pixels, labels and ids stay.
 
     Example: cellprep convert smears/ smears.npz --size 96
     """
+    began = time.monotonic()
     dataset = read(input, **reading(given))
-    with using(given):
-        written = job_of(dataset, out, given).run()
-    click.echo(json.dumps(as_json_of(written), indent=1) if given["as_json"] else str(written))
+    with using(given, not given["as_json"]):
+        _write(dataset, out, given, began)
+
+
+def _write(dataset: Dataset, out: Path, given: dict[str, Any], began: float) -> None:
+    """Write, or show what that would come to; and say what the steps did, if there are any."""
+    as_json = given["as_json"]
+    job = job_of(dataset, out, given)
+    changes = dataset.changes()
+    steps = {"steps": changes.to_dict("records")} if len(changes) else {}
+    if given["dry_run"]:
+        planning, bad = time.monotonic() - began, job.plan.bad
+        found = forecast(job)
+        if as_json:
+            return tell_json({**forecast_as_json(found, bad, planning), **steps})
+        if steps:
+            show_steps(changes)
+        return show_forecasts([found], bad, planning)
+    written = job.run()
+    if as_json:
+        return tell_json({**written_as_json(written), **steps})
+    if steps:
+        show_steps(changes)
+    click.echo(str(written))
 
 
 @click.command()
@@ -131,11 +164,7 @@ def convert(input: Path, out: Path, **given: Any) -> None:
     metavar="SHARES",
     help="[default: train=0.8,val=0.1,test=0.1]",
 )
-@click.option(
-    "--groups",
-    metavar="GROUPS",
-    help="'parent', a pattern, or TABLE:COLUMN.",
-)
+@click.option("--groups", metavar="GROUPS", help="'parent', a pattern, or TABLE:COLUMN.")
 @options("near", "symmetries", "seed", *READING, *WRITING)
 @said
 def split(
@@ -148,17 +177,18 @@ def split(
     seed: int | None,
     **given: Any,
 ) -> None:
-    """Cut INPUT into stratified parts, written to OUT/train, OUT/val, ...
-
-    Duplicates and groups (folders, patterns, columns) never straddle parts.
+    """Cut INPUT into stratified parts: OUT/train, OUT/val, ... Duplicates and
+    groups (folders, patterns, columns) never straddle parts.
 
     Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
     """
+    began = time.monotonic()
     shares: dict[str, Any] = _parse_parts(parts)
     dataset = read(input, **reading(given))
     if given["on_error"] != "raise":
         dataset = dataset.readable()
-    with using(given):
+    as_json, dry_run = given["as_json"], given["dry_run"]
+    with using(given, not as_json):
         together = None if groups is None else _groups(groups, dataset)
         cut = split_dataset(
             dataset, seed=seed or 0, groups=together, near=near, symmetries=symmetries, **shares
@@ -168,25 +198,26 @@ def split(
         _check_holds_only(out, {f"{name}{suffix}" for name in cut})
         # All parts are looked at before the first is written.
         jobs = {name: job_of(part, out / f"{name}{suffix}", given) for name, part in cut.items()}
-        done = {name: job.run() for name, job in jobs.items()}
-    if given["as_json"]:
-        click.echo(
-            json.dumps(
-                {
-                    name: {
-                        **as_json_of(w),
-                        "classes": cut[name].counts(),
-                        "why": cut[name].changes()["why"].iloc[-1],
-                    }
-                    for name, w in done.items()
-                },
-                indent=1,
-            )
+        planning = time.monotonic() - began
+        if dry_run:
+            found = {name: forecast(job) for name, job in jobs.items()}
+        else:
+            done = {name: job.run() for name, job in jobs.items()}
+    bad = dataset.bad if given["on_error"] != "raise" else {}
+    why = {name: part.changes()["why"].iloc[-1] for name, part in cut.items()}
+    if as_json:
+        listed = (
+            {name: forecast_as_json(one, bad, planning) for name, one in found.items()}
+            if dry_run
+            else {name: written_as_json(one) for name, one in done.items()}
         )
-    else:
-        for name, written in done.items():
-            click.echo(f"{name}: {written}")
-            click.echo(f"  {cut[name].changes()['why'].iloc[-1]}")
+        about = {name: {"classes": cut[name].counts(), "why": why[name]} for name in cut}
+        return tell_json({name: {**listed[name], **about[name]} for name in cut})
+    for name in cut:
+        click.echo(name if dry_run else f"{name}: {done[name]}")
+        click.echo(f"  {why[name]}")
+    if dry_run:
+        show_forecasts([*found.values()], bad, planning)
 
 
 def _groups(text: str, dataset: Dataset) -> Any:

@@ -16,6 +16,7 @@ from ..formats import FORMATS
 from ..kernels import HASHES
 from ..place import as_path
 from ..write import Job, plan_write
+from .commands import OneOf
 
 
 class _Place(click.Path):
@@ -30,89 +31,94 @@ class _Place(click.Path):
 
 PATH = _Place()
 
+_OPTIONS = {
+    "seed": click.option(
+        "--seed",
+        type=int,
+        metavar="N",
+        help="Random seed.  [default: 0, or the recipe's]",
+    ),
+    "size": click.option("--size", type=int, metavar="N", help="Bring all images to NxN pixels."),
+    "from": click.option(
+        "--from",
+        "from_",
+        type=OneOf([*FORMATS]),
+        metavar="FORMAT",
+        help="Of INPUT.  [default: what it looks like]",
+    ),
+    "arrays": click.option(
+        "--arrays", metavar="NAMES", help="In npz or zarr.  [default: images,labels]"
+    ),
+    "part": click.option("--part", metavar="NAME", help="Of INPUT: train, val or test."),
+    "format": click.option(
+        "--format",
+        type=OneOf([*FORMATS]),
+        metavar="FORMAT",
+        help=f"{', '.join(FORMATS)}.  [default: by its ending]",
+    ),
+    "masks_in": click.option(
+        "--drawn", type=PATH, metavar="FOLDER", help="Drawn masks: PNG files, same stems."
+    ),
+    "masks": click.option("--masks", is_flag=True, help="Write the masks too."),
+    "rows": click.option(
+        "--rows-per-shard",
+        type=int,
+        metavar="N",
+        default=1024,
+        show_default=True,
+        help="Images a part.",
+    ),
+    "executor": click.option(
+        "--executor",
+        type=OneOf(executors.EXECUTORS),
+        metavar="NAME",
+        default="threads",
+        show_default=True,
+        help=f"{', '.join(executors.EXECUTORS)}.",
+    ),
+    "workers": click.option(
+        "--workers", type=int, metavar="N", help="At a time.  [default: all cores]"
+    ),
+    "address": click.option(
+        "--address", metavar="HOST:PORT", help="Of a Ray cluster, for --executor ray."
+    ),
+    "on_error": click.option(
+        "--on-error",
+        type=OneOf(["raise", "skip", "quarantine"]),
+        metavar="HOW",
+        default="raise",
+        show_default=True,
+        help="Bad images: raise, skip, quarantine.",
+    ),
+    "overwrite": click.option(
+        "--overwrite", is_flag=True, help="Replace what cellprep wrote there."
+    ),
+    "near": click.option(
+        "--near", type=int, metavar="BITS", help="Near duplicates too: BITS apart, such as 4."
+    ),
+    "symmetries": click.option("--symmetries", is_flag=True, help="Flipped and turned copies too."),
+    "hash": click.option(
+        "--hash",
+        type=OneOf(HASHES),
+        metavar="NAME",
+        default="phash",
+        show_default=True,
+        help=f"{', '.join(HASHES)}.",
+    ),
+    "dry_run": click.option(
+        "--dry-run", is_flag=True, help="Show rows, bytes and time; write nothing."
+    ),
+    "csv": click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV."),
+    "json": click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+}
+
 
 def options(*names: str) -> Callable[[Any], Any]:
     """Options that several commands share, under one name and with one meaning."""
-    known = {
-        "seed": click.option(
-            "--seed",
-            type=int,
-            default=None,
-            help="Random seed.  [default: 0, or the recipe's]",
-        ),
-        "size": click.option("--size", type=int, help="Bring all images to SIZExSIZE."),
-        "from": click.option(
-            "--from",
-            "from_",
-            type=click.Choice(list(FORMATS)),
-            metavar="FORMAT",
-            help="Of INPUT.  [default: what it looks like]",
-        ),
-        "arrays": click.option(
-            "--arrays",
-            metavar="IMAGES,LABELS",
-            help="In npz or zarr.  [default: images,labels]",
-        ),
-        "part": click.option("--part", help="Of INPUT: train, val or test."),
-        "format": click.option(
-            "--format",
-            type=click.Choice(list(FORMATS)),
-            metavar="FORMAT",
-            help=f"{', '.join(FORMATS)}.  [default: by its ending]",
-        ),
-        "masks_in": click.option(
-            "--drawn",
-            type=PATH,
-            help="Folder of drawn masks (PNG, same stems).",
-        ),
-        "masks": click.option("--masks", is_flag=True, help="Write the masks too."),
-        "rows": click.option("--rows-per-shard", type=int, default=1024, show_default=True),
-        "executor": click.option(
-            "--executor",
-            type=click.Choice(executors.EXECUTORS),
-            metavar="NAME",
-            default="threads",
-            show_default=True,
-            help=f"{', '.join(executors.EXECUTORS)}.",
-        ),
-        "workers": click.option("--workers", type=int, help="[default: all cores]"),
-        "address": click.option(
-            "--address", metavar="HOST:PORT", help="Of a Ray cluster, for --executor ray."
-        ),
-        "on_error": click.option(
-            "--on-error",
-            type=click.Choice(["raise", "skip", "quarantine"]),
-            metavar="BAD_IMAGES",
-            default="raise",
-            show_default=True,
-            help="raise, skip, quarantine.",
-        ),
-        "overwrite": click.option(
-            "--overwrite", is_flag=True, help="Replace what cellprep wrote there."
-        ),
-        "near": click.option(
-            "--near",
-            type=int,
-            metavar="BITS",
-            help="Near duplicates too: BITS apart, such as 4.",
-        ),
-        "symmetries": click.option(
-            "--symmetries", is_flag=True, help="Flipped and turned copies too."
-        ),
-        "hash": click.option(
-            "--hash",
-            type=click.Choice(HASHES),
-            default="phash",
-            show_default=True,
-            help="Hash of near duplicates.",
-        ),
-        "csv": click.option("--csv", "as_csv", is_flag=True, help="Print the table as CSV."),
-        "json": click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
-    }
 
     def add(function: Any) -> Any:
         for name in reversed(names):
-            function = known[name](function)
+            function = _OPTIONS[name](function)
         return function
 
     return add
@@ -120,9 +126,10 @@ def options(*names: str) -> Callable[[Any], Any]:
 
 READING = ("size", "from", "arrays", "part", "masks_in")
 LIKENESS = ("near", "symmetries", "hash")
+WORKING = ("executor", "workers", "address")
 WRITING = (
-    *("format", "rows", "executor", "workers", "address"),
-    *("on_error", "overwrite", "masks", "json"),
+    *("format", "rows", *WORKING),
+    *("on_error", "overwrite", "masks", "dry_run", "json"),
 )
 
 
@@ -143,13 +150,14 @@ def reading(options: dict[str, Any]) -> dict[str, Any]:
     return chosen
 
 
-def using(options: dict[str, Any]) -> AbstractContextManager[None]:
-    progress = not options["as_json"]
-    return executors.using(options["executor"], options["workers"], progress, options["address"])
+def using(options: dict[str, Any], progress: bool) -> AbstractContextManager[None]:
+    """Let all work inside go the way that `WORKING` says, and take these options out."""
+    executor, workers, address = (options.pop(name) for name in WORKING)
+    return executors.using(executor, workers, progress, address)
 
 
 def job_of(dataset: Dataset, out: Path, options: dict[str, Any]) -> Job:
     chosen = {
         key: options[key] for key in ("format", "rows_per_shard", "on_error", "overwrite", "masks")
     }
-    return plan_write(dataset, out, **chosen)
+    return plan_write(dataset, out, **chosen, dry=options["dry_run"])

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from ..errors import CellprepError
+from ..errors import CellprepError, counted
+from ..forecast import Forecast
 from ..write import Written
+from .commands import paint, printable
 
 
 def check_one_output(as_csv: bool, as_json: bool) -> None:
     if as_csv and as_json:
         raise CellprepError("`--csv` and `--json` are two forms of one table; choose one")
+
+
+def tell(text: str) -> None:
+    """Print what was found: a headline, and what is wrong in red."""
+    headline, *lines = printable(text).split("\n")
+    click.echo(paint(headline, bold=True))
+    for line in lines:
+        click.echo(re.sub(r"^  (CONFLICT|BAD)", lambda at: paint(at[0], fg="red"), line))
+
+
+def tell_json(found: Any) -> None:
+    click.echo(json.dumps(found, indent=1))
 
 
 def show_groups(table: Any, said: dict[str, Any], as_csv: bool, as_json: bool) -> None:
@@ -37,11 +56,11 @@ def show_groups(table: Any, said: dict[str, Any], as_csv: bool, as_json: bool) -
             for number, group in enumerate(groups)
         ]
         counts = {"duplicate_groups": len(groups), "conflicts": conflicts}
-        click.echo(json.dumps({**said, **counts, "groups": listed}, indent=1))
+        tell_json({**said, **counts, "groups": listed})
         return
     lines = [
-        f"{said['path']}: {len(table):,} of {said['images']:,} images in {len(groups):,} groups, "
-        f"{conflicts:,} of them under conflicting labels"
+        f"{said['path']}: {len(table):,} of {counted(said['images'], 'image')} in "
+        f"{counted(len(groups), 'group')}, {conflicts:,} of them under conflicting labels"
     ]
     if said["note"]:
         lines.append(f"  {said['note']}")
@@ -52,12 +71,20 @@ def show_groups(table: Any, said: dict[str, Any], as_csv: bool, as_json: bool) -
         votes = group["votes"].iloc[0]
         lines.append(f"  {mark:8} {len(group):6,} x  {votes}  ({found}; ids {ids})")
     if len(groups) > 20:
-        lines.append(f"  and {len(groups) - 20:,} more groups; --csv or --json lists them all")
-    lines += [f"  BAD {name}: {cause}" for name, cause in list(said["bad"].items())[:8]]
-    click.echo(printable("\n".join(lines)))
+        more = counted(len(groups) - 20, "more group")
+        lines.append(f"  and {more}; --csv or --json lists them all")
+    tell("\n".join([*lines, *bad_lines(said["bad"], "--json lists them all")]))
 
 
-def as_json_of(written: Written) -> dict[str, Any]:
+def bad_lines(bad: Mapping[str, str], all_of_them: str) -> list[str]:
+    """The first of the images that cannot be read."""
+    lines = [f"  BAD {name}: {cause}" for name, cause in list(bad.items())[:8]]
+    if len(bad) > 8:
+        lines.append(f"  and {len(bad) - 8:,} more bad; {all_of_them}")
+    return lines
+
+
+def written_as_json(written: Written) -> dict[str, Any]:
     return {
         "path": str(written.path),
         "rows": written.rows,
@@ -70,10 +97,77 @@ def as_json_of(written: Written) -> dict[str, Any]:
 
 
 def show_steps(changes: Any) -> None:
-    click.echo(f"{'step':16} {'rows in':>9} {'rows out':>9}  why")
+    """What each step did; in a terminal its words stay in their column."""
+    click.echo(paint(f"{'step':16} {'rows in':>9} {'rows out':>9}  why", bold=True))
+    room = shutil.get_terminal_size().columns - 38 if sys.stdout.isatty() else 10_000
     for step, rows_in, rows_out, why in changes.itertuples(index=False):
-        click.echo(f"{step:16} {rows_in:9,} {rows_out:9,}  {why}")
+        first, *more = textwrap.wrap(printable(why), max(room, 20)) or [""]
+        click.echo(f"{step:16} {rows_in:9,} {rows_out:9,}  {first}")
+        for line in more:
+            click.echo(f"{'':38}{line}")
 
 
-def printable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode()
+def forecast_as_json(found: Forecast, bad: Mapping[str, str], planning: float) -> dict[str, Any]:
+    return {
+        "dry_run": True,
+        "path": str(found.path),
+        "format": found.format,
+        "stands": found.stands,
+        "rows": found.rows,
+        "resumed": found.resumed,
+        "parts": found.parts,
+        "bytes": found.bytes,
+        "bytes_are_estimated": found.encoded,
+        "bad": dict(bad),
+        "planning_seconds": round(planning, 2),
+        "seconds": round(found.seconds, 2),
+        "cores": found.cores,
+        "sampled": found.sampled,
+    }
+
+
+def show_forecasts(found: list[Forecast], bad: Mapping[str, str], planning: float) -> None:
+    """A dry run: what would be written where, in what time."""
+    for one in found:
+        parts = f" in {counted(one.parts, 'part')}" * (one.parts > 1)
+        size = f"{'~' * one.encoded}{in_bytes(one.bytes)}"
+        click.echo(
+            printable(
+                f"{paint(str(one.path), bold=True)}: {counted(one.rows, 'image')} as "
+                f"{one.format}{parts}, {size}"
+            )
+        )
+        if one.stands == "another":
+            click.echo("  replaces what cellprep wrote there")
+        elif one.resumed:
+            click.echo(f"  {one.resumed:,} of them are there from an earlier run")
+    if bad:
+        click.echo(f"  {counted(len(bad), 'image')} that cannot be read would be left out:")
+        tell_rest = bad_lines(bad, "--json lists them all")
+        click.echo("\n".join(map(printable, tell_rest)))
+    seconds = planning + sum(one.seconds for one in found)
+    cores = counted(max(one.cores for one in found), "core")
+    sampled = counted(sum(one.sampled for one in found), "image")
+    click.echo(f"{in_time(seconds)} on {cores}, from {sampled}; a dry run: nothing was written")
+
+
+def in_bytes(size: float) -> str:
+    """
+    >>> in_bytes(900), in_bytes(179_756_686), in_bytes(2.5e12)
+    ('900 B', '179.8 MB', '2,500.0 GB')
+    """
+    units = ["B", "kB", "MB", "GB"]
+    while size >= 1000 and len(units) > 1:
+        size /= 1000
+        del units[0]
+    return f"{size:,.{int(units[0] != 'B')}f} {units[0]}"
+
+
+def in_time(seconds: float) -> str:
+    """
+    >>> in_time(0.4), in_time(12.4), in_time(600), in_time(9000)
+    ('about 1 s', 'about 12 s', 'about 10 min', 'about 2.5 h')
+    """
+    if seconds < 90:
+        return f"about {max(round(seconds), 1)} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"

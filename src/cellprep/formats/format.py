@@ -106,6 +106,8 @@ class Format:
         the names in its column `file` which folder stands.
     needs : tuple of str
         Modules that it is written with; the extra that installs them has the format's name.
+    encoded : bool
+        Whether images are compressed: what they show tells how large they are.
     describe : callable, optional
         `describe(contents)` gives what else `dataset.json` says, under keys of the format's own.
     """
@@ -118,6 +120,7 @@ class Format:
     write_file: FileWriter | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    encoded: bool = False
     describe: Callable[[Contents], Mapping[str, Any]] = lambda contents: {}
 
     @cached_property
