@@ -11,7 +11,7 @@ import warnings
 import click
 
 from .. import __version__
-from . import look, make
+from . import look, make, recipes
 from .commands import SETTINGS, Commands, completion
 
 
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 for _command in (
-    *(make.demo, look.inspect, look.duplicates, look.leaks, make.run),
-    *(make.convert, make.split, look.verify, completion("cellprep")),
+    *(make.demo, look.inspect, look.duplicates, look.leaks, recipes.recipe),
+    *(make.run, make.convert, make.split, look.verify, completion("cellprep")),
 ):
     main.add_command(_command)

@@ -48,7 +48,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
-class OneOf(click.Choice[str]):
+class OneOf(click.Choice):  # type: ignore[type-arg]
     """A value of a list, the nearest of which is named for another."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -40,7 +40,7 @@ def demo(
     data: Path | None,
     out: Path,
     images: int,
-    seed: int | None,
+    seed: int,
     size: int | None,
     on_error: str,
     dry_run: bool,
@@ -57,10 +57,10 @@ def demo(
 
     began = time.monotonic()
     in_range("images", images, 400, 1_000_000, whole=True)
-    check_seed(seed or 0)
+    check_seed(seed)
     if size is not None and data is None:
         raise CellprepError("`size` is for images of your own; the drawn cells are 96x96")
-    how: Any = {"images": images, "size": size, "seed": seed or 0, "on_error": on_error}
+    how: Any = {"images": images, "size": size, "seed": seed, "on_error": on_error}
     say = functools.partial(click.echo, err=as_json)
     with using(given, not as_json):
         if dry_run:
@@ -98,7 +98,7 @@ def demo(
 @click.argument("recipe", type=PATH)
 @click.argument("input", type=PATH)
 @click.argument("out", type=PATH)
-@options("seed", *READING, *WRITING)
+@options("seed_of_recipe", *READING, *WRITING)
 @said
 def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) -> None:
     """Apply RECIPE, a TOML file, to INPUT and write OUT.
@@ -174,7 +174,7 @@ def split(
     groups: str | None,
     near: int | None,
     symmetries: bool,
-    seed: int | None,
+    seed: int,
     **given: Any,
 ) -> None:
     """Cut INPUT into stratified parts: OUT/train, OUT/val, ... Duplicates and
@@ -191,7 +191,7 @@ def split(
     with using(given, not as_json):
         together = None if groups is None else _groups(groups, dataset)
         cut = split_dataset(
-            dataset, seed=seed or 0, groups=together, near=near, symmetries=symmetries, **shares
+            dataset, seed=seed, groups=together, near=near, symmetries=symmetries, **shares
         )
         one_file = given["format"] is not None and FORMATS[given["format"]].is_file
         suffix = ".npz" if one_file else ""

@@ -33,10 +33,10 @@ PATH = _Place()
 
 _OPTIONS = {
     "seed": click.option(
-        "--seed",
-        type=int,
-        metavar="N",
-        help="Random seed.  [default: 0, or the recipe's]",
+        "--seed", type=int, metavar="N", default=0, show_default=True, help="Random seed."
+    ),
+    "seed_of_recipe": click.option(
+        "--seed", type=int, metavar="N", help="Random seed.  [default: the recipe's]"
     ),
     "size": click.option("--size", type=int, metavar="N", help="Bring all images to NxN pixels."),
     "from": click.option(
