@@ -95,7 +95,7 @@ def completion(program: str) -> click.Command:
         Example: {program} completion bash > ~/.{program}-completion
                  echo '. ~/.{program}-completion' >> ~/.bashrc
         zsh:     the same into ~/.zshrc, after compinit
-        fish:    {program} completion fish > ~/.config/fish/completions/{program}.fish
+        fish:    the same into ~/.config/fish/completions/{program}.fish
         """,
         short_help="Print the completion script of a shell.",
     )
