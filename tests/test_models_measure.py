@@ -475,7 +475,7 @@ def test_from_training_to_prediction(tmp_path, monkeypatch):
     for arguments, said in [
         (("train", "train", "train", "x", *learn), "stand in train as well"),
         (("train", "train", "val", "m", *learn, "--seed", 1), "settings seed 0 there, 1 here"),
-        (("train", "train", "val", "x", "--model", "resnet"), "`name` got 'resnet'"),
+        (("train", "train", "val", "x", "--model", "baseline"), "did you mean 'baseline_cnn'?"),
         (("train", "train", "val", "x", "--frozen", "half"), "`--frozen` must be"),
         (("evaluate", done["path"], "train", "--train", "train"), "stand in train as well"),
         (("evaluate", "no.keras", "test"), "there is no model file 'no.keras'"),

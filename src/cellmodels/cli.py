@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 a bug, 2 refused, 130 stopped.
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cellprep.cli.commands import SETTINGS, Commands, OneOf, completion, paint, 
 from cellprep.cli.options import PATH, options
 from cellprep.cli.show import in_bytes, in_time, tell_json
 from cellprep.errors import counted, in_range
+from cellprep.formats.format import require
 
 from .backbones import BACKBONES, build
 from .compare import compare as compare_rows
@@ -132,6 +134,7 @@ def train(
     Training.of(settings)
     parts = {"train": train, "val": val, "test": test}
     cells = {name: _read(path, size) for name, path in parts.items() if path is not None}
+    _load_keras()
     fetched = weights == "imagenet" and not (out / CHECKPOINT).is_file()
     built = build(
         model,
@@ -195,7 +198,7 @@ def evaluate(
     """
     cells = _read(test, size)
     learnt = None if train is None else _read(train, size)
-    report = measure(load(model), cells, train=learnt, progress=not as_json, **options)
+    report = measure(_load(model), cells, train=learnt, progress=not as_json, **options)
     if figure is not None:
         report.figure(figure)
     click.echo(report.to_json() if as_json else report.table())
@@ -226,7 +229,7 @@ def saliency(
     Example: cellmodels saliency out/b0/model.keras out/test saliency.png
     """
     in_range("images", images, 1, 64, whole=True)
-    cells, trained = _read(input, size), load(model)
+    cells, trained = _read(input, size), _load(model)
     rows = _in_turn(cells, images)
     shown = cells.images[rows]
     maps = saliency_maps(trained, shown, cells.labels[rows])
@@ -253,6 +256,8 @@ def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: b
 
     Example: cellmodels compare examples/table1.toml out/table1 --data cells.npz
     """
+    if table.is_file():
+        _load_keras()
     if dry_run:
         planned = plan_compare(table, out, data=data, progress=not as_json)
         if as_json:
@@ -283,7 +288,7 @@ def predict(model: Path, input: Path, size: int | None, batch_size: int, as_json
 
     Example: cellmodels predict out/b0/model.keras out/test > predicted.csv
     """
-    cells, trained = _read(input, size), load(model)
+    cells, trained = _read(input, size), _load(model)
     found = probabilities(trained, cells, batch_size=batch_size)
     table = cells.table()[["id", "copy"]]
     table["class"] = np.array(trained.card.class_names, dtype=object)[found.argmax(axis=1)]
@@ -292,6 +297,25 @@ def predict(model: Path, input: Path, size: int | None, batch_size: int, as_json
         click.echo(table.to_json(orient="records", indent=1))
     else:
         click.echo(table.to_csv(index=False), nl=False)
+
+
+def _load_keras() -> None:
+    """Import Keras; what TensorFlow writes meanwhile, past Python, is not our output."""
+    sys.stderr.flush()
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        require("keras", "models")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(null)
+
+
+def _load(model: Path) -> Any:
+    if model.is_file():
+        _load_keras()
+    return load(model)
 
 
 def _tell(out: Path, model: str, found: Forecast) -> None:

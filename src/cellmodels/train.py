@@ -406,7 +406,7 @@ def _epoch(
     batches = Batches(parts["train"], how.batch_size, order, weights)
     seen = Batches(parts["val"], how.batch_size) if "val" in parts else None
     title = f"epoch {epoch + 1}/{how.total}"
-    with tqdm(total=len(batches), desc=title, unit="batch", disable=not bar) as shown:
+    with tqdm(total=len(batches), desc=title, unit="batch", disable=None if bar else True) as shown:
         step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: shown.update())
         run = model.fit(
             batches,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -74,7 +75,7 @@ def said(function: Callable[..., None]) -> Callable[..., None]:
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe goes away
         except CellprepError as error:
-            _fail(str(error), 2)
+            _fail(_as_options(str(error)), 2)
         except OSError as error:
             _fail(f"{error.filename or ''}: {error.strerror or error}".lstrip(": "), 2)
         except MemoryError:
@@ -130,6 +131,21 @@ def _said(error: click.ClickException) -> str:
         long = [name for name in known if name.startswith("--")]
         return f"there is no option {error.option_name}; {nearest(error.option_name, long)}"
     return error.format_message()
+
+
+def _as_options(message: str) -> str:
+    """Settings that a message speaks of, such as overwrite=True, as options of the command.
+
+    What stands between brackets is Python, and stays.
+    """
+    context = click.get_current_context(silent=True)
+    for option in context.command.params if context else ():
+        if isinstance(option, click.Option):
+            value = "True" if option.is_flag else r"([\"']?)(?P<value>\w+)\1"
+            put = option.opts[0] + ("" if option.is_flag else r" \g<value>")
+            message = re.sub(rf"^`{option.name}`", option.opts[0], message)
+            message = re.sub(rf"(?<![(.\w])(?<!, ){option.name}={value}", put, message)
+    return message
 
 
 def _fail(message: str, code: int) -> NoReturn:
