@@ -20,6 +20,15 @@ _HEAD = """\
 #
 # A setting that is left out has the value that stands here; false stands for none.
 """
+_WORDS = {
+    "None": "false",
+    "True": "true",
+    "False": "false",
+    "bool": "true or false",
+    "int": "whole number",
+    "float": "number",
+    "str": "text",
+}
 
 
 def step_kinds() -> dict[str, type[Step]]:
@@ -80,7 +89,15 @@ def _parameters(kind: type[Step]) -> dict[str, str]:
     text = (inspect.getdoc(kind) or "").partition("Parameters\n----------\n")[2]
     section = re.split(r"\n\n\w+\n---+\n", text)[0]
     entries = re.findall(r"^(\w+) : (.*)\n((?:    .*\n?|\n)*)", section + "\n", re.MULTILINE)
-    return {name: f"{allowed}. {told}".strip() for name, allowed, told in entries}
+    return {name: _in_toml(f"{allowed}. {told}".strip()) for name, allowed, told in entries}
+
+
+def _in_toml(text: str) -> str:
+    """Python's words as TOML's; what may be left unset may be false."""
+    text = text.replace(", optional.", " or false.", 1)
+    for python, toml in _WORDS.items():
+        text = re.sub(rf"\b{python}\b", toml, text)
+    return text
 
 
 def _comment(text: str) -> list[str]:

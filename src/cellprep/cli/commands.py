@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import click
+from click.core import ParameterSource
 from click.shell_completion import get_completion_class
 
 from ..errors import CellprepError, nearest
@@ -140,10 +141,13 @@ def _as_options(message: str) -> str:
     """
     context = click.get_current_context(silent=True)
     for option in context.command.params if context else ():
-        if isinstance(option, click.Option):
-            value = "True" if option.is_flag else r"([\"']?)(?P<value>\w+)\1"
-            put = option.opts[0] + ("" if option.is_flag else r" \g<value>")
-            message = re.sub(rf"^`{option.name}`", option.opts[0], message)
+        if context and isinstance(option, click.Option) and option.name:
+            flag = option.opts[0]
+            if context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+                message = re.sub(rf"^`{option.name}`", f"`{flag}`", message)
+            value, put = r"([\"']?)(\w+)\1", rf"{flag} \2"
+            if option.is_flag:
+                value, put = "True", flag
             message = re.sub(rf"(?<![(.\w])(?<!, ){option.name}={value}", put, message)
     return message
 

@@ -101,6 +101,8 @@ class Format:
         What a writer, finished or not, may have left in a folder.
     write_file : callable, optional
         A FileWriter: the format is one file.
+    members : tuple of str
+        The arrays of images and labels in that file.
     digests : mapping
         For files of single rows: the columns of the index with their digests, and before which of
         the names in its column `file` which folder stands.
@@ -118,6 +120,7 @@ class Format:
     writer: Callable[[Contents], PartWriter] | None = None
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None
+    members: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     encoded: bool = False
