@@ -109,12 +109,10 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) ->
     steps = Recipe.from_toml(recipe)
     if seed is not None:
         steps = Recipe(steps.steps, seed)
-    dataset = read(input, **reading(given))
-    if given["on_error"] != "raise":
-        dataset = dataset.readable()
+    dataset = read(input, **reading(given)).readable()
     with using(given, not given["as_json"]):
         _check_trainable(dataset)
-        _write(steps(dataset).readable(), out, given, began)
+        _write(steps(dataset), out, given, began)
 
 
 @click.command()
@@ -184,9 +182,7 @@ def split(
     """
     began = time.monotonic()
     shares: dict[str, Any] = _parse_parts(parts)
-    dataset = read(input, **reading(given))
-    if given["on_error"] != "raise":
-        dataset = dataset.readable()
+    dataset = read(input, **reading(given)).readable()
     as_json, dry_run = given["as_json"], given["dry_run"]
     with using(given, not as_json):
         together = None if groups is None else _groups(groups, dataset)
@@ -203,11 +199,10 @@ def split(
             found = {name: forecast(job) for name, job in jobs.items()}
         else:
             done = {name: job.run() for name, job in jobs.items()}
-    bad = dataset.bad if given["on_error"] != "raise" else {}
     why = {name: part.changes()["why"].iloc[-1] for name, part in cut.items()}
     if as_json:
         listed = (
-            {name: forecast_as_json(one, bad, planning) for name, one in found.items()}
+            {name: forecast_as_json(one, dataset.bad, planning) for name, one in found.items()}
             if dry_run
             else {name: written_as_json(one) for name, one in done.items()}
         )
@@ -217,7 +212,7 @@ def split(
         click.echo(name if dry_run else f"{name}: {done[name]}")
         click.echo(f"  {why[name]}")
     if dry_run:
-        show_forecasts([*found.values()], bad, planning)
+        show_forecasts([*found.values()], dataset.bad, planning)
 
 
 def _groups(text: str, dataset: Dataset) -> Any:
