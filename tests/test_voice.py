@@ -116,6 +116,12 @@ def test_an_option_means_the_same_everywhere():
         assert len(set(by_command.values())) == 1, (option, by_command)
 
 
+@pytest.mark.parametrize("line", [("cellprep",), ("cellprep", "recipe"), ("cellmodels",)])
+def test_a_bare_command_prints_its_help(line):
+    program, *names = line
+    assert run(*names, program=program) == run(*names, "--help", program=program)
+
+
 def test_whatever_writes_a_data_set_or_trains_has_a_dry_run():
     have = {
         names[0]
@@ -220,6 +226,7 @@ def test_a_dry_run_sees_what_an_earlier_run_left(here, monkeypatch):
         ("split", "cells.npz", "mine"),
         ("demo", "--out", "mine"),
         ("convert", "bad", "out"),
+        ("split", "bad", "out"),
     ],
 )
 def test_a_dry_run_is_refused_as_a_run_is(here, line):
@@ -277,6 +284,17 @@ def in_a_terminal(*line, **environment):
             seen += piece
     os.close(main)
     return run.returncode, seen.decode()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
+def test_lines_break_between_words_in_a_terminal(here):
+    long = "  CONFLICT     35 x  basophil 4, eosinophil 5, "
+    for line in [("duplicates", "cells.npz"), ("recipe", "new", "-", "--steps", "Dedup")]:
+        seen = in_a_terminal(*line, NO_COLOR="1", COLUMNS="80")[1].split("\r")[-12:]
+        piped = " ".join(run(*line, code=1 if line[0] == "duplicates" else 2).split())
+        assert max(len(text.strip("\n")) for text in seen) <= 80
+        assert " ".join("".join(seen).split()) in piped
+    assert len(long) < 80 < max(map(len, run("duplicates", "cells.npz", code=1).splitlines()))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")

@@ -16,9 +16,9 @@ import numpy as np
 
 import cellprep
 from cellprep import CellprepError, Dataset, executors
-from cellprep.cli.commands import SETTINGS, Commands, OneOf, completion, paint, said
+from cellprep.cli.commands import SETTINGS, Commands, OneOf, completion, said
 from cellprep.cli.options import PATH, options
-from cellprep.cli.show import in_bytes, in_time, tell_json
+from cellprep.cli.show import in_bytes, in_time, tell, tell_json
 from cellprep.errors import counted, in_range
 from cellprep.formats.format import require
 
@@ -321,17 +321,17 @@ def _load(model: Path) -> Any:
 def _tell(out: Path, model: str, found: Forecast) -> None:
     """A dry run of a training."""
     images = ", ".join(f"{name} {many:,}" for name, many in found.images.items())
-    click.echo(
-        f"{paint(str(out), bold=True)}: {model}, {found.parameters:,} parameters, "
-        f"{counted(found.classes, 'class', 'classes')}, {in_bytes(found.bytes)}\n"
+    lines = [
+        f"{out}: {model}, {found.parameters:,} parameters, "
+        f"{counted(found.classes, 'class', 'classes')}, {in_bytes(found.bytes)}",
         f"  images: {images}; {counted(found.epochs, 'epoch')} of "
-        f"{counted(found.steps, 'batch', 'batches')}"
-    )
+        f"{counted(found.steps, 'batch', 'batches')}",
+    ]
     if found.resumed_at:
-        click.echo(f"  {counted(found.resumed_at, 'epoch')} of them done by an earlier run")
-    took = in_time(found.seconds)
-    sampled = counted(found.sampled, "batch", "batches")
-    click.echo(f"{took} of training here, from {sampled}; a dry run: nothing was written")
+        lines.append(f"  {counted(found.resumed_at, 'epoch')} of them done by an earlier run")
+    took, sampled = in_time(found.seconds), counted(found.sampled, "batch", "batches")
+    lines.append(f"{took} of training here, from {sampled}; a dry run: nothing was written")
+    tell("\n".join(lines))
 
 
 def _read(path: Path, size: int | None) -> Dataset:

@@ -109,6 +109,8 @@ def describe(found: dict[str, Any]) -> str:
         f"repeats  {counted(found['duplicate_images'], 'image')} in "
         f"{counted(found['duplicate_groups'], 'group')}, "
         f"{found['conflicts']:,} of them under conflicting labels"
+        if found["groups"]
+        else "repeats  none"
     )
     for group in found["groups"][:8]:
         labels = ", ".join(f"{name} x{count}" for name, count in group["labels"].items())

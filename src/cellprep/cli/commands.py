@@ -8,7 +8,9 @@ from __future__ import annotations
 import functools
 import os
 import re
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
@@ -35,9 +37,13 @@ class Commands(click.Group):
         try:
             code: Any = super().main(args, prog_name, complete_var, False, **extra)
         except click.ClickException as error:
+            if type(error).__name__ == "NoArgsIsHelpError":  # from click 8.2 on
+                click.echo(error.format_message())
+                sys.exit(0)
             where = getattr(error, "ctx", None)
-            hint = f"; see {where.command_path} --help" if where else ""
-            _fail(_said(error).rstrip(".") + hint, 2)
+            told = _said(error).rstrip(".")
+            hint = f"see {where.command_path} --help" if where else ""
+            _fail(f"{told}{' ' if told.endswith('?') else '; ' * bool(hint)}{hint}", 2)
         except click.Abort:
             _fail("stopped", 130)
         if standalone_mode:
@@ -121,6 +127,18 @@ def paint(text: str, *, err: bool = False, **style: Any) -> str:
     return text if plain or not stream.isatty() else click.style(text, **style)
 
 
+def fitted(line: str, *, err: bool = False) -> list[str]:
+    """A line as it fits a terminal, broken between words; elsewhere it stays whole."""
+    width = shutil.get_terminal_size().columns
+    if not (sys.stderr if err else sys.stdout).isatty() or len(line) <= width:
+        return [line]
+    hang = max(len(line) - len(line.lstrip()) + 2, line[: width // 2].rfind("  ") + 2)
+    indent = " " * hang
+    return textwrap.wrap(
+        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
 def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
@@ -130,7 +148,8 @@ def _said(error: click.ClickException) -> str:
     if isinstance(error, click.NoSuchOption) and error.ctx:
         known = [name for p in error.ctx.command.get_params(error.ctx) for name in p.opts]
         long = [name for name in known if name.startswith("--")]
-        return f"there is no option {error.option_name}; {nearest(error.option_name, long)}"
+        guess, _, _ = nearest(error.option_name, long).partition(" Allowed: ")
+        return f"there is no option {error.option_name}; {guess}"
     return error.format_message()
 
 
@@ -153,6 +172,7 @@ def _as_options(message: str) -> str:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    one_line = printable(" ".join(message.split()))
-    click.echo(f"{paint('error:', err=True, fg='red', bold=True)} {one_line}", err=True)
+    one_line = printable(f"error: {' '.join(message.split())}")
+    text = "\n".join(fitted(one_line, err=True)).removeprefix("error:")
+    click.echo(paint("error:", err=True, fg="red", bold=True) + text, err=True)
     sys.exit(code)

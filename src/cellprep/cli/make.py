@@ -23,6 +23,7 @@ from .show import (
     forecast_as_json,
     show_forecasts,
     show_steps,
+    tell,
     tell_json,
     written_as_json,
 )
@@ -150,7 +151,7 @@ def _write(dataset: Dataset, out: Path, given: dict[str, Any], began: float) -> 
         return tell_json({**written_as_json(written), **steps})
     if steps:
         show_steps(changes)
-    click.echo(str(written))
+    tell(str(written), headline=False)
 
 
 @click.command()
@@ -209,8 +210,7 @@ def split(
         about = {name: {"classes": cut[name].counts(), "why": why[name]} for name in cut}
         return tell_json({name: {**listed[name], **about[name]} for name in cut})
     for name in cut:
-        click.echo(name if dry_run else f"{name}: {done[name]}")
-        click.echo(f"  {why[name]}")
+        tell(f"{name if dry_run else f'{name}: {done[name]}'}\n  {why[name]}", headline=False)
     if dry_run:
         show_forecasts([*found.values()], dataset.bad, planning)
 

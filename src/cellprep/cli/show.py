@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import sys
-import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +12,7 @@ import click
 from ..errors import CellprepError, counted
 from ..forecast import Forecast
 from ..write import Written
-from .commands import paint, printable
+from .commands import fitted, paint, printable
 
 
 def check_one_output(as_csv: bool, as_json: bool) -> None:
@@ -23,12 +20,14 @@ def check_one_output(as_csv: bool, as_json: bool) -> None:
         raise CellprepError("`--csv` and `--json` are two forms of one table; choose one")
 
 
-def tell(text: str) -> None:
-    """Print what was found: a headline, and what is wrong in red."""
-    headline, *lines = printable(text).split("\n")
-    click.echo(paint(headline, bold=True))
-    for line in lines:
-        click.echo(re.sub(r"^  (CONFLICT|BAD)", lambda at: paint(at[0], fg="red"), line))
+def tell(text: str, *, headline: bool = True) -> None:
+    """Print what was found: the first line as a headline, and what is wrong in red."""
+    for number, line in enumerate(printable(text).split("\n")):
+        for piece in fitted(line):
+            if headline and not number:
+                click.echo(paint(piece, bold=True))
+            else:
+                click.echo(re.sub(r"^  (CONFLICT|BAD)", lambda at: paint(at[0], fg="red"), piece))
 
 
 def tell_json(found: Any) -> None:
@@ -61,6 +60,8 @@ def show_groups(table: Any, said: dict[str, Any], as_csv: bool, as_json: bool) -
     lines = [
         f"{said['path']}: {len(table):,} of {counted(said['images'], 'image')} in "
         f"{counted(len(groups), 'group')}, {conflicts:,} of them under conflicting labels"
+        if groups
+        else f"{said['path']}: no repeats among {counted(said['images'], 'image')}"
     ]
     if said["note"]:
         lines.append(f"  {said['note']}")
@@ -97,14 +98,11 @@ def written_as_json(written: Written) -> dict[str, Any]:
 
 
 def show_steps(changes: Any) -> None:
-    """What each step did; in a terminal its words stay in their column."""
-    click.echo(paint(f"{'step':16} {'rows in':>9} {'rows out':>9}  why", bold=True))
-    room = shutil.get_terminal_size().columns - 38 if sys.stdout.isatty() else 10_000
+    """What each step did."""
+    lines = [f"{'step':16} {'rows in':>9} {'rows out':>9}  why"]
     for step, rows_in, rows_out, why in changes.itertuples(index=False):
-        first, *more = textwrap.wrap(printable(why), max(room, 20)) or [""]
-        click.echo(f"{step:16} {rows_in:9,} {rows_out:9,}  {first}")
-        for line in more:
-            click.echo(f"{'':38}{line}")
+        lines.append(f"{step:16} {rows_in:9,} {rows_out:9,}  {why}")
+    tell("\n".join(lines))
 
 
 def forecast_as_json(found: Forecast, bad: Mapping[str, str], planning: float) -> dict[str, Any]:
@@ -131,24 +129,23 @@ def show_forecasts(found: list[Forecast], bad: Mapping[str, str], planning: floa
     for one in found:
         parts = f" in {counted(one.parts, 'part')}" * (one.parts > 1)
         size = f"{'~' * one.encoded}{in_bytes(one.bytes)}"
-        click.echo(
-            printable(
-                f"{paint(str(one.path), bold=True)}: {counted(one.rows, 'image')} as "
-                f"{one.format}{parts}, {size}"
-            )
-        )
+        lines = [f"{one.path}: {counted(one.rows, 'image')} as {one.format}{parts}, {size}"]
         if one.stands == "another":
-            click.echo("  replaces what cellprep wrote there")
+            lines.append("  replaces what cellprep wrote there")
         elif one.resumed:
-            click.echo(f"  {one.resumed:,} of them are there from an earlier run")
+            many = "all" if one.resumed == one.rows else f"{one.resumed:,}"
+            lines.append(f"  {many} of them are there from an earlier run")
+        tell("\n".join(lines))
     if bad:
-        click.echo(f"  {counted(len(bad), 'image')} that cannot be read would be left out:")
-        tell_rest = bad_lines(bad, "--json lists them all")
-        click.echo("\n".join(map(printable, tell_rest)))
+        said = f"  {counted(len(bad), 'image')} that cannot be read would be left out:"
+        tell("\n".join([said, *bad_lines(bad, "--json lists them all")]), headline=False)
     seconds = planning + sum(one.seconds for one in found)
     cores = counted(max(one.cores for one in found), "core")
     sampled = counted(sum(one.sampled for one in found), "image")
-    click.echo(f"{in_time(seconds)} on {cores}, from {sampled}; a dry run: nothing was written")
+    tell(
+        f"{in_time(seconds)} on {cores}, from {sampled}; a dry run: nothing was written",
+        headline=False,
+    )
 
 
 def in_bytes(size: float) -> str:
