@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
 import time
 from pathlib import Path
 
@@ -146,9 +147,13 @@ def interrupted(cells: cp.Dataset, path: Path) -> Path:
 
 
 def test_an_error_ends_what_other_threads_are_at():
+    begun = threading.Event()
+
     def work(span):
         if span[0] == 0:
+            begun.wait(60)
             raise CellprepError("no")
+        begun.set()
         until = time.monotonic() + 60
         while time.monotonic() < until:
             executors.go_on()

@@ -44,7 +44,7 @@ def test_the_commands_run(here) -> None:
         for line in block.splitlines()
         if line.startswith("cellprep ")
     ]
-    assert len(commands) == 9
+    assert len(commands) == 11
     for command in commands:
         arguments = shlex.split(command.replace("s3://", "memory://"), comments=True)[1:]
         done = CliRunner().invoke(main, arguments)
