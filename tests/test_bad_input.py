@@ -370,6 +370,7 @@ OPTIONS = {
         "split NPZ OUT --parts a=0.2,b=0.2,c=0.2,d=0.2,e=0.2",
         "class '0' has 4 images, which cannot be in all of a, b, c, d, e",
     ),
+    "two options": ("convert NPZ OUT --address a:1", "--executor threads; choose --executor ray"),
     "quarantine in npz": ("convert NPZ OUT.npz --on-error quarantine", "needs a folder"),
     "npz as folder": ("convert NPZ OUT --from folder", "is not a folder"),
     "npz as shards": ("convert NPZ OUT --from shards", "cannot be read as shards"),

@@ -34,6 +34,7 @@ from .saliency import overlay, share_inside
 from .saliency import saliency as saliency_maps
 from .train import CHECKPOINT, Training, fit
 
+_LOCAL = click.Path(path_type=Path)
 _batch = click.option(
     "--batch-size", type=int, metavar="N", default=64, show_default=True, help="Images at a time."
 )
@@ -57,7 +58,7 @@ main.add_command(completion("cellmodels"))
 @main.command()
 @click.argument("train", type=PATH)
 @click.argument("val", type=PATH)
-@click.argument("out", type=PATH)
+@click.argument("out", type=_LOCAL)
 @click.option(
     "--model",
     type=OneOf([*BACKBONES]),
@@ -164,7 +165,7 @@ def train(
 
 
 @main.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=_LOCAL)
 @click.argument("test", type=PATH)
 @click.option(
     "--shifted",
@@ -177,7 +178,7 @@ def train(
 @click.option(
     "--train", type=PATH, metavar="PATH", help="Refuse a TEST that shares images with this set."
 )
-@click.option("--figure", type=PATH, metavar="FILE", help="Draw confusion and reliability.")
+@click.option("--figure", type=_LOCAL, metavar="FILE", help="Draw confusion and reliability.")
 @options("seed", "size")
 @_leaks
 @_batch
@@ -205,9 +206,9 @@ def evaluate(
 
 
 @main.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=_LOCAL)
 @click.argument("input", type=PATH)
-@click.argument("out", type=PATH)
+@click.argument("out", type=_LOCAL)
 @click.option(
     "--images",
     type=int,
@@ -245,8 +246,8 @@ def saliency(
 
 
 @main.command()
-@click.argument("table", type=PATH)
-@click.argument("out", type=PATH)
+@click.argument("table", type=_LOCAL)
+@click.argument("out", type=_LOCAL)
 @click.option("--data", type=PATH, metavar="PATH", help="In place of the table's own.")
 @options("dry_run", "json")
 @said
@@ -275,7 +276,7 @@ def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: b
 
 
 @main.command()
-@click.argument("model", type=PATH)
+@click.argument("model", type=_LOCAL)
 @click.argument("input", type=PATH)
 @options("size")
 @_batch

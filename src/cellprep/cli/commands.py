@@ -20,6 +20,9 @@ from click.shell_completion import get_completion_class
 
 from ..errors import CellprepError, nearest
 
+_SETTINGS = {"from_": "format", "format": "format of OUT"}
+"""What an option is called in messages, where that is something else."""
+
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
 
 
@@ -161,13 +164,13 @@ def _as_options(message: str) -> str:
     context = click.get_current_context(silent=True)
     for option in context.command.params if context else ():
         if context and isinstance(option, click.Option) and option.name:
-            flag = option.opts[0]
+            flag, name = option.opts[0], _SETTINGS.get(option.name, option.name)
             if context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
                 message = re.sub(rf"^`{option.name}`", f"`{flag}`", message)
             value, put = r"([\"']?)(\w+)\1", rf"{flag} \2"
             if option.is_flag:
                 value, put = "True", flag
-            message = re.sub(rf"(?<![(.\w])(?<!, ){option.name}={value}", put, message)
+            message = re.sub(rf"(?<![(.\w])(?<!, ){name}={value}", put, message)
     return message
 
 
