@@ -16,7 +16,7 @@ import numpy as np
 
 import cellprep
 from cellprep import CellprepError, Dataset, executors
-from cellprep.cli.commands import SETTINGS, Commands, OneOf, completion, said
+from cellprep.cli.commands import SETTINGS, Commands, OneOf, completion, resumable, said
 from cellprep.cli.options import PATH, options
 from cellprep.cli.show import in_bytes, in_time, tell, tell_json
 from cellprep.errors import counted, in_range
@@ -109,7 +109,7 @@ main.add_command(completion("cellmodels"))
 @options("seed", "size")
 @_leaks
 @options("dry_run", "json")
-@said
+@resumable
 def train(
     train: Path,
     val: Path,
@@ -250,7 +250,7 @@ def saliency(
 @click.argument("out", type=_LOCAL)
 @click.option("--data", type=PATH, metavar="PATH", help="In place of the table's own.")
 @options("dry_run", "json")
-@said
+@resumable
 def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: bool) -> None:
     """Train and measure every row of TABLE, a TOML file. The result goes to OUT;
     the same command goes on where it was stopped, row by row, epoch by epoch.

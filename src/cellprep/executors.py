@@ -119,10 +119,8 @@ def share_memory() -> bool:
 
 
 def cores() -> int:
-    """The cores that `run` can keep busy here."""
-    settings = _settings.get()
-    most = settings.workers or usable_cores()
-    return most if settings.executor == "ray" else min(most, usable_cores())
+    """The cores of this machine that `run` can keep busy."""
+    return min(_settings.get().workers or usable_cores(), usable_cores())
 
 
 def usable_cores() -> int:

@@ -70,8 +70,8 @@ class OneOf(click.Choice):  # type: ignore[type-arg]
         return str(value)
 
 
-def said(function: Callable[..., None]) -> Callable[..., None]:
-    """Every failure as one line on standard error."""
+def said(function: Callable[..., None], *, advice: str = "") -> Callable[..., None]:
+    """Every failure as one line on standard error, `advice` after Ctrl-C."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
@@ -80,8 +80,8 @@ def said(function: Callable[..., None]) -> Callable[..., None]:
         except (click.ClickException, click.exceptions.Exit):
             raise
         except KeyboardInterrupt:
-            goes_on = "out" in kwargs and not kwargs.get("dry_run")
-            _fail("stopped" + "; the same command goes on from here" * goes_on, 130)
+            begins_anew = kwargs.get("dry_run") or kwargs.get("overwrite")
+            _fail("stopped" + advice * (not begins_anew), 130)
         except BrokenPipeError:
             raise  # click ends quietly when the reader of a pipe goes away
         except CellprepError as error:
@@ -94,6 +94,9 @@ def said(function: Callable[..., None]) -> Callable[..., None]:
             _fail(f"unexpected {type(error).__name__}: {error}; this is a bug, please report it", 1)
 
     return wrapper
+
+
+resumable = functools.partial(said, advice="; the same command goes on from here")
 
 
 def completion(program: str) -> click.Command:

@@ -17,7 +17,7 @@ from ..formats import FORMATS, read
 from ..place import as_path, opened
 from ..recipe import Recipe
 from ..split import split as split_dataset
-from .commands import said
+from .commands import resumable, said
 from .options import PATH, READING, WORKING, WRITING, job_of, options, reading, using
 from .show import (
     forecast_as_json,
@@ -100,7 +100,7 @@ def demo(
 @click.argument("input", type=PATH)
 @click.argument("out", type=PATH)
 @options("seed_of_recipe", *READING, *WRITING)
-@said
+@resumable
 def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) -> None:
     """Apply RECIPE, a TOML file, to INPUT and write OUT.
 
@@ -120,7 +120,7 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) ->
 @click.argument("input", type=PATH)
 @click.argument("out", type=PATH)
 @options(*READING, *WRITING)
-@said
+@resumable
 def convert(input: Path, out: Path, **given: Any) -> None:
     """Write INPUT to OUT in another format. Pixels, labels and ids stay.
 
@@ -165,7 +165,7 @@ def _write(dataset: Dataset, out: Path, given: dict[str, Any], began: float) -> 
 )
 @click.option("--groups", metavar="GROUPS", help="'parent', a pattern, or TABLE:COLUMN.")
 @options("near", "symmetries", "seed", *READING, *WRITING)
-@said
+@resumable
 def split(
     input: Path,
     out: Path,
