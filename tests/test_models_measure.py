@@ -497,7 +497,7 @@ def test_from_training_to_prediction(tmp_path, monkeypatch):
         (("evaluate", done["path"], "train", "--train", "train"), "stand in train as well"),
         (("evaluate", "no.keras", "test"), "there is no model file 'no.keras'"),
         (("predict", "test/dataset.json", "test"), "not a model that cellmodels saved"),
-        (("saliency", done["path"], "test", "s.png", "--images", 0), "`images` must be"),
+        (("saliency", done["path"], "test", "s.png", "--images", 0), "`--images` must be"),
         (("compare", "no.toml", "out"), "there is no table 'no.toml'"),
         (("trian",), "did you mean 'train'"),
     ]:

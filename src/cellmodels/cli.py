@@ -74,7 +74,12 @@ main.add_command(completion("cellmodels"))
     "--epochs", type=int, metavar="N", default=20, show_default=True, help="Of all layers."
 )
 @click.option(
-    "--transfer-epochs", type=int, metavar="N", default=0, help="Of the head alone, before."
+    "--transfer-epochs",
+    type=int,
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of the head alone, before.",
 )
 @click.option(
     "--batch-size", type=int, metavar="N", default=32, show_default=True, help="Images a step."
@@ -136,6 +141,7 @@ def train(
     parts = {"train": train, "val": val, "test": test}
     cells = {name: _read(path, size) for name, path in parts.items() if path is not None}
     _load_keras()
+    # A dry run fetches no weights; where a training has begun they are there.
     fetched = weights == "imagenet" and not (out / CHECKPOINT).is_file()
     built = build(
         model,
@@ -150,9 +156,9 @@ def train(
     given = {"test": cells.get("test"), "out": out, **shown, **settings}
     if dry_run:
         found = forecast(built, cells["train"], cells["val"], **given)
-        return (
-            tell_json({"dry_run": True, **asdict(found)}) if as_json else _tell(out, model, found)
-        )
+        if as_json:
+            return tell_json({"dry_run": True, **asdict(found)})
+        return _tell(out, model, found)
     done = fit(built, cells["train"], cells["val"], **given)
     if as_json:
         tell_json({**asdict(done), "path": str(done.path)})
