@@ -6,7 +6,7 @@ BIN := .venv/bin
 
 # Each target sets up what it needs, once, in .venv.
 demo: .venv/.core
-	$(BIN)/cellprep demo $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--size $(SIZE)) $(if $(OUT),--out "$(OUT)")
+	$(BIN)/cellprep demo $(if $(DATA),--data "$(DATA)" --on-error skip) $(if $(SIZE),--size $(SIZE)) $(if $(OUT),--out "$(OUT)")
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow"

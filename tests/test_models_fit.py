@@ -190,7 +190,7 @@ def whole_run():
 
 @pytest.mark.parametrize("epochs", [1, 3])  # within transfer, within fine-tuning
 def test_a_stopped_training_goes_on_with_the_same_history(tmp_path, monkeypatch, epochs, whole_run):
-    write, written = training._Checkpoint.write, []
+    write, written = training.Checkpoint.write, []
 
     def stopping(self, state, model):
         write(self, state, model)
@@ -199,7 +199,7 @@ def test_a_stopped_training_goes_on_with_the_same_history(tmp_path, monkeypatch,
             raise StoppedError
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Checkpoint, "write", stopping)
+        patch.setattr(training.Checkpoint, "write", stopping)
         with pytest.raises(StoppedError):
             fit(out=tmp_path)
     model = tiny(seed=9)  # what it starts from does not matter: the checkpoint has it all

@@ -64,6 +64,7 @@ def _made(plan: Plan, span: executors.Span, record: list[Record], masked: bool) 
     spans = plan.spans(stop - start)
     room = np.empty((spans[0][1], *plan.shape), np.uint8)
     for first, last in spans:
+        executors.go_on()
         at = np.arange(start + first, start + last)
         masks = None
         if masked:

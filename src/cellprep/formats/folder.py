@@ -407,4 +407,5 @@ FORMAT = Format(
     writer=FolderWriter,
     files=_written_files,
     digests={"xxh3_128": "", "masks_xxh3_128": f"{MASKS}/"},
+    encoded=True,
 )

@@ -537,4 +537,5 @@ FORMAT = Format(
     looks_like=_looks_like,
     writer=ParquetWriter,
     files=shard_files,
+    encoded=True,
 )
