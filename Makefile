@@ -2,11 +2,11 @@ PYTHON ?= python3
 DATA ?=
 BIN := .venv/bin
 
-.PHONY: demo test proofs lint types bench clean
+.PHONY: demo test proofs lint types docs bench clean
 
 # Each target sets up what it needs, once, in .venv.
 demo: .venv/.core
-	$(BIN)/cellprep demo $(if $(DATA),--data "$(DATA)") $(if $(SIZE),--size $(SIZE)) $(if $(OUT),--out "$(OUT)")
+	$(BIN)/cellprep demo $(if $(DATA),--data "$(DATA)" --on-error skip) $(if $(SIZE),--size $(SIZE)) $(if $(OUT),--out "$(OUT)")
 
 test: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow"
@@ -22,6 +22,10 @@ lint: .venv/.dev
 types: .venv/.dev
 	$(BIN)/mypy
 
+# site/index.html opens without a server and without a network.
+docs: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 # The peers are many and large: they have a place of their own.
 bench: .venv-bench/.done
 	.venv-bench/bin/python -m pytest benchmarks $(if $(IMAGES),--images $(IMAGES))
@@ -34,6 +38,11 @@ bench: .venv-bench/.done
 .venv/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ .venv/.core .venv/.docs
+
+.venv/.docs: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
 	touch $@ .venv/.core
 
 .venv-bench/.done: pyproject.toml
@@ -42,5 +51,5 @@ bench: .venv-bench/.done
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench out
+	rm -rf .venv .venv-bench out site
 	find src tests benchmarks -name __pycache__ -exec rm -rf {} +

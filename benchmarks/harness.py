@@ -29,8 +29,11 @@ Make = Callable[[Images, Path], Call]
 """Imports a library and sets it up for these images and an empty folder, the labels of the images
 in `labels.npy` beside it; the `Call` is timed."""
 
-TURN = 0.15
+TURN = 0.3
 """A contender's turn takes at least this many seconds; a quick call is repeated."""
+QUICK = 3.0
+"""Before a turn of calls that take less, one call is not counted: while others worked, the system
+took spare memory back, and a virtual machine's host may have taken it from the system."""
 SLOW = 20.0
 """A contender whose turn takes longer is timed in the first round only."""
 
@@ -218,7 +221,9 @@ def _contender(name: str, number: int, folder: Path, pipe: Connection) -> None:
     with contextlib.suppress(EOFError):  # nobody asks any more
         while call and pipe.recv():
             before = memory.settled()
-            pipe.send((turn(call), max(0, memory.peak() - before)))
+            first = _seconds(call)
+            seconds = turn(call) if first < QUICK else first
+            pipe.send((seconds, max(0, memory.peak() - before)))
 
 
 def _fastest(peer: Peer, images: Images, folder: Path, name: str) -> tuple[Call | None, str, str]:
@@ -255,12 +260,17 @@ def turn(call: Call) -> float:
     """Seconds of one call: the median of as many as fill a turn."""
     taken: list[float] = []
     while sum(taken) < TURN:
-        began = time.perf_counter()
-        result = call()
-        taken.append(time.perf_counter() - began)
-        del result
-        getattr(call, "undo", _nothing)()
+        taken.append(_seconds(call))
     return median(taken)
+
+
+def _seconds(call: Call) -> float:
+    began = time.perf_counter()
+    result = call()
+    seconds = time.perf_counter() - began
+    del result
+    getattr(call, "undo", _nothing)()
+    return seconds
 
 
 def _nothing() -> None:

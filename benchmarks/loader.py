@@ -18,7 +18,6 @@ import numpy as np
 
 import cellmodels
 import cellprep
-from cellmodels.data import shuffled
 from cellmodels.loader import Batches
 
 
@@ -41,7 +40,7 @@ def main() -> None:
         model.compile("adamw", "sparse_categorical_crossentropy")
         rates: dict[str, list[float]] = {"loader": [], "step": []}
         for epoch in range(chosen.rounds + 1):
-            batches = Batches(cells, chosen.batch_size, shuffled(cells, 0, epoch))
+            batches = Batches(cells, chosen.batch_size, cells.plan.rows.shuffled(0, epoch))
             start = time.perf_counter()
             held = [batches[k] for k in range(len(batches))]
             loaded = time.perf_counter()

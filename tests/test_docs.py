@@ -1,14 +1,17 @@
-"""The pictures of the documentation can be made."""
+"""The documentation: its pictures can be made, what it names exists, the site stands alone."""
 
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
+import cellmodels
+import cellprep
 from cellprep.steps import corrupt
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -52,3 +55,22 @@ def test_every_corruption_is_shown(cells, tmp_path) -> None:
     operations = {way[0] for way in [*corrupt._CHANGES, *corrupt._GRADES]} - {"none"}
     for name in {*operations, *corrupt.CORRUPTIONS["microscopy"]} - {"brightness_down"}:
         assert f"`{name.replace('contrast_down', 'contrast_up')}`" in text, name
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    text = (DOCS / "promises.md").read_text("utf-8")
+    promises = text.split("\n## ")[1:]
+    assert [promise[:2] for promise in promises] == [f"{number}." for number in range(1, 9)]
+    for promise in promises:
+        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", promise)
+        assert named, promise.splitlines()[0]
+        for file, test in named:
+            source = (DOCS.parent / file).read_text("utf-8")
+            assert f"\ndef {test}(" in source, f"{file} has no {test}"
+
+
+@pytest.mark.parametrize("package", [cellprep, cellmodels], ids=lambda package: package.__name__)
+def test_every_public_name_is_in_the_reference(package) -> None:
+    page = (DOCS / "reference" / f"{package.__name__}.md").read_text("utf-8")
+    named = re.findall(rf"^::: {package.__name__}\.(?:\w+\.)?(\w+)$", page, re.MULTILINE)
+    assert sorted(named) == sorted(package.__all__)

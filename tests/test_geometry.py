@@ -24,7 +24,8 @@ def matrix(side=(96, 96), **settings) -> np.ndarray:
 
 def warp(image, matrices, fill) -> np.ndarray:
     images = image[None].copy()
-    geometry.warp(images, np.array([0]), matrices, fill)
+    first = np.array([0])
+    geometry.warp(images, first, images, first, matrices, fill)
     return images[0]
 
 
@@ -79,7 +80,8 @@ def test_moves_by_whole_pixels_are_exact(photographs, move, expected) -> None:
 
 def test_warp_leaves_the_other_images_alone(photographs) -> None:
     moved = photographs[:4].copy()
-    geometry.warp(moved, np.array([2, 0]), np.repeat(matrix(flip_x=True), 2, axis=0), "edge")
+    rows = np.array([2, 0])
+    geometry.warp(moved, rows, moved, rows, np.repeat(matrix(flip_x=True), 2, axis=0), "edge")
     expected = photographs[:4].copy()
     expected[[0, 2]] = expected[[0, 2], :, ::-1]
     assert (moved == expected).all()

@@ -16,7 +16,6 @@ import pytest
 import cellmodels as cm
 import cellprep as cp
 from cellmodels import train as training
-from cellmodels.data import shuffled
 from cellprep import CellprepError
 from cellprep.synthetic import CLASS_NAMES, draw_cells
 
@@ -170,10 +169,10 @@ def test_the_order_of_images_hangs_on_seed_epoch_and_row_alone():
     turned = cp.Dataset.from_arrays(
         data.images[::-1], data.labels[::-1], data.class_names, ids=data.ids[::-1]
     )
-    one, two = shuffled(data, 3, 1), shuffled(turned, 3, 1)
+    one, two = data.plan.rows.shuffled(3, 1), turned.plan.rows.shuffled(3, 1)
     np.testing.assert_array_equal(data.ids[one], turned.ids[two])
-    assert (shuffled(data, 3, 2) != one).any()
-    assert (shuffled(data, 4, 1) != one).any()
+    assert (data.plan.rows.shuffled(3, 2) != one).any()
+    assert (data.plan.rows.shuffled(4, 1) != one).any()
 
 
 # -- going on ----------------------------------------------------------------------------------
@@ -191,7 +190,7 @@ def whole_run():
 
 @pytest.mark.parametrize("epochs", [1, 3])  # within transfer, within fine-tuning
 def test_a_stopped_training_goes_on_with_the_same_history(tmp_path, monkeypatch, epochs, whole_run):
-    write, written = training._Checkpoint.write, []
+    write, written = training.Checkpoint.write, []
 
     def stopping(self, state, model):
         write(self, state, model)
@@ -200,7 +199,7 @@ def test_a_stopped_training_goes_on_with_the_same_history(tmp_path, monkeypatch,
             raise StoppedError
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Checkpoint, "write", stopping)
+        patch.setattr(training.Checkpoint, "write", stopping)
         with pytest.raises(StoppedError):
             fit(out=tmp_path)
     model = tiny(seed=9)  # what it starts from does not matter: the checkpoint has it all

@@ -358,9 +358,16 @@ def test_a_table_is_trained_row_by_row(tmp_path, monkeypatch):
         trained.append(settings["out"])
         return fit(model, *data, **settings)
 
+    planned = json.loads(run("compare", "t.toml", "out", "--dry-run", "--json"))
+    assert [line["state"] for line in planned] == ["to do", "to do"]
+    assert all(line["seconds"] > 0 for line in planned)
+    assert not Path("out").exists()
     monkeypatch.setattr(module, "fit", counted)
     with pytest.raises(KeyboardInterrupt):
         cm.compare("t.toml", "out", progress=False)
+    text = run("compare", "t.toml", "out", "--dry-run")
+    assert [text.count(state) for state in (" done ", " to do ")] == [1, 1]
+    assert "a dry run: nothing was written" in text
     result = cm.compare("t.toml", "out", progress=False)
     assert trained == [Path("out/rows/base/seed-4"), None, Path("out/rows/base-cropped/seed-4")]
     columns = ["row", "seed", "model", "data set", "accuracy", "precision", "recall", "F1"]
@@ -458,7 +465,17 @@ def test_from_training_to_prediction(tmp_path, monkeypatch):
         cp.write(part, name, progress=False)
     learn = ("--model", "baseline_cnn", "--epochs", 12, "--learning-rate", 2e-3)
     learn = (*learn, "--batch-size", 8)
+    plan = json.loads(run("train", "train", "val", "m", *learn, "--dry-run", "--json"))
+    assert "a dry run: nothing was written" in run(
+        "train", "train", "val", "m", *learn, "--dry-run"
+    )
+    assert not Path("m").exists()
     done = json.loads(run("train", "train", "val", "m", *learn, "--test", "test", "--json"))
+    assert (plan["images"], plan["epochs"], plan["steps"]) == ({"train": 30, "val": 9}, 12, 4)
+    size = sum(file.stat().st_size for file in Path("m").iterdir())
+    assert plan["bytes"] == pytest.approx(size, rel=0.02)
+    plan = json.loads(run("train", "train", "val", "m", *learn, "--dry-run", "--json"))
+    assert (plan["resumed_at"], plan["seconds"]) == (12, 0.0)
     assert done["path"] == str(Path("m/model.keras"))
     assert "of 12, accuracy" in run("train", "train", "val", "m", *learn)
     found = json.loads(run("evaluate", done["path"], "test", "--train", "train", "--json"))
@@ -475,12 +492,12 @@ def test_from_training_to_prediction(tmp_path, monkeypatch):
     for arguments, said in [
         (("train", "train", "train", "x", *learn), "stand in train as well"),
         (("train", "train", "val", "m", *learn, "--seed", 1), "settings seed 0 there, 1 here"),
-        (("train", "train", "val", "x", "--model", "resnet"), "`name` got 'resnet'"),
+        (("train", "train", "val", "x", "--model", "baseline"), "did you mean 'baseline_cnn'?"),
         (("train", "train", "val", "x", "--frozen", "half"), "`--frozen` must be"),
         (("evaluate", done["path"], "train", "--train", "train"), "stand in train as well"),
         (("evaluate", "no.keras", "test"), "there is no model file 'no.keras'"),
         (("predict", "test/dataset.json", "test"), "not a model that cellmodels saved"),
-        (("saliency", done["path"], "test", "s.png", "--images", 0), "`images` must be"),
+        (("saliency", done["path"], "test", "s.png", "--images", 0), "`--images` must be"),
         (("compare", "no.toml", "out"), "there is no table 'no.toml'"),
         (("trian",), "did you mean 'train'"),
     ]:

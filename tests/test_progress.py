@@ -10,6 +10,8 @@ import struct
 import subprocess
 import sys
 import termios
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +19,8 @@ import pytest
 from PIL import Image
 
 import cellprep as cp
+from cellprep import executors
+from cellprep.errors import CellprepError
 
 CELLPREP = Path(sys.executable).with_name("cellprep")
 LAST = r"([\d,]+) images written(?: \(([\d,]+) of them by an earlier run\))?, "
@@ -140,3 +144,22 @@ def interrupted(cells: cp.Dataset, path: Path) -> Path:
     finally:
         shards.ShardWriter.write_part = whole
     return path
+
+
+def test_an_error_ends_what_other_threads_are_at():
+    begun = threading.Event()
+
+    def work(span):
+        if span[0] == 0:
+            begun.wait(60)
+            raise CellprepError("no")
+        begun.set()
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            executors.go_on()
+            time.sleep(0.01)
+
+    began = time.monotonic()
+    with executors.using(workers=2), pytest.raises(CellprepError):
+        list(executors.run(work, [(0, 1), (1, 2)]))
+    assert time.monotonic() - began < 30

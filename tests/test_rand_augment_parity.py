@@ -74,7 +74,8 @@ SIZES = [(96, 96), (64, 97)]
 def chained(images: Images, *slots: Any) -> Images:
     """All images sent through their operations; the arrays stay."""
     out = images.copy()
-    chain(out, np.arange(len(out)), *slots)
+    every = np.arange(len(out))
+    chain(out, every, out, every, *slots)
     return out
 
 
@@ -453,7 +454,7 @@ def test_other_rows_stay(batch: tuple[Images, Any]) -> None:
         255 * rng.random((len(rows), 3), np.float32),
     ]
     some = images.copy()
-    chain(some, rows, *slots)
+    chain(some, rows, some, rows, *slots)
     expected = images.copy()
     expected[rows] = chained(images[rows], *slots)
     assert np.array_equal(some, expected)

@@ -208,6 +208,9 @@ def test_an_outage_is_not_a_bad_file(root, monkeypatch):
 
 def test_the_command_line_takes_urls(root, tmp_path):
     write(few(), tmp_path / "in", format="folder")
+    dry = CliRunner().invoke(main, ["convert", str(tmp_path / "in"), f"{root}/dry", "--dry-run"])
+    assert dry.exit_code == 0, dry.output
+    assert not below(root)
     for arguments in (
         ["convert", tmp_path / "in", f"{root}/set"],
         ["convert", f"{root}/set", f"{root}/set.npz"],

@@ -17,7 +17,7 @@ import cellprep as cp
 from cellprep import executors
 from cellprep.cli import main
 from cellprep.inspect import read_any
-from cellprep.report import attention, page
+from cellprep.report import page
 from cellprep.report.quality import FAULTS, qualities
 from cellprep.synthetic import draw_cells, draw_messy_set
 from report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess
@@ -370,7 +370,7 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch, module) -> None:
         (["{folder}/recipe.toml"], "no data set that can be read"),
         (["{folder}/in", "-o", "{folder}"], "is a folder; name the page to write"),
         (["{folder}/in", "--recipe", "absent.toml"], "there is no recipe file"),
-        (["{folder}/in", "--near", "99"], "`near` must be a whole number in [0, 24]"),
+        (["{folder}/in", "--near", "99"], "`--near` must be a whole number in [0, 24]"),
         (["{folder}/in", "--test", "absent"], "there is no file or folder 'absent'"),
         (["{folder}/in/few"], "lie outside the class folders"),
     ],
@@ -421,7 +421,3 @@ def test_wrong_arguments_are_refused(tmp_path) -> None:
     with pytest.raises(cp.CellprepError, match="no images left to show"):
         cp.report(nothing, tmp_path / "page.html")
     assert not list(tmp_path.iterdir())
-
-
-def test_words_for_numbers() -> None:
-    assert attention.many(2, "file") == "2 files"

@@ -75,6 +75,24 @@ DAMAGE = {
 }
 
 
+@pytest.mark.parametrize("format", [name for name in NAMES if FORMATS[name].is_file])
+def test_an_archive_is_whole_until_an_array_is_gone(tmp_path, format) -> None:
+    import zipfile
+
+    path = tmp_path / "out.npz"
+    write(path, format)
+    assert not len(cp.verify(path))
+    assert write(path, format).repaired == 0
+    gone = f"{FORMATS[format].members[0]}.npy"
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(tmp_path / "less.npz", "w") as less:
+        for name in whole.namelist():
+            if name != gone:
+                less.writestr(name, whole.read(name))
+    (tmp_path / "less.npz").replace(path)
+    assert cp.verify(path)["file"].tolist() == [gone]
+    assert write(path, format).repaired == len(cells())
+
+
 # -- verify, and write again -------------------------------------------------------------------
 
 

@@ -186,16 +186,8 @@ def compare(
     """
     import pandas as pd
 
-    path, plan, folder = Path(table), None, Path(out)
-    if not path.is_file():
-        raise CellprepError(f"there is no table {str(path)!r}")
-    plan = Table.from_toml(path)
-    source = str(data or plan.data)
-    if not source:
-        raise CellprepError(f"{str(path)!r} names no `data`, and none was passed")
-    runs = [(row, seed) for seed in plan.seeds for row in plan.rows]
-    places = [folder / "rows" / _folder(row.name) / f"seed-{seed}" for row, seed in runs]
-    lines = [_done(place, plan, *run) for place, run in zip(places, runs, strict=True)]
+    folder = Path(out)
+    plan, source, runs, places, lines = _begin(table, folder, data)
     todo = [at for at, line in enumerate(lines) if line is None]
     written = {}
     with executors.using(progress=progress):
@@ -214,6 +206,63 @@ def compare(
     result.to_json(folder / "table.json", orient="records", indent=1)
     (folder / "table.txt").write_text(show(result) + "\n", encoding="utf-8")
     return result
+
+
+def plan_compare(
+    table: str | Path, out: str | Path, *, data: str | Path | None = None, progress: bool = True
+) -> pd.DataFrame:
+    """What `compare` would do: a row a row and seed, its images, epochs and seconds of training.
+
+    Nothing is written; models start from random numbers, and no weights are fetched.
+    """
+    import pandas as pd
+
+    from .forecast import forecast
+
+    plan, source, runs, places, lines = _begin(table, Path(out), data)
+    shares: dict[str, Any] = dict(plan.parts)
+    with executors.using(progress=progress):
+        cells = plan.steps(plan.before)(cellprep.read(source, size=plan.size))
+        parts = cellprep.split(cells, seed=0, groups=plan.groups, **shares)
+    found: dict[str, Any] = {}  # of a row; its seeds take as long as each other
+    planned = []
+    for (row, seed), place, line in zip(runs, places, lines, strict=True):
+        if line is None and row.name not in found:
+            made = {part: plan.recipe(row.recipe, part, 0)(parts[part]) for part in PARTS}
+            bare = {k: v for k, v in row.build.items() if k != "weights"} | {"weights": False}
+            model = _build(Row(row.name, row.model, row.recipe, bare), made["train"], 0)
+            found[row.name] = forecast(
+                model, made["train"], made["val"], allow_leaks=True, progress=progress, **row.train
+            )
+        expected = None if line is not None else found[row.name]
+        planned.append(
+            {
+                "row": row.name,
+                "seed": seed,
+                "model": row.model,
+                "data set": row.recipe,
+                "state": "done" if expected is None else "begun" if place.exists() else "to do",
+                "images": expected.images["train"] if expected else 0,
+                "epochs": expected.epochs if expected else 0,
+                "seconds": round(expected.seconds, 1) if expected else 0.0,
+            }
+        )
+    return pd.DataFrame(planned)
+
+
+def _begin(table: str | Path, folder: Path, data: str | Path | None) -> Any:
+    """The table, its data, its rows with their seeds and folders, and the lines measured before."""
+    path = Path(table)
+    if not path.is_file():
+        raise CellprepError(f"there is no table {str(path)!r}")
+    plan = Table.from_toml(path)
+    source = str(data or plan.data)
+    if not source:
+        raise CellprepError(f"{str(path)!r} names no `data`, and none was passed")
+    runs = [(row, seed) for seed in plan.seeds for row in plan.rows]
+    places = [folder / "rows" / _folder(row.name) / f"seed-{seed}" for row, seed in runs]
+    lines = [_done(place, plan, *run) for place, run in zip(places, runs, strict=True)]
+    return plan, source, runs, places, lines
 
 
 def show(result: pd.DataFrame) -> str:

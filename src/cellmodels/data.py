@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 import xxhash
-from numpy.typing import NDArray
 
 import cellprep
 from cellprep import BadImagesError, CellprepError, Dataset
-from cellprep.draws import Draw
 
 Data = str | Path | Dataset | tuple[Any, Any]
 """A path that `cellprep.read` reads, a Dataset, or images (n, height, width, 3) and labels."""
@@ -184,16 +182,3 @@ def identity(dataset: Dataset) -> dict[str, Any]:
 def recipe_of(dataset: Dataset) -> list[dict[str, Any]]:
     """The saved form of every step that the images went through, from the first source on."""
     return [dict(json.loads(json.dumps(dict(step)))) for step in dataset.plan.saved]
-
-
-def shuffled(dataset: Dataset, seed: int, epoch: int) -> NDArray[np.intp]:
-    """(n,) the rows in the order of an epoch: by a hash of seed, epoch and row, nothing else.
-
-    Examples
-    --------
-    >>> cells = as_dataset((np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 1, 0]), "train")
-    >>> sorted(shuffled(cells, seed=0, epoch=2).tolist())
-    [0, 1, 2, 3]
-    """
-    keys = dataset.plan.rows.keys
-    return np.argsort(Draw(seed, "fit", keys).bits(f"epoch {epoch}"), kind="stable")

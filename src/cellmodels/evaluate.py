@@ -256,7 +256,7 @@ def probabilities(
             dataset.batches(batch_size),
             desc=title,
             total=-(-len(dataset) // batch_size),
-            disable=title is None,
+            disable=None if title else True,
             unit="batch",
         )
     ]

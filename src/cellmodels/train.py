@@ -28,7 +28,6 @@ from .data import (
     check_fits,
     identity,
     recipe_of,
-    shuffled,
     whole,
 )
 from .files import Card, save, versions
@@ -156,7 +155,7 @@ class Fitted:
 
 
 @dataclass
-class _State:
+class State:
     """All that a training carries from epoch to epoch beside the model and its optimizer."""
 
     epoch: int = 0
@@ -231,21 +230,8 @@ def fit(
     """
     how = Training.of(settings)
     with executors.using(progress=progress):
-        parts = _parts(model, train, val, test, allow_leaks)
-    if how.patience is not None and "val" not in parts:
-        raise CellprepError("`patience` looks at validation images; pass a `val` set too")
-    cells = parts["train"]
-    made_of = {"model": _shape_of(model), "settings": asdict(how), "data": identity(cells)}
-    made_of = json.loads(json.dumps(made_of))
-    folder = None if out is None else Path(out)
-    state, saved = _State(), None
-    if folder is not None:
-        saved = _Checkpoint(folder / CHECKPOINT, made_of)
-        if (folder / MODEL).is_file() and not saved.path.is_file():
-            raise CellprepError(
-                f"{str(folder)!r} holds a trained model without its checkpoint; choose another "
-                "folder, or move it away"
-            )
+        parts, saved = prepare(model, train, val, how, test=test, out=out, allow_leaks=allow_leaks)
+    cells, folder = parts["train"], None if out is None else Path(out)
     flags = [layer.trainable for layer in model.layers]
     try:
         state, resumed = _run(model, parts, how, saved, progress)
@@ -254,16 +240,7 @@ def fit(
     if state.best_weights:
         _set_weights(model, state.best_weights)
     best_epoch = state.best_epoch if state.best_epoch >= 0 else state.epoch - 1
-    model.card = Card(
-        model=model.name,
-        class_names=tuple(cells.class_names),
-        recipe=tuple(recipe_of(cells)),
-        settings=asdict(how),
-        history=state.history,
-        best_epoch=best_epoch,
-        seconds=round(state.seconds, 2),
-        versions=versions(),
-    )
+    model.card = card_of(model, cells, how, state, best_epoch)
     if folder is not None and not (resumed == state.epoch and (folder / MODEL).is_file()):
         save(model, folder / MODEL, model.card)
     return Fitted(
@@ -273,6 +250,50 @@ def fit(
         stopped_early=state.epoch < how.total,
         seconds=state.seconds,
         resumed_at=resumed,
+    )
+
+
+def prepare(
+    model: Any,
+    train: Data,
+    val: Data | None,
+    how: Training,
+    *,
+    test: Data | None = None,
+    out: str | Path | None = None,
+    allow_leaks: bool = False,
+) -> tuple[dict[str, Dataset], Checkpoint | None]:
+    """The data sets and the checkpoint of a training: all that can be refused is refused here."""
+    parts = _parts(model, train, val, test, allow_leaks)
+    if how.patience is not None and "val" not in parts:
+        raise CellprepError("`patience` looks at validation images; pass a `val` set too")
+    if out is None:
+        return parts, None
+    made_of = {
+        "model": _shape_of(model),
+        "settings": asdict(how),
+        "data": identity(parts["train"]),
+    }
+    saved = Checkpoint(Path(out) / CHECKPOINT, json.loads(json.dumps(made_of)))
+    if (saved.path.parent / MODEL).is_file() and not saved.path.is_file():
+        raise CellprepError(
+            f"{str(out)!r} holds a trained model without its checkpoint; choose another folder, or "
+            "move it away"
+        )
+    return parts, saved
+
+
+def card_of(model: Any, cells: Dataset, how: Training, state: State, best_epoch: int) -> Card:
+    """What a trained model says of itself."""
+    return Card(
+        model=model.name,
+        class_names=tuple(cells.class_names),
+        recipe=tuple(recipe_of(cells)),
+        settings=asdict(how),
+        history=state.history,
+        best_epoch=best_epoch,
+        seconds=round(state.seconds, 2),
+        versions=versions(),
     )
 
 
@@ -297,10 +318,10 @@ def _parts(
 
 
 def _run(
-    model: Any, parts: Mapping[str, Dataset], how: Training, saved: _Checkpoint | None, bar: bool
-) -> tuple[_State, int]:
+    model: Any, parts: Mapping[str, Dataset], how: Training, saved: Checkpoint | None, bar: bool
+) -> tuple[State, int]:
     """Train epoch by epoch, from the checkpoint on if there is one."""
-    state, optimizer = saved.load() if saved else (_State(), [])
+    state, optimizer = saved.load() if saved else (State(), [])
     resumed, phase = state.epoch, ""
     if saved and state.epoch:
         _set_weights(model, saved.weights)
@@ -312,7 +333,7 @@ def _run(
         if now != phase:
             phase, first = now, how.transfer_epochs if now == "fine-tuning" else 0
             _set_trainable(model, head_only if phase == "transfer" else flags)
-            _compile(model, how, phase, len(parts["train"]))
+            compile_for(model, how, phase, len(parts["train"]))
             if resumed == state.epoch > first:
                 _set_optimizer(model, optimizer)
         started = time.perf_counter()
@@ -340,7 +361,7 @@ def _set_trainable(model: Any, flags: Sequence[bool]) -> None:
         layer.trainable = flag
 
 
-def _compile(model: Any, how: Training, phase: str, images: int) -> None:
+def compile_for(model: Any, how: Training, phase: str, images: int) -> None:
     """A fresh optimizer and schedule for a phase; Keras takes what is frozen as it is now."""
     import keras
 
@@ -380,11 +401,11 @@ def _epoch(
 
     from .loader import Batches
 
-    order = shuffled(parts["train"], how.seed, epoch)
+    order = parts["train"].plan.rows.shuffled(how.seed, epoch)
     batches = Batches(parts["train"], how.batch_size, order, weights)
     seen = Batches(parts["val"], how.batch_size) if "val" in parts else None
     title = f"epoch {epoch + 1}/{how.total}"
-    with tqdm(total=len(batches), desc=title, unit="batch", disable=not bar) as shown:
+    with tqdm(total=len(batches), desc=title, unit="batch", disable=None if bar else True) as shown:
         step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: shown.update())
         run = model.fit(
             batches,
@@ -434,17 +455,17 @@ def _shape_of(model: Any) -> dict[str, Any]:
     return {"name": model.name, "layers": xxhash.xxh3_128_hexdigest(text.encode())}
 
 
-class _Checkpoint:
+class Checkpoint:
     """One file that is replaced after every epoch, and refused where it is another training's."""
 
     def __init__(self, path: Path, made_of: Mapping[str, Any]) -> None:
         self.path, self.made_of = path, made_of
         self.weights: list[NDArray[Any]] = []
 
-    def load(self) -> tuple[_State, list[NDArray[Any]]]:
+    def load(self) -> tuple[State, list[NDArray[Any]]]:
         """The state so far and the optimizer's; the model's weights are kept here."""
         if not self.path.is_file():
-            return _State(), []
+            return State(), []
         try:
             with np.load(self.path, allow_pickle=False) as held:
                 about = json.loads(str(held["about"]))
@@ -463,9 +484,9 @@ class _Checkpoint:
                 f"({_difference(about['made_of'], self.made_of)}); choose another folder"
             )
         self.weights = groups["model"]
-        return _State(**about["state"], best_weights=groups["best"]), groups["optimizer"]
+        return State(**about["state"], best_weights=groups["best"]), groups["optimizer"]
 
-    def write(self, state: _State, model: Any) -> None:
+    def write(self, state: State, model: Any) -> None:
         import keras
 
         groups = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
@@ -30,7 +31,11 @@ from .rows import Rows
 from .source import ArraySource, Source
 
 if TYPE_CHECKING:
+    import datasets
     import pandas as pd
+    import tensorflow as tf
+
+    from .interop.pytorch import TorchDataset
 
 Move = Callable[[Plan], Plan]
 
@@ -173,7 +178,8 @@ class Dataset:
     def __repr__(self) -> str:
         size = "x".join(str(side) for side in self.source.shape[:2])
         start = f"{len(self.source.rows):,} images of {size}, {len(self.class_names)} classes"
-        place = f"from {self.source.path}" if self.source.path else "in memory"
+        held = isinstance(self.source, ArraySource) and not self.source.path
+        place = "in memory" if held else f"from {self.source.path or 'another library'}"
         if self._move is None:
             return f"Dataset({start}, {place})"
         moves = ", ".join(str(dataset._move) for dataset in self.chain[1:])
@@ -261,6 +267,248 @@ class Dataset:
         columns = ["step", "reason", "id", "copy", "label", "class_name"]
         return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
+    # -- other people's tools ----------------------------------------------------------------
+
+    def to_tf(self, batch: int = 32, *, shuffle: bool = False, seed: int = 0) -> tf.data.Dataset:
+        """Batches for Keras and TensorFlow, made as they are asked for and some ahead.
+
+        Parameters
+        ----------
+        batch : int
+            Images a batch; the last one holds what is left.
+        shuffle : bool
+            All rows in another order on each pass over the batches.
+        seed : int
+            Of these orders: the k-th pass of a seed is the same in every run.
+
+        Returns
+        -------
+        tf.data.Dataset
+            Of images (b, height, width, 3) uint8 and labels (b,) int64.
+
+        Examples
+        --------
+        >>> cells = Dataset.from_arrays(np.zeros((5, 8, 8, 3), np.uint8), [0, 1, 1, 0, 1])
+        >>> [labels.numpy().tolist() for images, labels in cells.to_tf(batch=2)]
+        [[0, 1], [1, 0], [1]]
+        """
+        from .interop.tf import to_tf
+
+        return to_tf(self, batch, shuffle, seed)
+
+    def to_torch(self, *, transform: Callable[[Any], Any] | None = None) -> TorchDataset:
+        """A map-style data set for PyTorch, which a DataLoader reads batch by batch.
+
+        Parameters
+        ----------
+        transform : callable, optional
+            What each image goes through, as in torchvision.
+
+        Returns
+        -------
+        torch.utils.data.Dataset
+            Of images (3, height, width) uint8, channels first as in torchvision, and labels, int;
+            with `classes`, the class names, and `targets`, the labels.
+
+        Examples
+        --------
+        >>> cells = Dataset.from_arrays(np.zeros((5, 8, 6, 3), np.uint8), [0, 1, 1, 0, 1])
+        >>> image, label = cells.to_torch()[1]
+        >>> image.shape, label
+        (torch.Size([3, 8, 6]), 1)
+        """
+        from .interop.pytorch import to_torch
+
+        return to_torch(self, transform)
+
+    def to_hf(self, *, cache_dir: str | Path | None = None) -> datasets.Dataset:
+        """The images, made once, as a data set of Hugging Face's `datasets`.
+
+        It lies on disk, in the cache of that library; the same data set is found there again. To
+        keep the files where you want them: `write(..., format="parquet")`.
+
+        Parameters
+        ----------
+        cache_dir : str or Path, optional
+            Default: that of `datasets`.
+
+        Returns
+        -------
+        datasets.Dataset
+            With the columns image (PNG), label (of named classes), id, copy, and group where there
+            are groups.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> cells = Dataset.from_arrays(np.zeros((3, 8, 8, 3), np.uint8), ["b", "a", "b"])
+        >>> with TemporaryDirectory() as folder:
+        ...     cells.to_hf(cache_dir=folder).features["label"].names
+        ['a', 'b']
+        """
+        from .interop.hf import to_hf
+
+        return to_hf(self, cache_dir)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row an image: what `table` has, and what was done to it.
+
+        These are the columns of `index.parquet` but for the places of the images: a column for
+        each parameter of each step, empty where the step left an image alone. The images of steps
+        that have not been written yet are made for it.
+
+        Examples
+        --------
+        >>> from cellprep import Jitter, Recipe
+        >>> cells = Dataset.from_arrays(np.zeros((2, 8, 8, 3), np.uint8), [0, 1])
+        >>> list(Recipe([Jitter(rotation=90)])(cells).to_pandas())
+        ['id', 'copy', 'label', 'class_name', 'jitter.rotation', 'jitter.shift_x', ...]
+        """
+        from .interop.tables import to_pandas
+
+        return to_pandas(self)
+
+    @classmethod
+    def from_tf(
+        cls,
+        data: tf.data.Dataset,
+        *,
+        class_names: Sequence[str] | None = None,
+        ids: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Dataset:
+        """A data set over all of a `tf.data.Dataset`, which is read into memory.
+
+        Parameters
+        ----------
+        data : tf.data.Dataset
+            Of pairs (image, label) or of dicts with `image` and `label`, as tensorflow_datasets
+            gives them; in batches or not.
+        class_names, ids, groups
+            As in `from_arrays`. Default: the `class_names` that `data` has, if any.
+
+        Examples
+        --------
+        >>> cells = Dataset.from_arrays(np.zeros((3, 8, 8, 3), np.uint8), [0, 1, 1])
+        >>> Dataset.from_tf(cells.to_tf(batch=2))
+        Dataset(3 images of 8x8, 2 classes, in memory)
+        """
+        from .interop.tf import from_tf
+
+        return from_tf(data, class_names, ids, groups)
+
+    @classmethod
+    def from_torch(
+        cls,
+        data: Any,
+        *,
+        class_names: Sequence[str] | None = None,
+        ids: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+    ) -> Dataset:
+        """A data set over a map-style torch data set, such as those of torchvision.
+
+        All of it is looked at once, for labels and digests; images are read again when they are
+        asked for, and refused if they are others then.
+
+        Parameters
+        ----------
+        data : torch.utils.data.Dataset
+            Of pairs (image, label): an image is a tensor (3, height, width), a Pillow image or an
+            array (height, width, 3), uint8.
+        class_names, ids, groups
+            As in `from_arrays`. Default: the `classes` that `data` has, if any.
+
+        Examples
+        --------
+        >>> cells = Dataset.from_arrays(np.zeros((3, 8, 8, 3), np.uint8), ["b", "a", "b"])
+        >>> Dataset.from_torch(cells.to_torch()).counts()
+        {'a': 1, 'b': 2}
+        """
+        from .interop.pytorch import from_torch
+
+        return from_torch(data, class_names, ids, groups)
+
+    @classmethod
+    def from_hf(
+        cls,
+        data: datasets.Dataset,
+        *,
+        image: str | None = None,
+        label: str | None = None,
+        id: str | None = None,
+        group: str | None = None,
+        size: int | tuple[int, int] | None = None,
+    ) -> Dataset:
+        """A data set over one of Hugging Face's `datasets`; images are read when asked for.
+
+        Parameters
+        ----------
+        data : datasets.Dataset
+        image, label : str, optional
+            The two columns. Default: those that are of the types Image and ClassLabel, or called
+            so. Images in a column `mask` are taken as drawn masks.
+        id, group : str, optional
+            What each image is called, and what must stay together. Default: the columns `id`,
+            where it tells the rows apart (with `copy`, if there is one), and `group`; else the row
+            number, and no groups.
+        size : int or (height, width), optional
+            What every image is resized to.
+
+        Examples
+        --------
+        >>> import datasets
+        >>> pictures = [{"bytes": encoded, "path": None} for encoded in (b"no PNG", b"nor this")]
+        >>> data = datasets.Dataset.from_dict({"image": pictures, "label": ["b", "a"]})
+        >>> Dataset.from_hf(data, size=64).counts()
+        {'a': 1, 'b': 1}
+        """
+        from .interop.hf import from_hf
+
+        return from_hf(data, image, label, id, group, size)
+
+    @classmethod
+    def from_pandas(
+        cls,
+        table: pd.DataFrame,
+        *,
+        file: str = "file",
+        label: str = "label",
+        id: str | None = None,
+        group: str | None = None,
+        class_names: Sequence[str] | None = None,
+        root: str | Path | None = None,
+        size: int | tuple[int, int] | None = None,
+    ) -> Dataset:
+        """A data set from a table of image files; they are read when asked for.
+
+        Parameters
+        ----------
+        table : DataFrame
+        file, label : str
+            The columns of paths and of labels.
+        id, group : str, optional
+            What each image is called, and what must stay together. Default: the columns `id`,
+            where it tells the rows apart (with `copy`, if there is one), and `group`; else the
+            path, and no groups.
+        class_names : sequence of str, optional
+            As in `from_arrays`.
+        root : str or Path, optional
+            The folder, or URL, that the paths are relative to. Default: the current folder.
+        size : int or (height, width), optional
+            What every image is resized to.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> table = pd.DataFrame({"path": ["a/1.png", "a/2.png"], "kind": ["mono", "baso"]})
+        >>> Dataset.from_pandas(table, file="path", label="kind", size=96)
+        Dataset(2 images of 96x96, 2 classes, from a)
+        """
+        from .interop.tables import from_pandas
+
+        return from_pandas(table, file, label, id, group, class_names, root, size)
+
     # -- other data sets from it -------------------------------------------------------------
 
     def then(self, move: Move) -> Dataset:
@@ -319,6 +567,8 @@ class ImageView:
         return len(self._plan)
 
     def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Images:
+        if type(at) is int and 0 <= at < len(self._plan):  # the quickest way, for loops over rows
+            return own(self._plan.evaluate(np.array([at]))[0][0])
         places = self._places(at)
         if places.ndim == 0:
             return own(self._plan.evaluate(places[None])[0][0])

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from . import executors
 from .contact_sheet import contact_sheet
+from .dataset import Dataset
 from .errors import CellprepError, MissingExtraError
 from .inspect import read_any
 from .place import make_folder, replacing
@@ -21,9 +21,10 @@ from .report import report
 from .split import split
 from .steps import Balance, Dedupe, KMeansMask, RandAugment
 from .synthetic import CLASS_NAMES, draw_messy_set
-from .write import Written, plan_write
+from .write import Job, Written, plan_write
 
 SHARES: dict[str, Any] = {"train": 0.8, "val": 0.1, "test": 0.1}
+_TRAIN = (Balance(), KMeansMask(), RandAugment(copies=3))
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def run_demo(
     Everything goes below `out`. An earlier demo there is replaced.
     """
     _check_out(out)
+    drawn = data is None
     if data is None:
         data = out / "drawn_cells.npz"
         began = time.monotonic()
@@ -78,33 +80,62 @@ def run_demo(
     cells, resized = read_any(data, size)
     if resized:
         say(resized)
-    if on_error != "raise":
-        cells = cells.readable()
-    parts = split(Recipe([Dedupe()], seed)(cells), seed=seed, **SHARES)
-    # Validation and test images get what a photograph gets at prediction time, and nothing random.
-    train = Recipe([Balance(), KMeansMask(), RandAugment(copies=3)], seed)
-    other = Recipe([KMeansMask()], seed)
-    sets = {name: (train if name == "train" else other)(part) for name, part in parts.items()}
-    jobs = {
-        name: plan_write(made, out / name, overwrite=True, on_error=on_error)
-        for name, made in sets.items()
-    }  # what is refused is refused before anything is written
+    sets, jobs = _jobs(cells, out, seed, on_error)
     written = {}
-    with executors.using(progress=True):
-        for name, job in jobs.items():
-            written[name] = job.run()
-            say(f"{name}: {written[name]}")
-    whole = Recipe([Dedupe(), *train.steps], seed)
-    whole.to_toml(out / "recipe.toml")
-    title = "cellprep: what each step did" + (" (drawn cells)" if data.parent == out else "")
+    for name, job in jobs.items():
+        written[name] = job.run()
+        say(f"{name}: {written[name]}")
+    recipe = Recipe([Dedupe(), *_TRAIN], seed)
+    recipe.to_toml(out / "recipe.toml")
+    title = "cellprep: what each step did" + (" (drawn cells)" if drawn else "")
     sheet = contact_sheet(sets["train"], out / "contact_sheet.png", title)
     made: Path | None = None
     try:
         notes = [f"{resized[0].upper()}{resized[1:]}."] if resized else []
-        made = report(cells, out / "report.html", recipe=whole, notes=notes).path
+        made = report(cells, out / "report.html", recipe=recipe, notes=notes).path
     except MissingExtraError as error:
         say(f"no report: {error}")
     return Demo(written, sets["train"].changes(), sheet, made)
+
+
+def plan_demo(
+    out: Path,
+    data: Path | None = None,
+    *,
+    images: int = 2400,
+    size: int | None = None,
+    seed: int = 0,
+    on_error: str = "raise",
+    say: Callable[[str], None] = print,
+) -> tuple[pd.DataFrame, dict[str, Job]]:
+    """What `run_demo` would do to the training part, and the jobs of all parts; none is run."""
+    _check_out(out)
+    if data is None:
+        drawn, labels = draw_messy_set(images, seed=seed)
+        cells, resized = Dataset.from_arrays(drawn, labels, CLASS_NAMES), ""
+    else:
+        cells, resized = read_any(data, size)
+    if resized:
+        say(resized)
+    sets, jobs = _jobs(cells, out, seed, on_error, dry=True)
+    return sets["train"].changes(), jobs
+
+
+def _jobs(
+    cells: Dataset, out: Path, seed: int, on_error: str, *, dry: bool = False
+) -> tuple[dict[str, Dataset], dict[str, Job]]:
+    """The parts, and what is to be written; what is refused is refused before anything is."""
+    if on_error != "raise":
+        cells = cells.readable()
+    parts = split(Recipe([Dedupe()], seed)(cells), seed=seed, **SHARES)
+    # Validation and test images get what a photograph gets at prediction time, and nothing random.
+    train, other = Recipe(_TRAIN, seed), Recipe([KMeansMask()], seed)
+    sets = {name: (train if name == "train" else other)(part) for name, part in parts.items()}
+    jobs = {
+        name: plan_write(made, out / name, overwrite=True, on_error=on_error, dry=dry)
+        for name, made in sets.items()
+    }
+    return sets, jobs
 
 
 def _check_out(out: Path) -> None:

@@ -17,25 +17,47 @@ from .errors import CellprepError
 from .kernels import SYMMETRIES
 from .near import Search
 from .plan import Pixels, Plan
+from .rows import SAME
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def exact_groups(plan: Plan) -> tuple[Plan, rules.Groups]:
-    """The plan with its digests measured, and the groups of rows with the same pixels.
+    """The groups of rows with the same pixels, and the plan that knows them.
 
     Digests propose, pixels decide: rows whose digests agree are compared byte by byte with the
     first of them, so a collision splits into the groups that it hid.
     """
+    if SAME in plan.rows.columns:
+        return plan, rules.equal_rows(plan.rows.columns[SAME][:, None])
     # Digests and comparisons hold the interpreter's lock: threads only pay where images are made.
     with executors.alone() if plan.at_hand else nullcontext():
-        return _exact_groups(plan)
+        plan, proposed = _proposed(plan)
+        groups = _confirmed(plan, proposed)
+    same = np.where(groups >= 0, groups, int(groups.max(initial=-1)) + 1 + np.arange(len(plan)))
+    return plan.holding(SAME, same), groups
 
 
-def _exact_groups(plan: Plan) -> tuple[Plan, rules.Groups]:
-    plan = plan.measure("digest", measures.digest)
-    proposed = rules.equal_rows(plan.rows.columns["digest"])
+def _proposed(plan: Plan) -> tuple[Plan, rules.Groups]:
+    """Groups of rows with one digest.
+
+    Of images at hand a glance goes first: equal images have equal middle rows, so an image whose
+    middle row is like no other needs no digest.
+    """
+    if not plan.at_hand or "digest" in plan.rows.columns:
+        plan = plan.measure("digest", measures.digest)
+        return plan, rules.equal_rows(plan.rows.columns["digest"])
+    glances = [found for _, found in plan.each(measures.glance)]
+    alike = np.flatnonzero(rules.equal_rows(np.concatenate(glances)[:, None]) >= 0)
+    groups = np.full(len(plan), -1, np.int64)
+    if len(alike):
+        digests = plan.keep(alike).measure("digest", measures.digest).rows.columns["digest"]
+        groups[alike] = rules.equal_rows(digests)
+    return plan, groups
+
+
+def _confirmed(plan: Plan, proposed: rules.Groups) -> rules.Groups:
     confirmed = np.full(len(plan), -1, np.int64)
     open_rows = np.flatnonzero(proposed >= 0)
     count = 0
@@ -50,7 +72,7 @@ def _exact_groups(plan: Plan) -> tuple[Plan, rules.Groups]:
         confirmed[found[several]] = count + numbers
         count += int(numbers.max(initial=-1)) + 1
         open_rows = open_rows[~same]
-    return plan, confirmed
+    return confirmed
 
 
 def _equal_pixels(plan: Plan, rows: Positions, others: Positions) -> Masks:
@@ -112,17 +134,17 @@ class Related:
 
 
 def related(plan: Plan, search: Search) -> tuple[Plan, Related]:
-    """The plan with its digests measured, and the duplicates among its rows."""
+    """The duplicates among the rows of a plan, and the plan that knows its equal rows."""
     marks = None
     if search:
         marks = near.measure(plan, search)
         plan = plan.holding("digest", marks.digests)
-    plan, exact = exact_groups(plan)
+    plan, _ = exact_groups(plan)
     n = len(plan)
     order = plan.rows.order()
     # Equal rows are one node; nodes are numbered by the ids of their first rows.
-    unit = np.where(exact >= 0, exact, int(exact.max(initial=-1)) + 1 + np.arange(n))
-    _, first, inverse = np.unique(unit[order], return_index=True, return_inverse=True)
+    same = plan.rows.columns[SAME][order]
+    _, first, inverse = np.unique(same, return_index=True, return_inverse=True)
     by_first = np.argsort(first)
     number = np.empty(len(first), np.int64)
     number[by_first] = np.arange(len(first))

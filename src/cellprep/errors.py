@@ -40,6 +40,15 @@ class BadImagesError(CellprepError):
         return BadImagesError, (self.causes, "", self.places)
 
 
+def counted(n: int, one: str, many: str = "") -> str:
+    """A number and what it counts.
+
+    >>> counted(1, "image"), counted(2000, "class", "classes")
+    ('1 image', '2,000 classes')
+    """
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """The hint that ends an unknown-name error.
 

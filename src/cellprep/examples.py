@@ -10,6 +10,7 @@ import numpy as np
 from .arrays import Images, Positions
 from .dataset import Dataset
 from .plan import Change
+from .rows import SAME
 
 COLUMNS = 8
 
@@ -83,8 +84,8 @@ def _removed(before: Dataset, change: Change) -> list[Strip]:
     strips = []
     keys = before.plan.rows.keys
     for reason, rows in change.removed.items():
-        # Equal images are one picture; a step that does not look at pixels leaves no digests.
-        look = rows.columns.get("digest", np.arange(len(rows))[:, None])
+        # Equal images are one picture; a step that does not look at pixels leaves no such column.
+        look = rows.columns.get(SAME, np.arange(len(rows)))
         _, first, which, count = np.unique(
             look, axis=0, return_index=True, return_inverse=True, return_counts=True
         )

@@ -118,6 +118,11 @@ def share_memory() -> bool:
     return _settings.get().executor == "threads"
 
 
+def cores() -> int:
+    """The cores of this machine that `run` can keep busy."""
+    return min(_settings.get().workers or usable_cores(), usable_cores())
+
+
 def usable_cores() -> int:
     """The cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
@@ -127,7 +132,7 @@ def usable_cores() -> int:
 def _results(
     function: Callable[[Span], Result], spans: Sequence[Span], executor: str, workers: int
 ) -> Iterator[Result]:
-    workers = min(workers, len(spans))
+    workers, ended = min(workers, len(spans)), threading.Event()
     pool: Executor
     call: Callable[[Any], Any] = function
     if executor == "processes":
@@ -141,7 +146,7 @@ def _results(
         yield from map(function, spans)
         return
     else:
-        pool = ThreadPoolExecutor(workers)
+        pool = ThreadPoolExecutor(workers, initializer=_watch, initargs=(ended,))
     waiting: deque[Future[Result]] = deque()
     try:
         for span in spans:
@@ -155,6 +160,7 @@ def _results(
             "a worker process died, most likely for want of memory; ask for fewer workers="
         ) from error
     finally:
+        ended.set()
         for future in waiting:
             future.cancel()
         pool.shutdown(wait=True)
@@ -167,6 +173,24 @@ def _submitted(pool: Executor, call: Callable[[Any], Any], span: Span) -> Future
         raise CellprepError(
             f"the data set cannot be sent to other processes ({error}); choose executor='threads'"
         ) from error
+
+
+class EndedError(Exception):
+    """Raised in a thread whose run is over: Ctrl-C, or an error elsewhere."""
+
+
+_thread = threading.local()
+
+
+def _watch(ended: threading.Event) -> None:
+    _thread.ended = ended
+
+
+def go_on() -> None:
+    """For long work to call now and then: ends it where its run is over."""
+    ended: threading.Event | None = getattr(_thread, "ended", None)
+    if ended is not None and ended.is_set():
+        raise EndedError
 
 
 _function: Callable[[Any], Any] | None = None

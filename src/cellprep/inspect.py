@@ -10,6 +10,7 @@ import numpy as np
 from .arrays import Images
 from .dataset import Dataset
 from .duplicates import find_duplicates
+from .errors import counted
 from .formats import read
 from .formats.folder import FolderSource
 from .formats.images import EncodedSource
@@ -91,7 +92,8 @@ def describe(found: dict[str, Any]) -> str:
     """What `inspect` found, as text for a terminal; long lists are cut."""
     sizes = [f"{name} ({count:,})" for name, count in found["sizes"].items()]
     lines = [
-        f"{found['path']}: {found['images']:,} images, {len(found['classes'])} classes",
+        f"{found['path']}: {counted(found['images'], 'image')}, "
+        f"{counted(len(found['classes']), 'class', 'classes')}",
         "sizes    " + ", ".join(sizes[:5]) + (f" and {len(sizes) - 5} more" if sizes[5:] else ""),
     ]
     if found["note"]:
@@ -104,8 +106,11 @@ def describe(found: dict[str, Any]) -> str:
     for name, count in found["classes"].items():
         lines.append(f"  {name[:28]:28} {count:9,}  {'#' * round(30 * count / most)}")
     lines.append(
-        f"repeats  {found['duplicate_images']:,} images in {found['duplicate_groups']:,} groups, "
+        f"repeats  {counted(found['duplicate_images'], 'image')} in "
+        f"{counted(found['duplicate_groups'], 'group')}, "
         f"{found['conflicts']:,} of them under conflicting labels"
+        if found["groups"]
+        else "repeats  none"
     )
     for group in found["groups"][:8]:
         labels = ", ".join(f"{name} x{count}" for name, count in group["labels"].items())

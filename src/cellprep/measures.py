@@ -26,3 +26,16 @@ def digest(images: Images) -> NDArray[np.uint64]:
     of_image = xxhash.xxh3_128_digest
     joined = b"".join([of_image(image, seed) for image in np.ascontiguousarray(images)])
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
+
+
+def glance(images: Images) -> NDArray[np.uint64]:
+    """(n,) uint64 that equal images share: the digest of their middle rows alone.
+
+    Examples
+    --------
+    >>> image = np.zeros((1, 8, 8, 3), np.uint8)
+    >>> bool((glance(image) == glance(image.copy())).all())
+    True
+    """
+    middle = np.ascontiguousarray(images[:, images.shape[1] // 2])
+    return np.array([xxhash.xxh3_64_intdigest(row) for row in middle], np.uint64)

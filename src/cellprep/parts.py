@@ -49,7 +49,7 @@ class Part:
         record: list[Record] = []
         blocks = _made(self.plan, span, record, self.contents.masks)
         written = self.writer.write_part(self.folder, number, blocks)
-        table = _index(self.plan, span, dict(written.columns), record)
+        table = index_of(self.plan, span, dict(written.columns), record)
         # The record after the images: where it stands, the part is complete.
         entry = {"rows": span[1] - span[0], "files": written.files}
         _save_record(record_path(self.folder, number), table, entry)
@@ -64,6 +64,7 @@ def _made(plan: Plan, span: executors.Span, record: list[Record], masked: bool) 
     spans = plan.spans(stop - start)
     room = np.empty((spans[0][1], *plan.shape), np.uint8)
     for first, last in spans:
+        executors.go_on()
         at = np.arange(start + first, start + last)
         masks = None
         if masked:
@@ -74,7 +75,7 @@ def _made(plan: Plan, span: executors.Span, record: list[Record], masked: bool) 
         yield images, masks
 
 
-def _index(
+def index_of(
     plan: Plan, span: executors.Span, columns: Parameters, records: list[Record]
 ) -> pa.Table:
     """The rows of the index for a span, with the records of its blocks.
@@ -257,7 +258,7 @@ class _Block:
             images, made_by, found = self.plan.evaluate_masked(np.arange(*span))
         else:
             images, made_by = self.plan.evaluate(np.arange(*span))
-        return images, found, _index(self.plan, span, {}, [made_by])
+        return images, found, index_of(self.plan, span, {}, [made_by])
 
 
 def contents_of(plan: Plan, origin: Mapping[str, Any]) -> Contents:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,21 @@ class PixelStep(Protocol):
         """The saved form."""
 
 
+@runtime_checkable
+class CopyStep(PixelStep, Protocol):
+    """A step that reads images in one place and writes them to another: none is copied before."""
+
+    def apply_to_copies(
+        self,
+        images: Images,
+        places: Positions,
+        rows: Positions,
+        out: Images,
+        **parameters: NDArray[Any],
+    ) -> None:
+        """What becomes of ``images[places]`` goes to `rows` of `out`, which may be `images`."""
+
+
 @dataclass(frozen=True, eq=False)
 class _Origin:
     """Pixels as the source has them."""
@@ -110,6 +125,11 @@ class _Origin:
         if not self.drawn:
             return images, {}
         return images, {MASKS: Column(self.source.masks(at), np.ones(len(at), bool))}
+
+    def shared(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
+        """As of `_Taken`: all are different here."""
+        images, record = self.evaluate(at, None, masks)
+        return images, np.arange(len(at)), record
 
     def origin(self, at: Positions) -> Positions:
         return at
@@ -144,14 +164,19 @@ class _Taken:
         taken = self.at[at]
         if (taken[1:] > taken[:-1]).all():
             return self.before.evaluate(taken, out, masks)
-        # What the copies of one image share is computed once.
-        wanted, place = np.unique(taken, return_inverse=True)
-        images, record = self.before.evaluate(wanted, None, masks)
+        images, places, record = self.shared(at, masks)
         # "clip": no place is outside, and NumPy takes straight into `out`
-        images = np.take(images, place, axis=0, out=out, mode="clip")
-        return images, {
-            name: Column(*(part[place] for part in column)) for name, column in record.items()
-        }
+        return np.take(images, places, axis=0, out=out, mode="clip"), record
+
+    def shared(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
+        """Each image that these rows are copies of, computed once, and which is whose."""
+        wanted, places = np.unique(self.at[at], return_inverse=True)
+        images, record = self.before.evaluate(wanted, None, masks)
+        return (
+            images,
+            places,
+            {name: Column(*(part[places] for part in each)) for name, each in record.items()},
+        )
 
     def origin(self, at: Positions) -> Positions:
         return self.before.origin(self.at[at])
@@ -188,6 +213,9 @@ class _Mapped:
     def evaluate(
         self, at: Positions, out: Images | None = None, masks: bool = False
     ) -> tuple[Images, Record]:
+        plain = self.known is None and not (masks or self.drawn)
+        if plain and isinstance(self.before, _Origin | _Taken) and isinstance(self.step, CopyStep):
+            return self._evaluate_copies(self.before, self.step, at, out)
         stays = self.shape == self.before.shape
         images, record = self.before.evaluate(at, out if stays else None, masks)
         plane = record[MASKS].values if MASKS in record else None
@@ -202,11 +230,28 @@ class _Mapped:
         images, plane = send(self.step, images, plane, rows, parameters, self.drawn, masks)
         if plane is not None:
             record[MASKS] = Column(plane, np.ones(len(at), bool))
+        return images, record | self._recorded(parameters, rows, touched)
+
+    def _evaluate_copies(
+        self, before: _Origin | _Taken, step: CopyStep, at: Positions, out: Images | None
+    ) -> tuple[Images, Record]:
+        """The same, where the images need not be copied first."""
+        images, places, record = before.shared(at)
+        touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
+        rows = np.flatnonzero(touched)
+        parameters = step.parameters(images, Draw(self.seed, self.name, self.keys[at[rows]]))
+        made = np.empty((len(at), *self.shape), np.uint8) if out is None else out
+        made[~touched] = images[places[~touched]]
+        step.apply_to_copies(images, places[rows], rows, made, **parameters)
+        return made, record | self._recorded(parameters, rows, touched)
+
+    def _recorded(self, parameters: Parameters, rows: Positions, touched: Masks) -> Record:
+        record = {}
         for parameter, values in parameters.items():
-            spread = np.zeros(len(at), values.dtype)
+            spread = np.zeros(len(touched), values.dtype)
             spread[rows] = values
             record[f"{self.name}.{parameter}"] = Column(spread, touched)
-        return images, record
+        return record
 
     def origin(self, at: Positions) -> Positions:
         return self.before.origin(at)

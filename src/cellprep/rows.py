@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .arrays import Ids, Keys, Labels, Positions
-from .draws import id_keys, row_keys
+from .draws import Draw, id_keys, row_keys
 from .errors import CellprepError
+
+SAME = "same"
+"""The column in which rows of one number have the same pixels, within one table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +70,7 @@ class Rows:
         ids = [first.ids, second.ids]
         if first.ids.dtype.kind != second.ids.dtype.kind:
             ids = [array.astype(str) for array in ids]
-        shared = first.columns.keys() & second.columns.keys()
+        shared = (first.columns.keys() & second.columns.keys()) - {SAME}
         return cls(
             np.concatenate(ids),
             np.concatenate([first.id_keys, second.id_keys]),
@@ -117,6 +120,10 @@ class Rows:
         repetition = first + np.arange(len(at)) - start[at]
         rows = self.take(at)
         return replace(rows, copies=rows.copies * radix + repetition), at
+
+    def shuffled(self, seed: int, epoch: int) -> Positions:
+        """Places in the order of an epoch: by a hash of seed, epoch and row, nothing else."""
+        return np.argsort(Draw(seed, "fit", self.keys).bits(f"epoch {epoch}"), kind="stable")
 
     def order(self) -> Positions:
         """Places sorted by (id, copy): the same rows come first whatever their order."""

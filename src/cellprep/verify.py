@@ -249,8 +249,9 @@ def _check_archive(path: Path) -> Checked:
     if states[names.index(MANIFEST)] != WHOLE:
         return Checked(0, len(names), [Damaged(MANIFEST, 0, states[names.index(MANIFEST)])])
     saved = manifest.load_manifest(path)
-    wanted = {"images.npy", "labels.npy", "ids.npy", "copies.npy", "class_names.npy", INDEX}
-    wanted |= {"masks.npy"} if saved.get("masks") else set()
+    held = FORMATS[saved["format"]].members if saved["format"] in FORMATS else ()
+    arrays = (*held, "ids", "copies", "class_names", *(["masks"] if saved.get("masks") else []))
+    wanted = {INDEX, *(f"{name}.npy" for name in arrays)}
     found = dict.fromkeys(sorted(wanted - set(names)), "missing")
     found |= {n: s for n, s in zip(names, states, strict=True) if s != WHOLE}
     damaged = [Damaged(name, saved["rows"], what) for name, what in found.items()]

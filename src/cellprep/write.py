@@ -15,7 +15,7 @@ from . import executors
 from .arrays import check_texts
 from .dataset import Dataset, check_dataset
 from .destination import QUARANTINE, check_apart, littered, made_of, make_way, standing, sweep
-from .errors import BadImagesError, CellprepError, in_range, one_of
+from .errors import BadImagesError, CellprepError, counted, in_range, one_of
 from .formats import FORMATS
 from .formats.format import Files, require
 from .formats.images import EncodedSource
@@ -64,8 +64,8 @@ class Written:
         before = f" ({', '.join(told)})" if told else ""
         skipped = len(self.bad) - self.quarantined
         return (
-            f"{self.rows:,} images written{before}, {skipped:,} skipped, {self.quarantined:,} "
-            f"quarantined, {self.seconds:.1f} s: {self.path}"
+            f"{counted(self.rows, 'image')} written{before}, {skipped:,} skipped, "
+            f"{self.quarantined:,} quarantined, {self.seconds:.1f} s: {self.path}"
         )
 
 
@@ -222,14 +222,18 @@ def plan_write(
     overwrite: bool = False,
     on_error: str = "raise",
     masks: bool = False,
+    dry: bool = False,
 ) -> Job:
-    """The job of a `write` with these settings: all that can be refused is refused here."""
+    """The job of a `write` with these settings: all that can be refused is refused here.
+
+    A URL is tried out by writing something small to it, unless the job is never to be run (`dry`).
+    """
     check_dataset(dataset)
     path = as_path(path)
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     one_of("format", kind, FORMATS)
     for module in FORMATS[kind].needs:
-        require(module, kind)
+        require(module, f"cellprep[{kind}]")
     one_of("on_error", on_error, ("raise", "skip", "quarantine"))
     in_range("rows_per_shard", rows_per_shard, 1, 2**31, whole=True)
     if on_error == "quarantine" and FORMATS[kind].is_file:
@@ -242,7 +246,7 @@ def plan_write(
     if not executors.share_memory():
         check_shared(path, dataset.source.path)
     _answered(path, lambda: check_free(path))
-    if is_remote(path) and _answered(path, lambda: not (path / MANIFEST).is_file()):
+    if is_remote(path) and not dry and _answered(path, lambda: not (path / MANIFEST).is_file()):
         _answered(path, lambda: _try_out(path, kind))  # before what may take hours
     plan = dataset.readable().plan
     if plan.bad and on_error == "raise":

@@ -39,11 +39,11 @@ from .images import (
     SIZE_ADVICE,
     BadFileError,
     check_size,
-    counted,
     decode,
     decode_mask,
     encode,
     encode_mask,
+    frequencies,
     side,
 )
 from .manifest import (
@@ -104,7 +104,7 @@ class FolderSource:
 
     def sizes(self) -> dict[tuple[int, int], int]:
         """How many files have each (height, width), by the headers that can be used."""
-        return counted(self.sides())
+        return frequencies(self.sides())
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
@@ -412,4 +412,5 @@ FORMAT = Format(
     writer=FolderWriter,
     files=_written_files,
     digests={"xxh3_128": "", "masks_xxh3_128": f"{MASKS}/"},
+    encoded=True,
 )

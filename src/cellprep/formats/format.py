@@ -101,11 +101,15 @@ class Format:
         What a writer, finished or not, may have left in a folder.
     write_file : callable, optional
         A FileWriter: the format is one file.
+    members : tuple of str
+        The arrays of images and labels in that file.
     digests : mapping
         For files of single rows: the columns of the index with their digests, and before which of
         the names in its column `file` which folder stands.
     needs : tuple of str
         Modules that it is written with; the extra that installs them has the format's name.
+    encoded : bool
+        Whether images are compressed: what they show tells how large they are.
     describe : callable, optional
         `describe(contents)` gives what else `dataset.json` says, under keys of the format's own.
     """
@@ -116,8 +120,10 @@ class Format:
     writer: Callable[[Contents], PartWriter] | None = None
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None
+    members: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
+    encoded: bool = False
     describe: Callable[[Contents], Mapping[str, Any]] = lambda contents: {}
 
     @cached_property
@@ -126,11 +132,11 @@ class Format:
         return self.write_file is not None
 
 
-def require(module: str, extra: str) -> ModuleType:
-    """A module of an extra, or the command that installs it."""
+def require(module: str, package: str) -> ModuleType:
+    """A module that not everybody has, or the command that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:
         raise MissingExtraError(
-            f"this needs {module}: pip install 'cellprep[{extra}]' ({error})"
+            f"this needs {module}: pip install '{package}' ({error})"
         ) from error

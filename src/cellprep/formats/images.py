@@ -115,7 +115,7 @@ def side(file: Path | Encoded) -> tuple[int, int] | None:
         return None
 
 
-def counted(sides: Iterable[tuple[int, int] | None]) -> dict[tuple[int, int], int]:
+def frequencies(sides: Iterable[tuple[int, int] | None]) -> dict[tuple[int, int], int]:
     """How many images have each (height, width), the most frequent first."""
     return dict(Counter(filter(None, sides)).most_common())
 
@@ -187,8 +187,8 @@ class Store(Protocol):
     def drawn(self) -> bool:
         """Whether there are masks."""
 
-    def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Encoded]:
-        """The bytes of each image, or mask, in order; no bytes where there is no mask."""
+    def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Path | Encoded]:
+        """The file of each image, or mask, in order; no bytes where there is no mask."""
 
     def name(self, row: int) -> str:
         """What an error calls a row: its file, and where it lies there."""
@@ -205,7 +205,7 @@ class EncodedSource:
     """
 
     store: Store
-    path: Path
+    path: Path | None
     rows: Rows
     class_names: tuple[str, ...]
     size: tuple[int, int] | None
@@ -243,7 +243,7 @@ class EncodedSource:
 
     def sizes(self) -> dict[tuple[int, int], int]:
         """How many images have each (height, width), by the headers that can be used."""
-        return counted(self.sides())
+        return frequencies(self.sides())
 
     def identity(self) -> str:
         return f"{self.store.identity()} {self.size}"

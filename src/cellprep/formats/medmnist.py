@@ -75,4 +75,5 @@ FORMAT = Format(
     options=("part", "masks"),
     looks_like=_looks_like,
     write_file=write_file,
+    members=tuple(f"{part}_{what}" for part in PARTS for what in ("images", "labels")),
 )

@@ -343,4 +343,5 @@ FORMAT = Format(
     options=("images", "labels", "masks"),
     looks_like=lambda path: path.suffix.lower() == ".npz" and path.is_file(),
     write_file=write_file,
+    members=("images", "labels"),
 )

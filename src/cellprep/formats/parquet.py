@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -154,10 +154,10 @@ def _read_files(
             raise CellprepError(
                 f"{str(file)!r} has other columns than {str(files[0])!r}; read one file at a time"
             )
-    features = _features(schema)
-    image = _image_column(schema, features, image, path)
-    label = _label_column(schema, features, label, path)
-    mask = "mask" if "mask" in schema.names and _is_image(schema.field("mask").type) else None
+    features = features_of(schema)
+    image = image_column(schema, features, image, path)
+    label = label_column(schema, features, label, path)
+    mask = mask_column(schema)
     columns = {name: _bytes_of(schema, name) for name in (image, mask) if name is not None}
     _check_groups(files, found, columns[image])
     groups = [_counts(file.metadata) for file in found]
@@ -278,7 +278,7 @@ def _part_of(file: Path) -> str:
     return "other"
 
 
-def _features(schema: pa.Schema) -> dict[str, Any]:
+def features_of(schema: pa.Schema) -> dict[str, Any]:
     """What `datasets` notes of each column, where it wrote the file."""
     try:
         said = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
@@ -296,9 +296,10 @@ def _is_image(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
 
-def _image_column(
-    schema: pa.Schema, features: Mapping[str, Any], wanted: str | None, path: Path
+def image_column(
+    schema: pa.Schema, features: Mapping[str, Any], wanted: str | None, path: Path | str
 ) -> str:
+    """The column of images: the one that is wanted, noted, or called so."""
     images = [field.name for field in schema if _is_image(field.type)]
     if wanted is not None:
         if wanted not in images:
@@ -319,9 +320,15 @@ def _image_column(
     )
 
 
-def _label_column(
-    schema: pa.Schema, features: Mapping[str, Any], wanted: str | None, path: Path
+def mask_column(schema: pa.Schema) -> str | None:
+    """The column of masks, if there is one."""
+    return "mask" if "mask" in schema.names and _is_image(schema.field("mask").type) else None
+
+
+def label_column(
+    schema: pa.Schema, features: Mapping[str, Any], wanted: str | None, path: Path | str
 ) -> str:
+    """The column of labels: the one that is wanted, noted, or called so."""
     if wanted is not None:
         if wanted not in schema.names:
             raise CellprepError(
@@ -412,6 +419,25 @@ def shard_name(number: int, parts: int) -> str:
     return f"data/train-{number:05d}-of-{parts:05d}.parquet"
 
 
+def schema_of(rows: Rows, class_names: Sequence[str], *, masks: bool = False) -> pa.Schema:
+    """The columns, and what `datasets` is told of them."""
+    import pyarrow as pa
+
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    fields: list[tuple[str, Any, Any]] = [("image", image, {"_type": "Image"})]
+    fields.append(("label", pa.int64(), {"names": list(class_names), "_type": "ClassLabel"}))
+    for name, column in (("id", rows.ids), ("copy", rows.copies), ("group", rows.groups)):
+        if column is not None:
+            whole = column.dtype.kind == "i"
+            noted = {"dtype": "int64" if whole else "string", "_type": "Value"}
+            fields.append((name, pa.int64() if whole else pa.string(), noted))
+    if masks:
+        fields.append(("mask", image, {"_type": "Image"}))
+    features = {name: noted for name, _, noted in fields}
+    said = {"huggingface": json.dumps({"info": {"features": features}})}
+    return pa.schema([(name, kind) for name, kind, _ in fields], said)
+
+
 @dataclass(frozen=True, eq=False)
 class ParquetWriter:
     """Writes a part as one Parquet file."""
@@ -420,27 +446,6 @@ class ParquetWriter:
 
     def begin(self, folder: Path) -> Files:
         return {}
-
-    @property
-    def _schema(self) -> pa.Schema:
-        """The columns, and what `datasets` is told of them."""
-        import pyarrow as pa
-
-        rows = self.contents.rows
-        image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-        fields: list[tuple[str, Any, Any]] = [("image", image, {"_type": "Image"})]
-        names = list(self.contents.class_names)
-        fields.append(("label", pa.int64(), {"names": names, "_type": "ClassLabel"}))
-        for name, column in (("id", rows.ids), ("copy", rows.copies), ("group", rows.groups)):
-            if column is not None:
-                whole = column.dtype.kind == "i"
-                noted = {"dtype": "int64" if whole else "string", "_type": "Value"}
-                fields.append((name, pa.int64() if whole else pa.string(), noted))
-        if self.contents.masks:
-            fields.append(("mask", image, {"_type": "Image"}))
-        features = {name: noted for name, _, noted in fields}
-        said = {"huggingface": json.dumps({"info": {"features": features}})}
-        return pa.schema([(name, kind) for name, kind, _ in fields], said)
 
     def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
         """The file, and where its rows lie."""
@@ -475,7 +480,8 @@ class ParquetWriter:
     def _writer(self, stream: Any) -> Any:
         import pyarrow.parquet as pq
 
-        schema = self._schema
+        held = self.contents
+        schema = schema_of(held.rows, held.class_names, masks=held.masks)
         plain = [name for name in schema.names if not _is_image(schema.field(name).type)]
         return pq.ParquetWriter(
             *(stream, schema),
@@ -531,4 +537,5 @@ FORMAT = Format(
     looks_like=_looks_like,
     writer=ParquetWriter,
     files=shard_files,
+    encoded=True,
 )

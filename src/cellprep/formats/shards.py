@@ -6,6 +6,7 @@ import io
 import math
 import re
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -107,6 +108,10 @@ class ShardSource:
         rows = [shard["rows"] for shard in self.manifest["shards"]]
         return np.cumsum([0, *rows])[:-1]
 
+    @cached_property
+    def _first_rows(self) -> list[int]:
+        return list(self._starts.tolist())
+
     @property
     def drawn(self) -> bool:
         return bool(self.manifest["masks"])
@@ -116,6 +121,10 @@ class ShardSource:
         return math.prod(self.shape)
 
     def images(self, at: Positions) -> Images:
+        if len(at) == 1 and not self._remote:
+            number = bisect_right(self._first_rows, at[0]) - 1
+            place = int(at[0]) - self._first_rows[number]
+            return self._maps(number)[place : place + 1]
         shard = self._starts.searchsorted(at, side="right") - 1
         row = at - self._starts[shard]
         if self._remote:

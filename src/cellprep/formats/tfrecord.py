@@ -38,7 +38,7 @@ _FRAME = 16
 @cache
 def example_type() -> Any:
     """The message `tf.train.Example`, in a pool of its own: it gets along with TensorFlow's."""
-    require("google.protobuf", "tfrecord")
+    require("google.protobuf", "cellprep[tfrecord]")
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
     kinds = descriptor_pb2.FieldDescriptorProto
@@ -86,7 +86,7 @@ def example_type() -> Any:
 
 
 def _checksum(data: bytes) -> bytes:
-    crc = require("google_crc32c", "tfrecord").value(data)
+    crc = require("google_crc32c", "cellprep[tfrecord]").value(data)
     return int(((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32).to_bytes(4, "little")
 
 

@@ -353,4 +353,5 @@ FORMAT = Format(
     looks_like=_looks_like,
     writer=TarWriter,
     files=shard_files,
+    encoded=True,
 )

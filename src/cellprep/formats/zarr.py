@@ -106,7 +106,7 @@ def read(
         manifest, _, rows = load_written(path, "zarr")
         check_files(path, manifest)
         return ZarrSource(path, manifest, rows)
-    zarr = require("zarr", "zarr")
+    zarr = require("zarr", "cellprep[zarr]")
     try:
         group = zarr.open_group(
             str(path), mode="r", storage_options=getattr(path, "storage_options", None)
@@ -204,7 +204,7 @@ class ZarrWriter:
 
     def begin(self, folder: Path) -> Files:
         """The group, its labels, ids and copies, and what the arrays of parts will be."""
-        zarr = require("zarr", "zarr")
+        zarr = require("zarr", "cellprep[zarr]")
         rows = self.contents.rows
         held: dict[str, Any] = {}
         group = zarr.create_group(
@@ -279,7 +279,7 @@ class ZarrWriter:
         self, folder: Path, number: int, name: str, n: int, arrays: Iterable[NDArray[Any]]
     ) -> Files:
         """A shard as zarr writes it: chunks in order, where they lie, a checksum of that."""
-        crc32c = require("google_crc32c", "zarr")
+        crc32c = require("google_crc32c", "cellprep[zarr]")
         chunk, inner = self._chunk(name), self._inner(name)
         size, full = chunk * math.prod(inner), -(-n // chunk)
 

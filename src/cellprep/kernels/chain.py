@@ -7,25 +7,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
-from . import OPERATIONS, color, geometry
+from . import OPERATIONS, color, geometry, planes, vectors
 
 SKIP = len(OPERATIONS)
 
 
 def chain(
-    images: Images,
+    source: Images,
+    places: Positions,
+    out: Images,
     rows: Positions,
     operations: NDArray[np.int64],
     values: NDArray[np.float32],
     thresholds: NDArray[np.float32],
 ) -> None:
-    """Send some of the images through their operations, in place.
+    """Send images through their operations, from one array to another or in place.
 
     Parameters
     ----------
-    images : (n, height, width, 3) uint8
+    source : (n, height, width, 3) uint8
+    places : (m,) int
+        The images that are sent, once or several times.
+    out : (k, height, width, 3) uint8
+        May be `source`, if `rows` are `places`.
     rows : (m,) int
-        The images that are changed; no image stands twice. One row of the others belongs to each.
+        Where the results go; none stands twice. One row of the others belongs to each.
     operations : (m, slots) int
         Places in `OPERATIONS`, or `SKIP`.
     values : (m, slots) float32
@@ -36,7 +42,11 @@ def chain(
     thresholds : (m, slots) float32
         From where solarization inverts (0-255).
     """
-    _chain(images, rows, operations, values, thresholds)
+    source = source.view()
+    source.flags.writeable = False  # compiled once, whether or not the caller's may be written
+    by_planes = vectors.SUPPORTED and out.shape[2] <= planes.WIDEST
+    way = _by_planes if by_planes else _by_pixels
+    way(source, places, out, rows, operations, values, thresholds)
 
 
 def move(
@@ -60,11 +70,12 @@ def move(
 
 
 @nb.njit(cache=True, nogil=True)
-def _chain(images, rows, operations, values, thresholds):
-    _, height, width, _ = images.shape
+def _by_pixels(source, places, out, rows, operations, values, thresholds):
+    _, height, width, _ = out.shape
     still = np.float32(0)
     for i in range(len(rows)):
-        image = images[rows[i]]
+        image = out[rows[i]]
+        image[:] = source[places[i]]
         for slot in range(operations.shape[1]):
             operation, value = operations[i, slot], values[i, slot]
             if operation == 0:
@@ -87,3 +98,40 @@ def _chain(images, rows, operations, values, thresholds):
                 geometry.shift_rows(image, -value * np.float32(width), still)
             elif operation == 9:
                 geometry.shift_columns(image, -value * np.float32(height), still)
+
+
+@nb.njit(cache=True, nogil=True)
+def _by_planes(source, places, out, rows, operations, values, thresholds):
+    _, height, width, _ = out.shape
+    size, still = height * width, np.float32(0)
+    held, free = planes.room(height, width), planes.room(height, width)
+    mirror = planes.mirror(width)
+    for i in range(len(rows)):
+        planes.part(source[places[i]], held)
+        for slot in range(operations.shape[1]):
+            operation, value = operations[i, slot], values[i, slot]
+            if operation == 0:
+                planes.auto_contrast(held, size)
+            elif operation == 1:
+                planes.equalization(held, size)
+            elif operation == 2:
+                planes.solarization(held, value, thresholds[i, slot])
+            elif operation == 3:
+                planes.color_degeneration(held, value)
+            elif operation == 4:
+                planes.contrast(held, size, value)
+            elif operation == 5:
+                planes.brightness(held, value)
+            elif operation == 6:
+                planes.shift_rows(held, height, width, mirror, still, value, free)
+            elif operation == 7:
+                planes.shift_columns(held, height, width, still, value, free)
+            elif operation == 8:
+                by = -value * np.float32(width)
+                planes.shift_rows(held, height, width, mirror, by, still, free)
+            elif operation == 9:
+                by = -value * np.float32(height)
+                planes.shift_columns(held, height, width, by, still, free)
+            if 6 <= operation <= 9:
+                held, free = free, held
+        planes.join(held, out[rows[i]])

@@ -19,6 +19,38 @@ def to_level(value):
     return np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5)))
 
 
+@nb.njit(cache=True, nogil=True, inline="always")
+def scaled(value, factor, offset):
+    return to_level(np.float32(value) * factor + offset)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def solarized(value, addition, threshold):
+    level = min(np.float32(value) + addition, np.float32(255))
+    return to_level(level if level < threshold else np.float32(255) - level)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def spread(value, mean, factor):
+    return to_level((np.float32(value) - mean) * factor + mean)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def raised(value, levels):
+    return to_level(np.float32(value) + levels)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def grey_of(red, green, blue):
+    """ITU-R BT.601 luma of three float32."""
+    return np.float32(0.2989) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def faded(value, grey, factor):
+    return to_level(value + factor * (grey - value))
+
+
 @nb.njit(cache=True, nogil=True)
 def auto_contrast(image):
     """Each channel's smallest and largest value go to 0 and 255; a channel of one value stays."""
@@ -43,7 +75,7 @@ def auto_contrast(image):
     for y in range(height):
         row = image[y].reshape(3 * width)
         for i in range(3 * width):
-            row[i] = to_level(np.float32(row[i]) * scale[i] + offset[i])
+            row[i] = scaled(row[i], scale[i], offset[i])
 
 
 @nb.njit(cache=True, nogil=True)
@@ -69,19 +101,7 @@ def equalization(image):
         counts[0, i % 3, flat[i]] += np.uint32(1)
     table = np.empty((3, 256), np.uint8)
     for c in range(3):
-        total = len(flat) // 3
-        rarest = total
-        for value in range(256):
-            counts[0, c, value] += counts[1, c, value]
-            if counts[0, c, value]:
-                rarest = min(rarest, int(counts[0, c, value]))
-        step = (total - rarest) // 255
-        below = 0
-        for value in range(256):
-            table[c, value] = value if step == 0 else min((below + step // 2) // step, 255)
-            below += int(counts[0, c, value])
-        if step:
-            table[c, 0] = 0
+        equalizing(counts[0, c] + counts[1, c], len(flat) // 3, table[c])
     for first in range(np.uint64(0), np.uint64(len(words)), np.uint64(3)):
         for j in range(3):
             word, mapped = words[first + np.uint64(j)], np.uint64(0)
@@ -94,12 +114,27 @@ def equalization(image):
 
 
 @nb.njit(cache=True, nogil=True)
+def equalizing(counts, total, table):
+    """The table of 256 values that spreads a channel's `total` values, counted, evenly."""
+    rarest = total
+    for value in range(256):
+        if counts[value]:
+            rarest = min(rarest, int(counts[value]))
+    step = (total - rarest) // 255
+    below = 0
+    for value in range(256):
+        table[value] = value if step == 0 else min((below + step // 2) // step, 255)
+        below += int(counts[value])
+    if step:
+        table[0] = 0
+
+
+@nb.njit(cache=True, nogil=True)
 def solarization(image, addition, threshold):
     """Add, clip, then turn the values from the threshold up into 255 minus themselves."""
     flat = image.reshape(image.size)
     for i in range(len(flat)):
-        level = min(np.float32(flat[i]) + addition, np.float32(255))
-        flat[i] = to_level(level if level < threshold else np.float32(255) - level)
+        flat[i] = solarized(flat[i], addition, threshold)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -122,7 +157,7 @@ def contrast(image, factor):
     for y in range(height):
         row = image[y].reshape(3 * width)
         for i in range(3 * width):
-            row[i] = to_level((np.float32(row[i]) - mean[i]) * factor + mean[i])
+            row[i] = spread(row[i], mean[i], factor)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -131,7 +166,7 @@ def brightness(image, shift):
     flat = image.reshape(image.size)
     levels = shift * np.float32(255)
     for i in range(len(flat)):
-        flat[i] = to_level(np.float32(flat[i]) + levels)
+        flat[i] = raised(flat[i], levels)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -143,10 +178,10 @@ def color_degeneration(image, factor):
         for x in range(width):
             red, green = np.float32(row[3 * x]), np.float32(row[3 * x + 1])
             blue = np.float32(row[3 * x + 2])
-            grey = np.float32(0.2989) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-            row[3 * x] = to_level(red + factor * (grey - red))
-            row[3 * x + 1] = to_level(green + factor * (grey - green))
-            row[3 * x + 2] = to_level(blue + factor * (grey - blue))
+            grey = grey_of(red, green, blue)
+            row[3 * x] = faded(red, grey, factor)
+            row[3 * x + 1] = faded(green, grey, factor)
+            row[3 * x + 2] = faded(blue, grey, factor)
 
 
 @nb.njit(cache=True, nogil=True)

@@ -45,20 +45,30 @@ def _runs(mask: Array, value: int, runs: Array, first: Array) -> int:
     start, stop, root = runs[0], runs[1], runs[2]
     made = 0
     above = 0
+    # 1 where a pixel is another than the one before it; most words of eight pixels are 0
+    edges = np.zeros((w + 7) // 8 * 8, np.uint8)
+    after, words = edges[1:w], edges.view(np.uint64)
     for y in range(h):
         here = made
         first[y] = made
         row = mask[y]
-        last = 1 - value
-        for x in range(w):
-            if row[x] != last:
-                last = row[x]
-                if last == value:
-                    start[made] = x
-                else:
-                    stop[made] = x
-                    made += 1
-        if last == value:
+        edges[0] = row[0] ^ np.uint8(1 - value)
+        for x in range(w - 1):
+            after[x] = row[x + 1] ^ row[x]
+        inside = False
+        for j in range(len(words)):
+            word, x = words[j], 8 * j
+            while word:
+                if word & np.uint64(1):
+                    if inside:
+                        stop[made] = x
+                        made += 1
+                    else:
+                        start[made] = x
+                    inside = not inside
+                word >>= np.uint64(8)
+                x += 1
+        if inside:
             stop[made] = w
             made += 1
         over = above

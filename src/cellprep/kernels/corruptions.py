@@ -99,11 +99,11 @@ def _send(
     """All these rows through one operation."""
     side = images.shape[1:3]
     if name in _MOVES:
-        geometry.warp(images, rows, _matrices(name, side, a, b), "reflect")
+        geometry.warp(images, rows, images, rows, _matrices(name, side, a, b), "reflect")
     elif name in OPERATIONS:
         code = np.full((len(rows), 1), OPERATIONS.index(name))
         added = np.zeros_like(a) if name == "solarization" else a
-        chain.chain(images, rows, code, added[:, None], a[:, None])
+        chain.chain(images, rows, images, rows, code, added[:, None], a[:, None])
     elif name in _COLORS:
         _recolor(images, rows, _COLORS.index(name), a, b, c)
     elif name == "defocus_blur":

@@ -16,6 +16,21 @@ from .color import to_level
 _PLACE_BITS, _WEIGHT_BITS = 32, 13
 
 
+@nb.njit(cache=True, nogil=True, inline="always")
+def split_offset(offset):
+    """Whole pixels of an offset, and what is left of it in 2**-15."""
+    low = np.floor(offset)
+    part = np.int32((offset - low) * np.float32(1 << 15) + np.float32(0.5))
+    return np.int64(low), np.int16(min(part, np.int32((1 << 15) - 1)))
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def between(near, far, part):
+    """The level `part` (of 2**15) of the way from one to the other, to the nearest, halves up."""
+    way = np.int32(np.int32(far) - np.int32(near)) * np.int32(part)
+    return np.uint8(np.int32(near) + np.int32((way + (1 << 14)) >> 15))
+
+
 @nb.njit(cache=True, nogil=True)
 def shift_rows(image, first, step):
     """Move row y of an image left by `first + step * y` pixels, in place, linearly interpolated."""
@@ -24,10 +39,8 @@ def shift_rows(image, first, step):
     near, far = line[:-3], line[3:]
     for y in range(height):
         row = image[y].reshape(3 * width)
-        offset = first + step * np.float32(y)
-        low = np.floor(offset)
-        part = np.float32(offset - low)
-        start = np.int64(low) % (2 * width)  # the picture and its mirror image repeat
+        low, part = split_offset(first + step * np.float32(y))
+        start = low % (2 * width)  # the picture and its mirror image repeat
         done = 0
         while done <= width:
             place = (start + done) % (2 * width)
@@ -48,9 +61,7 @@ def shift_rows(image, first, step):
                     to[here + np.uint64(2)] = run[there + np.uint64(2)]
             done += n
         for i in range(3 * width):
-            value = np.float32(near[i])
-            value += part * (np.float32(far[i]) - value)
-            row[i] = np.uint8(np.int32(value + np.float32(0.5)))
+            row[i] = between(near[i], far[i], part)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -58,12 +69,11 @@ def shift_columns(image, first, step):
     """Move column x of an image up by `first + step * x` pixels, in place, interpolated."""
     height, width, _ = image.shape
     start = np.empty(width, np.int32)
-    part = np.empty(3 * width, np.float32)
+    parts = np.empty(3 * width, np.int16)
     for x in range(width):
-        offset = first + step * np.float32(x)
-        low = np.floor(offset)
-        part[3 * x : 3 * x + 3] = np.float32(offset - low)
-        start[x] = np.int64(low) % (2 * height)  # the picture and its mirror image repeat
+        low, part = split_offset(first + step * np.float32(x))
+        parts[3 * x : 3 * x + 3] = part
+        start[x] = low % (2 * height)  # the picture and its mirror image repeat
     flat = image.reshape(image.size)
     source = np.empty(image.size, np.uint8)
     for i in range(len(flat)):
@@ -91,9 +101,7 @@ def shift_columns(image, first, step):
         if y > 0:
             row = image[y - 1].reshape(3 * width)
             for i in range(3 * width):
-                value = np.float32(upper[i])
-                value += part[i] * (np.float32(line[i]) - value)
-                row[i] = np.uint8(np.int32(value + np.float32(0.5)))
+                row[i] = between(upper[i], line[i], parts[i])
 
 
 def similarity(
@@ -137,23 +145,34 @@ def similarity(
     return np.concatenate([linear, constant[:, :, None]], axis=2)
 
 
-def warp(images: Images, rows: Positions, matrices: NDArray[np.float64], fill: str | int) -> None:
-    """Move some of the images by affine maps, in place, bilinear.
+def warp(
+    source: Images,
+    places: Positions,
+    out: Images,
+    rows: Positions,
+    matrices: NDArray[np.float64],
+    fill: str | int,
+) -> None:
+    """Move images by affine maps, bilinear, from one array to another or in place.
 
     Places are whole numbers of 2**-32 pixels and weights of 2**-13, so a value is within 0.1 of
     the exact one before it is rounded.
 
     Parameters
     ----------
-    images : (n, height, width, 3) uint8
+    source : (n, height, width, 3) uint8
+    places : (m,) int
+        The images that are moved, once or several times.
+    out : (k, height, width, 3) uint8
+        May be `source`, if `rows` are `places`.
     rows : (m,) int
-        The images that are moved; no image stands twice.
+        Where the results go; none stands twice.
     matrices : (m, 2, 3) float64
         From (x, y, 1) in the result to (x, y) in the image.
     fill : "reflect", "edge" or a value in 0-255
         What lies outside the image.
     """
-    _, height, width, _ = images.shape
+    _, height, width, _ = source.shape
     maps = np.rint(matrices * 2.0**_PLACE_BITS).astype(np.int64)
     corners = np.array(
         [[0, 0, 1], [width - 1, 0, 1], [0, height - 1, 1], [width - 1, height - 1, 1]]
@@ -165,7 +184,9 @@ def warp(images: Images, rows: Positions, matrices: NDArray[np.float64], fill: s
     down = _stand_ins(np.arange(low[1], high[1]), height, fill) * (width + 2)
     frame = 0 if isinstance(fill, str) else fill
     maps[:, :, 2] -= low << _PLACE_BITS
-    _warp(images, rows, maps, across, down, frame)
+    source = source.view()
+    source.flags.writeable = False  # compiled once, whether or not the caller's may be written
+    _warp(source, places, out, rows, maps, across, down, frame)
 
 
 def warp_masks(
@@ -214,8 +235,8 @@ def _stand_ins(places: Positions, side: int, fill: str | int) -> Positions:
 
 
 @nb.njit(cache=True, nogil=True)
-def _warp(images, rows, maps, across, down, frame):
-    _, height, width, _ = images.shape
+def _warp(source, places, out, rows, maps, across, down, frame):
+    _, height, width, _ = source.shape
     # A pixel is one number of three fields of 21 bits, so that its channels are weighted at once:
     # a field holds 8 bits of value and 13 of weight.
     one = np.int64(1)
@@ -225,7 +246,8 @@ def _warp(images, rows, maps, across, down, frame):
     stride = width + 2
     pixels = np.full((height + 2) * stride, fields * frame)
     for i in range(len(rows)):
-        flat = images[rows[i]].reshape(3 * height * width)
+        flat = source[places[i]].reshape(3 * height * width)
+        made = out[rows[i]].reshape(3 * height * width)
         step_x, step_y = maps[i, 0, 0], maps[i, 1, 0]
         for y in range(height):
             row = flat[3 * width * y : 3 * width * (y + 1)]
@@ -235,7 +257,7 @@ def _warp(images, rows, maps, across, down, frame):
                 red, green = np.int64(row[at]), np.int64(row[at + np.uint64(1)])
                 framed[x] = red | (green << 21) | (np.int64(row[at + np.uint64(2)]) << 42)
         for y in range(height):
-            row = flat[3 * width * y : 3 * width * (y + 1)]
+            row = made[3 * width * y : 3 * width * (y + 1)]
             at_x = maps[i, 0, 1] * y + maps[i, 0, 2]
             at_y = maps[i, 1, 1] * y + maps[i, 1, 2]
             for x in range(width):

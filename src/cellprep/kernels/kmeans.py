@@ -16,13 +16,14 @@ Array = NDArray[Any]
 
 _GRID = 4095
 _TILE = 512
+_RUN = 1 << 18  # points whose sums an int32 holds
 _BINS = 256  # of the slices across an axis
 _SAMPLE = 200  # points for each cluster to try a start on,
 _TRIES = 10  # and passes over them
 # Starts whose sums of squares differ by less come to the same end; the next best end is still
 # tried, for a few passes over all points, unless it is so much worse.
 _SAME, _CLOSE, _FEW = 0.995, 1.15, 4
-_STILL = np.float32(0.5)  # a centre that moves by less, in steps of the grid, has come to rest
+_STILL = np.float32(4)  # a centre that moves by less, in steps of the grid, has come to rest
 
 
 @nb.njit(cache=True, nogil=True)
@@ -53,18 +54,14 @@ def _nearest(x: Array, start: int, size: int, centers: Array, score: Array, labe
 
 
 @nb.njit(cache=True, nogil=True)
-def _assign(x: Array, centers: Array, totals: Array, sums: Array, counts: Array) -> None:
-    """One pass: how many points are nearest to each centre, and their sums."""
+def _assign_tiles(x: Array, centers: Array, sums: Array, counts: Array) -> None:
     n_features, n_points = x.shape
-    n_clusters = centers.shape[0]
     score = np.empty(_TILE, np.float32)
     label = np.empty(_TILE, np.int32)
-    sums[:] = 0
-    counts[:] = 0
     for start in range(0, n_points, _TILE):
         size = min(_TILE, n_points - start)
         _nearest(x, start, size, centers, score, label)
-        for c in range(1, n_clusters):
+        for c in range(1, len(centers)):
             count = np.int32(0)
             for i in range(size):
                 count += np.int32(label[i] == c)
@@ -75,6 +72,93 @@ def _assign(x: Array, centers: Array, totals: Array, sums: Array, counts: Array)
                 for i in range(size):
                     total += np.int32(row[i]) if label[i] == c else np.int32(0)
                 sums[c, f] += total
+
+
+@nb.njit(cache=True, nogil=True)
+def _plane(centers: Array, c: int) -> Any:
+    """What `_nearest` takes from 0 for centre c: an offset and a weight for each of 3 features."""
+    offset = np.float32(0)
+    for f in range(3):
+        offset += centers[c, f] * centers[c, f] - centers[0, f] * centers[0, f]
+    return (
+        offset * np.float32(0.5),
+        centers[c, 0] - centers[0, 0],
+        centers[c, 1] - centers[0, 1],
+        centers[c, 2] - centers[0, 2],
+    )
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _score(plane: Any, a: Any, b: Any, c: Any) -> Any:
+    score = plane[0] - plane[1] * np.float32(a)
+    score -= plane[2] * np.float32(b)
+    return score - plane[3] * np.float32(c)
+
+
+@nb.njit(cache=True, nogil=True)
+def _assign_two(x: Array, centers: Array, sums: Array, counts: Array) -> None:
+    """`_assign_tiles` for two centres and three features, in one loop."""
+    plane, none = _plane(centers, 1), np.int32(0)
+    for start in range(0, x.shape[1], _RUN):
+        first, second, third = x[0, start:], x[1, start:], x[2, start:]
+        count = one = two = three = none
+        for i in range(min(_RUN, len(first))):
+            a, b, c = first[i], second[i], third[i]
+            mine = _score(plane, a, b, c) < 0
+            count += np.int32(mine)
+            one += np.int32(a) if mine else none
+            two += np.int32(b) if mine else none
+            three += np.int32(c) if mine else none
+        counts[1] += count
+        sums[1, 0] += one
+        sums[1, 1] += two
+        sums[1, 2] += three
+
+
+@nb.njit(cache=True, nogil=True)
+def _assign_three(x: Array, centers: Array, sums: Array, counts: Array) -> None:
+    """`_assign_tiles` for three centres and three features, in one loop."""
+    plane, other, none = _plane(centers, 1), _plane(centers, 2), np.int32(0)
+    for start in range(0, x.shape[1], _RUN):
+        first, second, third = x[0, start:], x[1, start:], x[2, start:]
+        count = one = two = three = none
+        others = four = five = six = none
+        for i in range(min(_RUN, len(first))):
+            a, b, c = first[i], second[i], third[i]
+            here, there = _score(plane, a, b, c), _score(other, a, b, c)
+            its = there < min(here, np.float32(0))
+            mine = (here < 0) & (not its)
+            count += np.int32(mine)
+            one += np.int32(a) if mine else none
+            two += np.int32(b) if mine else none
+            three += np.int32(c) if mine else none
+            others += np.int32(its)
+            four += np.int32(a) if its else none
+            five += np.int32(b) if its else none
+            six += np.int32(c) if its else none
+        counts[1] += count
+        sums[1, 0] += one
+        sums[1, 1] += two
+        sums[1, 2] += three
+        counts[2] += others
+        sums[2, 0] += four
+        sums[2, 1] += five
+        sums[2, 2] += six
+
+
+@nb.njit(cache=True, nogil=True)
+def _assign(x: Array, centers: Array, totals: Array, sums: Array, counts: Array) -> None:
+    """One pass: how many points are nearest to each centre, and their sums."""
+    n_features, n_points = x.shape
+    n_clusters = centers.shape[0]
+    sums[:] = 0
+    counts[:] = 0
+    if n_features == 3 and n_clusters == 2:
+        _assign_two(x, centers, sums, counts)
+    elif n_features == 3 and n_clusters == 3:
+        _assign_three(x, centers, sums, counts)
+    else:
+        _assign_tiles(x, centers, sums, counts)
     # what is left is nearest to the first
     counts[0] = n_points
     for f in range(n_features):
@@ -83,6 +167,32 @@ def _assign(x: Array, centers: Array, totals: Array, sums: Array, counts: Array)
         counts[0] -= counts[c]
         for f in range(n_features):
             sums[0, f] -= sums[c, f]
+
+
+@nb.njit(cache=True, nogil=True)
+def _label(x: Array, centers: Array, rank: Array, labels: Array) -> None:
+    """The rank of each point's nearest centre."""
+    first, second, third = x[0], x[min(1, len(x) - 1)], x[len(x) - 1]
+    if len(x) == 3 and len(centers) == 2:
+        plane, zero, one = _plane(centers, 1), rank[0], rank[1]
+        for i in range(len(first)):
+            mine = _score(plane, first[i], second[i], third[i]) < 0
+            labels[i] = one if mine else zero
+    elif len(x) == 3 and len(centers) == 3:
+        plane, other = _plane(centers, 1), _plane(centers, 2)
+        zero, one, two = rank[0], rank[1], rank[2]
+        for i in range(len(first)):
+            here = _score(plane, first[i], second[i], third[i])
+            there = _score(other, first[i], second[i], third[i])
+            nearer = one if here < 0 else zero
+            labels[i] = two if there < min(here, np.float32(0)) else nearer
+    else:
+        score, label = np.empty(_TILE, np.float32), np.empty(_TILE, np.int32)
+        for start in range(0, len(first), _TILE):
+            size = min(_TILE, len(first) - start)
+            _nearest(x, start, size, centers, score, label)
+            for i in range(size):
+                labels[start + i] = rank[label[i]]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -109,10 +219,10 @@ def _lloyd(x: Array, centers: Array, sums: Array, counts: Array, max_iterations:
     n_features, n_points = x.shape
     totals = np.zeros(n_features, np.int64)
     for f in range(n_features):
-        row = x[f]
-        for start in range(0, n_points, _TILE):
+        for start in range(0, n_points, _RUN):
+            row = x[f, start : start + _RUN]
             total = np.int32(0)
-            for i in range(start, min(start + _TILE, n_points)):
+            for i in range(len(row)):
                 total += np.int32(row[i])
             totals[f] += total
     for _ in range(max_iterations):
@@ -372,8 +482,11 @@ def _search(x: Array, sample: Array, best: Array, max_iterations: int) -> None:
             sample[f, i] = x[f, i * step]
             squares += float(sample[f, i]) * float(sample[f, i])
     least = next_least = np.inf
-    # two clusters come to the same end from nearly every start
-    for axis in range(-2, n_features) if n_clusters > 2 else range(-1, 0):
+    # two clusters come to the same end from nearly every start, three from one of a few
+    first_axis, last_axis = (
+        (-1, 0) if n_clusters == 2 else (-2, 0 if n_clusters == 3 else n_features)
+    )
+    for axis in range(first_axis, last_axis):
         if axis == -1:
             _principal(sample, along)
         elif axis >= 0:
@@ -414,8 +527,6 @@ def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers
     line = np.empty(n_clusters, np.float64)
     low, high = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
     rank = np.empty(n_clusters, np.uint8)
-    score = np.empty(_TILE, np.float32)
-    label = np.empty(_TILE, np.int32)
     for n in range(n_images):
         labels = out_labels[n]
         scale = _to_grid(features[n].ravel(), x, low, high)
@@ -441,11 +552,7 @@ def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers
             rank[c] = place
             for f in range(n_features):
                 out_centers[n, place, f] = low[f] + best[c, f] / scale
-        for start in range(0, n_points, _TILE):
-            size = min(_TILE, n_points - start)
-            _nearest(x, start, size, best, score, label)
-            for i in range(size):
-                labels[start + i] = rank[label[i]]
+        _label(x, best, rank, labels)
 
 
 def kmeans(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from . import FOREGROUNDS, TARGETS
 from .components import dilate, dilate_by, erode_by, fill, keep_heaviest, work
 from .kmeans import kmeans
-from .spaces import to_space
+from .spaces import scores_of, to_space
 
 Array = NDArray[Any]
 
@@ -36,28 +36,48 @@ _BLOCK = 16
 
 
 @nb.njit(cache=True, nogil=True)
-def _in_order(scores: Array, labels: Array, n_clusters: int) -> None:
-    """Number clusters by the mean of their pixels' scores, 0 the lowest that is not empty."""
+def _means(pixels: Array, labels: Array, n_clusters: int) -> Array:
+    """The mean colour of each image's clusters (n, k, 3); 0 of empty ones."""
+    n, n_points = labels.shape
+    out = np.zeros((n, n_clusters, 3), np.float32)
     # four tables, since neighbours mostly have one label and would wait for each other
-    totals = np.empty((4, n_clusters), np.float64)
-    counts = np.empty((4, n_clusters), np.int64)
-    place = np.empty(n_clusters, np.uint8)
-    for n in range(len(labels)):
+    totals, counts = np.empty((4, n_clusters, 3), np.int64), np.empty((4, n_clusters), np.int64)
+    for i in range(n):
         totals[:] = 0
         counts[:] = 0
-        for p in range(labels.shape[1]):
-            totals[p & 3, labels[n, p]] += scores[n, p]
-            counts[p & 3, labels[n, p]] += 1
+        flat = pixels[i]
+        for p in range(n_points):
+            counts[p & 3, labels[i, p]] += 1
+            for c in range(3):
+                totals[p & 3, labels[i, p], c] += flat[p, c]
         total, count = totals.sum(axis=0), counts.sum(axis=0)
+        for cluster in range(n_clusters):
+            for c in range(3):
+                out[i, cluster, c] = total[cluster, c] / max(count[cluster], 1)
+    return out
+
+
+@nb.njit(cache=True, nogil=True)
+def _in_order(scores: Array, labels: Array) -> None:
+    """Number clusters by their scores (n, k), 0 the lowest that is not empty."""
+    n_clusters = scores.shape[1]
+    counts = np.empty(n_clusters, np.int32)
+    for n in range(len(labels)):
+        row = labels[n]
+        for c in range(n_clusters):
+            count = np.int32(0)
+            for p in range(len(row)):
+                count += np.int32(row[p] == c)
+            counts[c] = count
+        old = row.copy()
         for c in range(n_clusters):
             rank = 0
             for d in range(n_clusters):
-                if count[c] and count[d]:
-                    gap = total[d] / count[d] - total[c] / count[c]
-                    rank += gap < 0 or (gap == 0 and d < c)
-            place[c] = np.uint8(rank)
-        for p in range(labels.shape[1]):
-            labels[n, p] = place[labels[n, p]]
+                gap = scores[n, d] - scores[n, c]
+                rank += counts[c] > 0 and counts[d] > 0 and (gap < 0 or (gap == 0 and d < c))
+            place = np.uint8(rank)
+            for p in range(len(row)):
+                row[p] = place if old[p] == c else row[p]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -233,12 +253,27 @@ def _ranked(images: NDArray[np.uint8], n_clusters: int, space: str, by: str) -> 
     """The rank of each pixel's cluster (n, h, w), by `"purple"` or by `"dark"`."""
     n, h, w, _ = images.shape
     features = images if space == "rgb" else to_space(images, space)
-    labels, _ = kmeans(features.reshape(n, h * w, -1), n_clusters)
+    labels, centers = kmeans(features.reshape(n, h * w, -1), n_clusters)
+    pixels = images.reshape(n, h * w, 3)
+    _number(labels, centers, space, pixels, pixels, by)
+    return labels.reshape(n, h, w)
+
+
+def _number(
+    labels: NDArray[np.uint8],
+    centers: NDArray[np.float32],
+    space: str,
+    pixels: NDArray[np.uint8],
+    images: NDArray[np.uint8],
+    by: str,
+) -> None:
+    """Number the clusters of some pixels (n, p, 3) of images by how dark or purple they are."""
+    n_clusters = centers.shape[1]
     if space == by:
         _close_up(labels, n_clusters)
     else:
-        _in_order(to_space(images, by).reshape(n, h * w), labels, n_clusters)
-    return labels.reshape(n, h, w)
+        colors = centers if space == "rgb" else _means(pixels, labels, n_clusters)
+        _in_order(scores_of(images, colors, by == "dark"), labels)
 
 
 def _cell(
@@ -268,12 +303,12 @@ def _nucleus(
     out = _cell(images, None, None, "auto").view(np.uint8)
     near = dilate(out, round(_RIM * min(h, w) / 96)).reshape(n, h * w)
     features = to_space(images, by).reshape(n, h * w, -1)
-    scores = features if by == "dark" else to_space(images, "dark").reshape(n, h * w, 1)
+    pixels = images.reshape(n, h * w, 3)
     ranks = np.zeros((n, h * w), np.uint8)
     for i in np.flatnonzero(near.any(axis=1)):
         at = np.flatnonzero(near[i])
-        labels, _ = kmeans(features[i, at][None], clusters)
-        _in_order(scores[i, at].T, labels, clusters)
+        labels, centers = kmeans(features[i, at][None], clusters)
+        _number(labels, centers, by, pixels[i, at][None], pixels[i : i + 1], "dark")
         ranks[i, at] = labels[0]
     _opened(ranks.reshape(n, h, w), _lowest(foreground, clusters), _radius(images), out)
     _mend(out, ranks.reshape(n, h, w))

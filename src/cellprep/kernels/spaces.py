@@ -95,6 +95,17 @@ def _white(image: Array, counts: Array, white: Array) -> None:
         white[c] = np.float32(255) / np.float32(max(value, 1))
 
 
+@nb.njit(cache=True, nogil=True, inline="always")
+def _purple_of(green: Any, blue: Any) -> Any:
+    purple = max(blue - green, _LEAST)
+    return _HALF * purple / (_HALF + abs(purple)) - _DARKNESS * green
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _dark_of(half_red: Any, half_green: Any) -> Any:
+    return max(np.float32(255) - (half_red + half_green), np.float32(0))
+
+
 @nb.njit(cache=True, nogil=True)
 def _purple(pixels: Array, out: Array) -> None:
     counts = np.empty((3, 256), np.int32)
@@ -107,8 +118,7 @@ def _purple(pixels: Array, out: Array) -> None:
         for p in range(len(row)):
             at = np.uint64(3) * np.uint64(p)
             green = to_green * np.float32(flat[at + np.uint64(1)])
-            purple = max(to_blue * np.float32(flat[at + np.uint64(2)]) - green, _LEAST)
-            row[p] = _HALF * purple / (_HALF + abs(purple)) - _DARKNESS * green
+            row[p] = _purple_of(green, to_blue * np.float32(flat[at + np.uint64(2)]))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -122,8 +132,23 @@ def _dark(pixels: Array, out: Array) -> None:
         flat = image.ravel()
         for p in range(len(row)):
             at = np.uint64(3) * np.uint64(p)
-            light = to_red * np.float32(flat[at]) + to_green * np.float32(flat[at + np.uint64(1)])
-            row[p] = max(np.float32(255) - light, np.float32(0))
+            red = to_red * np.float32(flat[at])
+            row[p] = _dark_of(red, to_green * np.float32(flat[at + np.uint64(1)]))
+
+
+@nb.njit(cache=True, nogil=True)
+def scores_of(pixels: Array, colors: Array, dark: bool) -> Array:
+    """Darkness, or else purple, of some colours of each image (n, k, 3), as `to_space` has them."""
+    counts = np.empty((3, 256), np.int32)
+    white = np.empty(3, np.float32)
+    out = np.empty(colors.shape[:2], np.float32)
+    for n in range(len(pixels)):
+        _white(pixels[n], counts, white)
+        for c in range(colors.shape[1]):
+            red, green, blue = colors[n, c] * white
+            half = np.float32(0.5)
+            out[n, c] = _dark_of(half * red, half * green) if dark else _purple_of(green, blue)
+    return out
 
 
 def to_space(images: NDArray[np.uint8], name: str) -> NDArray[np.float32]:

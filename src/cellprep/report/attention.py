@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from ..errors import counted
 from .gather import TILES_AN_ALERT, Findings, Group, Tile
 from .quality import FAULTS
 
@@ -78,24 +79,12 @@ def passed(found: Findings, told: list[Alert]) -> list[str]:
     return [text for key, text in checks.items() if text and key not in keys]
 
 
-def many(count: int, what: str) -> str:
-    """
-    >>> many(1, "image"), many(1200, "class"), many(2, "copy")
-    ('1 image', '1,200 classes', '2 copies')
-    """
-    if count != 1:
-        what = (
-            f"{what[:-1]}ies" if what[-1] == "y" else f"{what}es" if what[-1] == "s" else f"{what}s"
-        )
-    return f"{count:,} {what}"
-
-
 def _files(found: Findings) -> Iterator[Alert]:
     if found.bad:
         yield Alert(
             "bad",
             "high",
-            f"{many(len(found.bad), 'file')} cannot be used",
+            f"{counted(len(found.bad), 'file')} cannot be used",
             "They are left out of everything else on this page.",
             'Mend them, or leave them out with on_error="skip" or "quarantine"',
             lines=sorted(found.bad.items()),
@@ -105,7 +94,7 @@ def _files(found: Findings) -> Iterator[Alert]:
         yield Alert(
             "odd",
             "low",
-            f"{many(len(odd.rows), 'image')} of an odd size",
+            f"{counted(len(odd.rows), 'image')} of an odd size",
             "Their size or proportions lie more than three times the distance between the "
             "quartiles outside of these.",
             "Look whether they were cut out differently, or show something else",
@@ -121,8 +110,8 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
         yield Alert(
             "conflict",
             "high",
-            f"{many(found.duplicates.conflicts, 'group')} of duplicates under different labels",
-            f"{many(found.duplicates.in_conflict, 'image')}: the same picture cannot be of two "
+            f"{counted(found.duplicates.conflicts, 'group')} of duplicates under different labels",
+            f"{counted(found.duplicates.in_conflict, 'image')}: the same picture cannot be of two "
             "classes, and a classifier that learns from both learns neither.",
             'Dedupe() drops them; Dedupe(on_conflict="majority") keeps what most labels say',
             _rows(conflicts),
@@ -135,7 +124,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
         yield Alert(
             "outlier",
             "high",
-            f"{many(len(large), 'picture')} more than {OUTLIER} times, up to {most:,} times",
+            f"{counted(len(large), 'picture')} more than {OUTLIER} times, up to {most:,} times",
             "A picture that stands so often is hardly a photograph, even where its labels agree.",
             f"Dedupe(max_copies={OUTLIER}), the default, takes them out whole",
             _rows(large),
@@ -149,7 +138,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
         yield Alert(
             "leak",
             "high",
-            f"{many(found.leaks.images, 'image')} of the test set in this set too",
+            f"{counted(found.leaks.images, 'image')} of the test set in this set too",
             "Scores on the test set are too good by what was learnt by heart.",
             "Split again with cellprep split, which keeps duplicates on one side",
             rows,
@@ -163,7 +152,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
         yield Alert(
             "repeat",
             "medium",
-            f"{many(len(repeated), 'image')} repeated under one label",
+            f"{counted(len(repeated), 'image')} repeated under one label",
             f"Their labels agree; a split that parts them leaks.{listed}",
             "Dedupe() keeps one of each; split keeps them on one side",
             _rows(repeated),
@@ -177,7 +166,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
         yield Alert(
             "copies",
             "medium",
-            f"{many(len(copies), 'group')} of near or turned copies",
+            f"{counted(len(copies), 'group')} of near or turned copies",
             "Compressed, resized, moved, lit, flipped or turned versions of one image, or the same "
             f"cell taken twice.{listed}",
             f"Dedupe({settings}) and split({settings}) know them",
@@ -206,7 +195,7 @@ def _classes(found: Findings) -> Iterator[Alert]:
         yield Alert(
             "few",
             "high" if empty else "medium",
-            f"{many(len(few), 'class')} of fewer than {_FEW} images",
+            f"{counted(len(few), 'class', 'classes')} of fewer than {_FEW} images",
             said + (f" and {len(few) - 8} more" if few[8:] else "") + ".",
             "Find more, or leave the class out; copies of so few do not stand in for photographs",
         )
@@ -216,7 +205,7 @@ def _classes(found: Findings) -> Iterator[Alert]:
             "balance",
             "high" if ratio >= _RATIOS[1] else "medium",
             f"The largest class is {ratio:,.1f} times as large as the smallest",
-            f"{most} has {many(counts[most], 'image')}, {least} {counts[least]:,}.",
+            f"{most} has {counted(counts[most], 'image')}, {least} {counts[least]:,}.",
             "Balance() on the training part, or class_weights(labels) in training",
         )
 
@@ -233,7 +222,7 @@ def _looks(found: Findings) -> Iterator[Alert]:
         yield Alert(
             fault.name,
             "low" if common else "medium",
-            many(len(marked.rows), f"{fault.name} image"),
+            counted(len(marked.rows), f"{fault.name} image"),
             text,
             "So many are rather a property of the set" if common else _ADVICE[fault.name],
             marked.rows,

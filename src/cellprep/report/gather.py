@@ -22,7 +22,7 @@ from ..duplicates import find_duplicates, find_leaks
 from ..errors import CellprepError
 from ..examples import COLUMNS, sections
 from ..formats.folder import FolderSource
-from ..formats.images import EncodedSource, counted
+from ..formats.images import EncodedSource, frequencies
 from ..formats.manifest import load_manifest, load_record, to_json
 from ..formats.shards import ShardSource
 from ..inspect import WITH_SIZES
@@ -452,7 +452,7 @@ def _odd_sizes(dataset: Dataset) -> tuple[Positions, dict[tuple[int, int], int]]
         low, high = np.quantile(values, (0.25, 0.75))
         slack = 3 * (high - low) + 1e-9
         odd |= (values < low - slack) | (values > high + slack)
-    return np.flatnonzero(odd), counted(of_rows)
+    return np.flatnonzero(odd), frequencies(of_rows)
 
 
 def _series(dataset: Dataset, made: Dataset, written: _Written) -> list[tuple[str, list[int]]]:

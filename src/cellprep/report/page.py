@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import counted
 from ..formats import format
 from . import charts
-from .attention import Alert, many, passed
+from .attention import Alert, passed
 from .gather import FIELDS, MOST_TILES, TILES_AN_ALERT, Findings, Group, Tile
 from .pictures import encode
 from .quality import FAULTS
@@ -26,7 +27,7 @@ _SPARE = 20_000  # what the second rendering may add
 def require() -> None:
     """Refuse before any work what could not be rendered."""
     for module in ("jinja2", "matplotlib"):
-        format.require(module, "report")
+        format.require(module, "cellprep[report]")
 
 
 def render(found: Findings, told: list[Alert]) -> tuple[bytes, int]:
@@ -39,7 +40,7 @@ def render(found: Findings, told: list[Alert]) -> tuple[bytes, int]:
     )
     content = {**_content(found, told), "style": style, "script": script}
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"many": many, "titleless": _titleless}
+    environment.filters |= {"counted": counted, "titleless": _titleless}
     template = environment.from_string(text)
 
     def made(uris: Sequence[str], side: int) -> bytes:
@@ -90,7 +91,10 @@ class _Tiles:
     def alt(self, tile: Tile) -> str:
         id, copy, name = self.found.shown.rows[tile.rows[0]][:3]
         who = f"id {id}" + f", copy {copy}" * (copy > 0)
-        words = [tile.title or name, who if len(tile.rows) == 1 else many(len(tile.rows), "image")]
+        words = [
+            tile.title or name,
+            who if len(tile.rows) == 1 else counted(len(tile.rows), "image"),
+        ]
         return ", ".join([*words, tile.facts] if tile.facts else words)
 
     def named(self, tile: Tile) -> str:
@@ -174,7 +178,7 @@ def _cards(found: Findings) -> list[tuple[str, str, str]]:
         (f"{height}×{width}", "pixels, height × width", ""),
         (
             f"{repeats.images:,}",
-            f"repeated images, in {many(repeats.count, 'group')}",
+            f"repeated images, in {counted(repeats.count, 'group')}",
             "medium" if repeats.images else "",
         ),
         (
@@ -227,7 +231,7 @@ def _searched(found: Findings) -> str:
     if search.symmetries:
         words.append("equal pixels when flipped or turned")
     if search.near is not None:
-        bits = f"hashes ({search.hash}) at most {many(search.near, 'bit')} apart"
+        bits = f"hashes ({search.hash}) at most {counted(search.near, 'bit')} apart"
         words.append(f"processed copies, with {bits} and confirmed on pixels")
     return f"Images with {', '.join(words[:-1])}{' and ' * (len(words) > 1)}{words[-1]}."
 
@@ -257,7 +261,7 @@ def _rule(found: Findings, pictures: int, side: int) -> str:
     """What the page leaves out, and by which rule."""
     wanted = len(found.shown.album)
     said = [
-        f"The page is kept below {LIMIT / 1e6:g} MB: its {many(wanted, 'picture')} are kept at "
+        f"The page is kept below {LIMIT / 1e6:g} MB: its {counted(wanted, 'picture')} are kept at "
         f"{side} pixels, the most that fit",
         f"cards of groups have room for {MOST_TILES:,} pictures, each equal picture once",
         f"alerts show {TILES_AN_ALERT}, galleries some of each class",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,7 @@ class Crop(Step):
     Crop(size=64, center='image', resize_to=96, fill=None)
     """
 
-    size: int
+    size: int = field(metadata={"example": 80})
     center: str = "cell"
     resize_to: int | None = None
     fill: str | int | None = None

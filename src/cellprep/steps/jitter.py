@@ -89,12 +89,22 @@ class Jitter(Step):
         masks: Masks | None = None,
         **parameters: NDArray[Any],
     ) -> Images:
+        images = own(images)
+        self.apply_to_copies(images, rows, rows, images, **parameters)
+        return images
+
+    def apply_to_copies(
+        self,
+        images: Images,
+        places: Positions,
+        rows: Positions,
+        out: Images,
+        **parameters: NDArray[Any],
+    ) -> None:
         from ..kernels import geometry
 
-        images = own(images)
         matrices = geometry.similarity(images.shape[1:3], **parameters)
-        geometry.warp(images, rows, matrices, self.fill)
-        return images
+        geometry.warp(images, places, out, rows, matrices, self.fill)
 
     def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
         from ..kernels import geometry

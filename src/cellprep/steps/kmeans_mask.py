@@ -40,13 +40,13 @@ class KMeansMask(Step):
     Parameters
     ----------
     n_clusters : int, optional
-        In 2-8. Default: as above.
+        In 2-8. Default: 3 of "dark" or 4 of "purple", as suits the image.
     color_space : "rgb", "lab", "chroma", "stain", "purple" or "dark", optional
         What is clustered: the levels; CIE L*a*b*; a* and b* alone; green and saturation; blue over
-        green; darkness of red and green. Default: as above.
+        green; darkness of red and green. Default: "dark" or "purple", as suits the image.
     foreground : "auto", "darkest", "two-darkest" or "not-brightest"
-        Which clusters are kept. "auto" is the rule above; where `n_clusters` or `color_space` is
-        set, the more purple half of that one clustering; for a nucleus, the darkest.
+        Which clusters are kept. "auto" keeps those of the cell; where `n_clusters` or `color_space`
+        is set, the more purple half of that one clustering; for a nucleus, the darkest.
     target : "cell" or "nucleus"
     background : int
         Grey value in 0-255 that the background gets.

@@ -143,18 +143,28 @@ class RandAugment(Step):
         masks: Masks | None = None,
         **parameters: NDArray[Any],
     ) -> Images:
+        images = own(images)
+        self.apply_to_copies(images, rows, rows, images, **parameters)
+        return images
+
+    def apply_to_copies(
+        self,
+        images: Images,
+        places: Positions,
+        rows: Positions,
+        out: Images,
+        **parameters: NDArray[Any],
+    ) -> None:
         from ..kernels import chain
 
         operations, values = self._operations(parameters)
         thresholds = np.stack([parameters[name] for name in self._each("threshold")], axis=1)
-        images = own(images)
         if self.engine == "keras_cv":
             from .. import keras_cv_engine
 
-            images[rows] = keras_cv_engine.chain(images[rows], operations, values, thresholds)
+            out[rows] = keras_cv_engine.chain(images[places], operations, values, thresholds)
         else:
-            chain.chain(images, rows, operations, values, thresholds)
-        return images
+            chain.chain(images, places, out, rows, operations, values, thresholds)
 
     def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
         from ..kernels import chain

@@ -55,6 +55,8 @@ class Step(ABC):
     def from_dict(saved: Mapping[str, Any]) -> Step:
         """The step of a saved form; an unknown name or setting is refused with the nearest one.
 
+        Examples
+        --------
         >>> Step.from_dict({"step": "Dedupe", "on_duplicates": "one"})
         Traceback (most recent call last):
         ...

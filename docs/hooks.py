@@ -1,0 +1,67 @@
+"""What the site needs beside mkdocs: pages from outside of docs/, what --help says, notes."""
+
+from __future__ import annotations
+
+import importlib
+import posixpath
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from mkdocs.structure.files import File, Files
+
+OUTSIDE = {
+    "benchmarks-method.md": "benchmarks/README.md",
+    "changelog.md": "CHANGELOG.md",
+    "contributing.md": "CONTRIBUTING.md",
+}
+_ON_SITE = {path: page for page, path in OUTSIDE.items()} | {"README.md": "index.md"}
+_LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
+
+
+def on_files(files: Files, config: Any) -> Files:
+    root = Path(config.config_file_path).parent
+    for page, path in OUTSIDE.items():
+        files.append(File.generated(config, page, abs_src_path=str(root / path)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    for pattern, text in _COMMENTS.items():
+        markdown = re.sub(rf"^( *)<!-- {pattern} -->$", text, markdown, flags=re.MULTILINE)
+    uri = page.file.src_uri
+    folder = posixpath.dirname(OUTSIDE.get(uri, f"docs/{uri}"))
+
+    def on_site(link: re.Match[str]) -> str:
+        """A link of the repository as one of the site."""
+        path = posixpath.normpath(posixpath.join(folder, link["path"]))
+        target = _ON_SITE.get(path, path.removeprefix("docs/"))
+        relative = posixpath.relpath(target, posixpath.dirname(uri) or ".")
+        return f"]({relative}{link['anchor'] or ''})"
+
+    return _LINK.sub(on_site, markdown)
+
+
+def _help_of(comment: re.Match[str]) -> str:
+    module = comment[2]
+    return "\n".join(_helps(importlib.import_module(module).main, module.split(".")[0]))
+
+
+def _helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[str]:
+    """A heading and the help of a command and of those in it."""
+    context = command.make_context(name, [], parent, resilient_parsing=True)
+    path = context.command_path
+    yield f"{'#' * (path.count(' ') + 2)} {path}\n"
+    yield f"```text\n{click.unstyle(command.get_help(context))}\n```\n"
+    if isinstance(command, click.Group):
+        for inner in command.list_commands(context):
+            yield from _helps(command.commands[inner], inner, context)
+
+
+_COMMENTS: dict[str, Any] = {
+    "numbers within .+": "",
+    "help: (.+?)": _help_of,
+    "not run: (.+?)": r'\1<p class="not-run">The tests do not run this: \2.</p>\n',
+}

@@ -1,0 +1,361 @@
+"""The pictures of docs/steps: what each step does to drawn cells.
+
+    python docs/pictures.py                 draws docs/steps/*.webp anew
+    python docs/pictures.py jitter crop     these two
+
+What is written under an image is what was recorded of it, or what the step decided. Each picture is
+a light card with round corners, 1,600 pixels wide, to be shown at half its size.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+import cellprep as cp
+from cellprep.arrays import Images
+from cellprep.kernels import OPERATIONS, chain, components, kmeans, spaces
+from cellprep.steps.corrupt import CORRUPTIONS
+from cellprep.synthetic import CLASS_NAMES, draw_cells, draw_messy_set
+
+FOLDER = Path(__file__).parent / "steps"
+WIDTH, MARGIN, GAP, FRAME = 1600, 36, 14, 6
+PAPER, INK, QUIET = (250, 250, 252), (24, 24, 30), (92, 92, 102)
+RED, GREEN, BLUE, AMBER = (196, 32, 38), (16, 128, 72), (32, 92, 200), (178, 108, 0)
+OTHERS = ((128, 52, 160), (0, 128, 140), (190, 60, 130), (96, 96, 30), (60, 60, 66), (120, 70, 40))
+HUES = (RED, GREEN, BLUE, AMBER, *OTHERS)
+LARGE, SMALL = (ImageFont.load_default(size) for size in (32, 25))
+
+Color = tuple[int, int, int]
+
+
+class Tile(NamedTuple):
+    """An image, what is written under it, and the colour of its frame."""
+
+    image: Images
+    caption: str = ""
+    frame: Color | None = None
+
+
+def strip(title: str, tiles: Sequence[Tile], columns: int = 8) -> Image.Image:
+    """Tiles in rows under a title."""
+    side = (WIDTH - 2 * MARGIN - (columns - 1) * GAP) // columns
+    texts = [wrapped(tile.caption, side + 4) for tile in tiles]
+    below = max(text.count("\n") + bool(text) for text in texts) * 30 + 10
+    rows = -(-len(tiles) // columns)
+    page = Image.new("RGB", (WIDTH, 52 + rows * (side + below + GAP)), PAPER)
+    pen = ImageDraw.Draw(page)
+    pen.text((MARGIN, 6), title, INK, font=LARGE)
+    for place, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
+        x = MARGIN + place % columns * (side + GAP)
+        y = 52 + place // columns * (side + below + GAP)
+        if tile.frame:
+            pen.rectangle((x, y, x + side - 1, y + side - 1), tile.frame)
+        inner = side - 2 * FRAME * bool(tile.frame)
+        picture = Image.fromarray(tile.image).resize((inner, inner), Image.Resampling.BICUBIC)
+        page.paste(picture, (x + (side - inner) // 2, y + (side - inner) // 2))
+        pen.multiline_text((x, y + side + 6), text, tile.frame or QUIET, font=SMALL, spacing=2)
+    return page
+
+
+def wrapped(text: str, width: int) -> str:
+    """The text in lines of at most this many pixels, where its words allow it."""
+    lines: list[str] = []
+    for paragraph in text.splitlines():
+        lines.append("")
+        for word in paragraph.split():
+            longer = f"{lines[-1]} {word}".strip()
+            if lines[-1] and SMALL.getlength(longer) > width:
+                lines.append(word)
+            else:
+                lines[-1] = longer
+    return "\n".join(lines)
+
+
+def bars(title: str, before: Mapping[str, int], after: Mapping[str, int]) -> Image.Image:
+    """A bar a class: what there was, and what was added or went."""
+    line, left, right = 38, 330, 250
+    page = Image.new("RGB", (WIDTH, 58 + len(before) * line), PAPER)
+    pen = ImageDraw.Draw(page)
+    pen.text((MARGIN, 6), title, INK, font=LARGE)
+    scale = (WIDTH - left - right) / max(*before.values(), *after.values())
+    for row, (name, count) in enumerate(before.items()):
+        y, ends = 56 + row * line, [left + scale * n for n in (count, after[name])]
+        pen.text((MARGIN, y), name, INK, font=SMALL)
+        pen.rectangle((left, y, ends[0], y + line - 12), BLUE)
+        if ends[1] > ends[0]:
+            pen.rectangle((ends[0] + 2, y, ends[1], y + line - 12), AMBER)
+        added = f"{count} + {after[name] - count}" if after[name] > count else f"{count}"
+        pen.text((max(ends) + 12, y), added, QUIET, font=SMALL)
+    return page
+
+
+def card(parts: Sequence[Image.Image]) -> Image.Image:
+    """The parts below each other on paper with round corners."""
+    height = sum(part.height for part in parts) + MARGIN
+    page = Image.new("RGB", (WIDTH, height), PAPER)
+    y = MARGIN // 2
+    for part in parts:
+        page.paste(part, (0, y))
+        y += part.height
+    corners = Image.new("L", page.size, 0)
+    ImageDraw.Draw(corners).rounded_rectangle((0, 0, WIDTH - 1, height - 1), 28, 255)
+    page.putalpha(corners)
+    return page
+
+
+def cells_of(*names: str, each: int = 1, seed: int = 2) -> tuple[Images, NDArray[np.int64]]:
+    return draw_cells([each * (name in names) for name in CLASS_NAMES], seed=seed)
+
+
+def made(step: cp.Step, images: Images, seed: int = 0) -> tuple[Images, list[dict[str, Any]]]:
+    """What a step makes of images, and what it records of each."""
+    cells = cp.Dataset.from_arrays(images, np.zeros(len(images), int), class_names=["cell"])
+    out = cp.Recipe([step], seed)(cells)
+    pictures, record = out.plan.evaluate(np.arange(len(out)))
+    columns = {name.split(".")[-1]: column.values.tolist() for name, column in record.items()}
+    return pictures, [
+        {name: values[n] for name, values in columns.items()} for n in range(len(pictures))
+    ]
+
+
+# -- a picture a step ------------------------------------------------------------------------------
+
+
+def dedupe() -> Image.Image:
+    """Groups of duplicates with their labels, and what becomes of them."""
+    images, labels = draw_messy_set(800)
+    names = np.array(CLASS_NAMES)[labels]
+    twin, turned, saved = np.flatnonzero(names == "neutrophil")[:3]
+    smaller = Image.fromarray(images[saved]).resize((86, 86))
+    added = [images[twin], np.rot90(images[turned]), np.asarray(smaller.resize((96, 96)))]
+    images = np.concatenate([images, added])
+    cells = cp.Dataset.from_arrays(images, [*names, "eosinophil", "neutrophil", "neutrophil"])
+    table = cp.find_duplicates(cells, near=4, symmetries=True)
+    gone = cp.Recipe([cp.Dedupe(near=4, symmetries=True)])(cells).removed()
+    table = table.merge(gone[["id", "reason"]], "left", "id")
+    groups = [group for _, group in table.groupby("group")]
+    pairs = [group for group in groups if len(group) == 2]
+
+    def tiles(group: Any) -> list[Tile]:
+        stays = group["reason"].isna()
+        verdict = np.where(stays, "stays", "goes")
+        frames = [GREEN if stay else RED for stay in stays]
+        captions = group["class_name"] + "\n" + verdict
+        return [*map(Tile, images[group["id"]], captions, frames)]
+
+    strips = [
+        strip(f"{len(group)} images: {group['reason'].iloc[0]}", tiles(some.head(8)))
+        for group in groups
+        if len(group) > 2
+        for some in [group.drop_duplicates("class_name") if group["conflict"].all() else group]
+    ]
+    shown = [
+        next(pair for pair in pairs if pair["conflict"].all()),
+        *(
+            next(p for p in pairs if (p["relation"] == kind).any() and not p["conflict"].any())
+            for kind in ("exact", "symmetry", "near")
+        ),
+    ]
+    title = "pairs: labels disagree; equal; a quarter turn; made smaller and larger again"
+    return card([*strips, strip(title, [tile for pair in shown for tile in tiles(pair)])])
+
+
+def split() -> Image.Image:
+    """Parts that share no patient."""
+    images, labels = cells_of("eosinophil", "neutrophil", each=10)
+    patient = np.random.default_rng(1).permutation(np.arange(20) // 2)
+    names = np.array(CLASS_NAMES)[labels]
+    parts = cp.split(
+        cp.Dataset.from_arrays(images, names, groups=patient), train=0.5, val=0.25, test=0.25
+    )
+    strips = []
+    for name, part in parts.items():
+        tiles = [
+            Tile(images[row], f"{names[row]} patient {patient[row] + 1}", HUES[patient[row]])
+            for row in part.ids[np.argsort(patient[part.ids], kind="stable")]
+        ]
+        counts = ", ".join(f"{count} {label}s" for label, count in part.counts().items())
+        strips.append(strip(f"{name}: {counts}", tiles, 10))
+    return card(strips)
+
+
+def balance() -> Image.Image:
+    """Class counts before and after, and some of the copies that were added."""
+    images, labels = draw_messy_set(400)
+    cells = cp.Dataset.from_arrays(images, labels, class_names=CLASS_NAMES)
+    clean = cp.Recipe([cp.Dedupe(max_copies=4)])(cells)
+    more = cp.Recipe([cp.Balance()])(clean)
+    strips = [bars("images of each class, and the copies added", clean.counts(), more.counts())]
+    for name in ("lymphocyte", "basophil"):
+        often = more.ids[(more.labels == CLASS_NAMES.index(name)) & (more.copies == 2)][:3]
+        tiles = [
+            Tile(more.images[row], "as it is", BLUE)
+            if more.copies[row] == 0
+            else Tile(more.images[row], f"copy {more.copies[row]}", AMBER)
+            for row in np.flatnonzero(np.isin(more.ids, often))
+        ]
+        strips.append(strip(f"{name}s, each with its jittered copies", tiles, 9))
+    return card(strips)
+
+
+def jitter() -> Image.Image:
+    """Each setting alone, then all at once."""
+    image = cells_of("neutrophil", seed=5)[0]
+    still: dict[str, Any] = {"rotation": 0, "shift": 0, "zoom": 0, "flip": "none"}
+    captions: dict[str, Callable[[dict[str, Any]], str]] = {
+        "rotation": lambda r: f"{r['rotation']:+.0f}°",
+        "shift": lambda r: f"{r['shift_x']:+.2f}, {r['shift_y']:+.2f}",
+        "zoom": lambda r: f"x {r['zoom']:.2f}",
+        "flip": lambda r: {(0, 0): "none", (1, 0): "left-right", (0, 1): "top-bottom",
+                           (1, 1): "both"}[int(r["flip_x"]), int(r["flip_y"])],
+    }  # fmt: skip
+    strips = []
+    for name, value in {"rotation": 180, "shift": 0.25, "zoom": 0.4, "flip": "both"}.items():
+        pictures, record = made(cp.Jitter(**still | {name: value}), np.repeat(image, 7, axis=0))
+        tiles = [Tile(image[0], "as it is", BLUE)]
+        tiles += [Tile(p, captions[name](r)) for p, r in zip(pictures, record, strict=True)]
+        strips.append(strip(f"{name} = {value!r} alone", tiles))
+    pictures, _ = made(cp.Jitter(), np.repeat(image, 8, axis=0))
+    strips.append(strip("Jitter(): all of them, in one resampling", [Tile(p) for p in pictures]))
+    tiles = []
+    for fill in ("reflect", "edge", 0, 230):
+        pictures, _ = made(cp.Jitter(shift=0.3, fill=fill), np.repeat(image, 2, axis=0), seed=3)
+        tiles += [Tile(picture, f"fill={fill!r}") for picture in pictures]
+    strips.append(strip("what lies outside the image", tiles))
+    return card(strips)
+
+
+def crop() -> Image.Image:
+    """The window around the cell beside the one around the middle of the image."""
+    shift = cp.Jitter(rotation=0, shift=0.2, zoom=0, flip=False)
+    drawn, _ = draw_cells([int(name != "platelet") for name in CLASS_NAMES], seed=4)
+    images, _ = made(shift, drawn)
+    size = 64
+    results = {center: made(cp.Crop(size, center), images) for center in ("cell", "image")}
+    windows = []
+    for n, image in enumerate(images):
+        page = Image.fromarray(image).resize((768, 768), Image.Resampling.BICUBIC)
+        pen = ImageDraw.Draw(page)
+        for center, color in (("image", BLUE), ("cell", RED)):
+            top, left = (8 * results[center][1][n][name] for name in ("top", "left"))
+            pen.rectangle((left, top, left + 8 * size - 1, top + 8 * size - 1), None, color, 20)
+        windows.append(np.asarray(page))
+    title = "96x96: the window around the cell (red), around the middle (blue)"
+    strips = [strip(title, [Tile(window) for window in windows], 7)]
+    for center, color in (("cell", RED), ("image", BLUE)):
+        tiles = [Tile(picture, "", color) for picture in results[center][0]]
+        strips.append(strip(f'Crop({size}, center="{center}")', tiles, 7))
+    return card(strips)
+
+
+def kmeans_mask() -> Image.Image:
+    """From colours to clusters to a mask to the masked image."""
+    images, labels = draw_cells([int(name != "platelet") for name in CLASS_NAMES], seed=2)
+    purple = spaces.to_space(images, "purple").reshape(len(images), -1, 1)
+    clusters, _ = kmeans.kmeans(purple, 4)
+    palette = np.array([(236, 236, 240), (240, 190, 176), (150, 132, 214), (70, 34, 120)], np.uint8)
+    cells, nuclei = cp.segment(images), cp.segment(images, target="nucleus")
+    rows = {
+        "the image": images,
+        "four clusters of purple: two of background and red cells, cytoplasm, nucleus": palette[
+            clusters.reshape(images.shape[:3])
+        ],
+        "the mask: the piece of the more purple half that holds the nucleus": outlined(
+            images, cells
+        ),
+        "KMeansMask()": cp.kmeans_mask(images),
+        'KMeansMask(target="nucleus")': images * nuclei[..., None],
+    }
+    return card(
+        [
+            strip(title, [Tile(image, name if title == "the image" else "") for image, name in
+                          zip(pictures, np.array(CLASS_NAMES)[labels], strict=True)], 7)
+            for title, pictures in rows.items()
+        ]
+    )  # fmt: skip
+
+
+def outlined(images: Images, masks: NDArray[np.bool_]) -> Images:
+    """The images, twice as large, with each mask's outline."""
+    pictures = images.repeat(2, axis=1).repeat(2, axis=2)
+    larger = masks.repeat(2, axis=1).repeat(2, axis=2)
+    pictures[larger & ~components.erode(larger, 2)] = RED
+    return pictures
+
+
+def rand_augment() -> Image.Image:
+    """The ten operations, weak and strong, and copies that were drawn."""
+    image, strips = cells_of("eosinophil", seed=5)[0], []
+    for magnitude in (0.2, 0.5, 0.9):
+        pictures = np.repeat(image, len(OPERATIONS), axis=0)
+        chain.chain(
+            pictures,
+            np.arange(len(OPERATIONS)),
+            np.arange(len(OPERATIONS))[:, None],
+            np.array([[strength(name, magnitude)] for name in OPERATIONS], np.float32),
+            np.full((len(OPERATIONS), 1), 255 * (1 - magnitude), np.float32),
+        )
+        names = [name.replace("_", " ") if magnitude == 0.9 else "" for name in OPERATIONS]
+        tiles = [Tile(*pair) for pair in zip(pictures, names, strict=True)]
+        strips.append(strip(f"the ten operations, magnitude {magnitude} at its most", tiles, 10))
+    cells, _ = cells_of("basophil", "neutrophil", seed=2)
+    pictures, record = made(cp.RandAugment(copies=7), cells)
+    tiles = []
+    for picture, row in zip(pictures, record, strict=True):
+        ops = [row[f"op_{slot}"] for slot in (1, 2, 3)]
+        some = [op.replace("_", " ") for op in ops if op and op != "none"]
+        tiles.append(Tile(picture, ", ".join(some) or "original"))
+    strips.append(
+        strip("RandAugment(copies=7): three slots a copy, each used 10 times in 11", tiles)
+    )
+    return card(strips)
+
+
+def strength(operation: str, magnitude: float) -> float:
+    """The value of an operation at its most."""
+    if operation == "solarization":
+        return 110 * magnitude
+    if operation == "contrast":
+        return 1 + magnitude
+    return -magnitude if operation == "brightness" else magnitude
+
+
+def corrupt() -> Image.Image:
+    """Clean test images, and each suite's version of them."""
+    images, labels = draw_cells([1] * 8, seed=2)
+    names = [CLASS_NAMES[label] for label in labels]
+    strips = [strip("the test images", [Tile(*pair) for pair in zip(images, names, strict=True)])]
+    for suite in CORRUPTIONS:
+        pictures, record = made(cp.Corrupt(suite), images, seed=1)
+        tiles = []
+        for picture, row in zip(pictures, record, strict=True):
+            ops = [row[name] for name in sorted(row) if name.startswith("op_")]
+            words = ", ".join(op.replace("_", " ") for op in ops if op and op != "none")
+            if suite == "microscopy":
+                words = f"{row['corruption'].replace('_', ' ')} {row['severity']}"
+            tiles.append(Tile(picture, words or "untouched"))
+        strips.append(strip(f'Corrupt("{suite}")', tiles))
+    return card(strips)
+
+
+PICTURES: dict[str, Callable[[], Image.Image]] = {
+    draw.__name__: draw
+    for draw in (dedupe, split, balance, jitter, crop, kmeans_mask, rand_augment, corrupt)
+}
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    picture.save(path, quality=68, method=6)
+
+
+if __name__ == "__main__":
+    FOLDER.mkdir(exist_ok=True)
+    for name in sys.argv[1:] or PICTURES:
+        save(PICTURES[name](), FOLDER / f"{name}.webp")
