@@ -516,6 +516,24 @@ def _search(x: Array, sample: Array, best: Array, max_iterations: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
+def _lines(features: Array, max_iterations: int, out_labels: Array, out_centers: Array) -> None:
+    """Of one feature: apart, since it compiles in a tenth of the time."""
+    n_images, n_points, _ = features.shape
+    x = np.empty((1, n_points), np.int16)
+    line = np.empty(out_centers.shape[1], np.float64)
+    low, high = np.empty(1, np.float32), np.empty(1, np.float32)
+    for n in range(n_images):
+        scale = _to_grid(features[n].ravel(), x, low, high)
+        if scale == 0:
+            out_labels[n] = 0
+            out_centers[n] = low[0]
+        else:
+            _line(x[0], line, out_labels[n], max_iterations)
+            for c in range(len(line)):
+                out_centers[n, c, 0] = low[0] + np.float32(line[c]) / scale
+
+
+@nb.njit(cache=True, nogil=True)
 def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers: Array) -> None:
     n_images, n_points, n_features = features.shape
     n_clusters = out_centers.shape[1]
@@ -524,7 +542,6 @@ def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers
         (n_features, n_points // max(1, n_points // (_SAMPLE * n_clusters))), np.int16
     )
     best = np.empty((n_clusters, n_features), np.float32)
-    line = np.empty(n_clusters, np.float64)
     low, high = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
     rank = np.empty(n_clusters, np.uint8)
     for n in range(n_images):
@@ -535,11 +552,6 @@ def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers
             for c in range(n_clusters):
                 for f in range(n_features):
                     out_centers[n, c, f] = low[f]
-            continue
-        if n_features == 1:
-            _line(x[0], line, labels, max_iterations)
-            for c in range(n_clusters):
-                out_centers[n, c, 0] = low[0] + np.float32(line[c]) / scale
             continue
         _search(x, sample, best, max_iterations)
         for c in range(n_clusters):
@@ -600,5 +612,6 @@ def kmeans(
     labels = np.empty((n_images, n_points), np.uint8)
     centers = np.empty((n_images, n_clusters, n_features), np.float32)
     kind = np.uint8 if features.dtype == np.uint8 else np.float32
-    _kmeans(np.ascontiguousarray(features, kind), max_iterations, labels, centers)
+    find = _lines if n_features == 1 else _kmeans
+    find(np.ascontiguousarray(features, kind), max_iterations, labels, centers)
     return labels, centers

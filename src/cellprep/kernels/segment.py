@@ -169,11 +169,13 @@ def _cells(
     other = np.empty((h, w), np.uint8)
     large = _LARGE * h * w
     both = len(dark) > 0
+    # of one type with what varies, or Numba compiles `_piece` twice
+    stained, nucleus, none = np.int64(1), np.int64(2), np.int64(0)
     for i in range(n):
         ranks, cell = purple[i], out[i]
-        nuclei, least = (dark[i], 2) if both else (ranks, 0)
+        nuclei, least = (dark[i], nucleus) if both else (ranks, none)
         if both:
-            area, roundness, share = _piece(nuclei, 1, radius, nuclei, 2, cell, room)
+            area, roundness, share = _piece(nuclei, stained, radius, nuclei, nucleus, cell, room)
             alone = roundness >= _ALONE and share >= _ALL
             if (roundness >= _CELL or alone) and area < large:
                 continue
@@ -191,10 +193,10 @@ def _cells(
             if r * s >= _ROUND and a < large:
                 cell[:] = other
                 area = a
-        if both and area < _BARE * _heavy(cell, nuclei, 2):
+        if both and area < _BARE * _heavy(cell, nuclei, nucleus):
             for neck in _NECKS:
                 wide = max(1, round(neck * min(h, w) / 96))
-                a, r, s = _piece(nuclei, 1, wide, nuclei, 2, other, room)
+                a, r, s = _piece(nuclei, stained, wide, nuclei, nucleus, other, room)
                 if r >= _CUT and area < a < large:
                     cell[:] = other
                     break
@@ -225,7 +227,7 @@ def _mend(masks: Array, ranks: Array) -> None:
     runs, first, _, _ = work(h, w, 0)
     for i in range(n):
         mask = masks[i]
-        area = _heavy(mask, mask, 1)
+        area = _heavy(mask, mask, np.int64(1))
         if 0 < area < h * w:
             continue
         highest = np.uint8(0)
@@ -235,7 +237,7 @@ def _mend(masks: Array, ranks: Array) -> None:
         for y in range(h):
             for x in range(w):
                 mask[y, x] = np.uint8(highest > 0 and ranks[i, y, x] == highest)
-        keep_heaviest(mask, mask, 0, runs, first)
+        keep_heaviest(mask, mask, np.int64(0), runs, first)
 
 
 def _radius(images: NDArray[Any]) -> int:
