@@ -16,8 +16,8 @@ proofs: .venv/.dev
 	$(BIN)/python -m pytest -m slow
 
 lint: .venv/.dev
-	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/ruff check src tests benchmarks docs examples
+	$(BIN)/ruff format --check src tests benchmarks docs examples
 
 types: .venv/.dev
 	$(BIN)/mypy

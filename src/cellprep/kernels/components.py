@@ -105,7 +105,7 @@ def fill(mask: Array, runs: Array, first: Array) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def keep_heaviest(mask: Array, weight: Array, least: int, runs: Array, first: Array) -> float:
+def keep_heaviest(mask: Array, weight: Array, least: Any, runs: Array, first: Array) -> float:
     """Leave the component with most pixels whose weight is `least` or more, in place.
 
     Among equals, all of them with none too, the one that has more pixels, then the one met first

@@ -121,7 +121,7 @@ def _outline(mask: Array) -> tuple[int, float]:
 
 
 @nb.njit(cache=True, nogil=True)
-def _heavy(mask: Array, weight: Array, least: int) -> int:
+def _heavy(mask: Array, weight: Array, least: Any) -> int:
     """Pixels of a mask whose weight is `least` or more."""
     total = 0
     for y in range(mask.shape[0]):
@@ -135,7 +135,7 @@ def _heavy(mask: Array, weight: Array, least: int) -> int:
 
 @nb.njit(cache=True, nogil=True)
 def _piece(
-    ranks: Array, lowest: int, radius: int, weight: Array, least: int, out: Array, room: Any
+    ranks: Array, lowest: Any, radius: int, weight: Array, least: Any, out: Array, room: Any
 ) -> tuple[int, float, float]:
     """The heaviest piece of the clusters from `lowest` up, holes filled, thin parts cut off.
 
