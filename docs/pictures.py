@@ -295,10 +295,10 @@ def rand_augment() -> Image.Image:
     image, strips = cells_of("eosinophil", seed=5)[0], []
     for magnitude in (0.2, 0.5, 0.9):
         pictures = np.repeat(image, len(OPERATIONS), axis=0)
+        each = np.arange(len(OPERATIONS))
         chain.chain(
-            pictures,
-            np.arange(len(OPERATIONS)),
-            np.arange(len(OPERATIONS))[:, None],
+            *(pictures, each, pictures, each),
+            each[:, None],
             np.array([[strength(name, magnitude)] for name in OPERATIONS], np.float32),
             np.full((len(OPERATIONS), 1), 255 * (1 - magnitude), np.float32),
         )
