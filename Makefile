@@ -16,8 +16,8 @@ proofs: .venv/.dev
 	$(BIN)/python -m pytest -m slow
 
 lint: .venv/.dev
-	$(BIN)/ruff check src tests benchmarks docs examples
-	$(BIN)/ruff format --check src tests benchmarks docs examples
+	$(BIN)/ruff check src tests benchmarks docs/*.py examples
+	$(BIN)/ruff format --check src tests benchmarks docs/*.py examples
 
 types: .venv/.dev
 	$(BIN)/mypy
