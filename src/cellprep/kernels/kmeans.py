@@ -18,7 +18,7 @@ _GRID = 4095
 _TILE = 512
 _RUN = 1 << 18  # points whose sums an int32 holds
 _BINS = 256  # of the slices across an axis
-_SAMPLE = 200  # points for each cluster to try a start on,
+_SAMPLE = 100  # points for each cluster to try a start on,
 _TRIES = 10  # and passes over them
 # Starts whose sums of squares differ by less come to the same end; the next best end is still
 # tried, for a few passes over all points, unless it is so much worse.
@@ -483,9 +483,7 @@ def _search(x: Array, sample: Array, best: Array, max_iterations: int) -> None:
             squares += float(sample[f, i]) * float(sample[f, i])
     least = next_least = np.inf
     # two clusters come to the same end from nearly every start, three from one of a few
-    first_axis, last_axis = (
-        (-1, 0) if n_clusters == 2 else (-2, 0 if n_clusters == 3 else n_features)
-    )
+    first_axis, last_axis = (-1, 0) if n_clusters == 2 else (-2, n_features)
     for axis in range(first_axis, last_axis):
         if axis == -1:
             _principal(sample, along)
