@@ -18,12 +18,12 @@ _GRID = 4095
 _TILE = 512
 _RUN = 1 << 18  # points whose sums an int32 holds
 _BINS = 256  # of the slices across an axis
-_SAMPLE = 100  # points for each cluster to try a start on,
+_SAMPLE = 400  # points for every two clusters to try a start on,
 _TRIES = 10  # and passes over them
 # Starts whose sums of squares differ by less come to the same end; the next best end is still
 # tried, for a few passes over all points, unless it is so much worse.
 _SAME, _CLOSE, _FEW = 0.995, 1.15, 4
-_STILL = np.float32(4)  # a centre that moves by less, in steps of the grid, has come to rest
+_STILL = np.float32(1)  # a centre that moves by less, in steps of the grid, has come to rest
 
 
 @nb.njit(cache=True, nogil=True)
@@ -537,7 +537,7 @@ def _kmeans(features: Array, max_iterations: int, out_labels: Array, out_centers
     n_clusters = out_centers.shape[1]
     x = np.empty((n_features, n_points), np.int16)
     sample = np.empty(
-        (n_features, n_points // max(1, n_points // (_SAMPLE * n_clusters))), np.int16
+        (n_features, n_points // max(1, n_points // (_SAMPLE * (n_clusters // 2)))), np.int16
     )
     best = np.empty((n_clusters, n_features), np.float32)
     low, high = np.empty(n_features, np.float32), np.empty(n_features, np.float32)
