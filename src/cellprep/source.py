@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,6 +12,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from . import executors
 from .arrays import Images, Masks, Positions, run_of
 from .rows import Rows
 
@@ -102,13 +104,12 @@ class ArraySource:
         return self.mask_array is not None
 
     def identity(self) -> str:
-        digest = xxhash.xxh3_128()
-        held: tuple[NDArray[Any], ...] = (self.array,)
-        if self.mask_array is not None:
-            held = self.array, self.mask_array
-        for array in held:
-            for start in range(0, len(array), 1024):
-                digest.update(np.ascontiguousarray(array[start : start + 1024]).data)
+        held = [self.array] if self.mask_array is None else [self.array, self.mask_array]
+        parts = [
+            array[start : start + 1024] for array in held for start in range(0, len(array), 1024)
+        ]
+        with ThreadPoolExecutor(executors.usable_cores()) as pool:
+            digest = xxhash.xxh3_128(b"".join(pool.map(_fingerprint, parts)))
         masked = " masks" if self.drawn else ""
         return f"array {self.array.shape} {digest.hexdigest()}{masked}"
 
@@ -121,3 +122,12 @@ class ArraySource:
         images = np.ascontiguousarray(self.array[at if run is None else run])
         images.flags.writeable = run is None
         return images
+
+
+def _fingerprint(images: NDArray[Any]) -> bytes:
+    from .kernels.fingerprint import fingerprint
+
+    data = np.ascontiguousarray(images).reshape(-1).view(np.uint8)
+    data.flags.writeable = False  # compiled once, whether or not the caller's may be written
+    found: NDArray[np.uint64] = fingerprint(data)
+    return found.tobytes()
