@@ -17,6 +17,7 @@ from .vectors import between_places, between_rows, choose_rows, copy, translate
 WIDEST = 256
 """Pixels of a row that is a table."""
 _BEYOND = 256
+_SUMMED = 1 << 24  # bytes whose sum a uint32 holds
 
 
 @nb.njit(cache=True, nogil=True)
@@ -45,6 +46,12 @@ def join(planes, image):
 
 
 @nb.njit(cache=True, nogil=True)
+def _through(values, table):
+    """Values through a table; a function of its own, so that the arrays outlive their addresses."""
+    translate(values.ctypes.data, values.size, table.ctypes.data)
+
+
+@nb.njit(cache=True, nogil=True)
 def auto_contrast(planes, size):
     table = np.empty(256, np.uint8)
     for c in range(3):
@@ -57,7 +64,7 @@ def auto_contrast(planes, size):
             offset = -np.float32(least) * factor
             for value in range(256):
                 table[value] = scaled(value, factor, offset)
-            translate(plane.ctypes.data, size, table.ctypes.data)
+            _through(plane, table)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -78,7 +85,7 @@ def equalization(planes, size):
             for k in range(1, 4):
                 counts[0, value] += counts[k, value]
         equalizing(counts[0], size, table)
-        translate(plane.ctypes.data, size, table.ctypes.data)
+        _through(plane, table)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -86,7 +93,7 @@ def solarization(planes, addition, threshold):
     table = np.empty(256, np.uint8)
     for value in range(256):
         table[value] = solarized(value, addition, threshold)
-    translate(planes.ctypes.data, planes.size, table.ctypes.data)
+    _through(planes, table)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -95,7 +102,7 @@ def brightness(planes, shift):
     levels = shift * np.float32(255)
     for value in range(256):
         table[value] = raised(value, levels)
-    translate(planes.ctypes.data, planes.size, table.ctypes.data)
+    _through(planes, table)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -103,13 +110,16 @@ def contrast(planes, size, factor):
     table = np.empty(256, np.uint8)
     for c in range(3):
         plane = planes[c]
-        total = np.uint32(0)
-        for i in range(size):
-            total += np.uint32(plane[i])
-        mean = np.float32(int(total) / size)
+        total = 0
+        for start in range(0, size, _SUMMED):
+            some, part = plane[start : min(start + _SUMMED, size)], np.uint32(0)
+            for i in range(len(some)):
+                part += np.uint32(some[i])
+            total += int(part)
+        mean = np.float32(total / size)
         for value in range(256):
             table[value] = spread(value, mean, factor)
-        translate(plane.ctypes.data, size, table.ctypes.data)
+        _through(plane, table)
 
 
 @nb.njit(cache=True, nogil=True)
