@@ -171,3 +171,14 @@ def test_labels_are_optional_for_finding() -> None:
     table = cp.find_duplicates(np.stack([picture(0), picture(1), picture(0)]))
     assert table["id"].tolist() == [0, 2]
     assert not table["conflict"].any()
+
+
+@given(st.lists(st.integers(0, 3), min_size=2, max_size=12), st.integers(0, 8))
+def test_a_shared_middle_row_is_no_duplicate(kinds, row) -> None:
+    """Images in memory are told apart by one row first: the others count all the same."""
+    images = np.full((len(kinds), 9, 5, 3), 7, np.uint8)
+    images[:, row] = np.array(kinds, np.uint8)[:, None, None]
+    table = cp.find_duplicates(images)
+    groups = {tuple(sorted(group["id"])) for _, group in table.groupby("group")}
+    same = {tuple(np.flatnonzero(np.array(kinds) == kind).tolist()) for kind in set(kinds)}
+    assert groups == {group for group in same if len(group) > 1}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from cellprep.kernels import components, spaces
-from cellprep.kernels.kmeans import _lloyd, kmeans
+from cellprep.kernels.kmeans import _assign_three, _assign_tiles, _assign_two, _lloyd, kmeans
 from cellprep.kernels.segment import FOREGROUNDS, TARGETS, segment
 
 BCISC = Path(__file__).resolve().parents[2] / "shared" / "data" / "bcisc"
@@ -376,3 +376,18 @@ def test_unknown_names_are_refused(setting: str) -> None:
 @pytest.mark.parametrize("name", ["spaces", "kmeans", "components", "segment"])
 def test_docstrings(name: str) -> None:
     assert not doctest.testmod(importlib.import_module(f"cellprep.kernels.{name}")).failed
+
+
+@quick
+@given(seeds, st.integers(2, 3), st.integers(1, 1500))
+def test_one_loop_assigns_as_tiles_do(seed: int, k: int, n_points: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 4096, (3, n_points)).astype(np.int16)
+    centers = x[:, rng.integers(0, n_points, k)].T.astype(np.float32)  # some equal, some far
+    found = []
+    one_loop = _assign_two if k == 2 else _assign_three
+    for way in (_assign_tiles, one_loop):
+        sums, counts = np.zeros((k, 3), np.int64), np.zeros(k, np.int64)
+        way(x, centers, sums, counts)
+        found.append((sums.tolist(), counts.tolist()))
+    assert found[0] == found[1]

@@ -279,3 +279,17 @@ def test_masks_are_what_kmeans_mask_multiplies_with(cells) -> None:
     assert masks.dtype == bool
     assert (cp.kmeans_mask(images) == images * masks[..., None]).all()
     assert 0.02 < masks.mean() < 0.6
+
+
+@pytest.mark.parametrize("step", [cp.Jitter(), cp.RandAugment(copies=2)], ids=str)
+def test_copies_that_are_never_made_are_those_that_would_be(step, cells) -> None:
+    """Steps that read a source's images where they lie do what `apply` does to copies of them."""
+    images, labels = cells
+    dataset = cp.Recipe([step], seed=3)(cp.Dataset.from_arrays(images, labels))
+    plan = dataset.plan
+    at = np.arange(len(plan))[::-1]
+    made, record = plan.evaluate(at)
+    rows = np.flatnonzero(next(iter(record.values())).present)
+    parameters = {name.split(".")[1]: column.values[rows] for name, column in record.items()}
+    taken = images[plan.origin(at)].copy()
+    assert np.array_equal(made, step.apply(taken, rows, **parameters))
