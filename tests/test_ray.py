@@ -40,6 +40,7 @@ def cluster() -> Iterator[Any]:
         path = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))  # tasks of this file
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_health_check_timeout_ms", "60000")  # a busy machine is not a dead one
         head = {"num_cpus": 0, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(2):
@@ -175,6 +176,7 @@ def test_a_node_is_killed_in_the_middle_and_nothing_is_lost(cluster, tmp_path):
     options = {"executor": "ray", "address": cluster.address, "rows_per_shard": 20}
     write(augment(cp.Dataset(gated)), tmp_path / "ray", **options)
     killer.join()
+    cluster.wait_for_nodes(timeout=120)  # or later tests get work for the dead node
     assert 0 < killed[0] < 20  # of 20 parts
     assert tree(tmp_path / "ray") == tree(tmp_path / "threads")
     begun = [file.name.split() for file in gate.iterdir() if " " in file.name]
