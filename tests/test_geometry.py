@@ -8,7 +8,7 @@ from PIL import Image
 from skimage import transform
 
 import cellprep as cp
-from cellprep.kernels import geometry
+from cellprep.kernels import affine, geometry
 
 NONE = {"rotation": 0, "shift_x": 0, "shift_y": 0, "zoom": 1, "flip_x": False, "flip_y": False}
 
@@ -19,13 +19,13 @@ def matrix(side=(96, 96), **settings) -> np.ndarray:
         name: np.array([value], dtypes.get(name, np.float32))
         for name, value in (NONE | settings).items()
     }
-    return geometry.similarity(side, **columns)
+    return affine.similarity(side, **columns)
 
 
 def warp(image, matrices, fill) -> np.ndarray:
     images = image[None].copy()
     first = np.array([0])
-    geometry.warp(images, first, images, first, matrices, fill)
+    affine.warp(images, first, images, first, matrices, fill)
     return images[0]
 
 
@@ -81,7 +81,7 @@ def test_moves_by_whole_pixels_are_exact(photographs, move, expected) -> None:
 def test_warp_leaves_the_other_images_alone(photographs) -> None:
     moved = photographs[:4].copy()
     rows = np.array([2, 0])
-    geometry.warp(moved, rows, moved, rows, np.repeat(matrix(flip_x=True), 2, axis=0), "edge")
+    affine.warp(moved, rows, moved, rows, np.repeat(matrix(flip_x=True), 2, axis=0), "edge")
     expected = photographs[:4].copy()
     expected[[0, 2]] = expected[[0, 2], :, ::-1]
     assert (moved == expected).all()

@@ -14,7 +14,7 @@ from PIL import Image
 import cellprep as cp
 from cellprep import cli
 from cellprep.formats import shards
-from cellprep.kernels import geometry
+from cellprep.kernels import affine, geometry
 
 NAMES = [str(n) for n in range(8)]
 quick = settings(max_examples=40, deadline=None, derandomize=True)
@@ -106,7 +106,7 @@ def test_jitter_moves_masks_by_the_nearest_pixel_of_its_own_map(seed: int, fill)
     rng = np.random.default_rng(seed)
     h, w = rng.integers(8, 40, 2)
     mask = rng.random((1, h, w)) < 0.5
-    matrices = geometry.similarity(
+    matrices = affine.similarity(
         (h, w),
         rotation=rng.uniform(-180, 180, 1).astype(np.float32),
         shift_x=rng.uniform(-0.3, 0.3, 1).astype(np.float32),
@@ -115,7 +115,7 @@ def test_jitter_moves_masks_by_the_nearest_pixel_of_its_own_map(seed: int, fill)
         flip_x=rng.random(1) < 0.5,
         flip_y=rng.random(1) < 0.5,
     )
-    made = geometry.warp_masks(mask, np.arange(1), matrices, fill)[0]
+    made = affine.warp_masks(mask, np.arange(1), matrices, fill)[0]
     y, x = np.mgrid[:h, :w]
     at = np.einsum("ij,jyx->iyx", matrices[0], np.stack([x, y, np.ones_like(x)]))
     sure = (np.abs(at - np.floor(at) - 0.5) > 1e-6).all(axis=0)  # not between two pixels
@@ -132,7 +132,7 @@ def test_jitter_moves_masks_as_opencv_does() -> None:
     masks = np.zeros((1, 64, 64), bool)
     masks[0, 20:44, 14:50] = True
     none, no = np.zeros(1, np.float32), np.zeros(1, bool)
-    matrix = geometry.similarity(
+    matrix = affine.similarity(
         *((64, 64),),
         rotation=none + 37,
         shift_x=none,
@@ -141,7 +141,7 @@ def test_jitter_moves_masks_as_opencv_does() -> None:
         flip_x=no,
         flip_y=no,
     )
-    made = geometry.warp_masks(masks, np.arange(1), matrix, 0)[0]
+    made = affine.warp_masks(masks, np.arange(1), matrix, 0)[0]
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     other = cv2.warpAffine(masks[0].astype(np.uint8), matrix[0], (64, 64), flags=flags)
     assert (made != other.astype(bool)).sum() <= 4  # it places pixels to 1/1024

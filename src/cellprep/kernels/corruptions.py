@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..arrays import Images, Keys, Masks, Positions
-from . import OPERATIONS, blur, chain, color, geometry, marks, noise
+from . import OPERATIONS, affine, blur, chain, color, geometry, marks, noise
 
 Values = NDArray[np.float32]
 """One value an image, or (m, slots, 3): up to three an operation, called a, b and c."""
@@ -89,7 +89,7 @@ def move(masks: Masks, rows: Positions, operations: NDArray[np.str_], values: Va
             if len(at):
                 a, b, _ = values[at, slot].T
                 matrices = _matrices(name, masks.shape[1:3], a, b)
-                masks = geometry.warp_masks(masks, rows[at], matrices, "reflect")
+                masks = affine.warp_masks(masks, rows[at], matrices, "reflect")
     return masks
 
 
@@ -99,7 +99,7 @@ def _send(
     """All these rows through one operation."""
     side = images.shape[1:3]
     if name in _MOVES:
-        geometry.warp(images, rows, images, rows, _matrices(name, side, a, b), "reflect")
+        affine.warp(images, rows, images, rows, _matrices(name, side, a, b), "reflect")
     elif name in OPERATIONS:
         code = np.full((len(rows), 1), OPERATIONS.index(name))
         added = np.zeros_like(a) if name == "solarization" else a
@@ -142,7 +142,7 @@ def _matrices(name: str, side: tuple[int, ...], a: Values, b: Values) -> NDArray
     """Affine maps about the middle of the image, from the result to the image."""
     height, width = side
     still = np.zeros_like(a)
-    matrices = geometry.similarity(
+    matrices = affine.similarity(
         (height, width),
         rotation=a if name == "rotation" else still,
         shift_x=a if name in ("translation", "translation_x") else still,

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from ..arrays import Images, Masks, Positions
 from .color import to_level
 
-_PLACE_BITS, _WEIGHT_BITS = 32, 13
-
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def split_offset(offset):
@@ -104,114 +102,13 @@ def shift_columns(image, first, step):
                 row[i] = between(upper[i], line[i], parts[i])
 
 
-def similarity(
-    side: tuple[int, int],
-    *,
-    rotation: NDArray[np.float32],
-    shift_x: NDArray[np.float32],
-    shift_y: NDArray[np.float32],
-    zoom: NDArray[np.float32],
-    flip_x: NDArray[np.bool_],
-    flip_y: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """Matrices that flip, turn, zoom and shift about the middle of the image, in this order.
-
-    Parameters
-    ----------
-    side : (height, width)
-    rotation : (n,)
-        Degrees, counter-clockwise.
-    shift_x, shift_y : (n,)
-        To the right and down, as a fraction of the width and height.
-    zoom : (n,)
-        Above 1 the content grows.
-    flip_x, flip_y : (n,) bool
-        Left for right, top for bottom.
-
-    Returns
-    -------
-    (n, 2, 3) float64
-        From (x, y, 1) in the result to (x, y) in the image.
-    """
-    height, width = side
-    angle = np.deg2rad(rotation.astype(np.float64))
-    cos, sin = np.cos(angle) / zoom, np.sin(angle) / zoom
-    sign_x, sign_y = np.where(flip_x, -1.0, 1.0), np.where(flip_y, -1.0, 1.0)
-    linear = np.array([[sign_x * cos, -sign_x * sin], [sign_y * sin, sign_y * cos]])
-    linear = linear.transpose(2, 0, 1)
-    middle = np.array([(width - 1) / 2, (height - 1) / 2])
-    shift = np.stack([shift_x.astype(np.float64) * width, shift_y.astype(np.float64) * height], 1)
-    constant = middle - np.einsum("nij,nj->ni", linear, middle + shift)
-    return np.concatenate([linear, constant[:, :, None]], axis=2)
-
-
-def warp(
-    source: Images,
-    places: Positions,
-    out: Images,
-    rows: Positions,
-    matrices: NDArray[np.float64],
-    fill: str | int,
-) -> None:
-    """Move images by affine maps, bilinear, from one array to another or in place.
-
-    Places are whole numbers of 2**-32 pixels and weights of 2**-13, so a value is within 0.1 of
-    the exact one before it is rounded.
-
-    Parameters
-    ----------
-    source : (n, height, width, 3) uint8
-    places : (m,) int
-        The images that are moved, once or several times.
-    out : (k, height, width, 3) uint8
-        May be `source`, if `rows` are `places`.
-    rows : (m,) int
-        Where the results go; none stands twice.
-    matrices : (m, 2, 3) float64
-        From (x, y, 1) in the result to (x, y) in the image.
-    fill : "reflect", "edge" or a value in 0-255
-        What lies outside the image.
-    """
-    _, height, width, _ = source.shape
-    maps = np.rint(matrices * 2.0**_PLACE_BITS).astype(np.int64)
-    corners = np.array(
-        [[0, 0, 1], [width - 1, 0, 1], [0, height - 1, 1], [width - 1, height - 1, 1]]
-    )
-    reached = (maps @ corners.T) >> _PLACE_BITS  # a map is linear: the corners reach farthest
-    low = reached.min(axis=(0, 2), initial=0)
-    high = reached.max(axis=(0, 2), initial=0) + 2
-    across = _stand_ins(np.arange(low[0], high[0]), width, fill)
-    down = _stand_ins(np.arange(low[1], high[1]), height, fill) * (width + 2)
-    frame = 0 if isinstance(fill, str) else fill
-    maps[:, :, 2] -= low << _PLACE_BITS
-    source = source.view()
-    source.flags.writeable = False  # compiled once, whether or not the caller's may be written
-    _warp(source, places, out, rows, maps, across, down, frame)
-
-
-def warp_masks(
-    masks: Masks, rows: Positions, matrices: NDArray[np.float64], fill: str | int
-) -> Masks:
-    """Masks moved as `warp` moves images, each pixel from the nearest; a grey border is empty."""
-    _, height, width = masks.shape
-    masks = masks.copy()
-    maps = np.rint(matrices * 2.0**_PLACE_BITS).astype(np.int64)
-    x, y = np.arange(width), np.arange(height)[:, None]
-    half = np.int64(1) << (_PLACE_BITS - 1)
-    for row, (to_x, to_y) in zip(rows.tolist(), maps, strict=True):
-        across, down = ((a * x + b * y + c + half) >> _PLACE_BITS for a, b, c in (to_x, to_y))
-        framed = np.pad(masks[row], 1)
-        masks[row] = framed[_stand_ins(down, height, fill), _stand_ins(across, width, fill)]
-    return masks
-
-
 def shift_mask(mask: Masks, first: np.float32, step: np.float32) -> None:
     """Move row y of a mask as `shift_rows` moves an image, each pixel from the nearest."""
     height, width = mask.shape
     offset = first + step * np.arange(height, dtype=np.float32)
     low = np.floor(offset)
     start = low.astype(np.int64) + (offset - low >= np.float32(0.5))
-    places = _stand_ins(np.arange(width) + start[:, None], width, "reflect") - 1
+    places = stand_ins(np.arange(width) + start[:, None], width, "reflect") - 1
     mask[:] = np.take_along_axis(mask, places, axis=1)
 
 
@@ -224,7 +121,7 @@ def resize_masks(masks: Masks, side: int) -> Masks:
     return masks[:, down[:, None], across]
 
 
-def _stand_ins(places: Positions, side: int, fill: str | int) -> Positions:
+def stand_ins(places: Positions, side: int, fill: str | int) -> Positions:
     """The pixel that stands for each place on an axis, counted in an image with a frame."""
     if fill == "reflect":
         places = places % (2 * side)
@@ -232,54 +129,6 @@ def _stand_ins(places: Positions, side: int, fill: str | int) -> Positions:
     if fill == "edge":
         return places.clip(0, side - 1) + 1
     return np.where((places >= 0) & (places < side), places + 1, 0)
-
-
-@nb.njit(cache=True, nogil=True)
-def _warp(source, places, out, rows, maps, across, down, frame):
-    _, height, width, _ = source.shape
-    # A pixel is one number of three fields of 21 bits, so that its channels are weighted at once:
-    # a field holds 8 bits of value and 13 of weight.
-    one = np.int64(1)
-    fields = one | (one << 21) | (one << 42)
-    half = fields << (_WEIGHT_BITS - 1)
-    whole = one << _WEIGHT_BITS
-    stride = width + 2
-    pixels = np.full((height + 2) * stride, fields * frame)
-    for i in range(len(rows)):
-        flat = source[places[i]].reshape(3 * height * width)
-        made = out[rows[i]].reshape(3 * height * width)
-        step_x, step_y = maps[i, 0, 0], maps[i, 1, 0]
-        for y in range(height):
-            row = flat[3 * width * y : 3 * width * (y + 1)]
-            framed = pixels[stride * (y + 1) + 1 :]
-            for x in range(width):
-                at = np.uint64(3 * x)
-                red, green = np.int64(row[at]), np.int64(row[at + np.uint64(1)])
-                framed[x] = red | (green << 21) | (np.int64(row[at + np.uint64(2)]) << 42)
-        for y in range(height):
-            row = made[3 * width * y : 3 * width * (y + 1)]
-            at_x = maps[i, 0, 1] * y + maps[i, 0, 2]
-            at_y = maps[i, 1, 1] * y + maps[i, 1, 2]
-            for x in range(width):
-                left, top = np.uint64(at_x >> _PLACE_BITS), np.uint64(at_y >> _PLACE_BITS)
-                part_x = (at_x >> (_PLACE_BITS - _WEIGHT_BITS)) & (whole - 1)
-                part_y = (at_y >> (_PLACE_BITS - _WEIGHT_BITS)) & (whole - 1)
-                both = (part_x * part_y + (whole >> 1)) >> _WEIGHT_BITS
-                x0, x1 = across[left], across[left + np.uint64(1)]
-                y0, y1 = down[top], down[top + np.uint64(1)]
-                level = (
-                    pixels[np.uint64(y0 + x0)] * (whole - part_x - part_y + both)
-                    + pixels[np.uint64(y0 + x1)] * (part_x - both)
-                    + pixels[np.uint64(y1 + x0)] * (part_y - both)
-                    + pixels[np.uint64(y1 + x1)] * both
-                    + half
-                )
-                at = np.uint64(3 * x)
-                row[at] = np.uint8(level >> _WEIGHT_BITS)
-                row[at + np.uint64(1)] = np.uint8(level >> (21 + _WEIGHT_BITS))
-                row[at + np.uint64(2)] = np.uint8(level >> (42 + _WEIGHT_BITS))
-                at_x += step_x
-                at_y += step_y
 
 
 def windows(

@@ -18,10 +18,14 @@ _TOLD = any(getattr(config, name, None) for name in ("CPU_NAME", "CPU_FEATURES")
 """Whether Numba is to compile for another processor than this one."""
 SUPPORTED = bool(not _TOLD and llvm.get_host_cpu_features().get("avx512vbmi"))
 
+PLACE_BITS, WEIGHT_BITS = 32, 13
+"""Of `between_four`: places are whole numbers of 2**-32 pixels, weights of 2**-13."""
+
 intrinsic: Any = extending.intrinsic  # compiled code calls it without the context
 
 _BYTE, _WORD, _INT, _LONG = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _BYTES, _WORDS, _HALF = ir.VectorType(_BYTE, 64), ir.VectorType(_WORD, 64), ir.VectorType(_WORD, 32)
+_INTS, _LONGS = ir.VectorType(_INT, 16), ir.VectorType(_LONG, 8)
 _ADDRESS, _COUNT, _NOTHING = types.uintp, types.intp, types.void
 
 
@@ -102,6 +106,114 @@ def copy(context, to, source):
     return _NOTHING(_ADDRESS, _ADDRESS), codegen
 
 
+@intrinsic
+def widen(context, out, n, source):
+    """Put n pixels of three bytes, by sixteens, to pixels of four; the fourth is 0."""
+
+    def codegen(context, builder, signature, args):
+        out, n, source = args
+        nothing = ir.Constant(_BYTES, [0] * 64)
+        places = [place for k in range(16) for place in (3 * k, 3 * k + 1, 3 * k + 2, 64)]
+        with cgutils.for_range_slice(builder, _long(0), n, _long(16)) as (at, _):
+            pixels = _load(builder, builder.add(source, builder.mul(at, _long(3))))
+            wide = builder.shuffle_vector(pixels, nothing, _places(*places))
+            place = builder.add(out, builder.mul(at, _long(4)))
+            builder.store(wide, _pointer(builder, place), align=1)
+        return context.get_dummy_value()
+
+    return _NOTHING(_ADDRESS, _COUNT, _ADDRESS), codegen
+
+
+@intrinsic
+def between_four(context, out, steps, pixels, stride, at_x, at_y, step_x, step_y):
+    """Weigh the four neighbours of places in a straight line; 8 pixels of three bytes a step.
+
+    The pixels of the table have four bytes, its rows `stride` pixels. 32 bytes are written for 24.
+    """
+
+    def codegen(context, builder, signature, args):
+        out, steps, pixels, stride, at_x, at_y, step_x, step_y = args
+        upper_row = _spread(builder, pixels, 8)
+        lower_row = _spread(builder, builder.add(pixels, builder.mul(stride, _long(4))), 8)
+        strides = _spread(builder, stride, 8)
+        lanes = ir.Constant(_LONGS, list(range(8)))
+        ways = []
+        for start, step in ((at_x, step_x), (at_y, step_y)):
+            steps_on = _spread(builder, step, 8)
+            at = cgutils.alloca_once(builder, _LONGS)
+            begin = builder.add(_spread(builder, start, 8), builder.mul(steps_on, lanes))
+            builder.store(begin, at)
+            ways.append((at, builder.mul(steps_on, _longs(8))))
+        with cgutils.for_range(builder, steps) as loop:
+            places, parts = [], []
+            for way, step in ways:
+                at = builder.load(way)
+                builder.store(builder.add(at, step), way)
+                places.append(builder.lshr(at, _longs(PLACE_BITS)))
+                part = builder.lshr(at, _longs(PLACE_BITS - WEIGHT_BITS))
+                parts.append(builder.and_(part, _longs((1 << WEIGHT_BITS) - 1)))
+            place = builder.add(builder.mul(places[1], strides), places[0])
+            place = builder.shl(place, _longs(2))
+            upper, lower = _weights(builder, *parts)
+            above = _weighed(builder, builder.add(upper_row, place), upper)
+            below = _weighed(builder, builder.add(lower_row, place), lower)
+            halves = []
+            for sums in zip(above, below, strict=True):
+                level = builder.add(builder.add(*sums), _ints(1 << (WEIGHT_BITS - 1)))
+                level = builder.lshr(level, _ints(WEIGHT_BITS))
+                halves.append(builder.bitcast(level, _BYTES))
+            colors = [16 * k + 4 * c for k in range(8) for c in range(3)] + [0] * 8
+            made = builder.shuffle_vector(*halves, _places(*colors))
+            to = builder.add(out, builder.mul(loop.index, _long(24)))
+            builder.store(made, builder.inttoptr(to, made.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    numbers = [types.int64] * 4
+    return _NOTHING(_ADDRESS, _COUNT, _ADDRESS, _COUNT, *numbers), codegen
+
+
+def _weights(builder: Any, across: Any, down: Any) -> tuple[Any, Any]:
+    """Weights of the upper two neighbours and of the lower two, a pair of words for a place."""
+    both = builder.add(builder.mul(across, down), _longs(1 << (WEIGHT_BITS - 1)))
+    both = builder.lshr(both, _longs(WEIGHT_BITS))
+    right, below = builder.sub(across, both), builder.sub(down, both)
+    rest = builder.sub(builder.sub(_longs(1 << WEIGHT_BITS), across), below)
+    pairs = [(rest, right), (below, both)]
+    upper, lower = (builder.or_(a, builder.shl(b, _longs(16))) for a, b in pairs)
+    return upper, lower
+
+
+def _weighed(builder: Any, places: Any, weights: Any) -> list[Any]:
+    """Two neighbours at each of 8 places, weighed: sums of four channels for the first 4, the last.
+
+    A pixel and the next one are one number of 64 bits.
+    """
+    pointers = builder.inttoptr(places, ir.VectorType(_LONG.as_pointer(), 8))
+    every = ir.Constant(ir.VectorType(ir.IntType(1), 8), [1] * 8)
+    nothing = ir.Constant(_LONGS, ir.Undefined)
+    arguments = [pointers, ir.Constant(_INT, 4), every, nothing]
+    pixels = _call(builder, "llvm.masked.gather.v8i64.v8p0", _LONGS, *arguments)
+    pixels, zeros = builder.bitcast(pixels, _BYTES), ir.Constant(_BYTES, [0] * 64)
+    weights = builder.bitcast(weights, _INTS)
+    sums = []
+    for first in (0, 4):
+        pairs = [(8 * k + c, 8 * k + 4 + c) for k in range(first, first + 4) for c in range(4)]
+        levels = [place for left, right in pairs for place in (left, 64, right, 64)]
+        words = builder.bitcast(builder.shuffle_vector(pixels, zeros, _places(*levels)), _HALF)
+        of_each = _places(*[2 * (first + k // 4) for k in range(16)])
+        factors = builder.bitcast(builder.shuffle_vector(weights, weights, of_each), _HALF)
+        sums.append(_call(builder, "llvm.x86.avx512.pmaddw.d.512", _INTS, words, factors))
+    return sums
+
+
+def _longs(value: int) -> Any:
+    return ir.Constant(_LONGS, [value] * 8)
+
+
+def _ints(value: int) -> Any:
+    return ir.Constant(_INTS, [value] * 16)
+
+
 def _long(value: int) -> Any:
     return ir.Constant(_LONG, value)
 
@@ -136,11 +248,11 @@ def _places(*places: int) -> Any:
     return ir.Constant(ir.VectorType(_INT, len(places)), list(places))
 
 
-def _spread(builder: Any, value: Any) -> Any:
-    """The value in every place."""
-    empty = ir.Constant(ir.VectorType(value.type, 64), ir.Undefined)
+def _spread(builder: Any, value: Any, n: int = 64) -> Any:
+    """The value in every of n places."""
+    empty = ir.Constant(ir.VectorType(value.type, n), ir.Undefined)
     first = builder.insert_element(empty, value, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, empty, _places(*[0] * 64))
+    return builder.shuffle_vector(first, empty, _places(*[0] * n))
 
 
 def _table(builder: Any, address: Any) -> list[Any]:

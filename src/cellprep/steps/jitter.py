@@ -101,13 +101,13 @@ class Jitter(Step):
         out: Images,
         **parameters: NDArray[Any],
     ) -> None:
-        from ..kernels import geometry
+        from ..kernels import affine
 
-        matrices = geometry.similarity(images.shape[1:3], **parameters)
-        geometry.warp(images, places, out, rows, matrices, self.fill)
+        matrices = affine.similarity(images.shape[1:3], **parameters)
+        affine.warp(images, places, out, rows, matrices, self.fill)
 
     def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        from ..kernels import geometry
+        from ..kernels import affine
 
-        matrices = geometry.similarity(masks.shape[1:3], **parameters)
-        return geometry.warp_masks(masks, rows, matrices, self.fill)
+        matrices = affine.similarity(masks.shape[1:3], **parameters)
+        return affine.warp_masks(masks, rows, matrices, self.fill)
