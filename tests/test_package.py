@@ -20,7 +20,7 @@ PUBLIC = [getattr(package, name) for package in (cp, cellmodels) for name in pac
 # Bottom up, as docs/design.md has them; cellmodels stands on all of cellprep.
 LAYERS = {
     "cellprep": [
-        ["errors", "place", "arrays", "draws"],
+        ["errors", "place", "arrays", "draws", "streams"],
         ["kernels"],
         ["ray_engine"],
         ["executors"],

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import xxhash
@@ -27,11 +28,11 @@ Names = str | Sequence[str]
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _mix(bits: Keys) -> Keys:
+def mix(bits: Keys) -> Keys:
     """The finaliser of splitmix64: every input bit reaches every output bit."""
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(bits ^ (bits >> np.uint64(31)))
+    return bits ^ (bits >> np.uint64(31))
 
 
 def check_seed(seed: object) -> int:
@@ -46,12 +47,18 @@ def id_keys(ids: Ids) -> Keys:
     if ids.dtype.kind == "U":
         encoded = (text.encode("utf-8", "surrogateescape") for text in ids.tolist())
         return np.fromiter(map(xxhash.xxh3_64_intdigest, encoded), np.uint64, len(ids))
-    return _mix(ids.astype(np.uint64) + _GOLDEN)
+    return mix(ids.astype(np.uint64) + _GOLDEN)
 
 
 def row_keys(ids: Keys, copies: NDArray[np.int64]) -> Keys:
     """(n,) uint64, one for each (source id, copy number)."""
-    return _mix(ids + _GOLDEN * (copies.astype(np.uint64) + np.uint64(1)))
+    return mix(ids + _GOLDEN * (copies.astype(np.uint64) + np.uint64(1)))
+
+
+@lru_cache(maxsize=256)
+def _stream_keys(seed: int, step: str, names: tuple[str, ...]) -> Keys:
+    texts = [f"{seed}/{step}/{name}".encode() for name in names]
+    return np.array([xxhash.xxh3_64_intdigest(text) for text in texts], np.uint64)
 
 
 def _each(name: Names, part: str) -> Names:
@@ -83,11 +90,11 @@ class Draw:
 
     def bits(self, name: Names) -> Keys:
         """(n,) uint64, all 64 bits random."""
-        names = [name] if isinstance(name, str) else name
-        texts = [f"{self.seed}/{self.step}/{each}".encode() for each in names]
-        stream = np.array([xxhash.xxh3_64_intdigest(text) for text in texts], np.uint64)[:, None]
-        bits = _mix(_mix(self.rows ^ stream) + stream)
-        return np.asarray(bits[0]) if isinstance(name, str) else bits
+        from .streams import bits
+
+        names = (name,) if isinstance(name, str) else tuple(name)
+        drawn = bits(np.ascontiguousarray(self.rows), _stream_keys(self.seed, self.step, names))
+        return np.asarray(drawn[0]) if isinstance(name, str) else np.asarray(drawn)
 
     def _unit(self, name: Names) -> NDArray[np.float64]:
         """(n,) float64 in [0, 1), a multiple of 2**-53."""

@@ -101,7 +101,8 @@ class RandAugment(Step):
         threshold = draw.normal(
             self._each("threshold"), 255 * (1 - self.magnitude), 255 * self.magnitude_stddev
         )
-        threshold = np.where(_NAMES[op] == "solarization", threshold.clip(0, 255), np.float32(0))
+        inverts = op == OPERATIONS.index("solarization")
+        threshold = np.where(inverts, threshold.clip(0, 255), np.float32(0))
         columns = {"op": _NAMES[op], "value": self._values(draw, op), "threshold": threshold}
         return {
             name: column
@@ -130,11 +131,8 @@ class RandAugment(Step):
             "translation_x": uniform,
             "translation_y": uniform,
         }
-        values = np.zeros(op.shape, np.float32)
-        for number, name in enumerate(OPERATIONS):
-            if name in by_name:
-                values = np.where(op == number, by_name[name], values)
-        return values
+        nothing = np.zeros_like(normal)
+        return np.choose(op, [by_name.get(name, nothing) for name in _NAMES.tolist()])
 
     def apply(
         self,
