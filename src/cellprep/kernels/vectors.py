@@ -2,7 +2,8 @@
 
 Numba fills vector registers by itself where a loop is plain arithmetic; a table look-up a byte it
 cannot. These few steps are told to LLVM. They take addresses, and the number of bytes `n`, 1 to 64,
-that are written; up to 256 bytes may be read from an address, wanted or not.
+that are written; up to 256 bytes may be read from an address, wanted or not. `widen` and
+`between_four` go by steps of 16 and 8 pixels, and write whole steps.
 """
 
 from __future__ import annotations
