@@ -31,7 +31,7 @@ in `labels.npy` beside it; the `Call` is timed."""
 
 TURN = 0.3
 """A contender's turn takes at least this many seconds; a quick call is repeated."""
-QUICK = 3.0
+QUICK = 10.0
 """Before a turn of calls that take less, one call is not counted: while others worked, the system
 took spare memory back, and a virtual machine's host may have taken it from the system."""
 SLOW = 20.0

@@ -1,4 +1,4 @@
-"""The fingerprint of bytes: every change of them changes it."""
+"""The fingerprints of images: every change of their bytes changes them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cellprep import Dataset
-from cellprep.kernels.fingerprint import fingerprint
+from cellprep.kernels.fingerprint import fingerprints
 
 
 def of(data: bytes) -> tuple[int, ...]:
-    return tuple(fingerprint(np.frombuffer(data, np.uint8)).tolist())
+    (found,) = fingerprints(np.frombuffer(data, np.uint8)[None])
+    return tuple(found.tolist())
 
 
 @given(st.binary(max_size=3000), st.data())

@@ -31,7 +31,7 @@ LAYERS = {
         ["keras_cv_engine", "steps"],
         ["formats"],
         ["locks", "verify"],
-        ["duplicate_index", "recipe", "functions", "destination", "replay"],
+        ["duplicate_index", "recipe", "functions", "records", "destination", "replay"],
         ["parts", "repair", "write"],
         ["interop"],
         ["template", "forecast"],

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,8 @@ from cellprep import locks
 from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
-from cellprep.parts import Part, load_record, write_parts
+from cellprep.parts import Part, write_parts
+from cellprep.records import load_record
 from cellprep.synthetic import draw_cells
 from cellprep.write import plan_write
 from test_kills import NAMES, tree
@@ -170,13 +171,18 @@ def test_what_comes_out_otherwise_is_refused_and_nothing_touched(tmp_path):
     assert {k: v for k, v in tree(path).items() if not k.startswith(".cellprep")} == before
 
 
+def no_index(path: Path, records: Path, parts: Iterable[int]) -> None:
+    assert list(parts)
+    raise ZeroDivisionError
+
+
 @pytest.mark.parametrize("format", FOLDERS)
 def test_a_record_without_its_data_is_not_believed(format, tmp_path, monkeypatch):
     """As a power cut may leave it."""
     path = tmp_path / "out"
     write(tmp_path / "reference", format)
     with monkeypatch.context() as patched:
-        patched.setitem(write_parts.__globals__, "write_index", lambda *_: 1 / 0)
+        patched.setitem(write_parts.__globals__, "write_index", no_index)
         with pytest.raises(ZeroDivisionError):
             write(path, format)
     (path / ".cellprep" / "part-00003.arrow").write_bytes(b"")

@@ -141,11 +141,11 @@ def breaking(made: cp.Dataset, error: BaseException, after: int = 3) -> cp.Datas
     )
 
 
-def unfinished(path: Path, **options: Any) -> None:
-    """A write of MOVE over the data set that stops after three of its seven parts."""
+def unfinished(path: Path, recipe: cp.Recipe = MOVE, **options: Any) -> None:
+    """A write of a recipe over the data set that stops after three of its seven parts."""
     with pytest.raises(KeyboardInterrupt):
         write(
-            MOVE(breaking(dataset(), KeyboardInterrupt())),
+            recipe(breaking(dataset(), KeyboardInterrupt())),
             path,
             **{"rows_per_shard": 5, "workers": 1, **options},
         )
@@ -228,8 +228,12 @@ def small_job(seed: int = 0) -> cp.Dataset:
     return cp.Recipe([cp.Jitter()], seed=seed)(dataset(n=7, class_names=CLASS_NAMES))
 
 
-def killed_before(moment: int, path: Path, **options: Any) -> bool:
-    """Whether a write of the small job was killed before its nth change of the file system."""
+def plain_job() -> cp.Dataset:
+    return dataset(n=7, class_names=CLASS_NAMES)
+
+
+def killed_before(moment: int, job: Callable[[], cp.Dataset], path: Path, **options: Any) -> bool:
+    """Whether a write of a job was killed before its nth change of the file system."""
     child = os.fork()
     if child:
         return os.WIFSIGNALED(os.waitpid(child, 0)[1])
@@ -241,16 +245,17 @@ def killed_before(moment: int, path: Path, **options: Any) -> bool:
 
     try:
         sys.addaudithook(watch)
-        write(small_job(), path, **options)
+        write(job(), path, **options)
     finally:
         os._exit(0)
 
 
 def kill_everywhere(folder: str, format: str, state: str) -> None:
     """Kill a write before each of its changes of the file system, and run it again."""
+    job, state = (plain_job, "new") if state == "as they are" else (small_job, state)
     path, safe = Path(folder) / "out", Path(folder) / "safe"
     options = {"format": format, "rows_per_shard": 3, "workers": 1, "overwrite": state != "new"}
-    write(small_job(), safe, **options)
+    write(job(), safe, **options)
     expected = tree(safe)
     old: dict[str, bytes] = {}
     if state != "new":
@@ -261,7 +266,7 @@ def kill_everywhere(folder: str, format: str, state: str) -> None:
             shutil.copytree(Path(folder) / "old", path)
             if format != "npz":
                 (path / "notes.txt").write_text("mine")
-        if not killed_before(moment, path, **options):
+        if not killed_before(moment, job, path, **options):
             break
         final = {
             name: data
@@ -275,7 +280,7 @@ def kill_everywhere(folder: str, format: str, state: str) -> None:
         elif path.exists():
             with pytest.raises(CellprepError, match=r"not written to the end|holds no images"):
                 cp.read(path)
-        write(small_job(), path, **options)
+        write(job(), path, **options)
         found = tree(path)
         assert found.pop("notes.txt", b"mine") == b"mine"
         assert found == expected, (moment, found.keys() ^ expected.keys())
@@ -290,11 +295,12 @@ def kill_everywhere(folder: str, format: str, state: str) -> None:
 @pytest.mark.parametrize(
     ("format", "state"),
     [(format, "new") for format in FORMATS]
-    + [("shards", "shards"), ("folder", "folder"), ("folder", "shards"), ("npz", "folder")],
+    + [("shards", "shards"), ("folder", "folder"), ("folder", "shards"), ("npz", "folder")]
+    + [("shards", "as they are")],
 )
 def test_killed_before_any_change_of_the_file_system_it_goes_on(format, state, tmp_path):
     moments = int(outcome(kill_everywhere, tmp_path, format, state))
-    assert moments > {"npz": 3, "shards": 25, "folder": 35}[format]
+    assert moments > {"npz": 3, "shards": 20, "folder": 28}[format]
 
 
 @pytest.mark.parametrize("format", ["shards", "folder"])
@@ -377,9 +383,9 @@ def test_files_get_the_users_mode_and_threads_leave_the_umask_alone(tmp_path, mo
 # -- what stands at the path -------------------------------------------------------------------
 
 
-def other_pixels() -> cp.Dataset:
+def other_pixels(row: int = 30) -> cp.Dataset:
     images = drawn()[0].copy()
-    images[30, 0, 0, 0] ^= 1
+    images[row, 0, 0, 0] ^= 1
     same = dataset()
     return cp.Dataset.from_arrays(images, same.labels, same.class_names, same.ids)
 
@@ -430,6 +436,46 @@ def test_another_data_set_is_refused_and_named(name, complete, tmp_path):
     options = {"rows_per_shard": 5, **options}
     write(make(), path, overwrite=True, **options)
     write(make(), tmp_path / "reference", **options)
+    assert tree(path) == tree(tmp_path / "reference")
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("masked", [False, True], ids=["images", "masks"])
+def test_what_arrays_hold_is_told_by_the_parts(masked, executor, tmp_path):
+    """Of images as they are, read once: the identity is known at the end, and is the same one."""
+    made = dataset(masks=drawn()[0][..., 0] > 100) if masked else dataset()
+    write(made, tmp_path / "out", rows_per_shard=5, executor=executor, masks=masked)
+    saved = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert saved["made_of"]["source"] == made.source.identity()
+
+
+@pytest.mark.parametrize("format", ["shards", "folder"])
+def test_images_as_they_are_go_on_where_what_was_written_is_still_the_same(format, tmp_path):
+    path, options = tmp_path / "out", {"format": format, "rows_per_shard": 5}
+    unfinished(path, RECIPES["none"], format=format)
+    before = tree(path)
+    assert json.loads(before[".cellprep/plan.json"])["made_of"]["source"] is None
+    with pytest.raises(CellprepError, match=r"holds another data set .made from other images"):
+        write(other_pixels(14), path, **options)
+    with pytest.raises(CellprepError, match=r"holds another data set .of other rows"):
+        write(dataset(n=34), path, **options)
+    files = cp.read(write(dataset(), tmp_path / "files", rows_per_shard=7).path)
+    with pytest.raises(CellprepError, match="holds another data set"):
+        write(files, path, **options)
+    assert tree(path) == before
+    written = write(other_pixels(15), path, **options)  # it had not been read yet
+    assert (written.resumed, written.rows) == (15, 35)
+    write(other_pixels(15), tmp_path / "reference", **options)
+    assert tree(path) == tree(tmp_path / "reference")
+
+
+def test_a_damaged_record_of_images_as_they_are_costs_its_part(tmp_path):
+    path = tmp_path / "out"
+    unfinished(path, RECIPES["none"])
+    (path / ".cellprep" / "part-00001.arrow").write_bytes(b"ARROW")
+    written = write(dataset(), path, rows_per_shard=5)
+    assert (written.resumed, written.repaired) == (15 - 5, 5)
+    write(dataset(), tmp_path / "reference", rows_per_shard=5)
     assert tree(path) == tree(tmp_path / "reference")
 
 

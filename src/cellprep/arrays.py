@@ -309,3 +309,9 @@ def run_of(at: Positions) -> slice | None:
         return None
     run = slice(int(at[0]), int(at[-1]) + 1)
     return run if len(at) == 1 or (at[1:] - at[:-1] == 1).all() else None
+
+
+def taken(array: NDArray[Any], at: Positions) -> NDArray[Any]:
+    """What stands at some places: a view where they are a run, else a copy."""
+    run = run_of(at)
+    return array[at if run is None else run]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import takewhile
 from pathlib import Path
@@ -16,6 +16,7 @@ import xxhash
 
 from .draws import id_keys
 from .errors import CellprepError
+from .executors import cut
 from .formats import FORMATS, manifest, npz
 from .formats.manifest import INDEX, LOCK, MANIFEST, WORK, to_json
 from .locks import lock_beside
@@ -29,10 +30,13 @@ from .place import (
     read_bytes,
     remove_folder,
     remove_tree,
+    sizes,
     unlink,
     whole,
 )
 from .plan import Plan
+from .records import digest_of, load_seen, record_path
+from .source import ArraySource
 from .verify import WHOLE, state
 
 PLAN = f"{WORK}/plan.json"
@@ -59,8 +63,21 @@ def check_apart(path: Path, source: Path | None) -> None:
         )
 
 
+def tells(plan: Plan, kind: str) -> bool:
+    """Whether the parts read each image of arrays in memory once, and so can tell what these hold.
+
+    The identity of such a source is as long to find as the images are to write, so it is found on
+    the way. Until then every part's record says what that part was made from.
+    """
+    in_memory = isinstance(plan.source, ArraySource) and plan.source.path is None
+    return in_memory and plan.at_hand and not FORMATS[kind].is_file
+
+
 def made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
-    """Everything that the bytes depend on; another value of it is another data set."""
+    """Everything that the bytes depend on, but what the source holds.
+
+    Another value of it is another data set.
+    """
     from . import __version__
 
     rows = xxhash.xxh3_128()
@@ -73,7 +90,6 @@ def made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
         "format": kind,
         "rows_per_shard": rows_per_shard,
         "steps": [dict(saved) for saved in plan.saved],
-        "source": plan.source.identity(),
         "rows": rows.hexdigest(),
         "class_names": list(plan.class_names),
         "versions": {"cellprep": __version__, "numpy": np.__version__, "pillow": PIL.__version__},
@@ -81,7 +97,15 @@ def made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
     return dict(json.loads(to_json(parts)))  # as it will be read again
 
 
-def standing(path: Path, made_of: Mapping[str, Any], *, resume: bool, overwrite: bool) -> str:
+def standing(
+    path: Path,
+    made_of: Mapping[str, Any],
+    plan: Plan,
+    identity: Callable[[], str],
+    *,
+    resume: bool,
+    overwrite: bool,
+) -> str:
     """What stands at the path: "nothing", this data set "unfinished" or "finished", or "another".
 
     Nothing is touched. Whatever may not be written over is refused.
@@ -97,6 +121,9 @@ def standing(path: Path, made_of: Mapping[str, Any], *, resume: bool, overwrite:
             f"{str(path)!r} holds something that cellprep did not write; choose "
             "another path, or move it away"
         )
+    made_of = {**made_of, "source": identity()}
+    if found == {**made_of, "source": None} and _seen_alike(path, made_of, plan):
+        found = made_of
     same = found == made_of
     if same and complete and resume and not overwrite:
         return "finished"
@@ -113,6 +140,25 @@ def standing(path: Path, made_of: Mapping[str, Any], *, resume: bool, overwrite:
             "choose another path, or overwrite=True to replace it"
         )
     return "another"
+
+
+def _seen_alike(path: Path, made_of: Mapping[str, Any], plan: Plan) -> bool:
+    """Whether the parts that are there were made from the images that the source holds now.
+
+    One whose record is damaged does not count, since it is made again.
+    """
+    if not tells(plan, made_of["format"]):
+        return False
+    seen, held = plan.source.seen(), sizes(path / WORK)  # type: ignore[attr-defined]
+    here = {
+        record_path(path, number): digest_of(seen[first:last])
+        for number, (first, last) in enumerate(cut(len(seen), made_of["rows_per_shard"]))
+        if held(record_path(path, number).name) is not None
+    }
+    return all(
+        there in (None, known)
+        for there, known in zip(load_seen([*here]), here.values(), strict=True)
+    )
 
 
 def make_way(path: Path, made_of: Mapping[str, Any], stands: str) -> None:

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -83,7 +83,7 @@ def run(
     *,
     image_bytes: int = 0,
     done: int = 0,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `function(span)` for every span, in order, with a progress bar named `stage`.
 
     The bar counts images, of `image_bytes` each; `done` were there before, and took no time. At

@@ -76,8 +76,9 @@ def forecast(job: Job) -> Forecast:
     cores = max(min(executors.cores(), len(plan.spans(todo)) if kind.is_file else parts), 1)
     most = min(len(plan), _ROWS * cores, max(_BYTES // plan.pixels.largest, 1))
     large, small = _sample(plan, most), _sample(plan, -(-most // 4))
-    _trial(small, job.made_of, cores)  # compiles, opens files
-    some, many = (_trial(sample, job.made_of, cores) for sample in (small, large))
+    origin = {**job.made_of, "source": ""}
+    _trial(small, origin, cores)  # compiles, opens files
+    some, many = (_trial(sample, origin, cores) for sample in (small, large))
     grown = max(len(large) - len(small), 1)
     row_bytes = (many.bytes - some.bytes) / grown
     row_seconds = max(many.seconds - some.seconds, 0.0) / grown or many.seconds / len(large)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import executors
 from .arrays import Images, Masks
@@ -19,14 +21,16 @@ from .destination import PLAN, sweep
 from .formats import FORMATS, manifest
 from .formats.format import Block, Contents, Files, PartWriter
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
-from .place import found, make_folder, sizes
+from .place import make_folder, sizes
 from .plan import Parameters, Plan, Record
+from .records import DAMAGED_RECORD, load_record, load_records, record_path, save_record
+from .source import ArraySource
 from .verify import WHOLE, files_of, reads_quickly, state
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_RECORDS_AT_ONCE = 64
+_RECORDS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class Part:
     folder: Path
     writer: PartWriter
     contents: Contents
+    telling: ArraySource | None = None
+    """The source, where the parts tell what it holds."""
 
     @property
     def reaches(self) -> tuple[Path, ...]:
@@ -44,35 +50,42 @@ class Part:
         source = self.plan.source.path
         return (self.folder / PLAN, *([] if source is None else [source]))
 
-    def __call__(self, span: executors.Span) -> None:
+    def __call__(self, span: executors.Span) -> NDArray[np.uint64] | None:
+        """Fingerprints of the images of the span, where the parts tell what the source holds."""
         number = span[0] // self.contents.rows_per_part
         record: list[Record] = []
-        blocks = _made(self.plan, span, record, self.contents.masks)
-        written = self.writer.write_part(self.folder, number, blocks)
+        told: list[NDArray[np.uint64]] = []
+        written = self.writer.write_part(self.folder, number, self._blocks(span, record, told))
         table = index_of(self.plan, span, dict(written.columns), record)
+        seen = np.concatenate(told) if told else None
         # The record after the images: where it stands, the part is complete.
         entry = {"rows": span[1] - span[0], "files": written.files}
-        _save_record(record_path(self.folder, number), table, entry)
+        save_record(record_path(self.folder, number), table, entry, seen)
+        return seen
 
+    def _blocks(
+        self, span: executors.Span, record: list[Record], told: list[NDArray[np.uint64]]
+    ) -> Iterator[Block]:
+        """The images of a span, block by block, and their masks; what made them goes to `record`.
 
-def _made(plan: Plan, span: executors.Span, record: list[Record], masked: bool) -> Iterator[Block]:
-    """The images of a span, block by block, and their masks; what made them goes to `record`.
-
-    A block is gone when the next one is asked for: fresh memory costs as much as some of the steps.
-    """
-    start, stop = span
-    spans = plan.spans(stop - start)
-    room = np.empty((spans[0][1], *plan.shape), np.uint8)
-    for first, last in spans:
-        executors.go_on()
-        at = np.arange(start + first, start + last)
-        masks = None
-        if masked:
-            images, made_by, masks = plan.evaluate_masked(at, room[: last - first])
-        else:
-            images, made_by = plan.evaluate(at, room[: last - first])
-        record.append(made_by)
-        yield images, masks
+        A block is gone when the next one is asked for: fresh memory costs as much as some of the
+        steps.
+        """
+        start, stop = span
+        spans = self.plan.spans(stop - start)
+        room = np.empty((spans[0][1], *self.plan.shape), np.uint8)
+        for first, last in spans:
+            executors.go_on()
+            at = np.arange(start + first, start + last)
+            if self.telling:
+                told.append(self.telling.fingerprints((start + first, start + last)))
+            masks = None
+            if self.contents.masks:
+                images, made_by, masks = self.plan.evaluate_masked(at, room[: last - first])
+            else:
+                images, made_by = self.plan.evaluate(at, room[: last - first])
+            record.append(made_by)
+            yield images, masks
 
 
 def index_of(
@@ -95,36 +108,6 @@ def index_of(
     return manifest.index_table(plan.rows.take(at), plan.class_names, table)
 
 
-def record_path(folder: Path, number: int) -> Path:
-    return folder / WORK / f"part-{number:05d}.arrow"
-
-
-def _save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
-    import pyarrow as pa
-
-    table = table.replace_schema_metadata({"entry": to_json(entry)})
-    with replacing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
-        file.write_table(table)
-
-
-def load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    return _load_records([path])[0]
-
-
-def _load_records(paths: list[Path]) -> list[tuple[pa.Table, dict[str, Any]]]:
-    import pyarrow as pa
-
-    records = []
-    for data in found(paths):
-        if isinstance(data, OSError):
-            raise data
-        with pa.OSFile(str(data)) if isinstance(data, Path) else pa.BufferReader(data) as file:
-            table = pa.ipc.open_file(file).read_all()
-        entry = json.loads(table.schema.metadata[b"entry"])
-        records.append((table.replace_schema_metadata(), entry))
-    return records
-
-
 @dataclass(frozen=True)
 class _Standing:
     """Whether a part is as its record says: a power cut may leave the one without the other."""
@@ -137,7 +120,7 @@ class _Standing:
     def __call__(self, span: executors.Span) -> bool:
         try:
             table, entry = load_record(record_path(self.records, span[0] // self.rows_per_part))
-        except (OSError, ValueError, KeyError, TypeError):
+        except DAMAGED_RECORD:
             return False
         deep = reads_quickly(self.folder)
         return all(
@@ -170,7 +153,8 @@ def write_parts(
 ) -> tuple[int, int]:
     """Write the parts that are missing, then index and manifest.
 
-    How many rows were there, and how many were damaged.
+    How many rows were there, and how many were damaged. Without a source in `origin` (see
+    `destination.tells`) no part is there yet, and all of them together tell what it holds.
     """
     make_writer = FORMATS[origin["format"]].writer
     assert make_writer is not None
@@ -182,33 +166,49 @@ def write_parts(
     spans = executors.cut(len(plan), contents.rows_per_part)
     whole, damaged = standing_parts(path, path, origin, spans)
     missing = [span for span in spans if span not in whole]
-    part = Part(replace(plan, changes=()), path, writer, contents)
+    telling = plan.source if origin["source"] is None else None
+    assert telling is None or isinstance(telling, ArraySource)
+    part = Part(replace(plan, changes=()), path, writer, contents, telling)
+    told: list[NDArray[np.uint64]] = []
     there = len(plan) - sum(stop - start for start, stop in missing)
     size = math.prod(plan.shape)
-    for _ in executors.run(part, missing, "writing", image_bytes=size, done=there):
-        still_alone()
-    entries = write_index(path, path, len(spans))
+    made = executors.run(part, missing, "writing", image_bytes=size, done=there)
+
+    def complete() -> Iterator[int]:
+        for number, span in enumerate(spans):
+            if span not in whole:
+                seen = next(made)
+                told.extend([] if seen is None else [seen])
+                still_alone()
+            yield number
+        next(made, None)  # it ends its bar
+
+    with closing(made):
+        entries = write_index(path, path, complete())
     files[INDEX] = stamp(path / INDEX)
     still_alone()
+    if telling:
+        origin = {**origin, "source": telling.identity_of(np.concatenate(told))}
     save_manifest(path / MANIFEST, manifest_of(plan, origin, entries, files, quarantined))
     sweep(path)
     return there, damaged
 
 
-def write_index(path: Path, records: Path, parts: int) -> list[dict[str, Any]]:
-    """The index from the records of all parts; their entries in the manifest."""
+def write_index(path: Path, records: Path, parts: Iterable[int]) -> list[dict[str, Any]]:
+    """The index from the records of the parts, as these come; their entries in the manifest."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    places = [record_path(records, number) for number in range(parts)]
+    places = (record_path(records, number) for number in parts)
     entries: list[dict[str, Any]] = []
-    with replacing(path / INDEX) as temporary:
-        schema = load_record(places[0])[0].schema
-        with pq.ParquetWriter(temporary, schema) as index:
-            for first, last in executors.cut(parts, _RECORDS_AT_ONCE):
-                tables, some = zip(*_load_records(places[first:last]), strict=True)
-                index.write_table(pa.concat_tables(tables).unify_dictionaries())
-                entries += some
+    with replacing(path / INDEX) as temporary, ExitStack() as opened:
+        index: pq.ParquetWriter | None = None
+        while some := list(islice(places, _RECORDS_AT_ONCE)):
+            tables, of_these = zip(*load_records(some), strict=True)
+            table = pa.concat_tables(tables).unify_dictionaries()
+            index = index or opened.enter_context(pq.ParquetWriter(temporary, table.schema))
+            index.write_table(table)
+            entries += of_these
     return entries
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import executors, measures
-from .arrays import Images, Keys, Masks, Positions
+from .arrays import Images, Keys, Masks, Positions, taken
 from .draws import Draw
 from .errors import BadImagesError, CellprepError
 from .executors import Span
@@ -46,7 +46,7 @@ without a dot."""
 
 Result = TypeVar("Result")
 
-_BLOCK_BYTES = 8 << 20
+_BLOCK_BYTES = 4 << 20
 
 
 class PixelStep(Protocol):
@@ -241,7 +241,7 @@ class _Mapped:
         rows = np.flatnonzero(touched)
         parameters = step.parameters(images, Draw(self.seed, self.name, self.keys[at[rows]]))
         made = np.empty((len(at), *self.shape), np.uint8) if out is None else out
-        made[~touched] = images[places[~touched]]
+        made[~touched] = taken(images, places[~touched])
         step.apply_to_copies(images, places[rows], rows, made, **parameters)
         return made, record | self._recorded(parameters, rows, touched)
 
@@ -278,7 +278,8 @@ def send(
     known = None
     if finds_masks(step) and (drawn or wanted):
         finder: Any = step
-        known = finder.masks(images[rows], plane[rows] if drawn and plane is not None else None)
+        before = plane[rows] if drawn and plane is not None else None
+        known = finder.masks(taken(images, rows), before)
         if plane is None:
             plane = np.zeros(images.shape[:3], bool)
         plane[rows] = known

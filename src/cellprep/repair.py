@@ -15,14 +15,13 @@ from .formats.manifest import INDEX, MANIFEST, WORK, stamp
 from .parts import (
     Part,
     contents_of,
-    load_record,
-    record_path,
     save_manifest,
     standing_parts,
     write_index,
 )
 from .place import make_folder, move, unlink
 from .plan import Plan
+from .records import load_record, record_path
 from .verify import WHOLE, Checked, Parts, files_of, state
 
 _AGAIN = f"{WORK}/again"
@@ -63,7 +62,7 @@ def repair(
         known = {name: wanted for name, _, wanted in recorded.files(span)}
         _put_back(again, path, made, known)
     if checked.index:
-        entries = write_index(path, again, len(spans))
+        entries = write_index(path, again, range(len(spans)))
         files = {**saved["files"], INDEX: stamp(path / INDEX)}
         if files != saved["files"]:  # another version of pyarrow
             save_manifest(path / MANIFEST, {**saved, "shards": entries, "files": files})

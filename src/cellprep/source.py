@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from . import executors
-from .arrays import Images, Masks, Positions, run_of
+from .arrays import Images, Masks, Positions, taken
 from .rows import Rows
 
 Shape = tuple[int, int, int]
@@ -104,30 +105,39 @@ class ArraySource:
         return self.mask_array is not None
 
     def identity(self) -> str:
-        held = [self.array] if self.mask_array is None else [self.array, self.mask_array]
-        parts = [
-            array[start : start + 1024] for array in held for start in range(0, len(array), 1024)
-        ]
+        return self.identity_of(self.seen())
+
+    def seen(self) -> NDArray[np.uint64]:
+        """The fingerprints of all images."""
+        spans = executors.cut(len(self.array), 256) or [(0, 0)]
         with ThreadPoolExecutor(executors.usable_cores()) as pool:
-            digest = xxhash.xxh3_128(b"".join(pool.map(_fingerprint, parts)))
+            return np.concatenate(list(pool.map(self.fingerprints, spans)))
+
+    def fingerprints(self, span: executors.Span) -> NDArray[np.uint64]:
+        """(k, 2 or 4) what tells each image of a span from others, and its mask."""
+        from .kernels.fingerprint import fingerprints
+
+        held = [self.array] if self.mask_array is None else [self.array, self.mask_array]
+        found = []
+        for array in held:
+            data = np.ascontiguousarray(array[slice(*span)]).view(np.uint8)
+            data = data.reshape(len(data), math.prod(data.shape[1:]))
+            data.flags.writeable = (
+                False  # compiled once, whether or not the caller's may be written
+            )
+            found.append(fingerprints(data))
+        return np.concatenate(found, axis=1)
+
+    def identity_of(self, seen: NDArray[np.uint64]) -> str:
+        """`identity`, from the fingerprints of all images."""
         masked = " masks" if self.drawn else ""
-        return f"array {self.array.shape} {digest.hexdigest()}{masked}"
+        return f"array {self.array.shape} {xxhash.xxh3_128_hexdigest(seen.data)}{masked}"
 
     def masks(self, at: Positions) -> Masks:
         assert self.mask_array is not None
         return np.asarray(self.mask_array[at], bool)
 
     def images(self, at: Positions) -> Images:
-        run = run_of(at)
-        images = np.ascontiguousarray(self.array[at if run is None else run])
-        images.flags.writeable = run is None
+        images = np.ascontiguousarray(taken(self.array, at))
+        images.flags.writeable = not np.may_share_memory(images, self.array)
         return images
-
-
-def _fingerprint(images: NDArray[Any]) -> bytes:
-    from .kernels.fingerprint import fingerprint
-
-    data = np.ascontiguousarray(images).reshape(-1).view(np.uint8)
-    data.flags.writeable = False  # compiled once, whether or not the caller's may be written
-    found: NDArray[np.uint64] = fingerprint(data)
-    return found.tobytes()

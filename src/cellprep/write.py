@@ -7,14 +7,23 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 from . import executors
 from .arrays import check_texts
 from .dataset import Dataset, check_dataset
-from .destination import QUARANTINE, check_apart, littered, made_of, make_way, standing, sweep
+from .destination import (
+    QUARANTINE,
+    check_apart,
+    littered,
+    made_of,
+    make_way,
+    standing,
+    sweep,
+    tells,
+)
 from .errors import BadImagesError, CellprepError, counted, in_range, one_of
 from .formats import FORMATS
 from .formats.format import Files, require
@@ -168,6 +177,7 @@ class Job:
     plan: Plan
     path: Path
     made_of: Mapping[str, Any]
+    identity: Callable[[], str]
     stands: str
     look: Callable[[], str]
     quarantined: Files
@@ -195,21 +205,23 @@ class Job:
                 return len(self.plan), 0
         with only_writer(self.path, is_file=is_file) as still_alone:
             stands = self.look()  # again: another may have been here
+            told_later = stands != "unfinished" and tells(self.plan, self.made_of["format"])
+            origin = {**self.made_of, "source": None if told_later else self.identity()}
             if stands == "finished":
                 checked = checked or check(self.path, deep=reads_quickly(self.path))
                 repaired = 0
                 if checked.damaged and is_file:
-                    write_file(self.plan, self.path, self.made_of)
+                    write_file(self.plan, self.path, origin)
                     repaired = len(self.plan)
                 elif checked.damaged:
-                    repaired = repair(self.plan, self.path, self.made_of, checked, still_alone)
+                    repaired = repair(self.plan, self.path, origin, checked, still_alone)
                 sweep(self.path)
                 return len(self.plan) - repaired, repaired
-            make_way(self.path, self.made_of, stands)
+            make_way(self.path, origin, stands)
             if is_file:
-                write_file(self.plan, self.path, self.made_of)
+                write_file(self.plan, self.path, origin)
                 return 0, 0
-            return write_parts(self.plan, self.path, self.made_of, self.quarantined, still_alone)
+            return write_parts(self.plan, self.path, origin, self.quarantined, still_alone)
 
 
 def plan_write(
@@ -266,10 +278,12 @@ def plan_write(
             "KMeansMask"
         )
     origin = made_of(plan, kind, rows_per_shard) | ({"masks": True} if masks else {})
-    look = partial(standing, path, origin, resume=resume, overwrite=overwrite)
+    identity = cache(plan.source.identity)
+    stand = partial(standing, path, origin, plan, identity)
+    look = partial(stand, resume=resume, overwrite=overwrite)
     stands = _answered(path, look)
     quarantined = _stamps_of_bad(plan) if on_error == "quarantine" else {}
-    return Job(plan, path, origin, stands, look, quarantined)
+    return Job(plan, path, origin, identity, stands, look, quarantined)
 
 
 def _try_out(path: Path, kind: str) -> None:

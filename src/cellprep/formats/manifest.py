@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Masks, check_ids
 from ..errors import CellprepError
-from ..place import changed, fetched, is_remote, opened, read_bytes, sizes
+from ..place import changed, fetched, is_remote, opened, read_bytes, reserve, sizes
 from ..place import replacing as replacing
 from ..rows import Rows
 from ..source import Past
@@ -314,11 +314,13 @@ def stamp(file: Path) -> dict[str, Any]:
     return {"bytes": size, "xxh3_128": digest.hexdigest()}
 
 
-def save(path: Path, pieces: Iterable[bytes | memoryview]) -> dict[str, Any]:
-    """A file from its pieces, and its stamp, made on the way."""
+def save(path: Path, pieces: Iterable[bytes | memoryview], room: int = 0) -> dict[str, Any]:
+    """A file from its pieces, and its stamp, made on the way; `room` is the size, where known."""
     digest, size = xxhash.xxh3_128(), 0
     # "r+b": ext4 flushes a file that was truncated on opening
     with replacing(path) as temporary, temporary.open("r+b") as file:
+        if room:
+            reserve(file, room)
         for data in pieces:
             digest.update(data)
             size += file.write(data)

@@ -246,7 +246,8 @@ def _save(
     np.lib.format.write_array_header_1_0(
         header, {"descr": kind, "fortran_order": False, "shape": shape}
     )
-    return save(path, _pieces(header, arrays))
+    room = header.tell() + math.prod(shape) * np.dtype(kind).itemsize
+    return save(path, _pieces(header, arrays), room)
 
 
 def _pieces(header: io.BytesIO, arrays: Iterable[NDArray[Any]]) -> Iterator[memoryview]:

@@ -51,7 +51,8 @@ def to_hf(dataset: Dataset, cache_dir: str | Path | None) -> datasets.Dataset:
                 yield {"image": {"bytes": image, "path": None}, **held}
 
     # Their cache goes by this: the same data set is not made twice, another one never mistaken.
-    identity = xxhash.xxh3_128_hexdigest(to_json(made_of(plan, "datasets", 1)).encode())
+    origin = made_of(plan, "datasets", 1) | {"source": plan.source.identity()}
+    identity = xxhash.xxh3_128_hexdigest(to_json(origin).encode())
     try:
         return datasets.Dataset.from_generator(
             examples,

@@ -296,11 +296,24 @@ def channel_shift(image, red, green, blue):
 
 
 @nb.njit(cache=True, nogil=True)
-def paint(images, rows, masks, value):
-    """Give the pixels of images `rows` that are True in their mask (m, height, width) a value."""
+def paint(images, rows, kept, value):
+    """Give the pixels of images `rows` that are 0 in `kept` a value.
+
+    `kept` is (m, height, width) uint8 of 0 and 1. Most runs of eight pixels are of one kind.
+    """
+    ones = np.uint64(0x0101010101010101)
+    eight = ones * np.uint64(value)
     for i in range(len(rows)):
-        image = images[rows[i]].reshape(masks[i].size, 3)
-        mask = masks[i].reshape(masks[i].size)
-        for p in range(len(mask)):
-            if mask[p]:
-                image[p, 0] = image[p, 1] = image[p, 2] = value
+        image, mask = images[rows[i]].reshape(3 * kept[i].size), kept[i].reshape(kept[i].size)
+        whole = len(mask) // 8 * 8
+        masks, words = mask[:whole].view(np.uint64), image[: 3 * whole].view(np.uint64)
+        for j in range(len(masks)):
+            if masks[j] == 0:
+                words[3 * j] = words[3 * j + 1] = words[3 * j + 2] = eight
+            elif masks[j] != ones:
+                for p in range(8 * j, 8 * j + 8):
+                    if not mask[p]:
+                        image[3 * p] = image[3 * p + 1] = image[3 * p + 2] = value
+        for p in range(whole, len(mask)):
+            if not mask[p]:
+                image[3 * p] = image[3 * p + 1] = image[3 * p + 2] = value

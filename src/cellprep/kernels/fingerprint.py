@@ -1,4 +1,4 @@
-"""A fingerprint of many bytes, compiled: XXH3 through its binding holds the interpreter's lock."""
+"""Fingerprints of images, compiled: XXH3 through its binding holds the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ _PRIME = np.uint64(0x9E3779B185EBCA87)  # the first of XXH64's
 
 
 @nb.njit(cache=True, nogil=True)
-def fingerprint(data):
-    """128 bits, (2,) uint64, of (n,) uint8: to tell other data, not to keep out forgers.
+def fingerprints(data):
+    """(n, 2) uint64 of (n, size) uint8: to tell other data, not to keep out forgers.
 
     Lanes of 64 bits take a word each, turned and multiplied, so that every change of a word changes
     its lane for good; in the end the lanes are mixed as by splitmix64.
     """
+    n, size = data.shape
+    out = np.full((n, 2), np.uint64(size), np.uint64)
     lanes = np.empty(_LANES, np.uint64)
-    for i in range(_LANES):
-        lanes[i] = np.uint64(i + 1) * _PRIME
-    whole = len(data) // (8 * _LANES) * (8 * _LANES)
-    words = data[:whole].view(np.uint64)
-    for start in range(0, len(words), _LANES):
-        some = words[start : start + _LANES]
+    whole = size // (8 * _LANES) * (8 * _LANES)
+    for k in range(n):
         for i in range(_LANES):
-            lane = lanes[i] ^ some[i]
-            lanes[i] = ((lane << np.uint64(29)) | (lane >> np.uint64(35))) * _PRIME
-    for i in range(whole, len(data)):
-        lane = lanes[i % _LANES] ^ np.uint64(data[i])
-        lanes[i % _LANES] = ((lane << np.uint64(29)) | (lane >> np.uint64(35))) * _PRIME
-    out = np.full(2, np.uint64(len(data)), np.uint64)
-    for i in range(_LANES):
-        bits = out[i % 2] ^ lanes[i]
-        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        out[i % 2] = bits ^ (bits >> np.uint64(31))
+            lanes[i] = np.uint64(i + 1) * _PRIME
+        words = data[k, :whole].view(np.uint64)
+        for start in range(0, len(words), _LANES):
+            some = words[start : start + _LANES]
+            for i in range(_LANES):
+                lane = lanes[i] ^ some[i]
+                lanes[i] = ((lane << np.uint64(29)) | (lane >> np.uint64(35))) * _PRIME
+        for i in range(whole, size):
+            lane = lanes[i % _LANES] ^ np.uint64(data[k, i])
+            lanes[i % _LANES] = ((lane << np.uint64(29)) | (lane >> np.uint64(35))) * _PRIME
+        for i in range(_LANES):
+            bits = out[k, i % 2] ^ lanes[i]
+            bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            out[k, i % 2] = bits ^ (bits >> np.uint64(31))
     return out

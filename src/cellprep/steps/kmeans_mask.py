@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, own
+from ..arrays import Images, Masks, Positions, own, taken
 from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..kernels import FOREGROUNDS, SPACES, TARGETS
@@ -122,8 +123,8 @@ class KMeansMask(Step):
         from ..kernels import color
 
         images = own(images)
-        kept = self.masks(images[rows]) if masks is None else masks
-        color.paint(images, rows, ~kept, self.background)
+        kept = self.masks(taken(images, rows)) if masks is None else masks
+        color.paint(images, rows, kept.view(np.uint8), np.uint8(self.background))
         return images
 
     def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
