@@ -193,7 +193,7 @@ JOBS = (
                 target=4,
                 images=2048,
             ),
-            Peer("augrs Affine + flips, 2 threads", partial(augrs, 2), images=2048),
+            Peer("augrs Affine + flips, 2 threads", partial(augrs, 2)),
             Peer("cv2.warpAffine by hand, 2 threads", by_hand_threads, target=1),
             Peer("cv2.warpAffine by hand, 1 thread", by_hand_one),
         ),
