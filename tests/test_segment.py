@@ -12,13 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from cellprep.kernels import components, spaces
+from cellprep.kernels import bits, components, spaces
 from cellprep.kernels.kmeans import _assign_three, _assign_tiles, _assign_two, _lloyd, kmeans
 from cellprep.kernels.segment import FOREGROUNDS, TARGETS, segment
 
 BCISC = Path(__file__).resolve().parents[2] / "shared" / "data" / "bcisc"
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
+plasmas = st.sampled_from(((170, 130, 190), (200, 150, 150)))  # purple, or red as the red cells'
+widths = st.sampled_from((1, 2, 31, 62, 63, 64, 65, 100, 127, 128, 129))
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +37,16 @@ def bcisc() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     return np.stack(images), np.stack(masks)
 
 
-def cells(seed: int, n: int = 3, h: int = 40, w: int = 32) -> NDArray[np.uint8]:
+def cells(
+    seed: int, n: int = 3, h: int = 40, w: int = 32, plasma: tuple[int, int, int] = (170, 130, 190)
+) -> NDArray[np.uint8]:
     """Pale images with red cells and one purple cell each."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:h, :w]
     images = np.empty((n, h, w, 3))
     for image in images:
         image[:] = 225, 220, 228
-        for color, radius, number in (((200, 150, 150), 5, 4), ((170, 130, 190), 9, 1)):
+        for color, radius, number in (((200, 150, 150), 5, 4), (plasma, 9, 1)):
             for _ in range(number):
                 cy, cx = rng.uniform(8, h - 8), rng.uniform(8, w - 8)
                 image[np.hypot(y - cy, x - cx) < radius] = color
@@ -52,7 +56,31 @@ def cells(seed: int, n: int = 3, h: int = 40, w: int = 32) -> NDArray[np.uint8]:
 
 def blobs(seed: int, n: int = 3, h: int = 23, w: int = 31) -> NDArray[np.bool_]:
     rng = np.random.default_rng(seed)
-    return rng.random((n, h, w)) < rng.uniform(0.2, 0.8)
+    return rng.random((n, h, w)) < rng.uniform(0, 1, (n, 1, 1))
+
+
+def check_components(masks: NDArray[np.bool_]) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    for mask, filled, largest in zip(
+        masks, components.fill_holes(masks), components.largest(masks), strict=True
+    ):
+        expected, count = ndimage.label(mask)
+        np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
+        areas = np.bincount(expected.ravel(), minlength=count + 1)[1:]
+        best = 1 + areas.argmax() if count else 1
+        np.testing.assert_array_equal(largest, expected == best)
+
+
+def check_morphology(masks: NDArray[np.bool_], radius: int) -> None:
+    ndimage = pytest.importorskip("scipy.ndimage")
+    dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disc = dy**2 + dx**2 <= radius**2 + radius
+    eroded = [ndimage.binary_erosion(m, disc, border_value=1) for m in masks]
+    dilated = [ndimage.binary_dilation(m, disc) for m in masks]
+    np.testing.assert_array_equal(components.erode(masks, radius), eroded)
+    np.testing.assert_array_equal(components.dilate(masks, radius), dilated)
+    opened = [ndimage.binary_dilation(m, disc) for m in eroded]
+    np.testing.assert_array_equal(components.opening(masks, radius), opened)
 
 
 def inertia(points: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
@@ -194,32 +222,81 @@ def test_kmeans_refuses_other_numbers_of_clusters(k: int) -> None:
 
 
 @quick
-@given(seeds)
-def test_components_are_those_of_scipy(seed: int) -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
-    masks = blobs(seed)
-    for mask, filled, largest in zip(
-        masks, components.fill_holes(masks), components.largest(masks), strict=True
-    ):
-        expected, count = ndimage.label(mask)
-        np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
-        areas = np.bincount(expected.ravel(), minlength=count + 1)[1:]
-        np.testing.assert_array_equal(largest, expected == 1 + areas.argmax())
+@given(seeds, st.integers(1, 30), widths)
+def test_components_are_those_of_scipy(seed: int, h: int, w: int) -> None:
+    check_components(blobs(seed, 3, h, w))
 
 
 @quick
-@given(seeds, st.integers(1, 4))
-def test_morphology_is_that_of_scipy(seed: int, radius: int) -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
-    masks = blobs(seed)
-    dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    disc = dy**2 + dx**2 <= radius**2 + radius
-    eroded = [ndimage.binary_erosion(m, disc, border_value=1) for m in masks]
-    dilated = [ndimage.binary_dilation(m, disc) for m in masks]
-    np.testing.assert_array_equal(components.erode(masks, radius), eroded)
-    np.testing.assert_array_equal(components.dilate(masks, radius), dilated)
-    opened = [ndimage.binary_dilation(m, disc) for m in eroded]
-    np.testing.assert_array_equal(components.opening(masks, radius), opened)
+@given(seeds, st.integers(1, 30), widths, st.integers(0, 6))
+def test_morphology_is_that_of_scipy(seed: int, h: int, w: int, radius: int) -> None:
+    check_morphology(blobs(seed, 3, h, w), radius)
+
+
+@pytest.mark.parametrize("radius", [40, 63, 64, 65])
+def test_a_disc_may_be_larger_than_the_image(radius: int) -> None:
+    masks = np.zeros((3, 7, 66), bool)
+    masks[0, 3, 65] = masks[1:, 0, 1] = True
+    check_morphology(np.concatenate([masks, ~masks]), radius)
+
+
+@pytest.mark.parametrize("w", [8, 63, 64, 65, 130])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        lambda y, x: y < 0,
+        lambda y, x: y >= 0,
+        lambda y, x: (y + x) % 2 == 0,
+        lambda y, x: x % 2 == 0,
+        lambda y, x: y % 2 == 0,
+        lambda y, x: np.maximum(abs(y - 10), abs(x - x.max() // 2)) % 3 == 0,
+        lambda y, x: (y % 2 == 0) | (x == np.where(y % 4 == 1, 0, x.max())),
+    ],
+    ids=["empty", "full", "checkers", "columns", "rows", "rings", "snake"],
+)
+def test_patterns_are_taken_as_by_scipy(pattern, w: int) -> None:
+    mask = pattern(*np.mgrid[:21, :w])
+    masks = np.stack([mask, ~mask, mask[::-1], mask[:, ::-1]])
+    check_components(masks)
+    check_morphology(masks, 2)
+
+
+@quick
+@given(seeds, st.integers(1, 9), widths, st.integers(1, 9))
+def test_bits_are_pixels(seed: int, h: int, w: int, margin: int) -> None:
+    rng = np.random.default_rng(seed)
+    values, least = rng.integers(0, 256, (2, h, w)).astype(np.uint8), np.uint8(rng.integers(1, 256))
+    masks = values >= least
+    one, other = packed = bits.strings(2, h, w, margin)
+    for mask, levels in zip(packed, values, strict=True):
+        bits.pack(levels, least, mask)
+    framed = np.unpackbits(one.view(np.uint8), axis=1, bitorder="little")
+    np.testing.assert_array_equal(framed[margin:-margin, :w], masks[0])
+    assert framed.sum() == masks[0].sum()
+    assert framed.shape[1] >= w + margin
+    out = np.empty((h, w), np.uint8)
+    bits.unpack(one, out)
+    np.testing.assert_array_equal(out, masks[0])
+
+    padded = np.pad(masks[0].astype(int), 1)
+    sides = np.abs(np.diff(padded, axis=0)).sum() + np.abs(np.diff(padded, axis=1)).sum()
+    assert components.outline(one) == (masks[0].sum(), sides)
+    assert components.common(one, other) == (masks[0] & masks[1]).sum()
+
+
+@quick
+@given(seeds, st.integers(0, 255), st.integers(0, 255))
+def test_spans_are_those_of_single_bits(seed: int, start: int, stop: int) -> None:
+    start, stop = sorted((start, stop))
+    string = np.random.default_rng(seed).integers(0, 2**64, 4, np.uint64)
+    single = np.unpackbits(string.view(np.uint8), bitorder="little")
+    assert bits.ones_in_span(string, start, stop) == single[start:stop].sum()
+    assert [bits.ones(word) for word in string] == single.reshape(4, 64).sum(axis=1).tolist()
+    place = np.uint64(start % 64)
+    assert bits.lowest_one((string[0] | np.uint64(1)) << place) == place
+    bits.flip_span(string, start, stop)
+    single[start:stop] ^= 1
+    np.testing.assert_array_equal(np.unpackbits(string.view(np.uint8), bitorder="little"), single)
 
 
 def test_an_empty_mask_has_no_largest_component() -> None:
@@ -290,10 +367,10 @@ def plain_cell(purple, dark):
 
 
 @quick
-@given(seeds, st.integers(20, 60), st.integers(20, 60), st.integers(0, 12))
-def test_the_cell_is_that_of_the_plain_steps(seed: int, h: int, w: int, noise: int) -> None:
+@given(seeds, st.integers(20, 60), st.integers(20, 140), st.integers(0, 12), plasmas)
+def test_the_cell_is_that_of_the_plain_steps(seed: int, h: int, w: int, noise: int, plasma) -> None:
     rng = np.random.default_rng(seed)
-    images = cells(seed, 4, max(h, 17), max(w, 17)).astype(float)
+    images = cells(seed, 4, h, w, plasma).astype(float)
     images = np.clip(images + rng.normal(0, noise + 1e-9, images.shape), 0, 255).astype(np.uint8)
     purple, dark = (
         kmeans(spaces.to_space(images, name).reshape(4, -1, 1), k)[0].reshape(images.shape[:3])
@@ -301,6 +378,22 @@ def test_the_cell_is_that_of_the_plain_steps(seed: int, h: int, w: int, noise: i
     )
     expected = [plain_cell(p, d) for p, d in zip(purple, dark, strict=True)]
     np.testing.assert_array_equal(segment(images), expected)
+
+
+@quick
+@given(seeds, st.integers(30, 70))
+def test_a_nucleus_lies_in_its_cell(seed: int, w: int) -> None:
+    images = cells(seed, 3, 40, w)
+    nuclei = segment(images, n_clusters=8, foreground="not-brightest", target="nucleus")
+    assert not (nuclei & ~segment(images)).any()
+
+
+def test_where_nothing_holds_a_disc_the_largest_piece_of_the_darkest_is_the_cell() -> None:
+    images = np.full((1, 12, 70, 3), 230, np.uint8)
+    images[0, 2, 3:60] = 150
+    images[0, 6, 60:66] = images[0, 9, 3:6] = 20
+    mask = segment(images, n_clusters=3, color_space="dark", foreground="darkest")[0]
+    assert np.argwhere(mask).tolist() == [[6, x] for x in range(60, 66)]
 
 
 def test_blocks_leave_no_seam() -> None:

@@ -1,8 +1,8 @@
 """Binary masks: holes, connected components, and morphology with a disc.
 
 Neighbours are the four that share a side. Beyond the border lies nothing: erosion does not eat
-into a cell that the image cuts. Components are joined from runs of equal pixels in a row, which
-are far fewer than pixels.
+into a cell that the image cuts. Inside, masks are strings of bits (see `bits`). Components are
+joined from runs of equal bits, which are far fewer than pixels.
 """
 
 from __future__ import annotations
@@ -13,17 +13,24 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from .bits import ALL, NONE, ONE, flip_span, lowest_one, ones, ones_in_span, pack, strings, unpack
+
 Array = NDArray[Any]
 Binary = NDArray[np.bool_] | NDArray[np.uint8]
 
+# Of the type of a margin that varies, or Numba compiles `work` twice.
+_THIN = np.int64(1)
+
 
 @nb.njit(cache=True, nogil=True)
-def work(h: int, w: int, radius: int) -> tuple[Array, Array, Array, Array]:
-    """Room for the runs of a mask, for a mask on the way, and for discs up to `radius`."""
-    runs = np.empty((4, h * ((w + 1) // 2)), np.int32)
-    first = np.empty(h + 1, np.int32)
-    padded = np.empty((3, (h + 2 * radius) * (w + 2 * radius)), np.uint8)
-    return runs, first, np.empty((h, w), np.uint8), padded
+def work(h: int, w: int, margin: Any) -> tuple[Any, Array, Any, Any]:
+    """Three empty masks, a full one, room for discs of a radius up to `margin`, and for runs."""
+    made = strings(6, h, w, margin)
+    full = made[3]
+    pack(np.ones((h, w), np.uint8), np.uint8(1), full)
+    most = 32 * full.size + 1
+    runs = np.empty(2 * most, np.int64), np.empty(most, np.int64)
+    return (made[0], made[1], made[2]), full, (made[4], made[5]), runs
 
 
 @nb.njit(cache=True, nogil=True)
@@ -35,194 +42,196 @@ def _find(parent: Array, i: Any) -> Any:
 
 
 @nb.njit(cache=True, nogil=True)
-def _runs(mask: Array, value: int, runs: Array, first: Array) -> int:
-    """The runs of `value`: where each starts, where it stops, and the first of its component.
+def _runs(bits: Array, turned: Any, runs: Any) -> int:
+    """The runs of ones once bits are turned: where each starts and stops, and its component.
 
-    Runs stand in reading order; those of row y begin at ``first[y]``. Components are joined in a
-    forest whose roots are the smallest [Rosenfeld 1966].
+    Run i goes from ``end[2 * i]`` to before ``end[2 * i + 1]``, and ``root[i]`` is the first run of
+    its component. Components are joined in a forest whose roots are the smallest [Rosenfeld 1966].
     """
-    h, w = mask.shape
-    start, stop, root = runs[0], runs[1], runs[2]
-    made = 0
+    string, stride = bits.ravel(), 64 * bits.shape[1]
+    end, root = runs
+    ends = 0
+    before = NONE
+    for j in range(len(string)):
+        word = string[j] ^ turned
+        edges = word ^ (word << 1 | before)
+        before = word >> 63
+        while edges:
+            end[ends] = 64 * j + lowest_one(edges)
+            edges &= edges - ONE
+            ends += 1
+    end[ends] = 64 * len(string)
+    made = (ends + 1) // 2
     above = 0
-    # 1 where a pixel is another than the one before it; most words of eight pixels are 0
-    edges = np.zeros((w + 7) // 8 * 8, np.uint8)
-    after, words = edges[1:w], edges.view(np.uint64)
-    for y in range(h):
-        here = made
-        first[y] = made
-        row = mask[y]
-        edges[0] = row[0] ^ np.uint8(1 - value)
-        for x in range(w - 1):
-            after[x] = row[x + 1] ^ row[x]
-        inside = False
-        for j in range(len(words)):
-            word, x = words[j], 8 * j
-            while word:
-                if word & np.uint64(1):
-                    if inside:
-                        stop[made] = x
-                        made += 1
-                    else:
-                        start[made] = x
-                    inside = not inside
-                word >>= np.uint64(8)
-                x += 1
-        if inside:
-            stop[made] = w
-            made += 1
-        over = above
-        for i in range(here, made):
-            root[i] = i
-            while over < here and stop[over] <= start[i]:
-                over += 1
-            j = over
-            while j < here and start[j] < stop[i]:
-                a, b = _find(root, i), _find(root, j)
-                root[max(a, b)] = min(a, b)
-                j += 1
-        above = here
-    first[h] = made
+    for i in range(made):
+        root[i] = i
+        start, stop = end[2 * i] - stride, end[2 * i + 1] - stride
+        while end[2 * above + 1] <= start:
+            above += 1
+        j = above
+        while j < i and end[2 * j] < stop:
+            a, b = _find(root, i), _find(root, j)
+            root[max(a, b)] = min(a, b)
+            j += 1
     for i in range(made):
         root[i] = root[root[i]]
     return made
 
 
 @nb.njit(cache=True, nogil=True)
-def fill(mask: Array, runs: Array, first: Array) -> None:
-    """Set the regions of zeros that do not reach the border, in place."""
-    h, w = mask.shape
-    made = _runs(mask, 0, runs, first)
-    start, stop, root, open_ = runs[0], runs[1], runs[2], runs[3]
-    open_[:made] = 0
-    for i in range(made):
-        if i < first[1] or i >= first[h - 1] or start[i] == 0 or stop[i] == w:
-            open_[root[i]] = 1
-    for y in range(1, h - 1):
-        for i in range(first[y], first[y + 1]):
-            if not open_[root[i]]:
-                mask[y, start[i] : stop[i]] = 1
+def fill(bits: Array, runs: Any) -> None:
+    """Set the regions of zeros that do not reach the margin, where the first run lies."""
+    string = bits.ravel()
+    end, root = runs
+    for i in range(_runs(bits, ALL, runs)):
+        if root[i] > 0:
+            flip_span(string, end[2 * i], end[2 * i + 1])
 
 
 @nb.njit(cache=True, nogil=True)
-def keep_heaviest(mask: Array, weight: Array, least: Any, runs: Array, first: Array) -> float:
-    """Leave the component with most pixels whose weight is `least` or more, in place.
+def keep_heaviest(bits: Array, heavy: Array, runs: Any) -> float:
+    """Leave the component with most pixels that are also in `heavy`.
 
     Among equals, all of them with none too, the one that has more pixels, then the one met first
     in reading order. Returns its share of the mask's pixels.
     """
-    h = mask.shape[0]
-    made = _runs(mask, 1, runs, first)
-    start, stop, root, area = runs[0], runs[1], runs[2], runs[3]
-    heavy = np.zeros(made, np.int32)
-    area[:made] = 0
+    made = _runs(bits, NONE, runs)
+    end, root = runs
+    string, weights = bits.ravel(), heavy.ravel()
+    area, weight = np.zeros(made, np.int64), np.zeros(made, np.int64)
     total = 0
-    for y in range(h):
-        for i in range(first[y], first[y + 1]):
-            size = stop[i] - start[i]
-            area[root[i]] += size
-            total += size
-            if least > 0:
-                count = np.int32(0)
-                row = weight[y, start[i] : stop[i]]
-                for x in range(size):
-                    count += np.int32(row[x] >= least)
-                heavy[root[i]] += count
+    for i in range(made):
+        start, stop = end[2 * i], end[2 * i + 1]
+        area[root[i]] += stop - start
+        total += stop - start
+        weight[root[i]] += ones_in_span(weights, start, stop)
     best = 0
     for i in range(made):
-        if heavy[i] > heavy[best] or (heavy[i] == heavy[best] and area[i] > area[best]):
+        if weight[i] > weight[best] or (weight[i] == weight[best] and area[i] > area[best]):
             best = i
-    for y in range(h):
-        for i in range(first[y], first[y + 1]):
-            if root[i] != best:
-                mask[y, start[i] : stop[i]] = 0
+    for i in range(made):
+        if root[i] != best:
+            flip_span(string, end[2 * i], end[2 * i + 1])
     return area[best] / total if made else 0.0
 
 
 @nb.njit(cache=True, nogil=True)
-def _copy(out: Array, other: Array) -> None:
-    for i in range(len(out)):
-        out[i] = other[i]
+def outline(bits: Array) -> tuple[int, int]:
+    """Pixels of a mask, and their sides that face a zero or the image's border."""
+    string, words = bits.ravel(), bits.shape[1]
+    here, before, above = string[words:], string[words - 1 :], string
+    area, sides = 0, 0
+    for j in range(len(here)):
+        area += ones(here[j])
+        sides += ones(here[j] ^ (here[j] << 1 | before[j] >> 63)) + ones(here[j] ^ above[j])
+    return area, sides
 
 
 @nb.njit(cache=True, nogil=True)
-def _both(out: Array, other: Array) -> None:
-    for i in range(len(out)):
-        out[i] &= other[i]
+def common(bits: Array, other: Array) -> int:
+    """How many pixels two masks share."""
+    string, others = bits.ravel(), other.ravel()
+    total = 0
+    for j in range(len(string)):
+        total += ones(string[j] & others[j])
+    return total
 
 
 @nb.njit(cache=True, nogil=True)
-def erode_by(mask: Array, radius: int, out: Array, room: Array) -> None:
-    """`out` is 1 where a disc around the pixel finds nothing but ones.
+def keep_common(bits: Array, other: Array) -> None:
+    """Leave the pixels that two masks share."""
+    string, others = bits.ravel(), other.ravel()
+    for j in range(len(string)):
+        string[j] &= others[j]
 
-    A disc is a stack of row segments that grow towards its middle row, so the mask eroded along
-    its rows is made once and grown on the way. With a margin of ones all rows are one long line.
-    `room` is (3, a) uint8, with a at least (h + 2 radius) * (w + 2 radius).
+
+@nb.njit(cache=True, nogil=True)
+def _join(string: Array, other: Array) -> None:
+    for j in range(len(string)):
+        string[j] |= other[j]
+
+
+@nb.njit(cache=True, nogil=True)
+def _join_moved(string: Array, other: Array, by: int) -> None:
+    """Join what lies `by` bits before and after."""
+    words, right = by >> 6, by & 63
+    left = 63 - right  # and one more, since no word can be moved by 64
+    near, far = other[words:], other[words + 1 :]
+    later = string[words + 1 :]
+    for j in range(len(far)):
+        string[j] |= near[j] >> right | far[j] << 1 << left
+    for j in range(len(far)):
+        later[j] |= other[j + 1] << right | other[j] >> 1 >> left
+
+
+@nb.njit(cache=True, nogil=True)
+def dilate_by(bits: Array, radius: int, full: Array, discs: Any) -> None:
+    """Set all within a disc of the ones.
+
+    A disc is a stack of row segments that grow towards its middle row, so the mask spread along
+    its rows is made once and grown on the way.
     """
-    h, w = mask.shape
-    wide = w + 2 * radius
-    size = wide * (h + 2 * radius)
-    whole, line, lasts = room[0, :size], room[1, :size], room[2, :size]
-    whole[:] = 1
-    for y in range(h):
-        at = (y + radius) * wide + radius
-        _copy(whole[at : at + w], mask[y])
-    line[:] = whole
-    lasts[:] = 1
+    words = bits.shape[1]
+    string, image, line, spread = bits.ravel(), full.ravel(), discs[0].ravel(), discs[1].ravel()
+    size = len(string)
+    line[:] = string
+    spread[:] = 0
     half = 0
     for off in range(radius, -1, -1):
         while (half + 1) * (half + 1) + off * off <= radius * radius + radius:
             half += 1
-            _both(line[: size - half], whole[half:])
-            _both(line[half:], whole[: size - half])
-        down = off * wide
-        _both(lasts[: size - down], line[down:])
-        if off:
-            _both(lasts[down:], line[: size - down])
-    for y in range(h):
-        at = (y + radius) * wide + radius
-        _copy(out[y], lasts[at : at + w])
+            _join_moved(line, string, half)
+        down = off * words
+        _join(spread[: size - down], line[down:])
+        _join(spread[down:], line[: size - down])
+    for j in range(size):
+        string[j] = spread[j] & image[j]
 
 
 @nb.njit(cache=True, nogil=True)
-def flip(mask: Array) -> None:
-    """Ones for zeros, in place."""
-    for y in range(mask.shape[0]):
-        row = mask[y]
-        for x in range(len(row)):
-            row[x] ^= 1
+def _turn(bits: Array, full: Array) -> None:
+    """Ones for zeros."""
+    string, image = bits.ravel(), full.ravel()
+    for j in range(len(string)):
+        string[j] ^= image[j]
 
 
 @nb.njit(cache=True, nogil=True)
-def dilate_by(mask: Array, radius: int, out: Array, room: Array) -> None:
-    """`out` is 1 where a disc around the pixel finds a one; `mask` is turned over."""
-    flip(mask)
-    erode_by(mask, radius, out, room)
-    flip(out)
+def erode_by(bits: Array, radius: int, full: Array, discs: Any) -> None:
+    """Clear all within a disc of the image's zeros."""
+    _turn(bits, full)
+    dilate_by(bits, radius, full, discs)
+    _turn(bits, full)
 
 
 @nb.njit(cache=True, nogil=True)
 def _fill_all(masks: Array) -> None:
     n, h, w = masks.shape
-    runs, first, _, _ = work(h, w, 0)
+    (bits, _, _), _, _, runs = work(h, w, _THIN)
     for i in range(n):
-        fill(masks[i], runs, first)
+        pack(masks[i], np.uint8(1), bits)
+        fill(bits, runs)
+        unpack(bits, masks[i])
 
 
 @nb.njit(cache=True, nogil=True)
 def _largest_all(masks: Array) -> None:
     n, h, w = masks.shape
-    runs, first, _, _ = work(h, w, 0)
+    (bits, _, _), _, _, runs = work(h, w, _THIN)
     for i in range(n):
-        keep_heaviest(masks[i], masks[i], 0, runs, first)
+        pack(masks[i], np.uint8(1), bits)
+        keep_heaviest(bits, bits, runs)
+        unpack(bits, masks[i])
 
 
 @nb.njit(cache=True, nogil=True)
-def _erode_all(masks: Array, radius: int, out: Array) -> None:
+def _dilate_all(masks: Array, radius: int) -> None:
     n, h, w = masks.shape
-    _, _, _, room = work(h, w, radius)
+    (bits, _, _), full, discs, _ = work(h, w, max(radius, _THIN))
     for i in range(n):
-        erode_by(masks[i], radius, out[i], room)
+        pack(masks[i], np.uint8(1), bits)
+        dilate_by(bits, radius, full, discs)
+        unpack(bits, masks[i])
 
 
 def _bytes(masks: Binary) -> NDArray[np.uint8]:
@@ -272,9 +281,7 @@ def erode(masks: Binary, radius: int) -> NDArray[np.bool_]:
     >>> erode(np.array([[[0, 1, 1, 1, 1]]], np.uint8), 1)[0].astype(int).tolist()
     [[0, 0, 1, 1, 1]]
     """
-    out = np.empty(masks.shape, np.uint8)
-    _erode_all(_bytes(masks), radius, out)
-    return out.view(np.bool_)
+    return ~dilate(_bytes(masks) == 0, radius)
 
 
 def dilate(masks: Binary, radius: int) -> NDArray[np.bool_]:
@@ -286,7 +293,9 @@ def dilate(masks: Binary, radius: int) -> NDArray[np.bool_]:
     >>> dilate(np.array([[[0, 1, 0, 0, 0]]], np.uint8), 1)[0].astype(int).tolist()
     [[1, 1, 1, 0, 0]]
     """
-    return ~erode(_bytes(masks) == 0, radius)
+    out = _bytes(masks)
+    _dilate_all(out, radius)
+    return out.view(np.bool_)
 
 
 def opening(masks: Binary, radius: int) -> NDArray[np.bool_]:

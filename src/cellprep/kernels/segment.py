@@ -9,7 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import FOREGROUNDS, TARGETS
-from .components import dilate, dilate_by, erode_by, fill, keep_heaviest, work
+from .bits import pack, unpack
+from .components import (
+    common,
+    dilate,
+    dilate_by,
+    erode_by,
+    fill,
+    keep_common,
+    keep_heaviest,
+    largest,
+    outline,
+    work,
+)
 from .kmeans import kmeans
 from .spaces import scores_of, to_space
 
@@ -99,60 +111,54 @@ def _close_up(labels: Array, n_clusters: int) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def _outline(mask: Array) -> tuple[int, float]:
-    """Pixels of a mask and how round it is; the image's border counts as its outline."""
-    h, w = mask.shape
-    inside, changes = 0, 0
-    for y in range(h):
-        row, above = mask[y], mask[max(y - 1, 0)]
-        here, turns, steps = np.int32(0), np.int32(0), np.int32(0)
-        for x in range(w):
-            here += np.int32(row[x])
-            steps += np.int32(row[x] ^ above[x])
-        for x in range(w - 1):
-            turns += np.int32(row[x] ^ row[x + 1])
-        inside += int(here)
-        changes += int(steps + turns + row[0] + row[w - 1])
-        if y == 0:
-            changes += int(here)
-        if y == h - 1:
-            changes += int(here)
-    return inside, 16 * inside / max(changes, 1) ** 2
-
-
-@nb.njit(cache=True, nogil=True)
-def _heavy(mask: Array, weight: Array, least: Any) -> int:
-    """Pixels of a mask whose weight is `least` or more."""
-    total = 0
-    for y in range(mask.shape[0]):
-        row, by = mask[y], weight[y]
-        count = np.int32(0)
-        for x in range(len(row)):
-            count += np.int32(row[x] & np.uint8(by[x] >= least))
-        total += int(count)
-    return total
-
-
-@nb.njit(cache=True, nogil=True)
 def _piece(
-    ranks: Array, lowest: Any, radius: int, weight: Array, least: Any, out: Array, room: Any
+    ranks: Array, lowest: Any, radius: int, heavy: Array, out: Array, room: Any
 ) -> tuple[int, float, float]:
     """The heaviest piece of the clusters from `lowest` up, holes filled, thin parts cut off.
 
     Returns its pixels, how round it is, and its share of all pieces.
     """
-    runs, first, mask, padded = room
-    for y in range(mask.shape[0]):
-        row, values = mask[y], ranks[y]
-        for x in range(len(row)):
-            row[x] = np.uint8(values[x] >= lowest)
-    fill(mask, runs, first)
-    erode_by(mask, radius, out, padded)
-    share = keep_heaviest(out, weight, least, runs, first)
-    mask[:] = out
-    dilate_by(mask, radius, out, padded)
-    area, roundness = _outline(out)
-    return area, roundness, share
+    _, full, discs, runs = room
+    pack(ranks, np.uint8(lowest), out)
+    fill(out, runs)
+    erode_by(out, radius, full, discs)
+    share = keep_heaviest(out, heavy, runs)
+    dilate_by(out, radius, full, discs)
+    area, sides = outline(out)
+    return area, 16 * area / max(sides, 1) ** 2, share
+
+
+@nb.njit(cache=True, nogil=True)
+def _chosen(ranks: Array, lowest: int, n_clusters: int, dark: Array, radius: int, room: Any) -> Any:
+    """The cell of one image, packed, from its clusters; `dark` holds one image's or none."""
+    h, w = ranks.shape
+    cell, other, heavy = room[0]
+    large = _LARGE * h * w
+    both = len(dark) > 0
+    # of one type with what varies, or Numba compiles `_piece` twice
+    stained = np.int64(1)
+    if both:
+        area, roundness, share = _piece(dark[0], stained, radius, heavy, cell, room)
+        alone = roundness >= _ALONE and share >= _ALL
+        if (roundness >= _CELL or alone) and area < large:
+            return cell
+    area, roundness, share = _piece(ranks, lowest, radius, heavy, cell, room)
+    whole = roundness * share
+    if lowest < n_clusters - 1 and whole < _RAGGED:
+        a, r, s = _piece(ranks, lowest + 1, radius, heavy, other, room)
+        if r * s > _ROUNDER * whole and r * s >= _ROUND:
+            area, cell, other = a, other, cell
+    if lowest > 1:
+        a, r, s = _piece(ranks, lowest - 1, radius, heavy, other, room)
+        if r * s >= _ROUND and a < large:
+            area, cell, other = a, other, cell
+    if both and area < _BARE * common(cell, heavy):
+        for neck in _NECKS:
+            wide = max(1, round(neck * min(h, w) / 96))
+            a, r, s = _piece(dark[0], stained, wide, heavy, other, room)
+            if r >= _CUT and area < a < large:
+                return other
+    return cell
 
 
 @nb.njit(cache=True, nogil=True)
@@ -161,83 +167,43 @@ def _cells(
 ) -> None:
     """The cell of each image from its clusters by purple and, unless `dark` is empty, by darkness.
 
-    The clusters of darkness are background, what stains at all, and nuclei.
+    The clusters of darkness are background, what stains at all, and nuclei. Unless there is
+    anything to `choose`, the cell is the largest piece of the purple.
     """
     n, h, w = purple.shape
     widest = max(radius, round(_NECKS[-1] * min(h, w) / 96)) if len(dark) else radius
     room = work(h, w, widest)
-    other = np.empty((h, w), np.uint8)
-    large = _LARGE * h * w
-    both = len(dark) > 0
-    # of one type with what varies, or Numba compiles `_piece` twice
-    stained, nucleus, none = np.int64(1), np.int64(2), np.int64(0)
+    cell, _, heavy = room[0]
     for i in range(n):
-        ranks, cell = purple[i], out[i]
-        nuclei, least = (dark[i], nucleus) if both else (ranks, none)
-        if both:
-            area, roundness, share = _piece(nuclei, stained, radius, nuclei, nucleus, cell, room)
-            alone = roundness >= _ALONE and share >= _ALL
-            if (roundness >= _CELL or alone) and area < large:
-                continue
-        area, roundness, share = _piece(ranks, lowest, radius, nuclei, least, cell, room)
-        if not choose:
-            continue
-        whole = roundness * share
-        if lowest < n_clusters - 1 and whole < _RAGGED:
-            a, r, s = _piece(ranks, lowest + 1, radius, nuclei, least, other, room)
-            if r * s > _ROUNDER * whole and r * s >= _ROUND:
-                cell[:] = other
-                area = a
-        if lowest > 1:
-            a, r, s = _piece(ranks, lowest - 1, radius, nuclei, least, other, room)
-            if r * s >= _ROUND and a < large:
-                cell[:] = other
-                area = a
-        if both and area < _BARE * _heavy(cell, nuclei, nucleus):
-            for neck in _NECKS:
-                wide = max(1, round(neck * min(h, w) / 96))
-                a, r, s = _piece(nuclei, stained, wide, nuclei, nucleus, other, room)
-                if r >= _CUT and area < a < large:
-                    cell[:] = other
-                    break
+        if len(dark):
+            pack(dark[i], np.uint8(2), heavy)
+        if choose:
+            cell = _chosen(purple[i], lowest, n_clusters, dark[i : i + 1], radius, room)
+        else:
+            _piece(purple[i], lowest, radius, heavy, cell, room)
+        unpack(cell, out[i])
 
 
 @nb.njit(cache=True, nogil=True)
 def _opened(ranks: Array, lowest: int, radius: int, out: Array) -> None:
     """The clusters from `lowest` up of each image, holes filled and thin parts cut off."""
     n, h, w = ranks.shape
-    runs, first, mask, padded = work(h, w, radius)
+    (mask, cell, _), full, discs, runs = work(h, w, radius)
     for i in range(n):
-        for y in range(h):
-            for x in range(w):
-                mask[y, x] = np.uint8(ranks[i, y, x] >= lowest)
-        fill(mask, runs, first)
-        for y in range(h):
-            for x in range(w):
-                mask[y, x] &= out[i, y, x]
-        erode_by(mask, radius, out[i], padded)
-        mask[:] = out[i]
-        dilate_by(mask, radius, out[i], padded)
+        pack(ranks[i], np.uint8(lowest), mask)
+        fill(mask, runs)
+        pack(out[i], np.uint8(1), cell)
+        keep_common(mask, cell)
+        erode_by(mask, radius, full, discs)
+        dilate_by(mask, radius, full, discs)
+        unpack(mask, out[i])
 
 
-@nb.njit(cache=True, nogil=True)
-def _mend(masks: Array, ranks: Array) -> None:
+def _mend(masks: NDArray[np.uint8], ranks: NDArray[np.uint8]) -> None:
     """The largest piece of the top cluster where a mask is empty or full; one colour: empty."""
-    n, h, w = masks.shape
-    runs, first, _, _ = work(h, w, 0)
-    for i in range(n):
-        mask = masks[i]
-        area = _heavy(mask, mask, np.int64(1))
-        if 0 < area < h * w:
-            continue
-        highest = np.uint8(0)
-        for y in range(h):
-            for x in range(w):
-                highest = max(highest, ranks[i, y, x])
-        for y in range(h):
-            for x in range(w):
-                mask[y, x] = np.uint8(highest > 0 and ranks[i, y, x] == highest)
-        keep_heaviest(mask, mask, np.int64(0), runs, first)
+    flat = masks.view(np.bool_).reshape(len(masks), -1)
+    for i in np.flatnonzero(~flat.any(axis=1) | flat.all(axis=1)):
+        masks[i] = largest(ranks[i : i + 1] == max(1, ranks[i].max()))[0]
 
 
 def _radius(images: NDArray[Any]) -> int:
