@@ -5,8 +5,30 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-_LANES = 32
+_LANES = 64
 _PRIME = np.uint64(0x9E3779B185EBCA87)  # the first of XXH64's
+
+
+@nb.njit(cache=True, nogil=True)
+def _turned(lane, word):
+    bits = lane ^ word
+    return ((bits << np.uint64(29)) | (bits >> np.uint64(35))) * _PRIME
+
+
+@nb.njit(cache=True, nogil=True)
+def _take(lanes, words):
+    """Apart, so that the compiler sees two arrays and fills vector registers."""
+    for i in range(len(lanes)):
+        lanes[i] = _turned(lanes[i], words[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _mix(lanes):
+    for i in range(len(lanes)):
+        bits = lanes[i]
+        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        lanes[i] = bits ^ (bits >> np.uint64(31))
 
 
 @nb.njit(cache=True, nogil=True)
@@ -14,7 +36,7 @@ def fingerprints(data):
     """(n, 2) uint64 of (n, size) uint8: to tell other data, not to keep out forgers.
 
     Lanes of 64 bits take a word each, turned and multiplied, so that every change of a word changes
-    its lane for good; in the end the lanes are mixed as by splitmix64.
+    its lane for good; in the end the lanes are mixed as by splitmix64, and turned into one another.
     """
     n, size = data.shape
     out = np.full((n, 2), np.uint64(size), np.uint64)
@@ -25,16 +47,11 @@ def fingerprints(data):
             lanes[i] = np.uint64(i + 1) * _PRIME
         words = data[k, :whole].view(np.uint64)
         for start in range(0, len(words), _LANES):
-            some = words[start : start + _LANES]
-            for i in range(_LANES):
-                lane = lanes[i] ^ some[i]
-                lanes[i] = ((lane << np.uint64(29)) | (lane >> np.uint64(35))) * _PRIME
+            _take(lanes, words[start : start + _LANES])
         for i in range(whole, size):
-            lane = lanes[i % _LANES] ^ np.uint64(data[k, i])
-            lanes[i % _LANES] = ((lane << np.uint64(29)) | (lane >> np.uint64(35))) * _PRIME
+            lanes[i % _LANES] = _turned(lanes[i % _LANES], np.uint64(data[k, i]))
+        _mix(lanes)
         for i in range(_LANES):
-            bits = out[k, i % 2] ^ lanes[i]
-            bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            out[k, i % 2] = bits ^ (bits >> np.uint64(31))
+            out[k, i % 2] = _turned(out[k, i % 2], lanes[i])
+        _mix(out[k])
     return out
