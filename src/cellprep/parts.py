@@ -30,7 +30,8 @@ from .verify import WHOLE, files_of, reads_quickly, state
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_RECORDS_AT_ONCE = 16
+_IN_A_GROUP = 64
+"""Parts whose rows are one row group of the index."""
 
 
 @dataclass(frozen=True)
@@ -199,12 +200,12 @@ def write_index(path: Path, records: Path, parts: Iterable[int]) -> list[dict[st
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    places = (record_path(records, number) for number in parts)
+    loaded = load_records(record_path(records, number) for number in parts)
     entries: list[dict[str, Any]] = []
     with replacing(path / INDEX) as temporary, ExitStack() as opened:
         index: pq.ParquetWriter | None = None
-        while some := list(islice(places, _RECORDS_AT_ONCE)):
-            tables, of_these = zip(*load_records(some), strict=True)
+        while some := list(islice(loaded, _IN_A_GROUP)):
+            tables, of_these = zip(*some, strict=True)
             table = pa.concat_tables(tables).unify_dictionaries()
             index = index or opened.enter_context(pq.ParquetWriter(temporary, table.schema))
             index.write_table(table)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +12,13 @@ import xxhash
 from numpy.typing import NDArray
 
 from .formats.manifest import WORK, replacing, to_json
-from .place import Found, found
+from .place import Found, found, is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_AT_ONCE = 16
 
 
 def record_path(folder: Path, number: int) -> Path:
@@ -31,8 +35,11 @@ def save_record(
     import pyarrow as pa
 
     table = table.replace_schema_metadata({"entry": to_json(entry), "seen": digest_of(seen)})
-    with replacing(path) as temporary, pa.ipc.new_file(str(temporary), table.schema) as file:
+    data = pa.BufferOutputStream()
+    with pa.ipc.new_file(data, table.schema) as file:
         file.write_table(table)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.getvalue())
 
 
 def digest_of(seen: NDArray[Any] | None) -> str:
@@ -40,16 +47,16 @@ def digest_of(seen: NDArray[Any] | None) -> str:
 
 
 def load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
-    return load_records([path])[0]
+    return next(load_records([path]))
 
 
-def load_records(paths: list[Path]) -> list[tuple[pa.Table, dict[str, Any]]]:
-    """The rows and the entry of each."""
-    tables = map(_table, found(paths))
-    return [
-        (table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"]))
-        for table in tables
-    ]
+def load_records(paths: Iterable[Path]) -> Iterator[tuple[pa.Table, dict[str, Any]]]:
+    """The rows and the entry of each, as the paths come; of URLs, which answer late, by dozens."""
+    paths = iter(paths)
+    while some := list(islice(paths, 1)):
+        some += islice(paths, _AT_ONCE - 1) if is_remote(some[0]) else ()
+        for table in map(_table, found(some)):
+            yield table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
 
 
 def load_seen(paths: list[Path]) -> list[str | None]:
