@@ -14,7 +14,7 @@ from PIL import Image
 import cellprep as cp
 from cellprep import cli
 from cellprep.formats import shards
-from cellprep.kernels import affine, geometry
+from cellprep.kernels import affine, color, geometry
 
 NAMES = [str(n) for n in range(8)]
 quick = settings(max_examples=40, deadline=None, derandomize=True)
@@ -29,6 +29,20 @@ def drawn_set(cells) -> tuple[cp.Dataset, np.ndarray]:
         y, x = rng.integers(0, 30, 2)
         mask[y : y + 9 + y // 2, x : x + 12] = True
     return cp.Dataset.from_arrays(images, labels, NAMES, masks=masks), masks
+
+
+@quick
+@given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20), st.integers(0, 255))
+def test_what_is_not_kept_is_painted(seed, height, width, value) -> None:
+    """Sizes of whole runs of eight pixels, of mixed ones, and what is left of them."""
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (3, height, width, 3), np.uint8)
+    kept = rng.random((2, height, width)) < rng.choice([0, 0.05, 0.5, 0.95, 1])
+    expected, rows = images.copy(), np.array([2, 0])
+    for row, mask in zip(rows, kept, strict=True):
+        expected[row][~mask] = value
+    color.paint(images, rows, kept.view(np.uint8), np.uint8(value))
+    np.testing.assert_array_equal(images, expected)
 
 
 def painted(masks: np.ndarray) -> np.ndarray:

@@ -31,6 +31,7 @@ import cellprep as cp
 from cellprep import executors
 from cellprep import plan as plan_module
 from cellprep.errors import CellprepError
+from cellprep.place import reserve
 from cellprep.plan import Plan
 from cellprep.rows import Rows
 from cellprep.source import NO_PAST, ArraySource
@@ -320,6 +321,13 @@ def test_an_error_in_the_middle_costs_what_was_under_way(format, error, tmp_path
     assert "earlier run" in str(again)
     write(MOVE(dataset()), tmp_path / "reference", **options)
     assert tree(path) == tree(tmp_path / "reference")
+
+
+def test_room_that_was_asked_for_and_not_needed_is_not_in_the_file(tmp_path):
+    with (tmp_path / "file").open("wb") as file:
+        reserve(file, 1 << 20)
+        file.write(b"three")
+    assert (tmp_path / "file").read_bytes() == b"three"
 
 
 def test_an_interrupted_npz_leaves_nothing(tmp_path):

@@ -63,14 +63,16 @@ def check_apart(path: Path, source: Path | None) -> None:
         )
 
 
-def tells(plan: Plan, kind: str) -> bool:
-    """Whether the parts read each image of arrays in memory once, and so can tell what these hold.
+def telling(plan: Plan, kind: str) -> ArraySource | None:
+    """The arrays in memory of which the parts read each image once, and so can tell what they hold.
 
-    The identity of such a source is as long to find as the images are to write, so it is found on
-    the way. Until then every part's record says what that part was made from.
+    The identity of such a source is a quarter of the time that its images take to write, so it is
+    found on the way. Until then every part's record says what that part was made from.
     """
-    in_memory = isinstance(plan.source, ArraySource) and plan.source.path is None
-    return in_memory and plan.at_hand and not FORMATS[kind].is_file
+    source = plan.source
+    if isinstance(source, ArraySource) and source.path is None and plan.at_hand:
+        return None if FORMATS[kind].is_file else source
+    return None
 
 
 def made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
@@ -147,9 +149,10 @@ def _seen_alike(path: Path, made_of: Mapping[str, Any], plan: Plan) -> bool:
 
     One whose record is damaged does not count, since it is made again.
     """
-    if not tells(plan, made_of["format"]):
+    source = telling(plan, made_of["format"])
+    if source is None:
         return False
-    seen, held = plan.source.seen(), sizes(path / WORK)  # type: ignore[attr-defined]
+    seen, held = source.seen(), sizes(path / WORK)
     here = {
         record_path(path, number): digest_of(seen[first:last])
         for number, (first, last) in enumerate(cut(len(seen), made_of["rows_per_shard"]))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from . import executors
 from .arrays import Images, Masks
-from .destination import PLAN, sweep
+from .destination import PLAN, sweep, telling
 from .formats import FORMATS, manifest
 from .formats.format import Block, Contents, Files, PartWriter
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
@@ -155,7 +155,7 @@ def write_parts(
     """Write the parts that are missing, then index and manifest.
 
     How many rows were there, and how many were damaged. Without a source in `origin` (see
-    `destination.tells`) no part is there yet, and all of them together tell what it holds.
+    `destination.telling`) no part is there yet, and all of them together tell what it holds.
     """
     make_writer = FORMATS[origin["format"]].writer
     assert make_writer is not None
@@ -167,9 +167,8 @@ def write_parts(
     spans = executors.cut(len(plan), contents.rows_per_part)
     whole, damaged = standing_parts(path, path, origin, spans)
     missing = [span for span in spans if span not in whole]
-    telling = plan.source if origin["source"] is None else None
-    assert telling is None or isinstance(telling, ArraySource)
-    part = Part(replace(plan, changes=()), path, writer, contents, telling)
+    source = telling(plan, origin["format"]) if origin["source"] is None else None
+    part = Part(replace(plan, changes=()), path, writer, contents, source)
     told: list[NDArray[np.uint64]] = []
     there = len(plan) - sum(stop - start for start, stop in missing)
     size = math.prod(plan.shape)
@@ -188,8 +187,8 @@ def write_parts(
         entries = write_index(path, path, complete())
     files[INDEX] = stamp(path / INDEX)
     still_alone()
-    if telling:
-        origin = {**origin, "source": telling.identity_of(np.concatenate(told))}
+    if source:
+        origin = {**origin, "source": source.identity_of(np.concatenate(told))}
     save_manifest(path / MANIFEST, manifest_of(plan, origin, entries, files, quarantined))
     sweep(path)
     return there, damaged

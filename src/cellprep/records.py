@@ -17,7 +17,8 @@ from .place import Found, found, is_remote
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
+DAMAGED_RECORD = (OSError, ValueError, KeyError, TypeError)
+"""What is raised of a record that a power cut, or somebody, left in pieces."""
 _AT_ONCE = 16
 
 
@@ -68,10 +69,6 @@ def load_seen(paths: list[Path]) -> list[str | None]:
         except DAMAGED_RECORD:
             digests.append(None)
     return digests
-
-
-DAMAGED_RECORD = (OSError, ValueError, KeyError, TypeError)
-"""What is raised of a record that a power cut, or somebody, left in pieces."""
 
 
 def _table(data: Found) -> pa.Table:

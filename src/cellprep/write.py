@@ -22,7 +22,7 @@ from .destination import (
     make_way,
     standing,
     sweep,
-    tells,
+    telling,
 )
 from .errors import BadImagesError, CellprepError, counted, in_range, one_of
 from .formats import FORMATS
@@ -205,7 +205,7 @@ class Job:
                 return len(self.plan), 0
         with only_writer(self.path, is_file=is_file) as still_alone:
             stands = self.look()  # again: another may have been here
-            told_later = stands != "unfinished" and tells(self.plan, self.made_of["format"])
+            told_later = stands != "unfinished" and telling(self.plan, self.made_of["format"])
             origin = {**self.made_of, "source": None if told_later else self.identity()}
             if stands == "finished":
                 checked = checked or check(self.path, deep=reads_quickly(self.path))

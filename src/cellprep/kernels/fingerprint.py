@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 
+from ..draws import mix
+
 _LANES = 64
 _PRIME = np.uint64(0x9E3779B185EBCA87)  # the first of XXH64's
+_mixed: Any = nb.njit(mix)  # of one number here
 
 
 @nb.njit(cache=True, nogil=True)
@@ -25,10 +30,7 @@ def _take(lanes, words):
 @nb.njit(cache=True, nogil=True)
 def _mix(lanes):
     for i in range(len(lanes)):
-        bits = lanes[i]
-        bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        lanes[i] = bits ^ (bits >> np.uint64(31))
+        lanes[i] = _mixed(lanes[i])
 
 
 @nb.njit(cache=True, nogil=True)
