@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -24,7 +25,7 @@ from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
 from cellprep.parts import Part, write_parts
-from cellprep.records import load_record
+from cellprep.records import Saved, load_record
 from cellprep.synthetic import draw_cells
 from cellprep.write import plan_write
 from test_kills import NAMES, tree
@@ -144,11 +145,11 @@ def test_a_repair_that_is_cut_off_goes_on(format, tmp_path, monkeypatch):
         flip(path / name)
     begun, make = [], Part.__call__
 
-    def fails_at_the_third(self: Part, span: tuple[int, int]) -> None:
+    def fails_at_the_third(self: Part, span: tuple[int, int]) -> Any:
         begun.append(span)
         if len(begun) == 3:
             raise KeyboardInterrupt
-        make(self, span)
+        return make(self, span)
 
     monkeypatch.setattr(Part, "__call__", fails_at_the_third)
     with pytest.raises(KeyboardInterrupt):
@@ -171,8 +172,8 @@ def test_what_comes_out_otherwise_is_refused_and_nothing_touched(tmp_path):
     assert {k: v for k, v in tree(path).items() if not k.startswith(".cellprep")} == before
 
 
-def no_index(path: Path, records: Path, parts: Iterable[int]) -> None:
-    assert list(parts)
+def no_index(path: Path, records: Iterable[Saved]) -> None:
+    assert list(records)
     raise ZeroDivisionError
 
 

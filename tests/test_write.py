@@ -31,8 +31,10 @@ import cellprep as cp
 from cellprep import executors
 from cellprep import plan as plan_module
 from cellprep.errors import CellprepError
+from cellprep.parts import Part
 from cellprep.place import reserve
 from cellprep.plan import Plan
+from cellprep.records import save_record
 from cellprep.rows import Rows
 from cellprep.source import NO_PAST, ArraySource
 from cellprep.synthetic import CLASS_NAMES, draw_cells
@@ -321,6 +323,29 @@ def test_an_error_in_the_middle_costs_what_was_under_way(format, error, tmp_path
     assert "earlier run" in str(again)
     write(MOVE(dataset()), tmp_path / "reference", **options)
     assert tree(path) == tree(tmp_path / "reference")
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_a_record_counts_the_same_from_its_maker_and_from_its_file(executor, tmp_path):
+    """Of images with a record of their own, which come in another order and more than once."""
+    write(RECIPES["all"](dataset()), tmp_path / "before", rows_per_shard=7)
+    before = cp.read(tmp_path / "before")
+    job = cp.Recipe([cp.Corrupt("heavy")], seed=2)(before)
+    write(job, tmp_path / "at once", rows_per_shard=9, executor=executor)
+    saved: list[Path] = []
+
+    def fails_at_the_fourth(path: Path, *record: Any) -> None:
+        saved.append(path)
+        if len(saved) == 4:
+            raise KeyboardInterrupt
+        save_record(path, *record)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(Part.__call__.__globals__, "save_record", fails_at_the_fourth)
+        with pytest.raises(KeyboardInterrupt):
+            write(job, tmp_path / "resumed", rows_per_shard=9, workers=1)
+    assert write(job, tmp_path / "resumed", rows_per_shard=9, executor=executor).resumed == 27
+    assert tree(tmp_path / "resumed") == tree(tmp_path / "at once")
 
 
 def test_room_that_was_asked_for_and_not_needed_is_not_in_the_file(tmp_path):

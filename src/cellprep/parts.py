@@ -23,7 +23,7 @@ from .formats.format import Block, Contents, Files, PartWriter
 from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
 from .place import make_folder, sizes
 from .plan import Parameters, Plan, Record
-from .records import DAMAGED_RECORD, load_record, load_records, record_path, save_record
+from .records import DAMAGED_RECORD, Saved, load_record, load_records, record_path, save_record
 from .source import ArraySource
 from .verify import WHOLE, files_of, reads_quickly, state
 
@@ -51,8 +51,8 @@ class Part:
         source = self.plan.source.path
         return (self.folder / PLAN, *([] if source is None else [source]))
 
-    def __call__(self, span: executors.Span) -> NDArray[np.uint64] | None:
-        """Fingerprints of the images of the span, where the parts tell what the source holds."""
+    def __call__(self, span: executors.Span) -> tuple[Saved, NDArray[np.uint64] | None]:
+        """The record, as it is saved; fingerprints of the images, where `telling`."""
         number = span[0] // self.contents.rows_per_part
         record: list[Record] = []
         told: list[NDArray[np.uint64]] = []
@@ -62,7 +62,7 @@ class Part:
         # The record after the images: where it stands, the part is complete.
         entry = {"rows": span[1] - span[0], "files": written.files}
         save_record(record_path(self.folder, number), table, entry, seen)
-        return seen
+        return (table, entry), seen
 
     def _blocks(
         self, span: executors.Span, record: list[Record], told: list[NDArray[np.uint64]]
@@ -96,17 +96,16 @@ def index_of(
 
     The record of an earlier write goes on in it.
     """
-    at = np.arange(*span)
     table = {name: manifest.arrow_column(values) for name, values in columns.items()}
     past = plan.source.past.path
     record = manifest.load_record(past) if past is not None else None
     if record is not None:
-        before = record.take(plan.origin(at))
+        before = record.take(plan.origin(np.arange(*span)))
         table |= dict(zip(before.column_names, before.columns, strict=True))
     for name in records[0]:
         blocks = zip(*(block[name] for block in records), strict=True)
         table[name] = manifest.arrow_column(*map(np.concatenate, blocks))
-    return manifest.index_table(plan.rows.take(at), plan.class_names, table)
+    return manifest.index_table(plan.rows.take(slice(*span)), plan.class_names, table)
 
 
 @dataclass(frozen=True)
@@ -173,18 +172,22 @@ def write_parts(
     there = len(plan) - sum(stop - start for start, stop in missing)
     size = math.prod(plan.shape)
     made = executors.run(part, missing, "writing", image_bytes=size, done=there)
+    numbers = (number for number, span in enumerate(spans) if span in whole)
+    held = load_records(record_path(path, number) for number in numbers)
 
-    def complete() -> Iterator[int]:
-        for number, span in enumerate(spans):
-            if span not in whole:
-                seen = next(made)
-                told.extend([] if seen is None else [seen])
-                still_alone()
-            yield number
+    def records() -> Iterator[Saved]:
+        for span in spans:
+            if span in whole:
+                yield next(held)
+                continue
+            record, seen = next(made)
+            told.extend([] if seen is None else [seen])
+            still_alone()
+            yield record
         next(made, None)  # it ends its bar
 
     with closing(made):
-        entries = write_index(path, path, complete())
+        entries = write_index(path, records())
     files[INDEX] = stamp(path / INDEX)
     still_alone()
     if source:
@@ -194,16 +197,16 @@ def write_parts(
     return there, damaged
 
 
-def write_index(path: Path, records: Path, parts: Iterable[int]) -> list[dict[str, Any]]:
+def write_index(path: Path, records: Iterable[Saved]) -> list[dict[str, Any]]:
     """The index from the records of the parts, as these come; their entries in the manifest."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    loaded = load_records(record_path(records, number) for number in parts)
+    records = iter(records)
     entries: list[dict[str, Any]] = []
     with replacing(path / INDEX) as temporary, ExitStack() as opened:
         index: pq.ParquetWriter | None = None
-        while some := list(islice(loaded, _IN_A_GROUP)):
+        while some := list(islice(records, _IN_A_GROUP)):
             tables, of_these = zip(*some, strict=True)
             table = pa.concat_tables(tables).unify_dictionaries()
             index = index or opened.enter_context(pq.ParquetWriter(temporary, table.schema))
@@ -213,7 +216,7 @@ def write_index(path: Path, records: Path, parts: Iterable[int]) -> list[dict[st
 
 
 def save_manifest(path: Path, saved: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary, temporary.open("r+", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as file:
         file.write(to_json(saved))
         file.flush()
         os.fsync(file.fileno())  # a power cut may take what it tells of, but not itself

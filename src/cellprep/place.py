@@ -345,20 +345,18 @@ def changed(path: Path) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A local temporary file that takes the place of `path` when the block ends well.
+    """Where to put a temporary file, which takes the place of `path` when the block ends well.
 
     It lies beside a local path. To a URL it is sent in one piece, which object stores show when it
     is complete.
     """
     if is_remote(path):
         with _room() as temporary:
-            temporary.touch()
             yield temporary
             with answering(path):
                 _put(temporary, path)
         return
     temporary = path.with_name(_temporary_name(path))
-    temporary.touch(exist_ok=False)
     try:
         yield temporary
         os.replace(temporary, path)

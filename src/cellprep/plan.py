@@ -106,7 +106,7 @@ class _Origin:
     @property
     def largest(self) -> int:
         """Bytes of the largest picture on the way to one image: a crop begins with all of it."""
-        return int(np.prod(self.shape))
+        return math.prod(self.shape)
 
     @property
     def drawn(self) -> bool:
@@ -200,7 +200,7 @@ class _Mapped:
 
     @property
     def largest(self) -> int:
-        return max(self.before.largest, int(np.prod(self.shape)))
+        return max(self.before.largest, math.prod(self.shape))
 
     @property
     def drawn(self) -> bool:
@@ -538,7 +538,7 @@ class Plan:
 
     def spans(self, n: int | None = None) -> list[Span]:
         """All rows, or the first n, in runs that stay in cache: at most 256 rows."""
-        size = int(np.clip(_BLOCK_BYTES // self.pixels.largest, 1, 256))
+        size = min(max(_BLOCK_BYTES // self.pixels.largest, 1), 256)
         return executors.cut(len(self) if n is None else n, size)
 
     def origin(self, at: Positions) -> Positions:

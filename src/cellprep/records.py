@@ -6,17 +6,19 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import xxhash
 from numpy.typing import NDArray
 
-from .formats.manifest import WORK, replacing, to_json
+from .formats.manifest import WORK, replacing
 from .place import Found, found, is_remote
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+Saved: TypeAlias = "tuple[pa.Table, dict[str, Any]]"
+"""The rows of a part in the index, and its entry in the manifest."""
 DAMAGED_RECORD = (OSError, ValueError, KeyError, TypeError)
 """What is raised of a record that a power cut, or somebody, left in pieces."""
 _AT_ONCE = 16
@@ -35,7 +37,7 @@ def save_record(
     """
     import pyarrow as pa
 
-    table = table.replace_schema_metadata({"entry": to_json(entry), "seen": digest_of(seen)})
+    table = table.replace_schema_metadata({"entry": json.dumps(entry), "seen": digest_of(seen)})
     data = pa.BufferOutputStream()
     with pa.ipc.new_file(data, table.schema) as file:
         file.write_table(table)
@@ -47,11 +49,11 @@ def digest_of(seen: NDArray[Any] | None) -> str:
     return "" if seen is None else xxhash.xxh3_128_hexdigest(seen.data)
 
 
-def load_record(path: Path) -> tuple[pa.Table, dict[str, Any]]:
+def load_record(path: Path) -> Saved:
     return next(load_records([path]))
 
 
-def load_records(paths: Iterable[Path]) -> Iterator[tuple[pa.Table, dict[str, Any]]]:
+def load_records(paths: Iterable[Path]) -> Iterator[Saved]:
     """The rows and the entry of each, as the paths come; of URLs, which answer late, by dozens."""
     paths = iter(paths)
     while some := list(islice(paths, 1)):

@@ -21,7 +21,7 @@ from .parts import (
 )
 from .place import make_folder, move, unlink
 from .plan import Plan
-from .records import load_record, record_path
+from .records import load_records, record_path
 from .verify import WHOLE, Checked, Parts, files_of, state
 
 _AGAIN = f"{WORK}/again"
@@ -55,14 +55,15 @@ def repair(
     whole, _ = standing_parts(path, again, origin, damaged)
     missing = [span for span in damaged if span not in whole]
     part = Part(replace(plan, changes=()), again, writer, contents)
-    for span, _ in zip(missing, executors.run(part, missing, "repairing"), strict=True):
+    repaired = executors.run(part, missing, "repairing")
+    for span, ((table, entry), _) in zip(missing, repaired, strict=True):
         still_alone()
-        table, entry = load_record(record_path(again, recorded.numbers[span]))
         made = {name: wanted for name, _, wanted in files_of(entry, table, format.digests)}
         known = {name: wanted for name, _, wanted in recorded.files(span)}
         _put_back(again, path, made, known)
     if checked.index:
-        entries = write_index(path, again, range(len(spans)))
+        records = load_records(record_path(again, number) for number in range(len(spans)))
+        entries = write_index(path, records)
         files = {**saved["files"], INDEX: stamp(path / INDEX)}
         if files != saved["files"]:  # another version of pyarrow
             save_manifest(path / MANIFEST, {**saved, "shards": entries, "files": files})

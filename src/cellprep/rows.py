@@ -89,8 +89,8 @@ class Rows:
         """(n,) uint64, one for each (id, copy)."""
         return row_keys(self.id_keys, self.copies)
 
-    def take(self, at: Positions) -> Rows:
-        """The rows at these places, in this order."""
+    def take(self, at: Positions | slice) -> Rows:
+        """The rows at these places, in this order; of a slice, views."""
         return Rows(
             self.ids[at],
             self.id_keys[at],

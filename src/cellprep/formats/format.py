@@ -10,7 +10,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks
@@ -42,7 +41,7 @@ class Contents:
     def part(self, number: int) -> Rows:
         """The rows of one part."""
         start = number * self.rows_per_part
-        return self.rows.take(np.arange(start, min(start + self.rows_per_part, len(self.rows))))
+        return self.rows.take(slice(start, start + self.rows_per_part))
 
 
 @dataclass(frozen=True)

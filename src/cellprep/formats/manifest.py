@@ -317,8 +317,7 @@ def stamp(file: Path) -> dict[str, Any]:
 def save(path: Path, pieces: Iterable[bytes | memoryview], room: int = 0) -> dict[str, Any]:
     """A file from its pieces, and its stamp, made on the way; `room` is the size, where known."""
     digest, size = xxhash.xxh3_128(), 0
-    # "r+b": ext4 flushes a file that was truncated on opening
-    with replacing(path) as temporary, temporary.open("r+b") as file:
+    with replacing(path) as temporary, temporary.open("xb") as file:
         if room:
             reserve(file, room)
         for data in pieces:

@@ -454,7 +454,7 @@ class ParquetWriter:
         make_folder(folder / "data")
         with (
             replacing(folder / name) as temporary,
-            temporary.open("r+b") as stream,  # ext4 flushes a file that was truncated on opening
+            temporary.open("xb") as stream,
             self._writer(stream) as out,
         ):
             waiting: list[tuple[bytes, bytes | None]] = []

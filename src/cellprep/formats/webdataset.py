@@ -291,7 +291,7 @@ class TarWriter:
         places: list[list[int]] = []
         with (
             replacing(path) as temporary,
-            temporary.open("r+b") as stream,  # ext4 flushes a file that was truncated on opening
+            temporary.open("xb") as stream,
             tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
         ):
             add = partial(_add, tar, stream)

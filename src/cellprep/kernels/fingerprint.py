@@ -1,4 +1,4 @@
-"""Fingerprints of images, compiled: XXH3 through its binding holds the interpreter's lock."""
+"""Fingerprints of images, compiled: XXH3 would be called once an image, under the interpreter's lock."""
 
 from __future__ import annotations
 
