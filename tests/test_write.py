@@ -30,6 +30,7 @@ from hypothesis import strategies as st
 import cellprep as cp
 from cellprep import executors
 from cellprep import plan as plan_module
+from cellprep.destination import identity_of
 from cellprep.errors import CellprepError
 from cellprep.parts import Part
 from cellprep.place import reserve
@@ -474,18 +475,17 @@ def test_another_data_set_is_refused_and_named(name, complete, tmp_path):
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])
 @pytest.mark.parametrize("masked", [False, True], ids=["images", "masks"])
-def test_what_arrays_hold_is_told_by_the_parts(masked, executor, tmp_path):
+def test_what_arrays_hold_is_told_by_the_files(masked, executor, tmp_path):
     """Of images as they are, read once: the identity is known at the end, and is the same one."""
     made = dataset(masks=drawn()[0][..., 0] > 100) if masked else dataset()
     write(made, tmp_path / "out", rows_per_shard=5, executor=executor, masks=masked)
     saved = json.loads((tmp_path / "out" / "dataset.json").read_text())
-    assert saved["made_of"]["source"] == made.source.identity()
+    assert saved["made_of"]["source"] == identity_of(made.plan, "shards", 5)
 
 
-@pytest.mark.parametrize("format", ["shards", "folder"])
-def test_images_as_they_are_go_on_where_what_was_written_is_still_the_same(format, tmp_path):
-    path, options = tmp_path / "out", {"format": format, "rows_per_shard": 5}
-    unfinished(path, RECIPES["none"], format=format)
+def test_images_as_they_are_go_on_where_what_was_written_is_still_the_same(tmp_path):
+    path, options = tmp_path / "out", {"rows_per_shard": 5}
+    unfinished(path, RECIPES["none"])
     before = tree(path)
     assert json.loads(before[".cellprep/plan.json"])["made_of"]["source"] is None
     with pytest.raises(CellprepError, match=r"holds another data set .made from other images"):

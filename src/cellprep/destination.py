@@ -35,7 +35,7 @@ from .place import (
     whole,
 )
 from .plan import Plan
-from .records import digest_of, load_seen, record_path
+from .records import load_whole, record_path
 from .source import ArraySource
 from .verify import WHOLE, state
 
@@ -64,15 +64,23 @@ def check_apart(path: Path, source: Path | None) -> None:
 
 
 def telling(plan: Plan, kind: str) -> ArraySource | None:
-    """The arrays in memory of which the parts read each image once, and so can tell what they hold.
+    """The arrays in memory that are written as they are, so that the files tell what they hold.
 
-    The identity of such a source is a quarter of the time that its images take to write, so it is
-    found on the way. Until then every part's record says what that part was made from.
+    To digest them takes a quarter of the time that they take to write, and the files are digested
+    anyway. Until all are there, the record of each part says what that part was made from.
     """
     source = plan.source
-    if isinstance(source, ArraySource) and source.path is None and plan.at_hand:
-        return None if FORMATS[kind].is_file else source
+    if isinstance(source, ArraySource) and source.path is None and not source.drawn:
+        return source if plan.at_hand and FORMATS[kind].digest else None
     return None
+
+
+def identity_of(plan: Plan, kind: str, rows_per_shard: int) -> str:
+    """The identity of the source: where the files tell it, from what they would be."""
+    source, digest = telling(plan, kind), FORMATS[kind].digest
+    if source is None or digest is None:
+        return plan.source.identity()
+    return source.identity_of(source.digests(cut(len(plan), rows_per_shard), digest))
 
 
 def made_of(plan: Plan, kind: str, rows_per_shard: int) -> dict[str, Any]:
@@ -149,18 +157,19 @@ def _seen_alike(path: Path, made_of: Mapping[str, Any], plan: Plan) -> bool:
 
     One whose record is damaged does not count, since it is made again.
     """
-    source = telling(plan, made_of["format"])
-    if source is None:
+    source, digest = telling(plan, made_of["format"]), FORMATS[made_of["format"]].digest
+    if source is None or digest is None:
         return False
-    seen, held = source.seen(), sizes(path / WORK)
-    here = {
-        record_path(path, number): digest_of(seen[first:last])
-        for number, (first, last) in enumerate(cut(len(seen), made_of["rows_per_shard"]))
+    held = sizes(path / WORK)
+    spans = {
+        record_path(path, number): span
+        for number, span in enumerate(cut(len(plan), made_of["rows_per_shard"]))
         if held(record_path(path, number).name) is not None
     }
+    here = source.digests([*spans.values()], digest)
     return all(
-        there in (None, known)
-        for there, known in zip(load_seen([*here]), here.values(), strict=True)
+        record is None or manifest.digests_of({"shards": [record[1]]}) == known
+        for record, known in zip(load_whole([*spans]), here, strict=True)
     )
 
 

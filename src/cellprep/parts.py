@@ -13,18 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import executors
 from .arrays import Images, Masks
 from .destination import PLAN, sweep, telling
 from .formats import FORMATS, manifest
 from .formats.format import Block, Contents, Files, PartWriter
-from .formats.manifest import INDEX, MANIFEST, WORK, replacing, stamp, to_json
+from .formats.manifest import INDEX, MANIFEST, WORK, digests_of, replacing, stamp, to_json
 from .place import make_folder, sizes
 from .plan import Parameters, Plan, Record
 from .records import DAMAGED_RECORD, Saved, load_record, load_records, record_path, save_record
-from .source import ArraySource
 from .verify import WHOLE, files_of, reads_quickly, state
 
 if TYPE_CHECKING:
@@ -42,8 +40,6 @@ class Part:
     folder: Path
     writer: PartWriter
     contents: Contents
-    telling: ArraySource | None = None
-    """The source, where the parts tell what it holds."""
 
     @property
     def reaches(self) -> tuple[Path, ...]:
@@ -51,22 +47,18 @@ class Part:
         source = self.plan.source.path
         return (self.folder / PLAN, *([] if source is None else [source]))
 
-    def __call__(self, span: executors.Span) -> tuple[Saved, NDArray[np.uint64] | None]:
-        """The record, as it is saved; fingerprints of the images, where `telling`."""
+    def __call__(self, span: executors.Span) -> Saved:
+        """The record, as it is saved."""
         number = span[0] // self.contents.rows_per_part
         record: list[Record] = []
-        told: list[NDArray[np.uint64]] = []
-        written = self.writer.write_part(self.folder, number, self._blocks(span, record, told))
+        written = self.writer.write_part(self.folder, number, self._blocks(span, record))
         table = index_of(self.plan, span, dict(written.columns), record)
-        seen = np.concatenate(told) if told else None
         # The record after the images: where it stands, the part is complete.
         entry = {"rows": span[1] - span[0], "files": written.files}
-        save_record(record_path(self.folder, number), table, entry, seen)
-        return (table, entry), seen
+        save_record(record_path(self.folder, number), table, entry)
+        return table, entry
 
-    def _blocks(
-        self, span: executors.Span, record: list[Record], told: list[NDArray[np.uint64]]
-    ) -> Iterator[Block]:
+    def _blocks(self, span: executors.Span, record: list[Record]) -> Iterator[Block]:
         """The images of a span, block by block, and their masks; what made them goes to `record`.
 
         A block is gone when the next one is asked for: fresh memory costs as much as some of the
@@ -78,8 +70,6 @@ class Part:
         for first, last in spans:
             executors.go_on()
             at = np.arange(start + first, start + last)
-            if self.telling:
-                told.append(self.telling.fingerprints((start + first, start + last)))
             masks = None
             if self.contents.masks:
                 images, made_by, masks = self.plan.evaluate_masked(at, room[: last - first])
@@ -154,7 +144,7 @@ def write_parts(
     """Write the parts that are missing, then index and manifest.
 
     How many rows were there, and how many were damaged. Without a source in `origin` (see
-    `destination.telling`) no part is there yet, and all of them together tell what it holds.
+    `destination.telling`) no part is there yet, and the files of all of them tell what it holds.
     """
     make_writer = FORMATS[origin["format"]].writer
     assert make_writer is not None
@@ -167,8 +157,7 @@ def write_parts(
     whole, damaged = standing_parts(path, path, origin, spans)
     missing = [span for span in spans if span not in whole]
     source = telling(plan, origin["format"]) if origin["source"] is None else None
-    part = Part(replace(plan, changes=()), path, writer, contents, source)
-    told: list[NDArray[np.uint64]] = []
+    part = Part(replace(plan, changes=()), path, writer, contents)
     there = len(plan) - sum(stop - start for start, stop in missing)
     size = math.prod(plan.shape)
     made = executors.run(part, missing, "writing", image_bytes=size, done=there)
@@ -180,8 +169,7 @@ def write_parts(
             if span in whole:
                 yield next(held)
                 continue
-            record, seen = next(made)
-            told.extend([] if seen is None else [seen])
+            record = next(made)
             still_alone()
             yield record
         next(made, None)  # it ends its bar
@@ -191,7 +179,7 @@ def write_parts(
     files[INDEX] = stamp(path / INDEX)
     still_alone()
     if source:
-        origin = {**origin, "source": source.identity_of(np.concatenate(told))}
+        origin = {**origin, "source": source.identity_of([digests_of({"shards": entries})])}
     save_manifest(path / MANIFEST, manifest_of(plan, origin, entries, files, quarantined))
     sweep(path)
     return there, damaged

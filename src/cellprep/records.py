@@ -1,4 +1,4 @@
-"""The record of a part: its rows of the index, its files, and what it was made from."""
+"""The record of a part: its rows of the index, and its files."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
-
-import xxhash
-from numpy.typing import NDArray
 
 from .formats.manifest import WORK, replacing
 from .place import Found, found, is_remote
@@ -28,25 +25,16 @@ def record_path(folder: Path, number: int) -> Path:
     return folder / WORK / f"part-{number:05d}.arrow"
 
 
-def save_record(
-    path: Path, table: pa.Table, entry: Mapping[str, Any], seen: NDArray[Any] | None
-) -> None:
-    """Save the rows, the entry in the manifest, and the fingerprints of the images that were read.
-
-    The last are needed where the identity of the source is known only when all parts are there.
-    """
+def save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
+    """Save the rows and the entry in the manifest."""
     import pyarrow as pa
 
-    table = table.replace_schema_metadata({"entry": json.dumps(entry), "seen": digest_of(seen)})
+    table = table.replace_schema_metadata({"entry": json.dumps(entry)})
     data = pa.BufferOutputStream()
     with pa.ipc.new_file(data, table.schema) as file:
         file.write_table(table)
     with replacing(path) as temporary:
         temporary.write_bytes(data.getvalue())
-
-
-def digest_of(seen: NDArray[Any] | None) -> str:
-    return "" if seen is None else xxhash.xxh3_128_hexdigest(seen.data)
 
 
 def load_record(path: Path) -> Saved:
@@ -58,25 +46,25 @@ def load_records(paths: Iterable[Path]) -> Iterator[Saved]:
     paths = iter(paths)
     while some := list(islice(paths, 1)):
         some += islice(paths, _AT_ONCE - 1) if is_remote(some[0]) else ()
-        for table in map(_table, found(some)):
-            yield table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
+        yield from map(_parsed, found(some))
 
 
-def load_seen(paths: list[Path]) -> list[str | None]:
-    """What `digest_of` gave for each; None of a record that is damaged."""
-    digests: list[str | None] = []
+def load_whole(paths: list[Path]) -> list[Saved | None]:
+    """The rows and the entry of each; None where a record is damaged."""
+    records: list[Saved | None] = []
     for data in found(paths):
         try:
-            digests.append(_table(data).schema.metadata[b"seen"].decode())
+            records.append(_parsed(data))
         except DAMAGED_RECORD:
-            digests.append(None)
-    return digests
+            records.append(None)
+    return records
 
 
-def _table(data: Found) -> pa.Table:
+def _parsed(data: Found) -> Saved:
     import pyarrow as pa
 
     if isinstance(data, OSError):
         raise data
     with pa.OSFile(str(data)) if isinstance(data, Path) else pa.BufferReader(data) as file:
-        return pa.ipc.open_file(file).read_all()
+        table = pa.ipc.open_file(file).read_all()
+    return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])

@@ -56,7 +56,7 @@ def repair(
     missing = [span for span in damaged if span not in whole]
     part = Part(replace(plan, changes=()), again, writer, contents)
     repaired = executors.run(part, missing, "repairing")
-    for span, ((table, entry), _) in zip(missing, repaired, strict=True):
+    for span, (table, entry) in zip(missing, repaired, strict=True):
         still_alone()
         made = {name: wanted for name, _, wanted in files_of(entry, table, format.digests)}
         known = {name: wanted for name, _, wanted in recorded.files(span)}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,33 +104,24 @@ class ArraySource:
         return self.mask_array is not None
 
     def identity(self) -> str:
-        return self.identity_of(self.seen())
+        return self.identity_of(self.digests(executors.cut(len(self.array), 256), _digest))
 
-    def seen(self) -> NDArray[np.uint64]:
-        """The fingerprints of all images."""
-        spans = executors.cut(len(self.array), 256) or [(0, 0)]
+    def digests(
+        self, spans: Sequence[executors.Span], digest: Callable[[NDArray[Any]], str]
+    ) -> list[str]:
+        """The digest of each span of images, and of their masks."""
+        held = [array for array in (self.array, self.mask_array) if array is not None]
+
+        def of(span: executors.Span) -> str:
+            return " ".join(digest(np.ascontiguousarray(array[slice(*span)])) for array in held)
+
         with ThreadPoolExecutor(executors.usable_cores()) as pool:
-            return np.concatenate(list(pool.map(self.fingerprints, spans)))
+            return list(pool.map(of, spans))
 
-    def fingerprints(self, span: executors.Span) -> NDArray[np.uint64]:
-        """(k, 2 or 4) what tells each image of a span from others, and its mask."""
-        from .kernels.fingerprint import fingerprints
-
-        held = [self.array] if self.mask_array is None else [self.array, self.mask_array]
-        found = []
-        for array in held:
-            data = np.ascontiguousarray(array[slice(*span)]).view(np.uint8)
-            data = data.reshape(len(data), math.prod(data.shape[1:]))
-            data.flags.writeable = (
-                False  # compiled once, whether or not the caller's may be written
-            )
-            found.append(fingerprints(data))
-        return np.concatenate(found, axis=1)
-
-    def identity_of(self, seen: NDArray[np.uint64]) -> str:
-        """`identity`, from the fingerprints of all images."""
-        masked = " masks" if self.drawn else ""
-        return f"array {self.array.shape} {xxhash.xxh3_128_hexdigest(seen.data)}{masked}"
+    def identity_of(self, digests: Iterable[str]) -> str:
+        """An identity, from the digests of all spans."""
+        known = xxhash.xxh3_128_hexdigest(" ".join(digests).encode())
+        return f"array {self.array.shape} {known}{' masks' if self.drawn else ''}"
 
     def masks(self, at: Positions) -> Masks:
         assert self.mask_array is not None
@@ -141,3 +131,7 @@ class ArraySource:
         images = np.ascontiguousarray(taken(self.array, at))
         images.flags.writeable = not np.may_share_memory(images, self.array)
         return images
+
+
+def _digest(array: NDArray[Any]) -> str:
+    return xxhash.xxh3_128_hexdigest(array.data)

@@ -17,6 +17,7 @@ from .dataset import Dataset, check_dataset
 from .destination import (
     QUARANTINE,
     check_apart,
+    identity_of,
     littered,
     made_of,
     make_way,
@@ -278,7 +279,7 @@ def plan_write(
             "KMeansMask"
         )
     origin = made_of(plan, kind, rows_per_shard) | ({"masks": True} if masks else {})
-    identity = cache(plan.source.identity)
+    identity = cache(partial(identity_of, plan, kind, rows_per_shard))
     stand = partial(standing, path, origin, plan, identity)
     look = partial(stand, resume=resume, overwrite=overwrite)
     stands = _answered(path, look)

@@ -105,6 +105,8 @@ class Format:
     digests : mapping
         For files of single rows: the columns of the index with their digests, and before which of
         the names in its column `file` which folder stands.
+    digest : callable, optional
+        `digest(images)` gives that of the one file of a part which holds these images.
     needs : tuple of str
         Modules that it is written with; the extra that installs them has the format's name.
     encoded : bool
@@ -121,6 +123,7 @@ class Format:
     write_file: FileWriter | None = None
     members: tuple[str, ...] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
+    digest: Callable[[Images], str] | None = None
     needs: tuple[str, ...] = ()
     encoded: bool = False
     describe: Callable[[Contents], Mapping[str, Any]] = lambda contents: {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import re
 import threading
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, run_of
@@ -242,18 +244,28 @@ def _save(
     path: Path, kind: str, shape: tuple[int, ...], arrays: Iterable[NDArray[Any]]
 ) -> dict[str, Any]:
     """One `.npy` file from its pieces, digested on the way."""
+    header = _header(kind, shape)
+    room = len(header) + math.prod(shape) * np.dtype(kind).itemsize
+    return save(path, itertools.chain([header], map(_bytes, arrays)), room)
+
+
+def _header(kind: str, shape: tuple[int, ...]) -> bytes:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": kind, "fortran_order": False, "shape": shape}
     )
-    room = header.tell() + math.prod(shape) * np.dtype(kind).itemsize
-    return save(path, _pieces(header, arrays), room)
+    return header.getvalue()
 
 
-def _pieces(header: io.BytesIO, arrays: Iterable[NDArray[Any]]) -> Iterator[memoryview]:
-    yield header.getbuffer()
-    for array in arrays:
-        yield np.ascontiguousarray(array).data.cast("B")
+def _bytes(array: NDArray[Any]) -> memoryview:
+    return np.ascontiguousarray(array).data.cast("B")
+
+
+def digest(images: Images) -> str:
+    """That of the shard which holds these images."""
+    found = xxhash.xxh3_128(_header("|u1", images.shape))
+    found.update(_bytes(images))
+    return found.hexdigest()
 
 
 def shard_files(folder: Path) -> list[Path]:
@@ -262,4 +274,4 @@ def shard_files(folder: Path) -> list[Path]:
     return sorted(file for file in folder.iterdir() if ours.fullmatch(file.name))
 
 
-FORMAT = Format(read, writer=ShardWriter, files=shard_files)
+FORMAT = Format(read, writer=ShardWriter, files=shard_files, digest=digest)
