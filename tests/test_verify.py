@@ -15,8 +15,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import cellprep as cp
@@ -25,7 +28,7 @@ from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
 from cellprep.parts import Part, write_parts
-from cellprep.records import Saved, load_record
+from cellprep.records import Saved, load_record, load_whole, save_record
 from cellprep.synthetic import draw_cells
 from cellprep.write import plan_write
 from test_kills import NAMES, tree
@@ -193,6 +196,20 @@ def test_a_record_without_its_data_is_not_believed(format, tmp_path, monkeypatch
     assert again.repaired in (9, 10)  # two of five parts, the last of which has four rows
     assert again.resumed == 24 - again.repaired
     assert tree(path) == tree(tmp_path / "reference")
+
+
+@given(data=st.data())
+def test_any_change_of_a_record_is_seen(data, tmp_path_factory):
+    path = tmp_path_factory.mktemp("record") / "part-00000.arrow"
+    saved = pa.table({"row": [3, 4]}), {"rows": 2, "files": {"a.npy": {"bytes": 1}}}
+    save_record(path, *saved)
+    assert load_record(path) == saved
+    held = path.read_bytes()
+    at, by = data.draw(st.integers(0, len(held) - 1)), data.draw(st.integers(1, 255))
+    flipped = held[:at] + bytes([held[at] ^ by]) + held[at + 1 :]
+    for damaged in (flipped, held[:at], held + bytes([by])):
+        path.write_bytes(damaged)
+        assert load_whole([path]) == [None]
 
 
 def test_an_archive_is_checked_by_its_checksums(tmp_path):

@@ -8,6 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import xxhash
+
 from .formats.manifest import WORK, replacing
 from .place import Found, found, is_remote
 
@@ -19,6 +21,7 @@ Saved: TypeAlias = "tuple[pa.Table, dict[str, Any]]"
 DAMAGED_RECORD = (OSError, ValueError, KeyError, TypeError)
 """What is raised of a record that a power cut, or somebody, left in pieces."""
 _AT_ONCE = 16
+_DIGEST = 16  # bytes
 
 
 def record_path(folder: Path, number: int) -> Path:
@@ -26,15 +29,17 @@ def record_path(folder: Path, number: int) -> Path:
 
 
 def save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
-    """Save the rows and the entry in the manifest."""
+    """Save the rows and the entry in the manifest, and a digest of both at the end."""
     import pyarrow as pa
 
     table = table.replace_schema_metadata({"entry": json.dumps(entry)})
     data = pa.BufferOutputStream()
-    with pa.ipc.new_file(data, table.schema) as file:
-        file.write_table(table)
-    with replacing(path) as temporary:
-        temporary.write_bytes(data.getvalue())
+    with pa.ipc.new_file(data, table.schema) as out:
+        out.write_table(table)
+    held = data.getvalue()
+    with replacing(path) as temporary, temporary.open("xb") as file:
+        file.write(held)
+        file.write(xxhash.xxh3_128_digest(held))
 
 
 def load_record(path: Path) -> Saved:
@@ -65,6 +70,8 @@ def _parsed(data: Found) -> Saved:
 
     if isinstance(data, OSError):
         raise data
-    with pa.OSFile(str(data)) if isinstance(data, Path) else pa.BufferReader(data) as file:
-        table = pa.ipc.open_file(file).read_all()
+    held = memoryview(data.read_bytes() if isinstance(data, Path) else data)
+    if xxhash.xxh3_128_digest(held[:-_DIGEST]) != held[-_DIGEST:]:
+        raise ValueError("it is not as it was saved")
+    table = pa.ipc.open_file(held[:-_DIGEST]).read_all()
     return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])
