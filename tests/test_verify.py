@@ -28,7 +28,7 @@ from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
 from cellprep.parts import Part, write_parts
-from cellprep.records import Saved, load_record, load_whole, save_record
+from cellprep.records import Saved, load_whole, save_record
 from cellprep.synthetic import draw_cells
 from cellprep.write import plan_write
 from test_kills import NAMES, tree
@@ -190,7 +190,7 @@ def test_a_record_without_its_data_is_not_believed(format, tmp_path, monkeypatch
         with pytest.raises(ZeroDivisionError):
             write(path, format)
     (path / ".cellprep" / "part-00003.arrow").write_bytes(b"")
-    _, entry = load_record(path / ".cellprep" / "part-00000.arrow")
+    ((_, entry),) = load_whole([path / ".cellprep" / "part-00000.arrow"])
     flip(path / next(iter(entry["files"])) if entry["files"] else next(path.rglob("*.png")))
     again = write(path, format)
     assert again.repaired in (9, 10)  # two of five parts, the last of which has four rows
@@ -203,7 +203,7 @@ def test_any_change_of_a_record_is_seen(data, tmp_path_factory):
     path = tmp_path_factory.mktemp("record") / "part-00000.arrow"
     saved = pa.table({"row": [3, 4]}), {"rows": 2, "files": {"a.npy": {"bytes": 1}}}
     save_record(path, *saved)
-    assert load_record(path) == saved
+    assert load_whole([path]) == [saved]
     held = path.read_bytes()
     at, by = data.draw(st.integers(0, len(held) - 1)), data.draw(st.integers(1, 255))
     flipped = held[:at] + bytes([held[at] ^ by]) + held[at + 1 :]

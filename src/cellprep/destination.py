@@ -66,7 +66,7 @@ def check_apart(path: Path, source: Path | None) -> None:
 def telling(plan: Plan, kind: str) -> ArraySource | None:
     """The arrays in memory that are written as they are, so that the files tell what they hold.
 
-    To digest them takes a quarter of the time that they take to write, and the files are digested
+    To digest them takes a fifth of the time that they take to write, and the files are digested
     anyway. Until all are there, the record of each part says what that part was made from.
     """
     source = plan.source

@@ -22,7 +22,7 @@ from .formats.format import Block, Contents, Files, PartWriter
 from .formats.manifest import INDEX, MANIFEST, WORK, digests_of, replacing, stamp, to_json
 from .place import make_folder, sizes
 from .plan import Parameters, Plan, Record
-from .records import DAMAGED_RECORD, Saved, load_record, load_records, record_path, save_record
+from .records import Saved, load_records, load_whole, record_path, save_record
 from .verify import WHOLE, files_of, reads_quickly, state
 
 if TYPE_CHECKING:
@@ -108,10 +108,10 @@ class _Standing:
     digests: Mapping[str, str]
 
     def __call__(self, span: executors.Span) -> bool:
-        try:
-            table, entry = load_record(record_path(self.records, span[0] // self.rows_per_part))
-        except DAMAGED_RECORD:
+        (record,) = load_whole([record_path(self.records, span[0] // self.rows_per_part)])
+        if record is None:
             return False
+        table, entry = record
         deep = reads_quickly(self.folder)
         return all(
             state(self.folder, name, wanted, deep) == WHOLE

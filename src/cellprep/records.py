@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Saved: TypeAlias = "tuple[pa.Table, dict[str, Any]]"
 """The rows of a part in the index, and its entry in the manifest."""
-DAMAGED_RECORD = (OSError, ValueError, KeyError, TypeError)
+_DAMAGED = (OSError, ValueError, KeyError, TypeError)
 """What is raised of a record that a power cut, or somebody, left in pieces."""
 _AT_ONCE = 16
 _DIGEST = 16  # bytes
@@ -42,10 +42,6 @@ def save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
         file.write(xxhash.xxh3_128_digest(held))
 
 
-def load_record(path: Path) -> Saved:
-    return next(load_records([path]))
-
-
 def load_records(paths: Iterable[Path]) -> Iterator[Saved]:
     """The rows and the entry of each, as the paths come; of URLs, which answer late, by dozens."""
     paths = iter(paths)
@@ -60,7 +56,7 @@ def load_whole(paths: list[Path]) -> list[Saved | None]:
     for data in found(paths):
         try:
             records.append(_parsed(data))
-        except DAMAGED_RECORD:
+        except _DAMAGED:
             records.append(None)
     return records
 
