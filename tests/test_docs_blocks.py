@@ -14,7 +14,7 @@ from PIL import Image
 import cellprep as cp
 from cellprep.demo import draw_input
 from cellprep.synthetic import CLASS_NAMES, draw_cells
-from pages import PAGES, ROOT, blocks, name, needed, run
+from .pages import PAGES, ROOT, blocks, name, needed, run
 
 NOT_RUN = {  # page: why each of these blocks is not run
     "README.md": ["ImageNet weights are fetched"],

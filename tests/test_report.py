@@ -20,7 +20,7 @@ from cellprep.inspect import read_any
 from cellprep.report import page
 from cellprep.report.quality import FAULTS, qualities
 from cellprep.synthetic import draw_cells, draw_messy_set
-from report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess
+from .report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from cellprep.cli import main
-from report_page import HOSTILE, SCRIPT, Page, draw_mess
+from .report_page import HOSTILE, SCRIPT, Page, draw_mess
 
 api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 NAMES = ("chromium", "chromium-browser", "google-chrome")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import PAGES, ROOT, name
+from .pages import PAGES, ROOT, name
 
 pytest.importorskip("mkdocs")
 
