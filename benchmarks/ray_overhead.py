@@ -11,8 +11,8 @@ import click
 import numpy as np
 
 import cellprep as cp
-from cellprep import executors
 from cellprep.synthetic import draw_cells
+from cellprep.system import executors
 
 RECIPE = cp.Recipe([cp.Dedupe(), cp.Balance(), cp.KMeansMask(), cp.RandAugment(copies=3)], seed=0)
 

@@ -15,7 +15,7 @@ import pytest
 import cellprep as cp
 import harness
 import pictures
-from cellprep import executors
+from cellprep.system import executors
 from report import Report
 
 NUMBERS = (1_000, 4_000, 16_000, 64_000)

@@ -33,7 +33,7 @@ def hashes(n: int, seed: int = 0) -> np.ndarray:
 
 def exact(n: int) -> int:
     """Groups of equal digests of 128 bits."""
-    from cellprep import rules
+    from cellprep.plan import policies as rules
 
     rng = np.random.default_rng(0)
     digests = rng.integers(0, 2**64, (n, 2), np.uint64, endpoint=False)
@@ -45,7 +45,7 @@ def exact(n: int) -> int:
 
 def close(n: int, distance: int) -> int:
     """All pairs of hashes within a distance."""
-    from cellprep.kernels.pairs import close_pairs
+    from cellprep.kernels.hashing.pairs import close_pairs
 
     values = hashes(n)
     for _ in close_pairs(values[:1000], None, distance, 2):  # compiled before the clock runs

@@ -24,7 +24,7 @@ from PIL import Image, ImageDraw
 
 import cellprep as cp
 from cellprep.arrays import Images
-from cellprep.draws import Draw, id_keys, row_keys
+from cellprep.plan.draws import Draw, id_keys, row_keys
 from cellprep.steps.corrupt import CORRUPTIONS
 from cellprep.synthetic import draw_cells
 

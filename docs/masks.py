@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import cellprep as cp
-from cellprep.kernels import components
+from cellprep.kernels.segment import components
 from cellprep.synthetic import CLASS_NAMES, draw_cells
 
 RED, GREEN = (230, 30, 30), (40, 190, 60)

@@ -20,7 +20,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 import cellprep as cp
 from cellprep.arrays import Images
-from cellprep.kernels import OPERATIONS, chain, components, kmeans, spaces
+from cellprep.kernels import OPERATIONS
+from cellprep.kernels.augment import chain
+from cellprep.kernels.segment import components, kmeans, spaces
 from cellprep.steps.corrupt import CORRUPTIONS
 from cellprep.synthetic import CLASS_NAMES, draw_cells, draw_messy_set
 

@@ -18,7 +18,7 @@ import pandas as pd
 import cellmodels
 import cellprep as cp
 from cellmodels.compare import show
-from cellprep.contact_sheet import contact_sheet
+from cellprep.report.contact_sheet import contact_sheet
 from cellprep.synthetic import CLASS_NAMES, draw_messy_set
 
 parser = argparse.ArgumentParser(description="A competition, from its messy file to a table.")

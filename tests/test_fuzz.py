@@ -35,7 +35,8 @@ from PIL import Image
 import cellprep as cp
 from cellprep.cli import main
 from cellprep.formats import FORMATS, npz
-from cellprep.formats.manifest import INDEX, MANIFEST, WORK, read_manifest
+from cellprep.formats.manifest import INDEX, MANIFEST, read_manifest
+from cellprep.system.paths import WORK
 
 MORE = int(os.environ.get("CELLPREP_FUZZ", "1"))
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3), np.uint8)

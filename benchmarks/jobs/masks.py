@@ -88,7 +88,7 @@ def _sklearn_batch(k: int, mini: bool, images: Images) -> Images:
 
 def check(k: int, images: Images, folder: Path) -> str:
     """On average no more than 1.002 times the inertia of scikit-learn's best of ten starts."""
-    from cellprep.kernels.kmeans import kmeans
+    from cellprep.kernels.segment.kmeans import kmeans
 
     few = images[:: max(1, len(images) // SAMPLE)][:SAMPLE]
     pixels = few.reshape(len(few), -1, 3).astype(np.float32)

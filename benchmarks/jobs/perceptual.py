@@ -11,8 +11,8 @@ from harness import Call, Images, Job, Peer, in_processes, in_threads
 
 
 def hashes(images: Images) -> NDArray[np.uint64]:
-    from cellprep import executors
-    from cellprep.kernels.phash import perceptual_hashes
+    from cellprep.kernels.hashing.phash import perceptual_hashes
+    from cellprep.system import executors
 
     def part(span: executors.Span) -> NDArray[np.uint64]:
         return perceptual_hashes(images[slice(*span)], "phash")

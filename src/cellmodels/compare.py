@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cellprep
-from cellprep import CellprepError, Dataset, Recipe, executors
-from cellprep.draws import check_seed
+from cellprep import CellprepError, Dataset, Recipe
 from cellprep.errors import nearest, one_of
+from cellprep.plan.draws import check_seed
 from cellprep.steps.step import Step
+from cellprep.system import executors
 
 from .backbones import BACKBONES, build
 from .data import PREPARING

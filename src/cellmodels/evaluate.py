@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cellprep
-from cellprep import CellprepError, Dataset, Recipe, executors
-from cellprep.draws import check_seed
+from cellprep import CellprepError, Dataset, Recipe
 from cellprep.errors import in_range, one_of
+from cellprep.plan.draws import check_seed
+from cellprep.system import executors
 
 from .data import (
     Data,

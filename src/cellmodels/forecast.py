@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cellprep import class_weights, executors
+from cellprep import class_weights
+from cellprep.system import executors
 
 from .data import Data
 from .files import save

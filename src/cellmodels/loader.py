@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellprep import Dataset
-from cellprep.executors import cut
+from cellprep.system.executors import cut
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types

@@ -15,9 +15,10 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from cellprep import CellprepError, Dataset, class_weights, executors
-from cellprep.draws import Draw, check_seed
+from cellprep import CellprepError, Dataset, class_weights
 from cellprep.errors import in_range, nearest, one_of
+from cellprep.plan.draws import Draw, check_seed
+from cellprep.system import executors
 
 from .backbones import backbone_layers
 from .data import (

@@ -1,25 +1,12 @@
 """From a messy labelled image set to a training set that makes a classifier generalise."""
 
-from .dataset import Dataset
-from .duplicate_index import DuplicateIndex
-from .duplicates import find_duplicates, find_leaks
+from ._version import __version__ as __version__
+from .dataset.dataset import Dataset
+from .dataset.read import read
+from .duplicates.index import DuplicateIndex
+from .duplicates.search import find_duplicates, find_leaks
 from .errors import BadImagesError, CellprepError
-from .formats import read
-from .functions import (
-    balance,
-    corrupt,
-    crop,
-    crops,
-    dedupe,
-    jitter,
-    kmeans_mask,
-    rand_augment,
-    segment,
-)
-from .recipe import Recipe
-from .replay import replay
 from .report import report
-from .split import split
 from .steps import (
     Balance,
     Corrupt,
@@ -31,10 +18,22 @@ from .steps import (
     Step,
     class_weights,
 )
-from .verify import verify
-from .write import Written, write
-
-__version__ = "0.1.0"
+from .steps.functions import (
+    balance,
+    corrupt,
+    crop,
+    crops,
+    dedupe,
+    jitter,
+    kmeans_mask,
+    rand_augment,
+    segment,
+)
+from .steps.recipe import Recipe
+from .steps.split import split
+from .writing.replay import replay
+from .writing.verify import verify
+from .writing.write import Written, write
 
 __all__ = [
     "BadImagesError",

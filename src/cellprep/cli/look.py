@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
+from ..dataset.read import read
 from ..errors import CellprepError, counted
-from ..formats import read
-from ..recipe import Recipe
-from ..verify import check
+from ..steps.recipe import Recipe
+from ..writing.verify import check
 from .commands import said
 from .options import LIKENESS, PATH, READING, WORKING, options, reading, using
 from .show import check_one_output, show_groups, tell, tell_json
@@ -25,8 +25,8 @@ def inspect(input: Path, as_json: bool, **given: Any) -> None:
 
     Example: cellprep inspect train_data.npz
     """
-    from ..inspect import describe
-    from ..inspect import inspect as look
+    from ..report.inspect import describe
+    from ..report.inspect import inspect as look
 
     with using(given, not as_json):
         found = look(input, **reading(given))
@@ -60,8 +60,8 @@ def report(
 
     Example: cellprep report smears/ -o report.html --recipe recipe.toml
     """
-    from ..inspect import read_any
     from ..report import report as make_report
+    from ..report.inspect import read_any
 
     steps = None if recipe is None else Recipe.from_toml(recipe)
     if exact and (near is not None or symmetries):
@@ -104,8 +104,8 @@ def duplicates(
 
     Example: cellprep duplicates smears/ --near 4 --symmetries
     """
-    from ..duplicates import find_duplicates
-    from ..inspect import read_any
+    from ..duplicates.search import find_duplicates
+    from ..report.inspect import read_any
 
     check_one_output(as_csv, as_json)
     with using(given, not (as_json or as_csv)):
@@ -138,7 +138,7 @@ def leaks(
 
     Example: cellprep leaks out/train out/test --near 4
     """
-    from ..duplicates import find_leaks
+    from ..duplicates.search import find_leaks
 
     check_one_output(as_csv, as_json)
     how = reading(given)

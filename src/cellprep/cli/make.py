@@ -9,24 +9,18 @@ from typing import Any
 
 import click
 
-from ..dataset import Dataset
-from ..draws import check_seed
+from ..dataset.dataset import Dataset
+from ..dataset.read import read
 from ..errors import CellprepError, in_range, nearest
-from ..forecast import forecast
-from ..formats import FORMATS, read
-from ..place import as_path, opened
-from ..recipe import Recipe
-from ..split import split as split_dataset
+from ..formats import FORMATS
+from ..plan.draws import check_seed
+from ..steps.recipe import Recipe
+from ..steps.split import split as split_dataset
+from ..system.paths import as_path, opened
+from ..writing.forecast import forecast
 from .commands import resumable, said
 from .options import PATH, READING, WORKING, WRITING, job_of, options, reading, using
-from .show import (
-    forecast_as_json,
-    show_forecasts,
-    show_steps,
-    tell,
-    tell_json,
-    written_as_json,
-)
+from .show import forecast_as_json, show_forecasts, show_steps, tell, tell_json, written_as_json
 
 
 @click.command()
@@ -54,7 +48,7 @@ def demo(
 
     Example: cellprep demo --data smears/ --size 96 --out out/smears
     """
-    from .. import demo as job
+    from . import demo_job as job
 
     began = time.monotonic()
     in_range("images", images, 400, 1_000_000, whole=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 import click
 
-from .. import executors
-from ..dataset import Dataset
+from ..dataset.dataset import Dataset
 from ..errors import CellprepError
 from ..formats import FORMATS
 from ..kernels import HASHES
-from ..place import as_path
-from ..write import Job, plan_write
+from ..system import executors
+from ..system.paths import as_path
+from ..writing.write import Job, plan_write
 from .commands import OneOf
 
 

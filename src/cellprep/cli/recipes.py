@@ -8,14 +8,14 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ..draws import check_seed
 from ..errors import CellprepError, counted, nearest
-from ..place import make_folder
-from ..recipe import Recipe
-from ..template import step_kinds, template
+from ..plan.draws import check_seed
+from ..steps.recipe import Recipe
+from ..system.paths import make_folder
 from .commands import Commands, said
 from .options import PATH, options
 from .show import tell, tell_json
+from .template import step_kinds, template
 
 
 class _Steps(click.ParamType):  # type: ignore[type-arg]

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from ..errors import CellprepError, counted
-from ..forecast import Forecast
-from ..write import Written
+from ..writing.forecast import Forecast
+from ..writing.write import Written
 from .commands import fitted, paint, printable
 
 

@@ -19,8 +19,11 @@ from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
-from ..executors import cut
-from ..place import (
+from ..plan.rows import Rows
+from ..plan.source import NO_PAST, Past, Shape
+from ..system.executors import cut
+from ..system.paths import (
+    WORK,
     Found,
     as_path,
     fetched,
@@ -28,14 +31,12 @@ from ..place import (
     is_remote,
     listed,
     make_folder,
+    replacing,
     sizes,
     states,
     together,
 )
-from ..rows import Rows
-from ..source import NO_PAST, Past, Shape
-from .format import Block, Contents, Files, Format, WrittenPart
-from .images import (
+from .encoded import (
     SIZE_ADVICE,
     BadFileError,
     check_size,
@@ -46,17 +47,8 @@ from .images import (
     frequencies,
     side,
 )
-from .manifest import (
-    INDEX,
-    MANIFEST,
-    WORK,
-    inside,
-    is_text,
-    load_written,
-    past_of,
-    replacing,
-    written_format,
-)
+from .format import Block, Contents, Files, Format, WrittenPart
+from .manifest import INDEX, MANIFEST, inside, is_text, load_written, past_of, written_format
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ..arrays import Images, Masks
 from ..errors import MissingExtraError
-from ..rows import Rows
-from ..source import Shape, Source
+from ..plan.rows import Rows
+from ..plan.source import Shape, Source
 
 Block = tuple[Images, Masks | None]
 """Some images, in order, and their masks where these are written too."""

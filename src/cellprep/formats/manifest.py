@@ -21,18 +21,17 @@ from numpy.typing import NDArray
 
 from ..arrays import Masks, check_ids
 from ..errors import CellprepError
-from ..place import changed, fetched, is_remote, opened, read_bytes, reserve, sizes
-from ..place import replacing as replacing
-from ..rows import Rows
-from ..source import Past
+from ..plan.plan import Parameters, Plan, Record
+from ..plan.rows import Rows
+from ..plan.source import Past
+from ..system.paths import WORK, changed, fetched, is_remote, opened, read_bytes, reserve, sizes
+from ..system.paths import replacing as replacing
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 MANIFEST = "dataset.json"
 INDEX = "index.parquet"
-WORK = ".cellprep"
-LOCK = "lock"
 MOST_PIXELS = 100_000_000  # of one image
 _MOST_EXPANDED = 1 << 30
 DAMAGED_ZIP = (
@@ -273,6 +272,25 @@ def index_table(
     if rows.groups is not None:
         table["group"] = pa.array(rows.groups)
     return pa.table({**table, **columns})
+
+
+def index_of(
+    plan: Plan, span: tuple[int, int], columns: Parameters, records: list[Record]
+) -> pa.Table:
+    """The rows of the index for a span, with the records of its blocks.
+
+    The record of an earlier write goes on in it.
+    """
+    table = {name: arrow_column(values) for name, values in columns.items()}
+    past = plan.source.past.path
+    record = load_record(past) if past is not None else None
+    if record is not None:
+        before = record.take(plan.origin(np.arange(*span)))
+        table |= dict(zip(before.column_names, before.columns, strict=True))
+    for name in records[0]:
+        blocks = zip(*(block[name] for block in records), strict=True)
+        table[name] = arrow_column(*map(np.concatenate, blocks))
+    return index_table(plan.rows.take(slice(*span)), plan.class_names, table)
 
 
 def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CellprepError, one_of
-from ..place import opened
+from ..system.paths import opened
 from . import npz
 from .format import Block, Contents, Format
 from .manifest import DAMAGED_ZIP

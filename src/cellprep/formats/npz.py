@@ -27,9 +27,9 @@ from ..arrays import (
     read_labels,
 )
 from ..errors import CellprepError, nearest
-from ..place import fetched, opened
-from ..rows import Rows
-from ..source import NO_PAST, ArraySource
+from ..plan.rows import Rows
+from ..plan.source import NO_PAST, ArraySource
+from ..system.paths import fetched, opened, replacing
 from .format import Block, Contents, Format
 from .manifest import (
     DAMAGED_NPY,
@@ -40,7 +40,6 @@ from .manifest import (
     check_expansion,
     past_of,
     read_manifest,
-    replacing,
     to_json,
 )
 from .maps import OnDisk, on_disk

@@ -15,10 +15,9 @@ from numpy.typing import NDArray
 
 from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError, nearest, one_of
-from ..place import answering, is_remote, make_folder, names, opened
-from ..rows import Rows
-from .format import Block, Contents, Files, Format, WrittenPart
-from .images import (
+from ..plan.rows import Rows
+from ..system.paths import answering, is_remote, make_folder, names, opened, replacing
+from .encoded import (
     MOST_BYTES,
     BadFileError,
     Encoded,
@@ -28,6 +27,7 @@ from .images import (
     encode_mask,
     file_states,
 )
+from .format import Block, Contents, Files, Format, WrittenPart
 from .manifest import (
     INDEX,
     check_files,
@@ -35,7 +35,6 @@ from .manifest import (
     load_written,
     past_of,
     places_of,
-    replacing,
     stamp,
     written_format,
 )

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, run_of
 from ..errors import CellprepError
-from ..place import is_remote, read_ranges, sizes
-from ..rows import Rows
-from ..source import Past, Shape
+from ..plan.rows import Rows
+from ..plan.source import Past, Shape
+from ..system.paths import is_remote, read_ranges, sizes
 from .format import Block, Contents, Files, Format, WrittenPart
 from .manifest import DAMAGED_NPY, digests_of, load_written, past_of, save
 from .maps import Pages

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError, nearest
-from ..place import opened, pieces
-from ..rows import Rows
-from ..source import NO_PAST, Past, Shape
+from ..plan.rows import Rows
+from ..plan.source import NO_PAST, Past, Shape
+from ..system.paths import opened, pieces
+from .encoded import EncodedSource, check_size, file_states
 from .format import Block, Contents, Files, Format, WrittenPart, require
-from .images import EncodedSource, check_size, file_states
 from .manifest import (
     check_files,
     digests_of,

@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 
 from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError
-from ..place import opened, pieces
-from ..rows import Rows
-from .format import Block, Contents, Files, Format, WrittenPart
-from .images import (
+from ..plan.rows import Rows
+from ..system.paths import opened, pieces, replacing
+from .encoded import (
     MOST_BYTES,
     BadFileError,
     Encoded,
@@ -34,13 +33,13 @@ from .images import (
     encode_mask,
     file_states,
 )
+from .format import Block, Contents, Files, Format, WrittenPart
 from .manifest import (
     check_files,
     digests_of,
     load_written,
     past_of,
     places_of,
-    replacing,
     stamp,
     written_format,
 )

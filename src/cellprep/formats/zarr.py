@@ -26,9 +26,9 @@ from ..arrays import (
     run_of,
 )
 from ..errors import CellprepError, nearest
-from ..place import make_folder, names, states
-from ..rows import Rows
-from ..source import NO_PAST, Past, Shape
+from ..plan.rows import Rows
+from ..plan.source import NO_PAST, Past, Shape
+from ..system.paths import make_folder, names, states
 from .format import Block, Contents, Files, Format, WrittenPart, require
 from .manifest import check_files, load_written, save, written_format
 from .shards import ShardSource

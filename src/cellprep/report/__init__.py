@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..dataset import Dataset, check_dataset
+from ..dataset.dataset import Dataset, check_dataset
+from ..duplicates.near import Search
 from ..errors import CellprepError
-from ..near import Search
-from ..place import as_path, make_folder, replacing
-from ..recipe import Recipe
+from ..steps.recipe import Recipe
+from ..system.paths import as_path, make_folder, replacing
 
 
 @dataclass(frozen=True)

@@ -14,23 +14,24 @@ import PIL
 import tomli_w
 from numpy.typing import NDArray
 
-from .. import examples, measures
 from ..arrays import Positions
-from ..dataset import Dataset
-from ..draws import Draw
-from ..duplicates import find_duplicates, find_leaks
+from ..dataset.dataset import Dataset
+from ..duplicates.near import Search
+from ..duplicates.search import find_duplicates, find_leaks
 from ..errors import CellprepError
-from ..examples import COLUMNS, sections
+from ..formats.encoded import EncodedSource, frequencies
 from ..formats.folder import FolderSource
-from ..formats.images import EncodedSource, frequencies
 from ..formats.manifest import load_manifest, load_record, to_json
 from ..formats.shards import ShardSource
-from ..inspect import WITH_SIZES
 from ..kernels import OPERATIONS
-from ..near import Search
-from ..plan import Plan
-from ..recipe import Recipe
+from ..plan.digests import digest
+from ..plan.draws import Draw
+from ..plan.plan import Plan
 from ..steps import RandAugment
+from ..steps.recipe import Recipe
+from . import examples
+from .examples import COLUMNS, sections
+from .inspect import WITH_SIZES
 from .pictures import Album
 from .quality import Qualities, measure
 
@@ -351,7 +352,7 @@ def _duplicates(table: pd.DataFrame, parts: Mapping[str, Dataset], shown: Shown)
         )
     }
     digests = {
-        part: dataset.plan.measure("digest", measures.digest).rows.columns["digest"]
+        part: dataset.plan.measure("digest", digest).rows.columns["digest"]
         for part, dataset in parts.items()
     }
     groups: list[Group] = []
@@ -367,12 +368,12 @@ def _duplicates(table: pd.DataFrame, parts: Mapping[str, Dataset], shown: Shown)
         for row, part in zip(rows.itertuples(index=False), parts_of, strict=True):
             dataset, at = parts[part], place[part, str(row.id), int(row.copy)]
             names.append(shown.name(dataset, at, _facts(row, part)))
-            digest = digests[part][at]
-            picture = part.encode() + digest.tobytes()
+            its_digest = digests[part][at]
+            picture = part.encode() + its_digest.tobytes()
             if picture in alike:
                 alike[picture][1].append(names[-1])
             elif len(alike) < min(_TILES_A_GROUP, room):
-                number = shown.album.row(dataset, at, digest)
+                number = shown.album.row(dataset, at, its_digest)
                 alike[picture] = number, [names[-1]], _apart(row, part)
         room -= len(alike)
         tiles = [
@@ -576,7 +577,7 @@ def _recipe(plan: Plan, recipe: Recipe | None, written: bool) -> tuple[str, str]
 
 
 def _versions(written: _Written) -> list[tuple[str, str]]:
-    from .. import __version__
+    from .._version import __version__
 
     here = {"cellprep": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
     found = [(f"{name}, which wrote the set", version) for name, version in written.versions]

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from .. import executors, measures
 from ..arrays import Images
-from ..dataset import Dataset
+from ..dataset.dataset import Dataset
+from ..plan.digests import digest
+from ..system import executors
 
 SIDES = (256, 192, 128, 96, 64, 48)
 """Of pictures, the largest that fit the page; smaller images stay as they are."""
@@ -38,7 +39,7 @@ class Album:
 
     def image(self, image: Images) -> int:
         """The number of the picture of an image that was made, kept small."""
-        return self._numbered(measures.digest(image[None])[0], np.asarray(_small(image, SIDES[0])))
+        return self._numbered(digest(image[None])[0], np.asarray(_small(image, SIDES[0])))
 
     def _numbered(self, digest: NDArray[np.uint64], wanted: tuple[Dataset, int] | Images) -> int:
         number = self._numbers.setdefault(digest.tobytes(), len(self.wanted))

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import measures
 from ..arrays import Images, Positions
-from ..plan import Plan
+from ..plan.digests import digest
+from ..plan.plan import Plan
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _GRID = 24  # spots along the shorter side: small enough for a platelet, too large for noise
@@ -90,7 +90,7 @@ def measure(plan: Plan) -> Qualities:
 
 
 def _measured(images: Images) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
-    return measures.digest(images), qualities(images)
+    return digest(images), qualities(images)
 
 
 def qualities(images: Images) -> NDArray[np.float32]:

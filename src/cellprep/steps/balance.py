@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .. import rules
 from ..arrays import encode_labels, read_labels
-from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
-from ..plan import Plan
+from ..plan import policies
+from ..plan.draws import Draw
+from ..plan.plan import Plan
 from .jitter import Jitter
 from .step import Step, plain_settings
 
@@ -66,7 +66,7 @@ class Balance(Step):
             )
         self._check_single(plan)
         rank = Draw(plan.seed, plan.step, plan.rows.keys).bits("rank")
-        counts = rules.balance_counts(labels, names, self.target, rank)
+        counts = policies.balance_counts(labels, names, self.target, rank)
         added = int(np.maximum(counts - 1, 0).sum())
         why = f"{added:,} jittered copies added" if self.jitter else f"{added:,} repeats added"
         dropped = int((counts == 0).sum())

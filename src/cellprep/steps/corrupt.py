@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, own
-from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
-from ..plan import Parameters, Plan
-from ..source import Shape
+from ..plan.draws import Draw
+from ..plan.plan import Parameters, Plan
+from ..plan.source import Shape
 from .step import Step, plain_settings
 
 SUITES = ("microscopy", "heavy")
@@ -172,14 +172,14 @@ class Corrupt(Step):
         masks: Masks | None = None,
         **parameters: NDArray[Any],
     ) -> Images:
-        from ..kernels import corruptions
+        from ..kernels.corrupt import corruptions
 
         images = own(images)
         corruptions.apply(images, rows, *_slots(parameters), parameters["seed"])
         return images
 
     def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        from ..kernels import corruptions
+        from ..kernels.corrupt import corruptions
 
         return corruptions.move(masks, rows, *_slots(parameters))
 

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
-from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
-from ..plan import Parameters, Plan
-from ..source import Shape
+from ..plan.draws import Draw
+from ..plan.plan import Parameters, Plan
+from ..plan.source import Shape
 from .step import Step, plain_settings
 
 CELL = "cell"
@@ -104,7 +104,7 @@ class Crop(Step):
         masks: Masks | None = None,
         **parameters: NDArray[Any],
     ) -> Images:
-        from ..kernels import geometry
+        from ..kernels.augment import geometry
 
         crops = geometry.windows(
             images, parameters["top"], parameters["left"], self.size, self.fill
@@ -114,7 +114,7 @@ class Crop(Step):
         return geometry.resize(crops, self.resize_to, self.resize_to)
 
     def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        from ..kernels import geometry
+        from ..kernels.augment import geometry
 
         # a grey border holds no cell
         fill = 0 if isinstance(self.fill, int) else self.fill
@@ -140,7 +140,7 @@ def middles(images: Images, masks: Masks | None = None) -> NDArray[np.int32]:
         return np.empty((0, 2), np.int32)
     missing = np.ones(len(images), bool) if masks is None else ~masks.any(axis=(1, 2))
     if missing.any():
-        from ..kernels.segment import segment
+        from ..kernels.segment.segment import segment
 
         found_here = segment(images[missing])
         masks = np.empty(images.shape[:3], bool) if masks is None else masks.copy()

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import rules
-from ..duplicates import related
+from ..duplicates.near import Search
+from ..duplicates.search import related
 from ..errors import in_range, one_of
-from ..near import Search
-from ..plan import Plan
+from ..plan import policies
+from ..plan.plan import Plan
 from .step import Step, plain_settings
 
 
@@ -63,7 +63,7 @@ class Dedupe(Step):
 
     def extend(self, plan: Plan) -> Plan:
         plan, found = related(plan, Search(self.near, self.symmetries, self.hash))
-        why = rules.resolve_duplicates(
+        why = policies.resolve_duplicates(
             found.groups,
             plan.rows.labels,
             plan.rows.order(),

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, own
-from ..draws import Draw
 from ..errors import in_range, one_of
-from ..plan import Parameters, Plan
-from ..source import Shape
+from ..plan.draws import Draw
+from ..plan.plan import Parameters, Plan
+from ..plan.source import Shape
 from .step import Step, plain_settings
 
 FLIPS = ("both", "horizontal", "vertical", "none")
@@ -101,13 +101,13 @@ class Jitter(Step):
         out: Images,
         **parameters: NDArray[Any],
     ) -> None:
-        from ..kernels import affine
+        from ..kernels.augment import affine
 
         matrices = affine.similarity(images.shape[1:3], **parameters)
         affine.warp(images, places, out, rows, matrices, self.fill)
 
     def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        from ..kernels import affine
+        from ..kernels.augment import affine
 
         matrices = affine.similarity(masks.shape[1:3], **parameters)
         return affine.warp_masks(masks, rows, matrices, self.fill)

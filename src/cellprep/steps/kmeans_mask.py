@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, own, taken
-from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..kernels import FOREGROUNDS, SPACES, TARGETS
-from ..plan import Parameters, Plan
-from ..source import Shape
+from ..plan.draws import Draw
+from ..plan.plan import Parameters, Plan
+from ..plan.source import Shape
 from .step import Step, plain_settings
 
 
@@ -97,7 +97,7 @@ class KMeansMask(Step):
 
         A mask that is known is taken as it is; an empty one is not known.
         """
-        from ..kernels.segment import segment
+        from ..kernels.segment.segment import segment
 
         if known is not None:
             missing = ~known.any(axis=(1, 2))
@@ -120,7 +120,7 @@ class KMeansMask(Step):
         masks: Masks | None = None,
         **parameters: NDArray[Any],
     ) -> Images:
-        from ..kernels import color
+        from ..kernels.augment import color
 
         images = own(images)
         kept = self.masks(taken(images, rows)) if masks is None else masks

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions, own
-from ..draws import Draw
 from ..errors import CellprepError, in_range, one_of
 from ..kernels import OPERATIONS
-from ..plan import Parameters, Plan
-from ..source import Shape
+from ..plan.draws import Draw
+from ..plan.plan import Parameters, Plan
+from ..plan.source import Shape
 from .step import Step, plain_settings
 
 ENGINES = ("native", "keras_cv")
@@ -153,19 +153,19 @@ class RandAugment(Step):
         out: Images,
         **parameters: NDArray[Any],
     ) -> None:
-        from ..kernels import chain
+        from ..kernels.augment import chain
 
         operations, values = self._operations(parameters)
         thresholds = np.stack([parameters[name] for name in self._each("threshold")], axis=1)
         if self.engine == "keras_cv":
-            from .. import keras_cv_engine
+            from ..operations import keras_cv as keras_cv_engine
 
             out[rows] = keras_cv_engine.chain(images[places], operations, values, thresholds)
         else:
             chain.chain(images, places, out, rows, operations, values, thresholds)
 
     def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        from ..kernels import chain
+        from ..kernels.augment import chain
 
         return chain.move(masks, rows, *self._operations(parameters))
 

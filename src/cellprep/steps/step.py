@@ -10,9 +10,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..draws import check_seed
 from ..errors import CellprepError, nearest
-from ..plan import Plan
+from ..plan.draws import check_seed
+from ..plan.plan import Plan
 
 
 @dataclass(frozen=True)

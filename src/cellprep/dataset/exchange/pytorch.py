@@ -1,0 +1,160 @@
+"""PyTorch, which is imported with this file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import ArrayLike, NDArray
+
+from ...arrays import (
+    Images,
+    Labels,
+    Masks,
+    Positions,
+    check_ids,
+    check_images,
+    encode_labels,
+    read_labels,
+)
+from ...errors import CellprepError
+from ...formats.format import require
+from ...plan.digests import digest
+from ...plan.plan import Plan
+from ...plan.rows import Rows
+from ...plan.source import NO_PAST, Past, Shape
+from ..views import ImageView
+from . import check_not_empty
+
+torch: Any = require("torch", "torch")
+
+Transform = Callable[[Any], Any]
+
+
+class TorchDataset(torch.utils.data.Dataset):  # type: ignore[misc]  # imported at run time
+    """Images as (3, height, width) uint8 tensors, and labels: made by `Dataset.to_torch`.
+
+    Attributes
+    ----------
+    classes : list of str
+    targets : (n,) int64 tensor
+    transform : callable or None
+    """
+
+    def __init__(
+        self, images: ImageView, labels: Labels, classes: Sequence[str], transform: Transform | None
+    ) -> None:
+        self._images = images
+        self.classes = list(classes)
+        self.targets = torch.tensor(labels)
+        self.transform = transform
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def __getitem__(self, at: int) -> tuple[Any, int]:
+        return self.__getitems__([at])[0]
+
+    def __getitems__(self, at: Iterable[int]) -> list[tuple[Any, int]]:
+        """A batch at once: this is what DataLoader asks for."""
+        rows = [int(row) for row in at]
+        images = torch.from_numpy(self._images[rows]).permute(0, 3, 1, 2)
+        made = images if self.transform is None else map(self.transform, images)
+        return list(zip(made, self.targets[rows].tolist(), strict=True))
+
+
+def to_torch(plan: Plan, transform: Transform | None) -> TorchDataset:
+    """See `Dataset.to_torch`."""
+    check_not_empty(plan)
+    # workers get it by pickle, and have no use for the rows that steps took out
+    images = ImageView(replace(plan, changes=()))
+    return TorchDataset(images, plan.rows.labels, plan.class_names, transform)
+
+
+@dataclass(frozen=True, eq=False)
+class TorchSource:
+    """Images of a map-style torch data set, read when they are asked for."""
+
+    items: Any
+    digests: NDArray[np.uint64]
+    """(n, 2), of the images as they were first seen."""
+    rows: Rows
+    class_names: tuple[str, ...]
+    shape: Shape
+    path: Path | None = None
+    past: Past = NO_PAST
+    trusted: bool = True
+    drawn: bool = False
+
+    def identity(self) -> str:
+        return f"torch {self.shape} {xxhash.xxh3_128_hexdigest(self.digests.tobytes())}"
+
+    def images(self, at: Positions) -> Images:
+        images = [_pixels(self.items[row][0]) for row in at.tolist()]
+        seen = np.array([digest(image[None])[0] for image in images])
+        other = (seen != self.digests[at]).any(axis=1)
+        if other.any():
+            raise CellprepError(
+                f"item {at[other.argmax()]} of the torch data set is not the image that it was; "
+                "leave random transforms out of it, cellprep draws its own"
+            )
+        return np.stack(images)
+
+    def masks(self, at: Positions) -> Masks:
+        raise NotImplementedError("it has none")
+
+
+def from_torch(
+    data: Any,
+    class_names: Sequence[str] | None,
+    ids: ArrayLike | None,
+    groups: ArrayLike | None,
+) -> TorchSource:
+    """See `Dataset.from_torch`."""
+    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        raise CellprepError(
+            "`data` must be a map-style torch data set, with len() and an index, got "
+            f"{type(data).__name__}"
+        )
+    n = len(data)
+    if not n:
+        raise CellprepError("`data` holds no images")
+    labels, digests = [], np.empty((n, 2), np.uint64)
+    first: Any = _item(data, 0)[0].shape
+    for row in range(n):
+        pixels, label = _item(data, row)
+        if pixels.shape != first:
+            raise CellprepError(
+                f"item {row} is {pixels.shape[0]}x{pixels.shape[1]} pixels, the first one "
+                f"{first[0]}x{first[1]}; resize them in its transform"
+            )
+        digests[row] = digest(pixels[None])[0]
+        labels.append(label)
+    names = class_names or getattr(data, "classes", None)
+    values = read_labels(np.array(labels), n, empty=names is not None)
+    codes, known = encode_labels(values, names)
+    together = None if groups is None else check_ids(groups, n, "groups")
+    rows = Rows.of(check_ids(ids, n), codes, groups=together)
+    return TorchSource(data, digests, rows, known, first)
+
+
+def _item(data: Any, row: int) -> tuple[Images, NDArray[Any]]:
+    item = data[row]
+    if not isinstance(item, tuple | list) or len(item) < 2:
+        raise CellprepError(
+            f"`data` must give (image, label), item {row} is a {type(item).__name__}; return a pair"
+        )
+    return _pixels(item[0]), np.asarray(item[1])
+
+
+def _pixels(image: Any) -> Images:
+    """A tensor (3, height, width), a Pillow image or an array as (height, width, 3)."""
+    array = np.asarray(image)
+    if torch.is_tensor(image) and array.ndim == 3 and len(array) == 3:
+        array = np.moveaxis(array, 0, -1)
+    pixels: Images = check_images(array[None])[0]
+    return pixels

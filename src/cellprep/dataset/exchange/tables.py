@@ -1,0 +1,137 @@
+"""pandas: the record of a data set as a table, and data sets from tables of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import Ids, check_ids, encode_labels, read_labels
+from ...errors import CellprepError, nearest
+from ...formats.encoded import check_size
+from ...formats.folder import FolderSource
+from ...formats.manifest import index_of, inside
+from ...plan.plan import Plan
+from ...plan.rows import Rows
+from ...system import executors
+from ...system.paths import as_path, is_remote
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+def to_pandas(plan: Plan) -> pd.DataFrame:
+    """See `Dataset.to_pandas`."""
+    import pyarrow as pa
+
+    spans = plan.spans() or [(0, 0)]
+    tables = list(executors.run(_Recorded(plan), spans))
+    table: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
+    return table
+
+
+@dataclass(frozen=True)
+class _Recorded:
+    """The index of a span; its images are made where only that tells what is done to them."""
+
+    plan: Plan
+
+    def __call__(self, span: executors.Span) -> pa.Table:
+        at = np.arange(*span)
+        made_by = self.plan.evaluate(at)[1] if self.plan.stages and len(at) else {}
+        return index_of(self.plan, span, {}, [made_by])
+
+
+def from_pandas(
+    table: pd.DataFrame,
+    file: str,
+    label: str,
+    id: str | None,
+    group: str | None,
+    class_names: Sequence[str] | None,
+    root: str | Path | None,
+    size: int | tuple[int, int] | None,
+) -> FolderSource:
+    """See `Dataset.from_pandas`."""
+    if not len(table):
+        raise CellprepError("the table holds no rows")
+    named = check_ids(column_of(table, file), len(table), file)
+    if named.dtype.kind != "U":
+        raise CellprepError(f"column {file!r} must hold paths as text, got {named.dtype}")
+    rows, names = rows_of(table, label, id, group, class_names, named)
+    folder, files = _below(named.tolist()) if root is None else (as_path(root), named.tolist())
+    outside = next((name for name in files if not inside(name)), None)
+    if outside is not None:
+        raise CellprepError(
+            f"{outside!r} does not lie below {str(folder)!r}; give absolute paths, or another root="
+        )
+    return FolderSource(folder, tuple(files), rows, names, check_size(size))
+
+
+def rows_of(
+    table: pd.DataFrame,
+    label: str,
+    id: str | None,
+    group: str | None,
+    class_names: Sequence[str] | None,
+    names: Ids | None,
+) -> tuple[Rows, tuple[str, ...]]:
+    """The rows of a table, and the class names.
+
+    The columns `id`, `copy` and `group` are taken as `to_pandas` gives them; an `id` that does not
+    tell the rows apart is not one, and they are called `names` then.
+    """
+    n = len(table)
+    values = read_labels(column_of(table, label), n, empty=class_names is not None)
+    codes, known = encode_labels(values, class_names)
+    copies = table["copy"].to_numpy() if "copy" in table else np.zeros(n, np.int64)
+    if copies.dtype.kind not in "iu" or (copies < 0).any():
+        raise CellprepError(
+            f"column 'copy' must hold the copy number of each row, 0 for an original, got "
+            f"{copies.dtype}; rename or drop it if it is something else"
+        )
+    if id is None and "id" in table:
+        keys = table[["id", "copy"]] if "copy" in table else table[["id"]]
+        id = None if keys.isna().any(axis=None) or keys.duplicated().any() else "id"
+    called = names if id is None else column_of(table, id)
+    group = "group" if group is None and "group" in table else group
+    together = None if group is None else check_ids(column_of(table, group), n, group)
+    return Rows.of(
+        check_ids(called, n, id or "ids"), codes, copies.astype(np.int64), together
+    ), known
+
+
+def column_of(table: pd.DataFrame, name: str) -> NDArray[Any]:
+    """A column without gaps."""
+    if name not in table:
+        raise CellprepError(
+            f"the table has no column {name!r}; {nearest(name, map(str, table.columns))}"
+        )
+    column = table[name]
+    if column.isna().any():
+        gap = int(column.isna().to_numpy().argmax())
+        raise CellprepError(f"column {name!r} is empty in row {gap}; fill it or drop the row")
+    values: NDArray[Any] = column.to_numpy()
+    is_path = values.dtype == object and any(isinstance(value, os.PathLike) for value in values)
+    return np.array([str(value) for value in values]) if is_path else values
+
+
+def _below(files: Sequence[str]) -> tuple[Path, list[str]]:
+    """The folder that holds all the files, and their names in it."""
+    if is_remote(as_path(files[0])):
+        raise CellprepError(
+            f"the files are URLs ({files[0]}, ...); name the bucket or folder as root=, and give "
+            "the names below it"
+        )
+    plain = [os.path.normpath(file) for file in files]
+    try:
+        folder = os.path.commonpath([os.path.dirname(file) for file in plain])
+    except ValueError as error:
+        raise CellprepError(f"the files have no folder in common: {error}; pass root=") from None
+    return Path(folder), [file.removeprefix(folder).lstrip(os.sep) for file in plain]

@@ -1,0 +1,87 @@
+"""Random numbers within an image, all from its seed, and Gaussian noise, compiled.
+
+Number i of an image is the i-th of splitmix64 [1]_ begun at its seed; so it depends on nothing but
+the seed and i.
+
+References
+----------
+.. [1] G. Steele, D. Lea, C. Flood. Fast splittable pseudorandom number generators. OOPSLA 2014.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+from typing import Any
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import Images, Keys, Positions
+from .. import splitmix
+from ..augment.color import to_level
+
+_GOLDEN = splitmix.GOLDEN
+_mix: Any = nb.njit(splitmix.mix, inline="always")  # of one number here
+_STEPS = 4096
+
+
+def _quantiles() -> NDArray[np.float32]:
+    """The normal distribution at the middles of equal parts, with a variance of 1."""
+    middles = ((np.arange(_STEPS) + 0.5) / _STEPS).tolist()
+    values = np.array([NormalDist().inv_cdf(part) for part in middles])
+    return np.asarray(values / values.std(), np.float32)
+
+
+_NORMAL = _quantiles()
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def number(seed, i):
+    """Number i, 64 random bits."""
+    return _mix(seed + _GOLDEN * np.uint64(i + 1))
+
+
+@nb.njit(cache=True, nogil=True)
+def unit(seed, i):
+    """Number i in [0, 1)."""
+    return np.float64(number(seed, i) >> np.uint64(11)) * 2.0**-53
+
+
+@nb.njit(cache=True, nogil=True)
+def numbers(seeds: Keys, count: int) -> Keys:
+    """The first numbers of every seed, (m, count) uint64."""
+    out = np.empty((len(seeds), count), np.uint64)
+    for row in range(len(seeds)):
+        for i in range(count):
+            out[row, i] = number(seeds[row], i)
+    return out
+
+
+def units(seeds: Keys, count: int) -> NDArray[np.float64]:
+    """The same in [0, 1)."""
+    return np.asarray((numbers(seeds, count) >> np.uint64(11)) * 2.0**-53)
+
+
+@nb.njit(cache=True, nogil=True)
+def gaussian_noise(images: Images, rows: Positions, sd: NDArray[Any], seeds: Keys) -> None:
+    """Add normal noise to every value of some images, in place.
+
+    `sd` is a part of the full range. Deviates are 4096 quantiles of the distribution, up to 3.66
+    standard deviations: the steps between them are finer than a level.
+    """
+    for i in range(len(rows)):
+        flat = images[rows[i]].reshape(images[0].size)
+        scaled = np.float32(255) * np.float32(sd[i]) * _NORMAL
+        whole = len(flat) // 4
+        for j in range(whole):
+            bits = number(seeds[i], j)
+            for k in range(4):
+                at = np.uint64(4 * j + k)
+                deviate = scaled[(bits >> np.uint64(16 * k)) & np.uint64(_STEPS - 1)]
+                flat[at] = to_level(np.float32(flat[at]) + deviate)
+        bits = number(seeds[i], whole)
+        for k in range(len(flat) - 4 * whole):
+            at = np.uint64(4 * whole + k)
+            deviate = scaled[(bits >> np.uint64(16 * k)) & np.uint64(_STEPS - 1)]
+            flat[at] = to_level(np.float32(flat[at]) + deviate)

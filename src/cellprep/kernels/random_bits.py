@@ -1,0 +1,23 @@
+"""Random bits of many rows and streams at once, compiled."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+from ..arrays import Keys
+from .splitmix import mix
+
+_mix: Any = nb.njit(mix)  # of one number here
+
+
+@nb.njit(cache=True)
+def bits(rows: Keys, streams: Keys) -> Keys:
+    """Those of each row (n,) in each stream (m,), as (m, n) uint64."""
+    drawn = np.empty((len(streams), len(rows)), np.uint64)
+    for k in range(len(streams)):
+        for i in range(len(rows)):
+            drawn[k, i] = _mix(_mix(rows[i] ^ streams[k]) + streams[k])
+    return drawn

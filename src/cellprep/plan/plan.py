@@ -1,0 +1,630 @@
+"""The plan: which rows come out, and how each one's pixels are made, without making any.
+
+A `Plan` has four verbs. `measure` reads pixels once and adds a column; `keep` and `repeat` turn
+rows into fewer or more and never see a pixel; `map` adds a pixel step; `evaluate` makes a batch.
+Everything that is computed hangs on the row alone, so batches can be made in any order, size and
+place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Images, Keys, Masks, Positions, taken
+from ..errors import BadImagesError, CellprepError
+from ..system import executors
+from ..system.executors import Span
+from .digests import digest
+from .draws import Draw
+from .rows import Rows
+from .source import Shape, Source
+
+Parameters = dict[str, NDArray[Any]]
+"""By name, one value for each row that a step touches."""
+
+
+class Column(NamedTuple):
+    """A parameter in the record of all rows."""
+
+    values: NDArray[Any]
+    present: Masks
+    """Which rows have one: a step may leave a row alone."""
+
+
+Record = dict[str, Column]
+"""What made each row: its parameters by `step.parameter`."""
+
+MASKS = "masks"
+"""What the masks are called on their way along with the record; no step's parameter has a name
+without a dot."""
+
+Result = TypeVar("Result")
+
+_BLOCK_BYTES = 4 << 20
+
+
+class PixelStep(Protocol):
+    """What `map` needs of a step."""
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """The shape of an image after the step, or a CellprepError where it cannot be taken."""
+
+    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
+        """What is drawn for each row of `draw`, or found in each image or its known mask."""
+
+    def apply(
+        self,
+        images: Images,
+        rows: Positions,
+        masks: Masks | None = None,
+        **parameters: NDArray[Any],
+    ) -> Images:
+        """The images with those at `rows` sent through the step, which needs the parameters alone.
+
+        Where shapes stay the images are changed in place, unless they are a source's own. `masks`
+        are those of `rows`, where they are known.
+        """
+
+    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
+        """The masks with those at `rows` moved as `apply` moves images, to the nearest pixel."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The saved form."""
+
+
+@runtime_checkable
+class CopyStep(PixelStep, Protocol):
+    """A step that reads images in one place and writes them to another: none is copied before."""
+
+    def apply_to_copies(
+        self,
+        images: Images,
+        places: Positions,
+        rows: Positions,
+        out: Images,
+        **parameters: NDArray[Any],
+    ) -> None:
+        """What becomes of ``images[places]`` goes to `rows` of `out`, which may be `images`."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Origin:
+    """Pixels as the source has them."""
+
+    source: Source
+
+    @property
+    def shape(self) -> Shape:
+        return self.source.shape
+
+    @property
+    def largest(self) -> int:
+        """Bytes of the largest picture on the way to one image: a crop begins with all of it."""
+        return math.prod(self.shape)
+
+    @property
+    def drawn(self) -> bool:
+        """Whether masks came with the images, so that steps use these."""
+        return self.source.drawn
+
+    @property
+    def masked(self) -> bool:
+        """Whether there are masks at all."""
+        return self.source.drawn
+
+    def evaluate(
+        self, at: Positions, out: Images | None = None, masks: bool = False
+    ) -> tuple[Images, Record]:
+        images = self.source.images(at)
+        if not self.drawn:
+            return images, {}
+        return images, {MASKS: Column(self.source.masks(at), np.ones(len(at), bool))}
+
+    def shared(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
+        """As of `_Taken`: all are different here."""
+        images, record = self.evaluate(at, None, masks)
+        return images, np.arange(len(at)), record
+
+    def origin(self, at: Positions) -> Positions:
+        return at
+
+
+@dataclass(frozen=True, eq=False)
+class _Taken:
+    """Pixels of other rows: fewer, repeated, or both."""
+
+    before: Pixels
+    at: Positions
+
+    @property
+    def shape(self) -> Shape:
+        return self.before.shape
+
+    @property
+    def largest(self) -> int:
+        return self.before.largest
+
+    @property
+    def drawn(self) -> bool:
+        return self.before.drawn
+
+    @property
+    def masked(self) -> bool:
+        return self.before.masked
+
+    def evaluate(
+        self, at: Positions, out: Images | None = None, masks: bool = False
+    ) -> tuple[Images, Record]:
+        taken = self.at[at]
+        if (taken[1:] > taken[:-1]).all():
+            return self.before.evaluate(taken, out, masks)
+        images, places, record = self.shared(at, masks)
+        # "clip": no place is outside, and NumPy takes straight into `out`
+        return np.take(images, places, axis=0, out=out, mode="clip"), record
+
+    def shared(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
+        """Each image that these rows are copies of, computed once, and which is whose."""
+        wanted, places = np.unique(self.at[at], return_inverse=True)
+        images, record = self.before.evaluate(wanted, None, masks)
+        return (
+            images,
+            places,
+            {name: Column(*(part[places] for part in each)) for name, each in record.items()},
+        )
+
+    def origin(self, at: Positions) -> Positions:
+        return self.before.origin(self.at[at])
+
+
+@dataclass(frozen=True, eq=False)
+class _Mapped:
+    """Pixels after a step, on all rows or on some."""
+
+    before: Pixels
+    step: PixelStep
+    name: str
+    seed: int
+    keys: Keys
+    touched: Masks | None
+    known: Parameters | None = None
+
+    @property
+    def shape(self) -> Shape:
+        return self.step.out_shape(self.before.shape)
+
+    @property
+    def largest(self) -> int:
+        return max(self.before.largest, math.prod(self.shape))
+
+    @property
+    def drawn(self) -> bool:
+        return self.before.drawn
+
+    @property
+    def masked(self) -> bool:
+        return self.before.masked or finds_masks(self.step)
+
+    def evaluate(
+        self, at: Positions, out: Images | None = None, masks: bool = False
+    ) -> tuple[Images, Record]:
+        plain = self.known is None and not (masks or self.drawn)
+        if plain and isinstance(self.before, _Origin | _Taken) and isinstance(self.step, CopyStep):
+            return self._evaluate_copies(self.before, self.step, at, out)
+        stays = self.shape == self.before.shape
+        images, record = self.before.evaluate(at, out if stays else None, masks)
+        plane = record[MASKS].values if MASKS in record else None
+        touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
+        rows = np.flatnonzero(touched)
+        if self.known is None:
+            draw = Draw(self.seed, self.name, self.keys[at[rows]])
+            known = plane[rows] if plane is not None and self.drawn else None
+            parameters = self.step.parameters(images, draw, known)
+        else:
+            parameters = {name: values[at[rows]] for name, values in self.known.items()}
+        images, plane = send(self.step, images, plane, rows, parameters, self.drawn, masks)
+        if plane is not None:
+            record[MASKS] = Column(plane, np.ones(len(at), bool))
+        return images, record | self._recorded(parameters, rows, touched)
+
+    def _evaluate_copies(
+        self, before: _Origin | _Taken, step: CopyStep, at: Positions, out: Images | None
+    ) -> tuple[Images, Record]:
+        """The same, where the images need not be copied first."""
+        images, places, record = before.shared(at)
+        touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
+        rows = np.flatnonzero(touched)
+        parameters = step.parameters(images, Draw(self.seed, self.name, self.keys[at[rows]]))
+        made = np.empty((len(at), *self.shape), np.uint8) if out is None else out
+        made[~touched] = taken(images, places[~touched])
+        step.apply_to_copies(images, places[rows], rows, made, **parameters)
+        return made, record | self._recorded(parameters, rows, touched)
+
+    def _recorded(self, parameters: Parameters, rows: Positions, touched: Masks) -> Record:
+        record = {}
+        for parameter, values in parameters.items():
+            spread = np.zeros(len(touched), values.dtype)
+            spread[rows] = values
+            record[f"{self.name}.{parameter}"] = Column(spread, touched)
+        return record
+
+    def origin(self, at: Positions) -> Positions:
+        return self.before.origin(at)
+
+
+def finds_masks(step: PixelStep) -> bool:
+    """Whether a step looks for the cells and can say what it found."""
+    return hasattr(step, "masks")
+
+
+def send(
+    step: PixelStep,
+    images: Images,
+    plane: Masks | None,
+    rows: Positions,
+    parameters: Parameters,
+    drawn: bool,
+    wanted: bool,
+) -> tuple[Images, Masks | None]:
+    """Images and their masks after a step; masks that are `drawn` stand in for what it would find.
+
+    Without masks on the way or any `wanted` of it, the step finds what it needs by itself.
+    """
+    known = None
+    if finds_masks(step) and (drawn or wanted):
+        finder: Any = step
+        before = plane[rows] if drawn and plane is not None else None
+        known = finder.masks(taken(images, rows), before)
+        if plane is None:
+            plane = np.zeros(images.shape[:3], bool)
+        plane[rows] = known
+    images = step.apply(images, rows, known, **parameters)
+    return images, None if plane is None else step.move(plane, rows, **parameters)
+
+
+@dataclass(frozen=True, eq=False)
+class _Joined:
+    """Pixels of two plans of one shape, one after the other."""
+
+    first: Pixels
+    second: Pixels
+    n_first: int
+
+    @property
+    def shape(self) -> Shape:
+        return self.first.shape
+
+    @property
+    def largest(self) -> int:
+        return max(self.first.largest, self.second.largest)
+
+    @property
+    def drawn(self) -> bool:
+        return False
+
+    @property
+    def masked(self) -> bool:
+        return False
+
+    def evaluate(
+        self, at: Positions, out: Images | None = None, masks: bool = False
+    ) -> tuple[Images, Record]:
+        images = np.empty((len(at), *self.shape), np.uint8)
+        early = at < self.n_first
+        if early.any():
+            images[early] = self.first.evaluate(at[early])[0]
+        if not early.all():
+            images[~early] = self.second.evaluate(at[~early] - self.n_first)[0]
+        return images, {}
+
+    def origin(self, at: Positions) -> Positions:
+        raise NotImplementedError("rows of two sources are only compared")
+
+
+Pixels = _Origin | _Taken | _Mapped | _Joined
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What one step did to the rows.
+
+    Attributes
+    ----------
+    step : str
+    rows_in, rows_out : int
+    why : str
+        In words, with counts.
+    removed : dict of str to Rows
+        The rows that went, by reason.
+    """
+
+    step: str
+    rows_in: int
+    rows_out: int
+    why: str
+    removed: Mapping[str, Rows] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Rows and the way to their pixels; every verb returns another plan.
+
+    `held` counts the readable images of each class that the source gave, `saved` is the form in
+    which the steps so far are written down, `stages` are those of them that change pixels.
+    """
+
+    source: Source
+    pixels: Pixels
+    rows: Rows
+    class_names: tuple[str, ...]
+    held: NDArray[np.int64]
+    seed: int = 0
+    step: str = "read"
+    saved: tuple[Mapping[str, Any], ...] = ()
+    multiplied_by: str | None = None
+    changes: tuple[Change, ...] = ()
+    stages: tuple[tuple[str, PixelStep], ...] = ()
+    bad: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Source) -> Plan:
+        """All rows of a source, as they are."""
+        past = source.past
+        return cls(
+            source,
+            _Origin(source),
+            source.rows,
+            source.class_names,
+            np.bincount(source.rows.labels, minlength=len(source.class_names)),
+            saved=past.steps,
+            multiplied_by=past.multiplied_by,
+        )
+
+    @classmethod
+    def joined(cls, first: Plan, second: Plan) -> Plan:
+        """The rows of two plans, to be compared; classes go by their names."""
+        names = tuple(dict.fromkeys((*first.class_names, *second.class_names)))
+        renumber = np.array([names.index(name) for name in second.class_names], np.int64)
+        rows = Rows.concatenate(first.rows, second.rows, renumber[second.rows.labels])
+        pixels = _Joined(first.pixels, second.pixels, len(first))
+        return cls(first.source, pixels, rows, names, np.bincount(rows.labels))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether pixels are the source's own, and neither read from files of theirs nor made."""
+        return isinstance(self.pixels, _Origin) and self.source.trusted
+
+    @property
+    def shape(self) -> Shape:
+        """(height, width, 3) of every image that comes out."""
+        return self.pixels.shape
+
+    @property
+    def touched(self) -> Masks:
+        """(n,) whether the last step changed the pixels of a row."""
+        if not isinstance(self.pixels, _Mapped):
+            return np.zeros(len(self), bool)
+        touched = self.pixels.touched
+        return np.ones(len(self), bool) if touched is None else touched
+
+    # -- the verbs ---------------------------------------------------------------------------
+
+    def begin(self, step: str, saved: Mapping[str, Any], seed: int) -> Plan:
+        """Name the step that the next verbs belong to: the second Jitter is "jitter-2"."""
+        before = sum(past["step"] == saved["step"] for past in self.saved)
+        name = f"{step}-{before + 1}" if before else step
+        return replace(self, step=name, seed=seed, saved=(*self.saved, {**saved, "seed": seed}))
+
+    def measure(self, name: str, function: Callable[[Images], NDArray[Any]]) -> Plan:
+        """Add a column of what `function` finds in the pixels; they are read once."""
+        if name in self.rows.columns:
+            return self
+        values = [found for _, found in self.each(function, name)]
+        if not values:
+            values.append(function(np.empty((0, *self.shape), np.uint8)))
+        return self._with_columns({**self.rows.columns, name: np.concatenate(values)})
+
+    def holding(self, name: str, values: NDArray[Any]) -> Plan:
+        """With a column of the pixels that was measured elsewhere."""
+        return self._with_columns({**self.rows.columns, name: values})
+
+    def keep(self, at: Positions, why: Mapping[str, Positions] | None = None) -> Plan:
+        """The rows at these places, none twice; `why` names the reasons for those that go."""
+        reasons = {reason: places for reason, places in (why or {}).items() if len(places)}
+        said = ", ".join(f"{len(places):,} {reason}" for reason, places in reasons.items())
+        removed = {reason: self.rows.take(places) for reason, places in reasons.items()}
+        kept = replace(self, pixels=_Taken(self.pixels, at), rows=self.rows.take(at))
+        return kept.tell(len(self), said or "nothing to remove", removed)
+
+    def repeat(
+        self, counts: NDArray[np.int64], radix: int, why: str, *, first: int = 0
+    ) -> tuple[Plan, Masks]:
+        """Each row `counts` times, and which of the rows are added copies (see `Rows.repeat`)."""
+        rows, at = self.rows.repeat(counts, radix, first)
+        added = rows.copies != self.rows.copies[at] * radix
+        gone = np.flatnonzero(counts == 0)
+        removed = {"above the target": self.rows.take(gone)} if len(gone) else {}
+        plan = replace(
+            self,
+            pixels=_Taken(self.pixels, at),
+            rows=rows,
+            multiplied_by=self.multiplied_by or self.step,
+        )
+        return plan.tell(len(self), why, removed), added
+
+    def map(
+        self,
+        step: PixelStep,
+        *,
+        only: Masks | None = None,
+        part: str = "",
+        known: Parameters | None = None,
+    ) -> Plan:
+        """Send the pixels through a step; `only` names the rows that it touches.
+
+        `known` are the parameters of all rows, where they were measured before.
+        """
+        step.out_shape(self.shape)
+        name = f"{self.step}.{part}" if part else self.step
+        node = _Mapped(self.pixels, step, name, self.seed, self.rows.keys, only, known)
+        plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
+        return plan._with_columns({})  # the pixels are others now
+
+    def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
+        """Pixels of the rows at these places, and the parameters that made them.
+
+        Images that are a source's own come read-only and uncopied; others may lie in `out`, memory
+        of their shape that is free to use.
+        """
+        images, record = self.pixels.evaluate(at, out)
+        record.pop(MASKS, None)
+        return images, record
+
+    def evaluate_masked(
+        self, at: Positions, out: Images | None = None
+    ) -> tuple[Images, Record, Masks]:
+        """The same, and the masks: those that came with the images, or what a step found last."""
+        if not self.pixels.masked:
+            raise CellprepError(
+                "there are no masks: read drawn ones, as in read(..., masks=), or add a KMeansMask"
+            )
+        images, record = self.pixels.evaluate(at, out, masks=True)
+        return images, record, record.pop(MASKS).values
+
+    def images(self) -> Images:
+        """All images, in one array."""
+        images = np.empty((len(self), *self.shape), np.uint8)
+        shared = images if executors.share_memory() else None
+        for (start, stop), made in self.each(_as_they_are, out=shared):
+            if shared is None:
+                images[start:stop] = made
+        return images
+
+    def each(
+        self,
+        function: Callable[[Images], Result],
+        stage: str = "",
+        out: Images | None = None,
+    ) -> Iterator[tuple[Span, Result]]:
+        """`function` of the images of every span, in order; at the end all bad images are named.
+
+        With `out` the images stand there too.
+        """
+        causes: dict[str, str] = {}
+        spans = self.spans()
+        calling, size = _Calling(self.pixels, function, out), math.prod(self.shape)
+        calls = executors.run(calling, spans, stage, image_bytes=size)
+        for span, (result, bad) in zip(spans, calls, strict=True):
+            causes |= bad
+            if not bad:
+                yield span, cast(Result, result)
+        if causes:
+            raise BadImagesError(causes, "Mend them, or leave them out with .readable()")
+
+    # -- around them -------------------------------------------------------------------------
+
+    def tell(self, rows_in: int, why: str, removed: Mapping[str, Rows] | None = None) -> Plan:
+        """Note what the step did to the rows."""
+        change = Change(self.step, rows_in, len(self), why, removed or {})
+        return replace(self, changes=(*self.changes, change))
+
+    def spans(self, n: int | None = None) -> list[Span]:
+        """All rows, or the first n, in runs that stay in cache: at most 256 rows."""
+        size = min(max(_BLOCK_BYTES // self.pixels.largest, 1), 256)
+        return executors.cut(len(self) if n is None else n, size)
+
+    def origin(self, at: Positions) -> Positions:
+        """The places in the source that the rows at these places came from."""
+        return self.pixels.origin(at)
+
+    def readable(self) -> Plan:
+        """This plan over the images that can be read; the others are named in `bad`."""
+        assert isinstance(self.pixels, _Origin)
+        if self.source.trusted:
+            return self
+        good, digests = [], []
+        causes: dict[str, str] = {}
+        looking, size = _Looking(self.source), math.prod(self.shape)
+        for at, values, bad in executors.run(looking, self.spans(), "reading", image_bytes=size):
+            good.append(at)
+            digests.append(values)
+            causes |= bad
+        at = np.concatenate(good)
+        if not len(at):
+            raise BadImagesError(causes, "No image is left")
+        plan = self
+        gone = np.setdiff1d(np.arange(len(self)), at)
+        if len(gone):
+            plan = plan.keep(at, {"unreadable": gone})
+        plan = plan._with_columns({"digest": np.concatenate(digests)})
+        held = np.bincount(plan.rows.labels, minlength=len(plan.class_names))
+        return replace(plan, bad=causes, held=held)
+
+    def refuse_if_multiplied(self, what: str) -> None:
+        """Promise 7: no leaks."""
+        by = self.multiplied_by
+        if by is None and self.rows.copies.any():
+            by = "an earlier step"
+        if by:
+            raise CellprepError(
+                f"{what} after {by} would put copies of one image into two parts; "
+                "split first, then balance and augment the training part"
+            )
+
+    def _with_columns(self, columns: Mapping[str, NDArray[Any]]) -> Plan:
+        return replace(self, rows=replace(self.rows, columns=columns))
+
+
+@dataclass(frozen=True)
+class _Calling(Generic[Result]):
+    """A function of the images of a span; or what is wrong with them."""
+
+    pixels: Pixels
+    function: Callable[[Images], Result]
+    out: Images | None
+
+    def __call__(self, span: Span) -> tuple[Result | None, Mapping[str, str]]:
+        out = None if self.out is None else self.out[slice(*span)]
+        try:
+            images, _ = self.pixels.evaluate(np.arange(*span), out)
+        except BadImagesError as error:
+            return None, error.causes
+        if out is not None and images is not out:
+            out[:] = images
+        return self.function(images), {}
+
+
+def _as_they_are(images: Images) -> Images:
+    return images
+
+
+@dataclass(frozen=True)
+class _Looking:
+    """Digests of the images that can be read, and why the others cannot."""
+
+    source: Source
+
+    @property
+    def reaches(self) -> tuple[Path, ...]:
+        """What a worker must see: a folder that is not there would be one of bad images."""
+        return () if self.source.path is None else (self.source.path,)
+
+    def __call__(self, span: Span) -> tuple[Positions, NDArray[np.uint64], Mapping[str, str]]:
+        at = np.arange(*span)
+        causes: Mapping[str, str] = {}
+        try:
+            images = self.source.images(at)
+        except BadImagesError as error:
+            causes = error.causes
+            at = np.setdiff1d(at, error.places)
+            images = self.source.images(at) if len(at) else np.empty((0, 1, 1, 3), np.uint8)
+        return at, digest(images), causes

@@ -1,0 +1,130 @@
+"""The rows of a data set: which image, which copy of it, which label. Never a pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Ids, Keys, Labels, Positions
+from ..errors import CellprepError
+from .draws import Draw, id_keys, row_keys
+
+SAME = "same"
+"""The column in which rows of one number have the same pixels, within one table."""
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A table of n rows; a row is one (source id, copy number).
+
+    Attributes
+    ----------
+    ids : (n,) int64 or str
+        Id of the source image.
+    id_keys : (n,) uint64
+        The ids as random-number keys.
+    labels : (n,) int64
+    copies : (n,) int64
+        0 for the source image itself.
+    groups : (n,) int64 or str, or None
+        What must stay together in a split: patient, slide, photograph.
+    columns : dict
+        What has been measured on the pixels, one value a row.
+    """
+
+    ids: Ids
+    id_keys: Keys
+    labels: Labels
+    copies: NDArray[np.int64]
+    groups: Ids | None = None
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        ids: Ids,
+        labels: Labels,
+        copies: NDArray[np.int64] | None = None,
+        groups: Ids | None = None,
+    ) -> Rows:
+        """Rows of a source; a repeated (id, copy) is refused."""
+        keys = id_keys(ids)
+        numbers = np.zeros(len(ids), np.int64) if copies is None else copies
+        unique = row_keys(keys, numbers)
+        unique.sort()
+        if (unique[1:] == unique[:-1]).any():
+            found, counts = np.unique(ids, return_counts=True)
+            raise CellprepError(
+                f"`ids` must differ from image to image, but "
+                f"'{found[counts.argmax()]}' stands {counts.max()} times"
+            )
+        return cls(ids, keys, labels, numbers, groups)
+
+    @classmethod
+    def concatenate(cls, first: Rows, second: Rows, labels: Labels) -> Rows:
+        """The rows of both, the second under these labels; an id may stand in both."""
+        ids = [first.ids, second.ids]
+        if first.ids.dtype.kind != second.ids.dtype.kind:
+            ids = [array.astype(str) for array in ids]
+        shared = (first.columns.keys() & second.columns.keys()) - {SAME}
+        return cls(
+            np.concatenate(ids),
+            np.concatenate([first.id_keys, second.id_keys]),
+            np.concatenate([first.labels, labels]),
+            np.concatenate([first.copies, second.copies]),
+            columns={
+                name: np.concatenate([first.columns[name], second.columns[name]]) for name in shared
+            },
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def keys(self) -> Keys:
+        """(n,) uint64, one for each (id, copy)."""
+        return row_keys(self.id_keys, self.copies)
+
+    def take(self, at: Positions | slice) -> Rows:
+        """The rows at these places, in this order; of a slice, views."""
+        return Rows(
+            self.ids[at],
+            self.id_keys[at],
+            self.labels[at],
+            self.copies[at],
+            None if self.groups is None else self.groups[at],
+            {name: column[at] for name, column in self.columns.items()},
+        )
+
+    def repeat(
+        self, counts: NDArray[np.int64], radix: int, first: int = 0
+    ) -> tuple[Rows, Positions]:
+        """Each row `counts` times, and the place that each new row came from.
+
+        Copy c of an image becomes its copies c * radix + first, first + 1 ...: as long as these
+        stay under the next radix, no two rows share a number, and a number does not depend on
+        other rows.
+        """
+        most = int(counts.max(initial=0)) + first
+        if most > radix or (int(self.copies.max(initial=0)) + 1) * radix > 2**63 - 1:
+            raise CellprepError(
+                f"{most:,} copies of one image, which is copy {self.copies.max(initial=0):,} "
+                "already, are more than can be numbered; ask for fewer"
+            )
+        at = np.repeat(np.arange(len(self)), counts)
+        start = np.cumsum(counts) - counts
+        repetition = first + np.arange(len(at)) - start[at]
+        rows = self.take(at)
+        return replace(rows, copies=rows.copies * radix + repetition), at
+
+    def shuffled(self, seed: int, epoch: int) -> Positions:
+        """Places in the order of an epoch: by a hash of seed, epoch and row, nothing else."""
+        return np.argsort(Draw(seed, "fit", self.keys).bits(f"epoch {epoch}"), kind="stable")
+
+    def order(self) -> Positions:
+        """Places sorted by (id, copy): the same rows come first whatever their order."""
+        return np.lexsort((self.copies, self.ids))

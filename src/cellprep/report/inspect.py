@@ -1,0 +1,124 @@
+"""A look at a data set: what it holds, and what is wrong with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Images
+from ..dataset.dataset import Dataset
+from ..dataset.read import read
+from ..duplicates.search import find_duplicates
+from ..errors import counted
+from ..formats.encoded import EncodedSource
+from ..formats.folder import FolderSource
+from ..plan.plan import Plan
+
+WITH_SIZES = (FolderSource, EncodedSource)
+
+
+def read_any(
+    path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
+) -> tuple[Dataset, str]:
+    """`read`, with images of many sizes brought to 96x96; and a word where it was."""
+    dataset = read(path, size=size, **options)
+    source = dataset.source
+    if size is None and isinstance(source, WITH_SIZES) and source.size is None:
+        sizes = source.sizes()
+        if len(sizes) > 1:
+            resized = read(path, size=96, **options)
+            return resized, f"images of {len(sizes)} sizes, brought to 96x96"
+    return dataset, ""
+
+
+def inspect(
+    path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
+) -> dict[str, Any]:
+    """Counts, sizes, value ranges, duplicates and bad files of a data set, ready for JSON."""
+    dataset, resized = read_any(path, size, **options)
+    raw = dataset.source
+    dataset = dataset.readable()
+    sizes = raw.sizes() if isinstance(raw, WITH_SIZES) else {raw.shape[:2]: len(raw.rows)}
+    table = find_duplicates(dataset)
+    groups = []
+    for number, (_, group) in enumerate(table.groupby("group")):
+        votes = group["class_name"].value_counts(sort=False)
+        groups.append(
+            {
+                "group": number,
+                "images": len(group),
+                "conflict": bool(group["conflict"].iloc[0]),
+                "labels": {str(name): int(count) for name, count in votes.items()},
+                "ids": [value.item() if hasattr(value, "item") else value for value in group["id"]],
+            }
+        )
+    return {
+        "path": str(path),
+        "images": len(dataset),
+        "note": resized,
+        "classes": dataset.counts(),
+        "sizes": {f"{height}x{width}": count for (height, width), count in sizes.items()},
+        "values": _values(dataset.plan),
+        "duplicate_groups": len(groups),
+        "duplicate_images": len(table),
+        "conflicts": sum(group["conflict"] for group in groups),
+        "groups": groups,
+        "bad": dataset.bad,
+        "steps": [step["step"] for step in dataset.source.past.steps],
+    }
+
+
+def _values(plan: Plan) -> dict[str, Any]:
+    """Smallest, largest and mean value of each channel."""
+
+    seen = [found for _, found in plan.each(_range, "values")]
+    low, high, total = zip(*seen, strict=True)
+    pixels = len(plan) * plan.shape[0] * plan.shape[1]
+    return {
+        "min": np.min(low, axis=0).tolist(),
+        "max": np.max(high, axis=0).tolist(),
+        "mean": np.round(np.sum(total, axis=0) / pixels, 2).tolist(),
+    }
+
+
+def _range(images: Images) -> tuple[Any, Any, Any]:
+    axes = (0, 1, 2)
+    return images.min(axes), images.max(axes), images.sum(axes, dtype=np.int64)
+
+
+def describe(found: dict[str, Any]) -> str:
+    """What `inspect` found, as text for a terminal; long lists are cut."""
+    sizes = [f"{name} ({count:,})" for name, count in found["sizes"].items()]
+    lines = [
+        f"{found['path']}: {counted(found['images'], 'image')}, "
+        f"{counted(len(found['classes']), 'class', 'classes')}",
+        "sizes    " + ", ".join(sizes[:5]) + (f" and {len(sizes) - 5} more" if sizes[5:] else ""),
+    ]
+    if found["note"]:
+        lines.append(f"         {found['note']} for what follows")
+    values = found["values"]
+    channels = zip(("red", "green", "blue"), *values.values(), strict=True)
+    ranges = [f"{name} {low}-{high} (mean {mean:.0f})" for name, low, high, mean in channels]
+    lines.append("values   " + ", ".join(ranges))
+    most = max(1, *found["classes"].values())
+    for name, count in found["classes"].items():
+        lines.append(f"  {name[:28]:28} {count:9,}  {'#' * round(30 * count / most)}")
+    lines.append(
+        f"repeats  {counted(found['duplicate_images'], 'image')} in "
+        f"{counted(found['duplicate_groups'], 'group')}, "
+        f"{found['conflicts']:,} of them under conflicting labels"
+        if found["groups"]
+        else "repeats  none"
+    )
+    for group in found["groups"][:8]:
+        labels = ", ".join(f"{name} x{count}" for name, count in group["labels"].items())
+        mark = "CONFLICT" if group["conflict"] else ""
+        ids = ", ".join(map(str, group["ids"][:3])) + ", ..." * (group["images"] > 3)
+        lines.append(f"  {mark:8} {group['images']:6,} x  {labels}  (ids {ids})")
+    lines += [f"  BAD {name}: {cause}" for name, cause in list(found["bad"].items())[:8]]
+    for what in ("groups", "bad"):
+        if len(found[what]) > 8:
+            lines.append(f"  and {len(found[what]) - 8:,} more {what}; --json lists them all")
+    return "\n".join(lines)

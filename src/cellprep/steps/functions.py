@@ -1,0 +1,354 @@
+"""The steps as functions: arrays in, arrays out. No logic of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..arrays import Images, Masks, check_images
+from ..dataset.dataset import Dataset, as_dataset, check_dataset
+from ..plan.plan import Plan
+from ..system import executors
+from . import Balance, Corrupt, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
+from .balance import Target
+from .crop import CELL, middles
+from .step import Applied
+
+AnyLabels = NDArray[Any]
+
+
+def _run(
+    step: Step, images: ArrayLike, labels: ArrayLike | None, seed: int, ids: ArrayLike | None
+) -> tuple[Images, AnyLabels]:
+    dataset, values = as_dataset(images, labels, ids)
+    made, rows = dataset.then(Applied(step, seed)).to_arrays()
+    return made, values[rows]
+
+
+def dedupe(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    on_conflict: str = "drop",
+    on_duplicate: str = "one",
+    max_copies: int | None = 10,
+    near: int | None = None,
+    symmetries: bool = False,
+    hash: str = "phash",
+    ids: ArrayLike | None = None,
+) -> tuple[Images, AnyLabels]:
+    """Images without repeats, and their labels; the settings are those of `Dedupe`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    labels : (n,), (n, 1) or one-hot (n, classes)
+    ids : (n,) int or str, optional
+        Of a group that keeps one image, the smallest id stays. Default: the row number.
+
+    Returns
+    -------
+    images : (m, height, width, 3) uint8
+    labels : (m,) int64 or str
+
+    Examples
+    --------
+    >>> images = np.zeros((4, 8, 8, 3), np.uint8)
+    >>> images[3] = 255
+    >>> kept, labels = dedupe(images, [1, 1, 1, 0])
+    >>> len(kept), labels
+    (2, array([1, 0]))
+    """
+    step = Dedupe(on_conflict, on_duplicate, max_copies, near, symmetries, hash)
+    return _run(step, images, labels, 0, ids)
+
+
+def balance(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    target: Target = "max",
+    jitter: Jitter | None = Jitter(),  # noqa: B008 - frozen
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> tuple[Images, AnyLabels]:
+    """Images with equal class counts, and their labels; the settings are those of `Balance`.
+
+    Each image is followed by its added copies.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    labels : (n,), (n, 1) or one-hot (n, classes)
+    seed : int
+    ids : (n,) int or str, optional
+        What the random numbers of an image hang on. Default: the row number.
+
+    Returns
+    -------
+    images : (m, height, width, 3) uint8
+    labels : (m,) int64 or str
+
+    Examples
+    --------
+    >>> images = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
+    >>> balance(images, ["a", "a", "b", "b"], target=3)[1]
+    array(['a', 'a', 'a', 'b', 'b', 'b'], dtype='<U1')
+    """
+    return _run(Balance(target, jitter), images, labels, seed, ids)
+
+
+def jitter(
+    images: ArrayLike,
+    *,
+    rotation: float = 180.0,
+    shift: float = 0.1,
+    zoom: float = 0.1,
+    flip: str | bool = "both",
+    fill: str | int = "reflect",
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> Images:
+    """Each image moved at random; the settings are those of `Jitter`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    seed : int
+    ids : (n,) int or str, optional
+        What the random numbers of an image hang on. Default: the row number.
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 8, 8, 3), np.uint8)
+    >>> jitter(images, rotation=30).shape
+    (2, 8, 8, 3)
+    """
+    return _run(Jitter(rotation, shift, zoom, flip, fill), images, None, seed, ids)[0]
+
+
+def corrupt(
+    images: ArrayLike,
+    *,
+    suite: str = "microscopy",
+    severity: int | None = None,
+    corruption: str | None = None,
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> Images:
+    """Each image spoilt at random, as a shifted test set; the settings are those of `Corrupt`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    seed : int
+    ids : (n,) int or str, optional
+        What the random numbers of an image hang on. Default: the row number.
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+
+    Examples
+    --------
+    >>> images = np.full((2, 8, 8, 3), 200, np.uint8)
+    >>> corrupt(images, corruption="brightness_down", severity=5)[0, 0, 0].tolist()
+    [100, 100, 100]
+    """
+    return _run(Corrupt(suite, severity, corruption), images, None, seed, ids)[0]
+
+
+def crop(
+    images: ArrayLike,
+    size: int,
+    *,
+    center: str = "cell",
+    resize_to: int | None = None,
+    fill: str | int | None = None,
+) -> Images:
+    """A square of each image; the settings are those of `Crop`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+
+    Returns
+    -------
+    (n, side, side, 3) uint8
+        The side is `resize_to`, or else `size`.
+
+    Examples
+    --------
+    >>> crop(np.zeros((2, 16, 20, 3), np.uint8), 12, resize_to=8).shape
+    (2, 8, 8, 3)
+    """
+    return _run(Crop(size, center, resize_to, fill), images, None, 0, None)[0]
+
+
+def crops(
+    dataset: Dataset,
+    *,
+    sizes: Sequence[int],
+    resize_to: int | None = None,
+    fill: str | int | None = None,
+) -> dict[int, Dataset]:
+    """Windows of several sizes around the same cells, each a data set of its own.
+
+    The cells are looked for once, when the first of the data sets is needed; all share what was
+    found. Otherwise each is the data set after `Crop(size, resize_to=..., fill=...)`.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    sizes : sequence of int
+        Sides of the windows in pixels.
+    resize_to : int, optional
+    fill : "reflect", "edge" or int, optional
+        As in `Crop`.
+
+    Returns
+    -------
+    dict of int to Dataset
+        By size, in the order given.
+
+    Examples
+    --------
+    >>> cells = Dataset.from_arrays(np.zeros((2, 16, 16, 3), np.uint8), [0, 1])
+    >>> {size: made.shape for size, made in crops(cells, sizes=(8, 12)).items()}
+    {8: (2, 8, 8, 3), 12: (2, 12, 12, 3)}
+    """
+    check_dataset(dataset)
+    looked = dataset.then(_Cells())
+    return {
+        size: looked.then(Applied(Crop(size, resize_to=resize_to, fill=fill), 0)) for size in sizes
+    }
+
+
+@dataclass(frozen=True)
+class _Cells:
+    """Each cell's middle, measured once for the crops that follow."""
+
+    def __call__(self, plan: Plan) -> Plan:
+        return plan if plan.pixels.drawn else plan.measure(CELL, middles)
+
+    def __str__(self) -> str:
+        return "cells found"
+
+
+def kmeans_mask(
+    images: ArrayLike,
+    *,
+    n_clusters: int | None = None,
+    color_space: str | None = None,
+    foreground: str = "auto",
+    target: str = "cell",
+    background: int = 0,
+) -> Images:
+    """Images whose background is painted over; the settings are those of `KMeansMask`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+
+    Examples
+    --------
+    >>> images = np.full((1, 16, 16, 3), 230, np.uint8)
+    >>> images[0, 4:12, 4:12] = (90, 40, 130)
+    >>> kmeans_mask(images)[0, [0, 8], [0, 8]].tolist()
+    [[0, 0, 0], [90, 40, 130]]
+    """
+    step = KMeansMask(n_clusters, color_space, foreground, target, background)
+    return _run(step, images, None, 0, None)[0]
+
+
+def segment(
+    images: ArrayLike,
+    *,
+    n_clusters: int | None = None,
+    color_space: str | None = None,
+    foreground: str = "auto",
+    target: str = "cell",
+) -> Masks:
+    """The masks that `kmeans_mask` multiplies with; the settings are those of `KMeansMask`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+
+    Returns
+    -------
+    (n, height, width) bool
+        True on the cell.
+
+    Examples
+    --------
+    >>> images = np.full((1, 16, 16, 3), 230, np.uint8)
+    >>> images[0, 4:12, 4:12] = (90, 40, 130)
+    >>> int(segment(images).sum())
+    64
+    """
+    checked = check_images(images)
+    step = KMeansMask(n_clusters, color_space, foreground, target)
+    step.out_shape(checked.shape[1:])
+    masks = np.empty(checked.shape[:3], bool)
+
+    def fill(span: executors.Span) -> None:
+        masks[slice(*span)] = step.masks(checked[slice(*span)])
+
+    for _ in executors.run(fill, executors.cut(len(checked), 256)):
+        pass
+    return masks
+
+
+def rand_augment(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    copies: int = 3,
+    num_ops: int = 3,
+    magnitude: float = 0.5,
+    magnitude_stddev: float = 0.15,
+    rate: float = 10 / 11,
+    keep_originals: bool = True,
+    engine: str = "native",
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> tuple[Images, AnyLabels]:
+    """Images with augmented copies, and their labels; the settings are those of `RandAugment`.
+
+    Each image is followed by its copies.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    labels : (n,), (n, 1) or one-hot (n, classes)
+    seed : int
+    ids : (n,) int or str, optional
+        What the random numbers of an image hang on. Default: the row number.
+
+    Returns
+    -------
+    images : (m, height, width, 3) uint8
+    labels : (m,) int64 or str
+
+    Examples
+    --------
+    >>> images = np.zeros((2, 8, 8, 3), np.uint8)
+    >>> more, labels = rand_augment(images, [0, 1], copies=3)
+    >>> more.shape, labels.tolist()
+    ((8, 8, 8, 3), [0, 0, 0, 0, 1, 1, 1, 1])
+    """
+    step = RandAugment(copies, num_ops, magnitude, magnitude_stddev, rate, keep_originals, engine)
+    return _run(step, images, labels, seed, ids)

@@ -1,0 +1,76 @@
+"""The documentation: its pictures can be made, what it names exists, the site stands alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import cellmodels
+import cellprep
+from cellprep.steps import corrupt
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def masks() -> ModuleType:
+    return load("masks")
+
+
+def test_drawn_cells_are_outlined(masks) -> None:
+    picture = np.asarray(masks.of_drawn_cells())
+    assert (picture == masks.RED).all(axis=-1).sum() > 1000
+
+
+def test_the_best_and_the_worst_are_shown(masks, data, tmp_path, capsys) -> None:
+    masks.of_photographs(data / "bcisc", tmp_path / "out")
+    native, small = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
+    assert float(native[1]) >= 0.93
+    assert float(small[1]) >= 0.93
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"best.png", "worst.png"}
+
+
+def test_every_corruption_is_shown(cells, tmp_path) -> None:
+    script = load("corruptions")
+    script.pictures(cells[0][::5], tmp_path)
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {file.name for file in DOCS.glob("corruptions-*.png")}
+    text = (DOCS / "corruptions.md").read_text("utf-8")
+    for name in names:
+        assert f"({name})" in text
+    operations = {way[0] for way in [*corrupt._CHANGES, *corrupt._GRADES]} - {"none"}
+    for name in {*operations, *corrupt.CORRUPTIONS["microscopy"]} - {"brightness_down"}:
+        assert f"`{name.replace('contrast_down', 'contrast_up')}`" in text, name
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    text = (DOCS / "promises.md").read_text("utf-8")
+    promises = text.split("\n## ")[1:]
+    assert [promise[:2] for promise in promises] == [f"{number}." for number in range(1, 9)]
+    for promise in promises:
+        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", promise)
+        assert named, promise.splitlines()[0]
+        for file, test in named:
+            source = (DOCS.parent / file).read_text("utf-8")
+            assert f"\ndef {test}(" in source, f"{file} has no {test}"
+
+
+@pytest.mark.parametrize("package", [cellprep, cellmodels], ids=lambda package: package.__name__)
+def test_every_public_name_is_in_the_reference(package) -> None:
+    page = (DOCS / "reference" / f"{package.__name__}.md").read_text("utf-8")
+    named = re.findall(rf"^::: {package.__name__}\.(?:\w+\.)?(\w+)$", page, re.MULTILINE)
+    assert sorted(named) == sorted(package.__all__)

@@ -1,0 +1,137 @@
+"""Every block of every page runs, as `pages` says; those that do not are listed here."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+import cellprep as cp
+from cellprep.cli.demo_job import draw_input
+from cellprep.synthetic import CLASS_NAMES, draw_cells
+
+from .pages import PAGES, ROOT, blocks, name, needed, run
+
+NOT_RUN = {  # page: why each of these blocks is not run
+    "README.md": ["ImageNet weights are fetched"],
+    "docs/howto/cluster.md": [
+        "it starts Ray; tests/system/test_ray.py does, on two nodes, one of which is killed",
+        "needs a cluster",
+    ],
+    "docs/howto/object-storage.md": ["needs a server; tests/writing/test_remote.py writes to one"],
+    "docs/results.md": [
+        "an hour, on photographs that are not kept here",
+        "an hour",
+        "days without a GPU",
+    ],
+    "docs/scaling.md": [
+        "needs a cluster",
+        "needs a cluster; tests/system/test_ray.py runs it on a small set",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> Path:
+    """What every page finds: an npz file, a folder of class folders, masks for it, a recipe."""
+    folder = tmp_path_factory.mktemp("drawn")
+    draw_input(folder / "train_data.npz", 400, seed=0)
+    images, labels = draw_cells([8] * len(CLASS_NAMES), seed=1)
+    masks = cp.segment(images)
+    for place, (image, label, mask) in enumerate(zip(images, labels, masks, strict=True)):
+        stem = f"{CLASS_NAMES[label]}/patient{place % 8}_{place:02}.png"
+        for top, picture in (("smears", image), ("drawn", mask.view(np.uint8) * np.uint8(255))):
+            (folder / top / stem).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(folder / top / stem)
+    recipe = cp.Recipe([cp.Dedupe(), cp.Balance(), cp.RandAugment(copies=3)], seed=0)
+    recipe.to_toml(folder / "recipe.toml")
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_page_runs(page, drawn, tmp_path, monkeypatch) -> None:
+    for library in needed(page):
+        pytest.importorskip(library)
+    with contextlib.suppress(ImportError):  # buckets are kept in memory, empty at first
+        from fsspec.implementations.memory import MemoryFileSystem
+
+        MemoryFileSystem.store.clear()
+    here = shutil.copytree(drawn, tmp_path / "here")
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    arrays = dict(np.load("train_data.npz"))
+    names = {"__name__": "__main__", "cp": cp, "np": np, "pd": pd} | {
+        "images": arrays["images"],
+        "labels": arrays["labels"],
+        "cells": cp.read("train_data.npz"),
+    }
+    run(page, names)
+
+
+def test_what_is_not_run_is_listed() -> None:
+    found = {name(page): [block.why for block in blocks(page) if block.why] for page in PAGES}
+    assert {page: why for page, why in found.items() if why} == NOT_RUN
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("```python\n1 / 0\n```", "division"),
+        ("```python\nprint(2 + 2)\n```\n\n```text\n5\n```", "line 6: the page says"),
+        (
+            "```python\nprint(0.5)\n```\n<!-- numbers within 0.1 -->\n```text\n0.7\n```",
+            "the page says",
+        ),
+        ("```pycon\n>>> 2 + 2\n5\n```", "Expected:"),
+        ("```sh\ncellprep inspect absent.npz\n```", "exit code 2"),
+        ("```sh\ncellprep inspekt\n```", "there is no command"),
+        ("```sh\nfalse | cat\n```", "exit code 1"),
+        ("```sh\npip install '.[absent]'\n```", "no extra 'absent'"),
+        ("```sh\nmake absent\n```", "make has no 'absent'"),
+        ("```py\n1 / 0\n```", "no way to run 'py'"),
+        ("```toml\nseed = \n```", "Invalid value"),
+        ("- in a list\n\n    ```python\n    1 / 0\n    ```", "division"),
+    ],
+)
+def test_a_page_that_is_wrong_fails(text, why, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pages.ROOT", tmp_path)
+    for file in ("pyproject.toml", "Makefile"):
+        shutil.copy(ROOT / file, file)
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises((AssertionError, ZeroDivisionError, ValueError), match=why):
+        run(page, {})
+
+
+def test_a_page_that_is_right_runs(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("pages.ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text(
+        '```toml title="a.toml"\nseed = 1\n```\n'
+        "```sh\ncat a.toml\n```\n\n```text\nseed = ...\n```\n"
+        "<!-- not run: it fails -->\n```python\n1 / 0\n```\n"
+        "```python\nn = 2\nprint(n)\n```\n\n```text\n2\n```\n\n```pycon\n>>> n + 1\n3\n```\n"
+        "```python\nprint('a', 0.5)\n```\n<!-- numbers within 0.1 -->\n```text\na 0.45\n```"
+    )
+    run(page, {})
+
+
+def test_a_picture_that_is_another_fails(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("pages.ROOT", tmp_path)
+    page = tmp_path / "page.md"
+    page.write_text("![a](pictures/a.png)")
+    for folder, level in (("pictures", 100), ("same", 101), ("another", 110)):
+        (tmp_path / folder).mkdir()
+        Image.new("RGB", (8, 8), (level,) * 3).save(tmp_path / folder / "a.png")
+    monkeypatch.chdir(tmp_path / "same")
+    run(page, {})
+    monkeypatch.chdir(tmp_path / "another")
+    with pytest.raises(AssertionError, match="apart"):
+        run(page, {})

@@ -1,0 +1,87 @@
+"""The examples run as `docs/examples.md` says, and print what stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = (ROOT / "docs" / "examples.md").read_text("utf-8")
+SHOWN = dict(re.findall(r"```text\n\$ python (\S+)\n(.*?)```", PAGE, re.DOTALL))
+INSIDE = "examples/inside_another_project"
+
+
+def run(script: str, here: Path) -> str:
+    """What a script prints; one thread, so that a busy machine does not stall it."""
+    quiet = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(
+        [sys.executable, ROOT / script],
+        capture_output=True,
+        text=True,
+        cwd=here,
+        env=os.environ | quiet,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def scores(printed: str) -> list[float]:
+    """Numbers with a point: they differ a little from machine to machine."""
+    return [float(number) for number in re.findall(r"\d+\.\d+", printed)]
+
+
+def said(printed: str) -> list[str]:
+    """The words without such numbers."""
+    return re.sub(r"\d+\.\d+", "#", printed).split()
+
+
+def test_every_example_is_shown() -> None:
+    scripts = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("examples/**/*.py")]
+    helpers = {f"{INSIDE}/prepare.py"}
+    assert sorted(SHOWN) == sorted({*scripts} - helpers)
+    for path in ROOT.glob("examples/*.toml"):
+        assert f"`examples/{path.name}`" in PAGE
+
+
+@pytest.mark.slow
+def test_the_competition_runs(tmp_path) -> None:
+    pytest.importorskip("keras")
+    script = "examples/competition.py"
+    printed = run(script, tmp_path)
+    assert said(printed) == said(SHOWN[script])
+    rows = tomllib.loads((ROOT / "examples/competition.toml").read_text("utf-8"))["rows"]
+    table = [scores(line)[:3] for line in printed.splitlines()[-len(rows) :]]
+    assert all(0.2 < heavy < clean for heavy, _, clean in table)  # by chance an eighth is right
+    out = tmp_path / "out/competition"
+    for made in ("train", "heavy", "microscopy"):
+        assert (out / made / "dataset.json").exists()
+        assert (out / f"{made}.png").exists()
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> tuple[Path, str]:
+    """Where the deliveries were ingested, and what was said of them."""
+    here = tmp_path_factory.mktemp("project")
+    return here, run(f"{INSIDE}/ingest.py", here)
+
+
+def test_the_service_refuses_what_it_holds(store) -> None:
+    assert said(store[1]) == said(SHOWN[f"{INSIDE}/ingest.py"])
+
+
+@pytest.mark.parametrize("framework", ["torch", pytest.param("keras", marks=pytest.mark.slow)])
+def test_the_trainings_of_others_learn(store, framework) -> None:
+    pytest.importorskip(framework)
+    script = f"{INSIDE}/train_{framework}.py"
+    printed = run(script, store[0])
+    assert said(printed) == said(SHOWN[script])
+    test, shifted = scores(printed)[-2:]
+    assert test > 0.5
+    assert shifted > 0.3

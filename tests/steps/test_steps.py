@@ -1,0 +1,295 @@
+"""One list of checks over every step: a new step is tested on arrival."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import FrozenInstanceError, fields, replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cellprep as cp
+from cellprep.plan import plan as plan_module
+
+STEPS = [
+    cp.Dedupe(),
+    cp.Dedupe(on_conflict="majority", on_duplicate="keep", max_copies=None),
+    cp.Balance(),
+    cp.Balance(target="median", jitter=cp.Jitter(rotation=20, fill="edge")),
+    cp.Balance(target={"0": 9, "3": 2}, jitter=None),
+    cp.Jitter(),
+    cp.Jitter(rotation=90, shift=0.3, zoom=0.5, flip="horizontal", fill=127),
+    cp.Crop(32),
+    cp.Crop(21, center="image", resize_to=40),
+    cp.Crop(70, fill="reflect"),
+    cp.Crop(33, resize_to=32, fill=9),
+    cp.KMeansMask(),
+    cp.KMeansMask(n_clusters=2, color_space="lab", foreground="darkest", background=255),
+    cp.KMeansMask(target="nucleus"),
+    cp.RandAugment(copies=2),
+    cp.RandAugment(copies=1, num_ops=5, magnitude=0.9, rate=1.0, keep_originals=False),
+    cp.Corrupt(),
+    cp.Corrupt(severity=4, corruption="bubble"),
+    cp.Corrupt("heavy"),
+    cp.Corrupt("heavy", corruption="augmix"),
+]
+every_step = pytest.mark.parametrize("step", STEPS, ids=repr)
+# Dedupe and Balance count the other rows by design.
+every_pixel_step = pytest.mark.parametrize(
+    "step", [step for step in STEPS if not isinstance(step, cp.Dedupe | cp.Balance)], ids=repr
+)
+KINDS = sorted({type(step) for step in STEPS}, key=lambda kind: kind.__name__)
+
+
+@pytest.fixture(scope="module")
+def messy(cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Drawn cells with repeats, uneven classes and text ids."""
+    images, labels = cells
+    at = np.r_[np.arange(40), 0, 0, 7, 7, 7, 12]
+    labels = np.r_[labels, 0, 3, labels[7], labels[7], 2, labels[12]]
+    uneven = np.r_[np.arange(3), np.arange(5, len(at))]
+    ids = np.array([f"smear {i:02d}.png" for i in range(len(at))])
+    return images[at][uneven], labels[uneven], ids[uneven]
+
+
+def by_row(dataset: cp.Dataset) -> dict[tuple[str, int], bytes]:
+    images, labels = dataset.to_arrays()
+    rows = zip(dataset.ids.tolist(), dataset.copies.tolist(), labels.tolist(), strict=True)
+    return {
+        (i, c, label): image.tobytes() for (i, c, label), image in zip(rows, images, strict=True)
+    }
+
+
+def made(step: cp.Step, messy, seed: int = 5, at=slice(None)) -> cp.Dataset:
+    images, labels, ids = messy
+    names = [str(n) for n in range(8)]
+    dataset = cp.Dataset.from_arrays(images[at], labels[at], names, ids[at])
+    return cp.Recipe([step], seed)(dataset)
+
+
+def test_every_kind_of_step_is_listed() -> None:
+    assert set(cp.Step.__subclasses__()) == set(KINDS)
+
+
+@every_step
+def test_shape_and_dtype(step, messy) -> None:
+    dataset = made(step, messy)
+    images, labels = dataset.to_arrays()
+    assert images.dtype == np.uint8
+    assert labels.dtype == np.int64
+    assert images.shape == dataset.shape == (len(labels), *dataset.plan.shape)
+    assert len(np.unique(dataset.plan.rows.keys)) == len(dataset)
+
+
+@every_step
+def test_input_arrays_stay_unchanged(step, messy) -> None:
+    images, labels, ids = (array.copy() for array in messy)
+    for array in (images, labels, ids):
+        array.flags.writeable = False  # a write would raise
+    made(step, (images, labels, ids)).to_arrays()
+    assert (images == messy[0]).all()
+
+
+@every_step
+def test_row_order_is_irrelevant(step, messy) -> None:
+    order = np.random.default_rng(0).permutation(len(messy[0]))
+    assert by_row(made(step, messy)) == by_row(made(step, messy, at=order))
+
+
+@every_step
+def test_workers_executor_and_block_size_are_irrelevant(step, messy, monkeypatch) -> None:
+    dataset = made(step, messy)
+    expected = dataset.to_arrays(workers=1)[0]
+    assert (dataset.to_arrays(workers=3)[0] == expected).all()
+    monkeypatch.setattr(plan_module, "_BLOCK_BYTES", 48 * 48 * 3 * 5)
+    assert (made(step, messy).to_arrays(workers=2)[0] == expected).all()
+
+
+@every_step
+def test_a_batch_equals_singles_and_any_slice(step, messy) -> None:
+    dataset = made(step, messy)
+    images = dataset.to_arrays()[0]
+    for row in range(0, len(dataset), 3):
+        assert (dataset.images[row] == images[row]).all()
+    assert (dataset.images[2:9] == images[2:9]).all()
+    assert (dataset.images[[5, 0, 5]] == images[[5, 0, 5]]).all()
+    assert (np.concatenate([batch for batch, _ in dataset.batches(7)]) == images).all()
+
+
+@every_pixel_step
+def test_other_images_are_irrelevant_to_a_pixel_step(step, messy) -> None:
+    some = np.arange(0, len(messy[0]), 4)
+    alone, among = by_row(made(step, messy, at=some)), by_row(made(step, messy))
+    assert alone.items() <= among.items()
+
+
+@every_step
+def test_the_seed_matters_to_a_random_step_alone(step, messy) -> None:
+    first, again, other = (by_row(made(step, messy, seed)) for seed in (5, 5, 6))
+    assert first == again
+    is_random = isinstance(step, cp.Jitter | cp.RandAugment | cp.Balance | cp.Corrupt)
+    assert (first != other) == is_random
+
+
+@every_step
+def test_saved_forms(step) -> None:
+    recipe = cp.Recipe([step, step], seed=2**62)
+    assert cp.Recipe.from_toml(recipe.to_toml()) == recipe
+    assert pickle.loads(pickle.dumps(step)) == step
+    assert eval(repr(recipe), vars(cp)) == recipe
+
+
+@every_step
+def test_a_step_is_frozen_and_documents_its_settings(step) -> None:
+    for field in fields(step):
+        with pytest.raises(FrozenInstanceError):
+            setattr(step, field.name, None)
+        assert f"{field.name} :" in type(step).__doc__
+
+
+def test_the_same_step_again_draws_other_numbers(messy) -> None:
+    images, step = messy[0], cp.Jitter()
+    names = [f"{name}.rotation" for name in ("jitter", "jitter-2")]
+    twice = cp.Recipe([step, step])(cp.Dataset.from_arrays(images, np.zeros(len(images), int)))
+    record = twice.plan.evaluate(np.arange(len(images)))[1]
+    assert not np.intersect1d(*(record[name].values for name in names)).size
+
+
+IDENTITIES = [
+    cp.Jitter(rotation=0, shift=0, zoom=0, flip=False),
+    cp.RandAugment(copies=1, rate=0.0, keep_originals=False),
+    cp.RandAugment(copies=1, keep_originals=True),
+    cp.Crop(48, center="image"),
+    cp.Crop(48, resize_to=48),
+    cp.Dedupe(on_conflict="keep", on_duplicate="keep", max_copies=None),
+    cp.Balance(target={"0": 4}),
+]
+
+
+@pytest.mark.parametrize("step", IDENTITIES, ids=repr)
+def test_identity_settings_are_identities(step, messy) -> None:
+    dataset = made(step, messy)
+    kept = (
+        dataset.copies == 0
+        if isinstance(step, cp.RandAugment) and step.keep_originals
+        else (np.ones(len(dataset), bool))
+    )
+    before = messy[0]
+    if isinstance(step, cp.Balance):
+        kept = dataset.copies == 0
+    assert (dataset.to_arrays()[0][kept] == before).all()
+
+
+FUNCTIONS = {
+    cp.dedupe: cp.Dedupe,
+    cp.balance: cp.Balance,
+    cp.jitter: cp.Jitter,
+    cp.corrupt: cp.Corrupt,
+    cp.crop: cp.Crop,
+    cp.kmeans_mask: cp.KMeansMask,
+    cp.rand_augment: cp.RandAugment,
+}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+def test_functions_have_the_settings_and_results_of_their_steps(function, messy) -> None:
+    import inspect
+
+    kind = FUNCTIONS[function]
+    assert function.__name__ == kind.key()
+    parameters = inspect.signature(function).parameters
+    for field in fields(kind):
+        default = parameters[field.name].default
+        wanted = field.default_factory() if callable(field.default_factory) else field.default
+        if wanted.__class__.__name__ != "_MISSING_TYPE":
+            assert default == wanted
+    images, labels, ids = messy
+    required = {"size": 30} if kind is cp.Crop else {}
+    given_labels = (labels,) if "labels" in parameters else ()
+    extra = {"seed": 9} if "seed" in parameters else {}
+    extra |= {"ids": ids} if "ids" in parameters else {}
+    result = function(images, *given_labels, **required, **extra)
+    expected = made(kind(**required), messy, extra.get("seed", 0)).to_arrays()
+    if given_labels:
+        assert (result[1] == expected[1]).all()
+        result = result[0]
+    assert (result == expected[0]).all()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_settings_out_of_range_are_refused(kind) -> None:
+    step = next(step for step in STEPS if isinstance(step, kind))
+    for field in fields(kind):
+        for wrong in (-1, "sideways", float("nan"), 10**10, [1]):
+            with pytest.raises(cp.CellprepError, match=field.name):
+                replace(step, **{field.name: wrong})
+
+
+@given(st.lists(st.sampled_from(STEPS), max_size=4), st.integers(0, 2**63 - 1))
+def test_recipes_round_trip(steps, seed) -> None:
+    recipe = cp.Recipe(steps, seed)
+    if steps:
+        assert cp.Recipe.from_toml(recipe.to_toml()) == recipe
+    assert eval(repr(recipe), vars(cp)) == recipe
+
+
+def test_settings_may_come_from_numpy() -> None:
+    step = cp.RandAugment(copies=np.int64(2), magnitude=np.float32(0.25))
+    balance = cp.Balance(target={3: np.int64(7)})
+    recipe = cp.Recipe([step, balance], np.int64(3))
+    assert recipe == cp.Recipe(
+        [cp.RandAugment(copies=2, magnitude=0.25), cp.Balance(target={"3": 7})], 3
+    )
+    assert cp.Recipe.from_toml(recipe.to_toml()) == recipe
+
+
+def test_a_mistyped_setting_names_the_nearest() -> None:
+    with pytest.raises(cp.CellprepError, match="RandAugment has no setting 'copeis'; did you mean"):
+        cp.RandAugment(copeis=3)
+    with pytest.raises(cp.CellprepError, match="did you mean 'rotation'"):
+        replace(cp.Jitter(), rotations=3)
+
+
+def test_a_mistyped_recipe_names_the_nearest() -> None:
+    for text, hint in {
+        '[[steps]]\nstep = "RandAugmnt"': "RandAugment",
+        '[[steps]]\nstep = "RandAugment"\ncopy = 3': "copies",
+        'seeds = 3\n[[steps]]\nstep = "Dedupe"': "seed",
+        '[[steps]]\nstep = "Dedupe"\non_conflict = "dorp"': "drop",
+        '[[step]]\nstep = "Dedupe"': "steps",
+        '[[steps]]\nstep = "Balance"\n[steps.jitter]\nrotations = 3': "rotation",
+    }.items():
+        with pytest.raises(cp.CellprepError, match=f"did you mean '{hint}'"):
+            cp.Recipe.from_toml(text)
+
+
+@pytest.mark.parametrize("value", [0, 1, 127, 255])
+def test_the_mask_of_a_one_coloured_image_is_empty(value) -> None:
+    images = np.full((2, 20, 24, 3), value, np.uint8)
+    assert not cp.segment(images).any()
+    assert (cp.kmeans_mask(images, background=9) == 9).all()
+
+
+def test_masks_are_what_kmeans_mask_multiplies_with(cells) -> None:
+    images, _ = cells
+    masks = cp.segment(images)
+    assert masks.shape == images.shape[:3]
+    assert masks.dtype == bool
+    assert (cp.kmeans_mask(images) == images * masks[..., None]).all()
+    assert 0.02 < masks.mean() < 0.6
+
+
+@pytest.mark.parametrize("step", [cp.Jitter(), cp.RandAugment(copies=2)], ids=str)
+def test_copies_that_are_never_made_are_those_that_would_be(step, cells) -> None:
+    """Steps that read a source's images where they lie do what `apply` does to copies of them."""
+    images, labels = cells
+    dataset = cp.Recipe([step], seed=3)(cp.Dataset.from_arrays(images, labels))
+    plan = dataset.plan
+    at = np.arange(len(plan))[::-1]
+    made, record = plan.evaluate(at)
+    rows = np.flatnonzero(next(iter(record.values())).present)
+    parameters = {name.split(".")[1]: column.values[rows] for name, column in record.items()}
+    taken = images[plan.origin(at)].copy()
+    assert np.array_equal(made, step.apply(taken, rows, **parameters))
