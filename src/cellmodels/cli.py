@@ -241,7 +241,7 @@ def saliency(
     rows = _in_turn(cells, images)
     shown = cells.images[rows]
     maps = saliency_maps(trained, shown, cells.labels[rows])
-    masks = cells.masks[rows] if cells.source.drawn else cellprep.segment(shown)
+    masks = cells.masks[rows] if cells.source.has_masks else cellprep.segment(shown)
     titles = [cells.class_names[label] for label in cells.labels[rows]]
     overlay(out, shown, maps, titles=titles, masks=masks)
     share, area = float(np.nanmean(share_inside(maps, masks))), float(masks.mean())

@@ -157,7 +157,7 @@ def _same_ids(a: Dataset, b: Dataset) -> bool:
 
 def _origin(dataset: Dataset) -> str:
     """What the ids of a data set number: the source that it was written from, or its own."""
-    path = dataset.source.past.path
+    path = dataset.source.history.path
     if path is not None:
         from cellprep.formats.manifest import load_manifest
 

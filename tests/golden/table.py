@@ -1,7 +1,7 @@
 """Digests of everything cellprep computes on synthetic cells.
 
-`python -m tests.golden.table` rewrites `digests.json`. Do so only when bytes change on purpose, in a
-commit of its own that says why.
+`python -m tests.golden.table` rewrites `digests.json`. Do so only when bytes change on purpose, in
+a commit of its own that says why.
 """
 
 from __future__ import annotations

@@ -697,7 +697,7 @@ def test_a_written_set_is_the_source_of_another(first, second):
         images = cp.read(two).images[:]
         np.testing.assert_array_equal(images, second(first(dataset())).to_arrays()[0])
         np.testing.assert_array_equal(cp.replay(two, dataset()), images)
-        if source.source.past.stages:
+        if source.source.history.stages:
             with pytest.raises(CellprepError, match="pass that"):
                 cp.replay(two, source)
         index = pd.read_parquet(two / "index.parquet")

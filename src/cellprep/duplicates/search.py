@@ -15,7 +15,7 @@ from ..dataset.dataset import Dataset, as_dataset, check_dataset
 from ..errors import CellprepError
 from ..kernels import SYMMETRIES
 from ..plan import policies
-from ..plan.digests import digest, glance
+from ..plan.digests import digest, prefilter_digest
 from ..plan.plan import Pixels, Plan
 from ..plan.rows import SAME
 from ..system import executors
@@ -35,24 +35,24 @@ def exact_groups(plan: Plan) -> tuple[Plan, policies.Groups]:
     if SAME in plan.rows.columns:
         return plan, policies.equal_rows(plan.rows.columns[SAME][:, None])
     # Digests and comparisons hold the interpreter's lock: threads only pay where images are made.
-    with executors.alone() if plan.at_hand else nullcontext():
+    with executors.alone() if plan.is_unprocessed else nullcontext():
         plan, proposed = _proposed(plan)
         groups = _confirmed(plan, proposed)
     same = np.where(groups >= 0, groups, int(groups.max(initial=-1)) + 1 + np.arange(len(plan)))
-    return plan.holding(SAME, same), groups
+    return plan.with_column(SAME, same), groups
 
 
 def _proposed(plan: Plan) -> tuple[Plan, policies.Groups]:
     """Groups of rows with one digest.
 
-    Of images at hand a glance goes first: equal images have equal middle rows, so an image whose
+    Of images at hand a prefilter_digest goes first: equal images have equal middle rows, so an image whose
     middle row is like no other needs no digest.
     """
-    if not plan.at_hand or "digest" in plan.rows.columns:
+    if not plan.is_unprocessed or "digest" in plan.rows.columns:
         plan = plan.measure("digest", digest)
         return plan, policies.equal_rows(plan.rows.columns["digest"])
-    glances = [found for _, found in plan.each(glance)]
-    alike = np.flatnonzero(policies.equal_rows(np.concatenate(glances)[:, None]) >= 0)
+    prefilters = [found for _, found in plan.each(prefilter_digest)]
+    alike = np.flatnonzero(policies.equal_rows(np.concatenate(prefilters)[:, None]) >= 0)
     groups = np.full(len(plan), -1, np.int64)
     if len(alike):
         digests = plan.keep(alike).measure("digest", digest).rows.columns["digest"]
@@ -141,7 +141,7 @@ def related(plan: Plan, search: Search) -> tuple[Plan, Related]:
     marks = None
     if search:
         marks = near.measure(plan, search)
-        plan = plan.holding("digest", marks.digests)
+        plan = plan.with_column("digest", marks.digests)
     plan, _ = exact_groups(plan)
     n = len(plan)
     order = plan.rows.order()

@@ -18,7 +18,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError, in_range
 from ..plan.rows import Rows
-from ..plan.source import NO_PAST, Past, Shape
+from ..plan.source import NO_HISTORY, History, Shape
 from ..system.paths import changed, together
 from .manifest import MOST_PIXELS, is_text
 
@@ -184,7 +184,7 @@ class Store(Protocol):
     """Files that hold many encoded images, and give those of any rows."""
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         """Whether there are masks."""
 
     def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Path | Encoded]:
@@ -210,15 +210,15 @@ class EncodedSource:
     class_names: tuple[str, ...]
     size: tuple[int, int] | None
     known: tuple[int, int] | None = None
-    past: Past = NO_PAST
+    history: History = NO_HISTORY
 
     @property
     def trusted(self) -> bool:
         return self.known is not None
 
     @property
-    def drawn(self) -> bool:
-        return self.store.drawn
+    def has_masks(self) -> bool:
+        return self.store.has_masks
 
     @cached_property
     def shape(self) -> Shape:
@@ -265,7 +265,7 @@ class EncodedSource:
             except BadFileError as error:
                 causes[self.store.name(row)] = str(error)
                 places.append(row)
-        if self.drawn and not self.trusted:  # an image whose mask cannot be used is a bad one
+        if self.has_masks and not self.trusted:  # an image whose mask cannot be used is a bad one
             bad: dict[int, str] = {}
             for row, _ in self._masks(at, bad):
                 if row in bad and row not in places:

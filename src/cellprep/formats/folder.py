@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..plan.rows import Rows
-from ..plan.source import NO_PAST, Past, Shape
+from ..plan.source import NO_HISTORY, History, Shape
 from ..system.executors import cut
 from ..system.paths import (
     WORK,
@@ -48,7 +48,7 @@ from .encoded import (
     side,
 )
 from .format import Block, Contents, Files, Format, WrittenPart
-from .manifest import INDEX, MANIFEST, inside, is_text, load_written, past_of, written_format
+from .manifest import INDEX, MANIFEST, history_of, inside, is_text, load_written, written_format
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
@@ -68,7 +68,7 @@ class FolderSource:
     rows: Rows
     class_names: tuple[str, ...]
     size: tuple[int, int] | None
-    past: Past = NO_PAST
+    history: History = NO_HISTORY
     trusted: bool = False
     masks_at: Path | None = None
     mask_files: tuple[str | None, ...] | None = None
@@ -118,7 +118,7 @@ class FolderSource:
         return f"folder {digest.hexdigest()} {self.size} masks"
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         return self.mask_files is not None
 
     def images(self, at: Positions) -> Images:
@@ -284,7 +284,7 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> FolderSource:
         rows,
         tuple(manifest["class_names"]),
         size or tuple(manifest["shape"][:2]),
-        past_of(manifest, path),
+        history_of(manifest, path),
         masks_at=path / MASKS if manifest.get("masks") else None,
         mask_files=tuple(files) if manifest.get("masks") else None,
     )

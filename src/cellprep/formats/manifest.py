@@ -23,7 +23,7 @@ from ..arrays import Masks, check_ids
 from ..errors import CellprepError
 from ..plan.plan import Parameters, Plan, Record
 from ..plan.rows import Rows
-from ..plan.source import Past
+from ..plan.source import History
 from ..system.paths import WORK, changed, fetched, is_remote, opened, read_bytes, reserve, sizes
 from ..system.paths import replacing as replacing
 
@@ -222,10 +222,10 @@ def digests_of(manifest: Mapping[str, Any]) -> str:
     return " ".join(of_shard[name]["xxh3_128"] for of_shard in files for name in sorted(of_shard))
 
 
-def past_of(manifest: Mapping[str, Any], path: Path) -> Past:
+def history_of(manifest: Mapping[str, Any], path: Path) -> History:
     """The steps that were taken before the data set was written there."""
     steps, stages = tuple(manifest["recipe"]), tuple(manifest["stages"])
-    return Past(steps, manifest.get("multiplied_by"), stages, path)
+    return History(steps, manifest.get("multiplied_by"), stages, path)
 
 
 def load_record(path: Path) -> pa.Table | None:
@@ -282,7 +282,7 @@ def index_of(
     The record of an earlier write goes on in it.
     """
     table = {name: arrow_column(values) for name, values in columns.items()}
-    past = plan.source.past.path
+    past = plan.source.history.path
     record = load_record(past) if past is not None else None
     if record is not None:
         before = record.take(plan.origin(np.arange(*span)))

@@ -28,7 +28,7 @@ from ..arrays import (
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
-from ..plan.source import NO_PAST, ArraySource
+from ..plan.source import NO_HISTORY, ArraySource
 from ..system.paths import fetched, opened, replacing
 from .format import Block, Contents, Format
 from .manifest import (
@@ -38,7 +38,7 @@ from .manifest import (
     MANIFEST,
     check_copies,
     check_expansion,
-    past_of,
+    history_of,
     read_manifest,
     to_json,
 )
@@ -127,11 +127,11 @@ def read_members(
                     )
                 extra["masks"], mask_file = _member(path, local, archive, infos[f"{masks}.npy"])
             others = [_member(path, local, archive, infos[f"{key}.npy"])[0] for key in among]
-            past = NO_PAST
+            past = NO_HISTORY
             if MANIFEST in infos:
                 check_expansion(infos[MANIFEST], path)
                 text = archive.read(MANIFEST).decode("utf-8", "replace")
-                past = past_of(read_manifest(text, path), path)
+                past = history_of(read_manifest(text, path), path)
             held = [images, labels, *([masks or "masks"] if "masks" in extra else [])]
             checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in held)
     except DAMAGED_ZIP as error:

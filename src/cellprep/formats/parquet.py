@@ -32,8 +32,8 @@ from .manifest import (
     INDEX,
     check_files,
     digests_of,
+    history_of,
     load_written,
-    past_of,
     places_of,
     stamp,
     written_format,
@@ -70,7 +70,7 @@ class ParquetStore:
     known: bool = False
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         return self.mask is not None
 
     def identity(self) -> str:
@@ -186,7 +186,7 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> EncodedSource:
     height, width, _ = manifest["shape"]
     return EncodedSource(
         *(store, path, rows, tuple(manifest["class_names"]), size),
-        *((height, width), past_of(manifest, path)),
+        *((height, width), history_of(manifest, path)),
     )
 
 

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from ..arrays import Images, Masks, Positions, run_of
 from ..errors import CellprepError
 from ..plan.rows import Rows
-from ..plan.source import Past, Shape
+from ..plan.source import History, Shape
 from ..system.paths import is_remote, read_ranges, sizes
 from .format import Block, Contents, Files, Format, WrittenPart
-from .manifest import DAMAGED_NPY, digests_of, load_written, past_of, save
+from .manifest import DAMAGED_NPY, digests_of, history_of, load_written, save
 from .maps import Pages
 
 _NEAR = 1 << 16
@@ -53,8 +53,8 @@ class ShardSource:
         return height, width, channels
 
     @property
-    def past(self) -> Past:
-        return past_of(self.manifest, self.path)
+    def history(self) -> History:
+        return history_of(self.manifest, self.path)
 
     def identity(self) -> str:
         return f"{self.manifest['format']} {digests_of(self.manifest)}"
@@ -115,7 +115,7 @@ class ShardSource:
         return list(self._starts.tolist())
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         return bool(self.manifest["masks"])
 
     @cached_property

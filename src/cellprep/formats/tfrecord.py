@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from ..arrays import Images, Masks, Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
-from ..plan.source import NO_PAST, Past, Shape
+from ..plan.source import NO_HISTORY, History, Shape
 from ..system.paths import opened, pieces
 from .encoded import EncodedSource, check_size, file_states
 from .format import Block, Contents, Files, Format, WrittenPart, require
 from .manifest import (
     check_files,
     digests_of,
+    history_of,
     load_written,
-    past_of,
     places_of,
     save,
     written_format,
@@ -174,8 +174,8 @@ class RecordSource:
     shape: Shape
     known_as: str
     image: str = "image"
-    drawn: bool = False
-    past: Past = NO_PAST
+    has_masks: bool = False
+    history: History = NO_HISTORY
     trusted: bool = True
 
     def identity(self) -> str:
@@ -206,7 +206,7 @@ class RecordStore:
 
     records: Records
     image: str
-    drawn: bool = False
+    has_masks: bool = False
 
     def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[bytes]:
         found = dict(self.records.examples(at))
@@ -328,8 +328,8 @@ def _read_written(path: Path, size: object) -> RecordSource:
         tuple(manifest["class_names"]),
         (height, width, channels),
         digests_of(manifest),
-        drawn=bool(manifest.get("masks")),
-        past=past_of(manifest, path),
+        has_masks=bool(manifest.get("masks")),
+        history=history_of(manifest, path),
     )
 
 

@@ -37,8 +37,8 @@ from .format import Block, Contents, Files, Format, WrittenPart
 from .manifest import (
     check_files,
     digests_of,
+    history_of,
     load_written,
-    past_of,
     places_of,
     stamp,
     written_format,
@@ -65,7 +65,7 @@ class TarStore:
     """The members, of tar files by others."""
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         return self.mask_places is not None
 
     def identity(self) -> str:
@@ -147,7 +147,7 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> EncodedSource:
     height, width, _ = manifest["shape"]
     return EncodedSource(
         *(store, path, rows, tuple(manifest["class_names"]), size),
-        *((height, width), past_of(manifest, path)),
+        *((height, width), history_of(manifest, path)),
     )
 
 

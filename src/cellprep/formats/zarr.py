@@ -27,7 +27,7 @@ from ..arrays import (
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
-from ..plan.source import NO_PAST, Past, Shape
+from ..plan.source import NO_HISTORY, History, Shape
 from ..system.paths import make_folder, names, states
 from .format import Block, Contents, Files, Format, WrittenPart, require
 from .manifest import check_files, load_written, save, written_format
@@ -67,7 +67,7 @@ class GroupSource:
     rows: Rows
     class_names: tuple[str, ...]
     mask_array: Any = None
-    past: Past = NO_PAST
+    history: History = NO_HISTORY
     trusted: bool = True
 
     @property
@@ -76,12 +76,12 @@ class GroupSource:
         return height, width, channels
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         return self.mask_array is not None
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
-        for array in (self.array, self.mask_array) if self.drawn else (self.array,):
+        for array in (self.array, self.mask_array) if self.has_masks else (self.array,):
             folder = self.path / array.path
             state = states(folder)
             for name in names(folder):

@@ -28,13 +28,13 @@ def digest(images: Images) -> NDArray[np.uint64]:
     return np.frombuffer(joined, np.uint64).reshape(-1, 2)
 
 
-def glance(images: Images) -> NDArray[np.uint64]:
+def prefilter_digest(images: Images) -> NDArray[np.uint64]:
     """(n,) uint64 that equal images share: the digest of their middle rows alone.
 
     Examples
     --------
     >>> image = np.zeros((1, 8, 8, 3), np.uint8)
-    >>> bool((glance(image) == glance(image.copy())).all())
+    >>> bool((prefilter_digest(image) == prefilter_digest(image.copy())).all())
     True
     """
     middle = np.ascontiguousarray(images[:, images.shape[1] // 2])

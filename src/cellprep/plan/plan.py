@@ -110,20 +110,20 @@ class _Origin:
         return math.prod(self.shape)
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         """Whether masks came with the images, so that steps use these."""
-        return self.source.drawn
+        return self.source.has_masks
 
     @property
     def masked(self) -> bool:
         """Whether there are masks at all."""
-        return self.source.drawn
+        return self.source.has_masks
 
     def evaluate(
         self, at: Positions, out: Images | None = None, masks: bool = False
     ) -> tuple[Images, Record]:
         images = self.source.images(at)
-        if not self.drawn:
+        if not self.has_masks:
             return images, {}
         return images, {MASKS: Column(self.source.masks(at), np.ones(len(at), bool))}
 
@@ -152,8 +152,8 @@ class _Taken:
         return self.before.largest
 
     @property
-    def drawn(self) -> bool:
-        return self.before.drawn
+    def has_masks(self) -> bool:
+        return self.before.has_masks
 
     @property
     def masked(self) -> bool:
@@ -204,8 +204,8 @@ class _Mapped:
         return max(self.before.largest, math.prod(self.shape))
 
     @property
-    def drawn(self) -> bool:
-        return self.before.drawn
+    def has_masks(self) -> bool:
+        return self.before.has_masks
 
     @property
     def masked(self) -> bool:
@@ -214,7 +214,7 @@ class _Mapped:
     def evaluate(
         self, at: Positions, out: Images | None = None, masks: bool = False
     ) -> tuple[Images, Record]:
-        plain = self.known is None and not (masks or self.drawn)
+        plain = self.known is None and not (masks or self.has_masks)
         if plain and isinstance(self.before, _Origin | _Taken) and isinstance(self.step, CopyStep):
             return self._evaluate_copies(self.before, self.step, at, out)
         stays = self.shape == self.before.shape
@@ -224,11 +224,11 @@ class _Mapped:
         rows = np.flatnonzero(touched)
         if self.known is None:
             draw = Draw(self.seed, self.name, self.keys[at[rows]])
-            known = plane[rows] if plane is not None and self.drawn else None
+            known = plane[rows] if plane is not None and self.has_masks else None
             parameters = self.step.parameters(images, draw, known)
         else:
             parameters = {name: values[at[rows]] for name, values in self.known.items()}
-        images, plane = send(self.step, images, plane, rows, parameters, self.drawn, masks)
+        images, plane = send(self.step, images, plane, rows, parameters, self.has_masks, masks)
         if plane is not None:
             record[MASKS] = Column(plane, np.ones(len(at), bool))
         return images, record | self._recorded(parameters, rows, touched)
@@ -305,7 +305,7 @@ class _Joined:
         return max(self.first.largest, self.second.largest)
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         return False
 
     @property
@@ -355,7 +355,7 @@ class Change:
 class Plan:
     """Rows and the way to their pixels; every verb returns another plan.
 
-    `held` counts the readable images of each class that the source gave, `saved` is the form in
+    `source_counts` counts the readable images of each class that the source gave, `saved` is the form in
     which the steps so far are written down, `stages` are those of them that change pixels.
     """
 
@@ -363,7 +363,7 @@ class Plan:
     pixels: Pixels
     rows: Rows
     class_names: tuple[str, ...]
-    held: NDArray[np.int64]
+    source_counts: NDArray[np.int64]
     seed: int = 0
     step: str = "read"
     saved: tuple[Mapping[str, Any], ...] = ()
@@ -375,7 +375,7 @@ class Plan:
     @classmethod
     def of(cls, source: Source) -> Plan:
         """All rows of a source, as they are."""
-        past = source.past
+        past = source.history
         return cls(
             source,
             _Origin(source),
@@ -399,7 +399,7 @@ class Plan:
         return len(self.rows)
 
     @property
-    def at_hand(self) -> bool:
+    def is_unprocessed(self) -> bool:
         """Whether pixels are the source's own, and neither read from files of theirs nor made."""
         return isinstance(self.pixels, _Origin) and self.source.trusted
 
@@ -433,7 +433,7 @@ class Plan:
             values.append(function(np.empty((0, *self.shape), np.uint8)))
         return self._with_columns({**self.rows.columns, name: np.concatenate(values)})
 
-    def holding(self, name: str, values: NDArray[Any]) -> Plan:
+    def with_column(self, name: str, values: NDArray[Any]) -> Plan:
         """With a column of the pixels that was measured elsewhere."""
         return self._with_columns({**self.rows.columns, name: values})
 
@@ -443,7 +443,7 @@ class Plan:
         said = ", ".join(f"{len(places):,} {reason}" for reason, places in reasons.items())
         removed = {reason: self.rows.take(places) for reason, places in reasons.items()}
         kept = replace(self, pixels=_Taken(self.pixels, at), rows=self.rows.take(at))
-        return kept.tell(len(self), said or "nothing to remove", removed)
+        return kept.note(len(self), said or "nothing to remove", removed)
 
     def repeat(
         self, counts: NDArray[np.int64], radix: int, why: str, *, first: int = 0
@@ -459,7 +459,7 @@ class Plan:
             rows=rows,
             multiplied_by=self.multiplied_by or self.step,
         )
-        return plan.tell(len(self), why, removed), added
+        return plan.note(len(self), why, removed), added
 
     def map(
         self,
@@ -532,7 +532,7 @@ class Plan:
 
     # -- around them -------------------------------------------------------------------------
 
-    def tell(self, rows_in: int, why: str, removed: Mapping[str, Rows] | None = None) -> Plan:
+    def note(self, rows_in: int, why: str, removed: Mapping[str, Rows] | None = None) -> Plan:
         """Note what the step did to the rows."""
         change = Change(self.step, rows_in, len(self), why, removed or {})
         return replace(self, changes=(*self.changes, change))
@@ -566,8 +566,8 @@ class Plan:
         if len(gone):
             plan = plan.keep(at, {"unreadable": gone})
         plan = plan._with_columns({"digest": np.concatenate(digests)})
-        held = np.bincount(plan.rows.labels, minlength=len(plan.class_names))
-        return replace(plan, bad=causes, held=held)
+        counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names))
+        return replace(plan, bad=causes, source_counts=counts)
 
     def refuse_if_multiplied(self, what: str) -> None:
         """Promise 7: no leaks."""

@@ -30,7 +30,7 @@ Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
-class Past:
+class History:
     """What was done to the images before they were written.
 
     Attributes
@@ -51,7 +51,7 @@ class Past:
     path: Path | None = None
 
 
-NO_PAST = Past()
+NO_HISTORY = History()
 
 
 class Source(Protocol):
@@ -70,13 +70,13 @@ class Source(Protocol):
         """Where it was read from, if it was."""
 
     @property
-    def past(self) -> Past: ...
+    def history(self) -> History: ...
     @property
     def trusted(self) -> bool:
         """False where an image may turn out unreadable when it is read."""
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         """Whether there are masks of the cells, drawn or of an earlier write."""
 
     def identity(self) -> str:
@@ -100,7 +100,7 @@ class ArraySource:
     rows: Rows
     class_names: tuple[str, ...]
     path: Path | None = None
-    past: Past = NO_PAST
+    history: History = NO_HISTORY
     trusted: bool = True
     mask_array: Masks | None = None
 
@@ -131,7 +131,7 @@ class ArraySource:
         return height, width, channels
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         return self.mask_array is not None
 
     def identity(self) -> str:
@@ -152,7 +152,7 @@ class ArraySource:
     def identity_of(self, digests: Iterable[str]) -> str:
         """An identity, from the digests of all spans."""
         known = xxhash.xxh3_128_hexdigest(" ".join(digests).encode())
-        return f"array {self.array.shape} {known}{' masks' if self.drawn else ''}"
+        return f"array {self.array.shape} {known}{' masks' if self.has_masks else ''}"
 
     def masks(self, at: Positions) -> Masks:
         assert self.mask_array is not None

@@ -241,7 +241,7 @@ def gather(
             f"{len(dataset):,} images are {len(looked):,} and copies that a step made of them; the "
             "first of each is looked at."
         )
-    past = looked.source.past.path
+    past = looked.source.history.path
     written = _Written.of(past)
     qualities = measure(looked.plan)
     likeness: Any = {"near": search.near, "symmetries": search.symmetries, "hash": search.hash}
@@ -511,7 +511,7 @@ def _recorded(path: Path | None, dataset: Dataset) -> list[Operations]:
     if record is None:
         return []
     found = []
-    for stage in dataset.source.past.stages:
+    for stage in dataset.source.history.stages:
         name = str(stage["name"])
         if stage["step"] != "RandAugment" or f"{name}.op_1" not in record.column_names:
             continue

@@ -66,7 +66,7 @@ def inspect(
         "conflicts": sum(group["conflict"] for group in groups),
         "groups": groups,
         "bad": dataset.bad,
-        "steps": [step["step"] for step in dataset.source.past.steps],
+        "steps": [step["step"] for step in dataset.source.history.steps],
     }
 
 

@@ -82,7 +82,7 @@ class Balance(Step):
         """Refuse to make a class of copies of the only image that the data hold of it."""
         if isinstance(self.target, Mapping):
             return
-        for name, count in zip(plan.class_names, plan.held.tolist(), strict=True):
+        for name, count in zip(plan.class_names, plan.source_counts.tolist(), strict=True):
             if count == 1 and self.target not in ("min", 1):
                 raise CellprepError(
                     f"class '{name}' has one image, and copies of one image teach "

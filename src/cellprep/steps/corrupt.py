@@ -130,7 +130,7 @@ class Corrupt(Step):
         plan = plan.map(self)
         what = self.corruption or f"the {self.suite} suite"
         grade = f" at severity {self.severity}" if self.severity else ""
-        return plan.tell(len(plan), f"every image corrupted by {what}{grade}")
+        return plan.note(len(plan), f"every image corrupted by {what}{grade}")
 
     def out_shape(self, shape: Shape) -> Shape:
         return shape

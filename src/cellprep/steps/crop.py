@@ -69,7 +69,7 @@ class Crop(Step):
         plan = plan.map(self, known=known)
         side = self.resize_to or self.size
         resized = f", resized to {side}x{side}" if side != self.size else ""
-        return plan.tell(len(plan), f"{self.size}x{self.size} around the {self.center}{resized}")
+        return plan.note(len(plan), f"{self.size}x{self.size} around the {self.center}{resized}")
 
     def out_shape(self, shape: Shape) -> Shape:
         if self.fill is None and self.size > min(shape[:2]):

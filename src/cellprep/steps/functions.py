@@ -237,7 +237,7 @@ class _Cells:
     """Each cell's middle, measured once for the crops that follow."""
 
     def __call__(self, plan: Plan) -> Plan:
-        return plan if plan.pixels.drawn else plan.measure(CELL, middles)
+        return plan if plan.pixels.has_masks else plan.measure(CELL, middles)
 
     def __str__(self) -> str:
         return "cells found"

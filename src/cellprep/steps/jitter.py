@@ -66,7 +66,7 @@ class Jitter(Step):
 
     def extend(self, plan: Plan) -> Plan:
         plan = plan.map(self)
-        return plan.tell(len(plan), "every image moved at random")
+        return plan.note(len(plan), "every image moved at random")
 
     def out_shape(self, shape: Shape) -> Shape:
         return shape

@@ -80,7 +80,7 @@ class KMeansMask(Step):
 
     def extend(self, plan: Plan) -> Plan:
         plan = plan.map(self)
-        return plan.tell(len(plan), f"everything but the {self.target} painted {self.background}")
+        return plan.note(len(plan), f"everything but the {self.target} painted {self.background}")
 
     def out_shape(self, shape: Shape) -> Shape:
         if min(shape[:2]) < 8:

@@ -35,7 +35,7 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
         Equal, byte for byte, to what was written.
     """
     path = as_path(path)
-    if dataset.source.past.stages:
+    if dataset.source.history.stages:
         raise CellprepError(
             f"{str(dataset.source.path)!r} was written by cellprep, and its record goes back to "
             "what it was made from; pass that"
@@ -58,8 +58,8 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
         ) from None
     # masks that came with the images, or were written and read again, stand in for found ones
     carried = any(stage.get("known_masks") for stage in saved["stages"])
-    masks = dataset.masks[rows] if dataset.plan.pixels.drawn else None
-    if dataset.plan.pixels.drawn and not carried:
+    masks = dataset.masks[rows] if dataset.plan.pixels.has_masks else None
+    if dataset.plan.pixels.has_masks and not carried:
         masks = None
     images = dataset.images[rows]
     for stage in saved["stages"]:

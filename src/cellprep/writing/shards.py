@@ -248,18 +248,18 @@ def manifest_of(
 ) -> dict[str, Any]:
     counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
     names = plan.class_names
-    drawn = plan.pixels.drawn
+    drawn = plan.pixels.has_masks
     return {
         "format": origin["format"],
         "masks": "masks" in origin,
         "rows": len(plan),
         "shape": list(plan.shape),
         "class_names": list(names),
-        "held": dict(zip(names, plan.held.tolist(), strict=True)),
+        "held": dict(zip(names, plan.source_counts.tolist(), strict=True)),
         "counts": dict(zip(names, counts, strict=True)),
         "recipe": origin["steps"],
         "stages": [
-            *plan.source.past.stages,
+            *plan.source.history.stages,
             *(
                 {"name": name, **step.to_dict(), **({"known_masks": True} if drawn else {})}
                 for name, step in plan.stages

@@ -66,8 +66,8 @@ def telling(plan: Plan, kind: str) -> ArraySource | None:
     anyway. Until all are there, the record of each part says what that part was made from.
     """
     source = plan.source
-    if isinstance(source, ArraySource) and source.path is None and not source.drawn:
-        return source if plan.at_hand and FORMATS[kind].digest else None
+    if isinstance(source, ArraySource) and source.path is None and not source.has_masks:
+        return source if plan.is_unprocessed and FORMATS[kind].digest else None
     return None
 
 

@@ -87,12 +87,12 @@ class HFStore:
     mask: str | None
 
     @property
-    def drawn(self) -> bool:
+    def has_masks(self) -> bool:
         return self.mask is not None
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
-        for masks in (False, True)[: 1 + self.drawn]:
+        for masks in (False, True)[: 1 + self.has_masks]:
             for span in cut(len(self.table), 256):
                 for file in self.encoded(np.arange(*span), masks=masks):
                     digest.update(_state(file))

@@ -26,7 +26,7 @@ from ...formats.format import require
 from ...plan.digests import digest
 from ...plan.plan import Plan
 from ...plan.rows import Rows
-from ...plan.source import NO_PAST, Past, Shape
+from ...plan.source import NO_HISTORY, History, Shape
 from ..views import ImageView
 from . import check_not_empty
 
@@ -86,9 +86,9 @@ class TorchSource:
     class_names: tuple[str, ...]
     shape: Shape
     path: Path | None = None
-    past: Past = NO_PAST
+    history: History = NO_HISTORY
     trusted: bool = True
-    drawn: bool = False
+    has_masks: bool = False
 
     def identity(self) -> str:
         return f"torch {self.shape} {xxhash.xxh3_128_hexdigest(self.digests.tobytes())}"
