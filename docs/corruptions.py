@@ -24,8 +24,8 @@ from PIL import Image, ImageDraw
 
 import cellprep as cp
 from cellprep.arrays import Images
-from cellprep.plan.draws import Draw, id_keys, row_keys
 from cellprep.operations.suites import SUITES
+from cellprep.plan.draws import Draw, id_keys, row_keys
 from cellprep.synthetic import draw_cells
 
 HERE = Path(__file__).parent
