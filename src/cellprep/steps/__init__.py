@@ -1,4 +1,4 @@
-"""The steps of a recipe, one frozen dataclass a file."""
+"""The steps of a recipe: one frozen dataclass per file."""
 
 from .balance import Balance, class_weights
 from .corrupt import Corrupt

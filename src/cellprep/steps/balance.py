@@ -1,4 +1,4 @@
-"""Classes of equal size."""
+"""Equal class counts."""
 
 from __future__ import annotations
 
@@ -24,23 +24,22 @@ Target = (
     | Mapping[str, int]
     | Mapping[int, int]
 )
-_MOST_COPIES = 2**20  # of one image
+_MAX_COPIES = 2**20  # of one image
 
 
 @dataclass(frozen=True)
 class Balance(Step):
     """Equal class counts by repeating images, dropping images, or both.
 
-    The copies that are added go through `jitter`, so none repeats another. Which images get the odd
-    copy, or go, is settled by a hash of the seed and the image's id: the order of rows does not
-    matter.
+    Added copies are jittered, so that none is an exact repeat. A hash of the seed and the image's
+    id decides which images get an extra copy or are dropped, so the order of rows does not matter.
 
     Parameters
     ----------
     target : "max", "min", "median", int, or {class name: int}
-        Images a class is to have. A class that a table leaves out stays as it is.
+        Number of images per class. A class missing from a table keeps its images.
     jitter : Jitter or None
-        What the added copies go through; None repeats images as they are.
+        Applied to the added copies; None repeats images unchanged.
 
     Examples
     --------
@@ -61,8 +60,8 @@ class Balance(Step):
         labels, names = plan.rows.labels, plan.class_names
         if len(names) < 2 and not isinstance(self.target, Mapping):
             raise CellprepError(
-                f"there is one class, '{names[0]}', and so nothing to balance; "
-                "read data with two classes or more"
+                f"there is only one class, '{names[0]}', so nothing to balance; "
+                "read data with two or more classes"
             )
         self._check_single(plan)
         rank = Draw(plan.seed, plan.step, plan.rows.keys).bits("rank")
@@ -74,25 +73,24 @@ class Balance(Step):
             why += f", {dropped:,} above the target dropped"
         for name, count in zip(names, np.bincount(labels, minlength=len(names)), strict=True):
             if count == 1 and added:
-                why += f"; class '{name}' has one image, and copies of it teach little"
-        plan, copies = plan.repeat(counts, _MOST_COPIES, why)
+                why += f"; class '{name}' has one image, whose copies add little"
+        plan, copies = plan.repeat(counts, _MAX_COPIES, why)
         return plan.map(self.jitter, only=copies, part="jitter") if self.jitter else plan
 
     def _check_single(self, plan: Plan) -> None:
-        """Refuse to make a class of copies of the only image that the data hold of it."""
+        """Refuse to fill a class with copies of its only source image."""
         if isinstance(self.target, Mapping):
             return
         for name, count in zip(plan.class_names, plan.source_counts.tolist(), strict=True):
             if count == 1 and self.target not in ("min", 1):
                 raise CellprepError(
-                    f"class '{name}' has one image, and copies of one image teach "
-                    "nothing; find more, leave the class out, or give a target by "
-                    "class"
+                    f"class '{name}' has one image, and copies of a single image teach a model "
+                    "nothing; add images, omit the class, or give a target by class"
                 )
 
 
 def class_weights(labels: ArrayLike, class_names: Sequence[str] | None = None) -> dict[Any, float]:
-    """Weights that make every class count the same in a loss: n / (classes x images of the class).
+    """Weights that make all classes count equally in a loss: n / (classes x images of the class).
 
     The formula is that of scikit-learn's `compute_class_weight("balanced")`.
 
@@ -100,12 +98,13 @@ def class_weights(labels: ArrayLike, class_names: Sequence[str] | None = None) -
     ----------
     labels : (n,), (n, 1) or one-hot (n, classes)
     class_names : sequence of str, optional
-        Where a class may be without images (which is refused) or labels are text in another order.
+        All classes in label order. Needed if some have no images, which is an error, or if text
+        labels are not in alphabetical order.
 
     Returns
     -------
     dict
-        Weight by label number, as Keras takes it for `class_weight=`.
+        Weight by label number, as Keras expects for `class_weight=`.
 
     Examples
     --------
@@ -114,11 +113,11 @@ def class_weights(labels: ArrayLike, class_names: Sequence[str] | None = None) -
     """
     n = len(np.asarray(labels)) if np.ndim(labels) else 0
     if not n:
-        raise CellprepError("`labels` holds no labels")
+        raise CellprepError("`labels` is empty, so there is nothing to weigh")
     codes, names = encode_labels(read_labels(labels, n, empty=class_names is not None), class_names)
     counts = np.bincount(codes, minlength=len(names))
     if (counts == 0).any():
         raise CellprepError(
-            f"class '{names[int(counts.argmin())]}' has no images, so no weight makes it count"
+            f"class '{names[int(counts.argmin())]}' has no images, so it cannot be weighted"
         )
     return {number: n / (len(names) * count) for number, count in enumerate(counts.tolist())}

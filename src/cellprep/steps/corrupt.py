@@ -26,27 +26,27 @@ _DETAILS = "details"
 
 @dataclass(frozen=True)
 class Corrupt(Step):
-    """Every image spoilt at random: a test set from elsewhere.
+    """Every image corrupted at random, as if from another laboratory.
 
-    Each image becomes one corrupted version of itself; ids, labels and the number of rows stay.
-    ``"microscopy"`` has the eleven corruptions and five severities of MedMNIST-C for blood cells
-    [1]_, one of them an image. ``"heavy"`` leaves an image in twenty alone and sends the others
-    through two to four of twenty-one strong changes, all different, in an order that is drawn.
+    Each image becomes one corrupted version of itself; ids, labels and the number of rows stay the
+    same. ``"microscopy"`` applies one of the eleven corruptions of MedMNIST-C for blood cells [1]_
+    at one of five severities. ``"heavy"`` mimics a competition's hidden test: one image in twenty
+    is unchanged, the others get two to four different strong changes in random order, out of
+    twenty-one.
 
-    The record names up to four operations an image (`op_1` to `op_4`), their values (`a_1`, `b_1`,
-    `c_1` ...) and the seed of what lies within the image, such as noise or the places of bubbles;
-    docs/corruptions.md says what the values mean and shows pictures.
+    The record has up to four operations per image (`op_1` to `op_4`), their parameters (`a_1`,
+    `b_1`, `c_1`, ...), the seed of what varies within the image, such as noise or the positions of
+    bubbles, and in `details` what AugMix sampled. docs/corruptions.md explains the parameters and
+    shows pictures.
 
     Parameters
     ----------
     suite : "microscopy" or "heavy"
     severity : int, optional
-        Of "microscopy", 1 to 5. Default: drawn uniformly for each image. With one seed the same
-        image has the same corruption, angle and places at every severity. "heavy" has ranges, not
-        severities, and takes none.
+        1 to 5, for "microscopy" only. Default: sampled uniformly per image. With the same seed, an
+        image has the same corruption, angle and positions at every severity.
     corruption : str, optional
-        The one corruption that all images get, or of "heavy" the one change. Default: drawn
-        uniformly for each image.
+        The only corruption (or change of "heavy") to apply. Default: sampled uniformly per image.
 
     References
     ----------
@@ -101,7 +101,7 @@ class Corrupt(Step):
         return list(suite.operations[rows].tolist())
 
     def _microscopy(self, draw: Draw) -> tuple[NDArray[np.int64], Parameters]:
-        """The rows (1, n) of the suite's table, and what else is recorded."""
+        """Rows (1, n) of the suite's table, and columns to record."""
         suite, n = SUITES["microscopy"], len(draw.rows)
         if self.corruption is None:
             choice = draw.integers("corruption", len(suite.names))
@@ -114,7 +114,7 @@ class Corrupt(Step):
         return (suite.first[choice] + severity - 1)[None], recorded
 
     def _heavy(self, draw: Draw) -> NDArray[np.int64]:
-        """The rows (slots, n) of the suite's table."""
+        """Rows (slots, n) of the suite's table."""
         suite, n = SUITES["heavy"], len(draw.rows)
         if self.corruption is not None:
             rows = suite.rows_of(self.corruption)
@@ -128,7 +128,7 @@ class Corrupt(Step):
         return rows
 
     def _parameters(self, draw: Draw, rows: NDArray[np.int64]) -> Parameters:
-        """Operations and their parameters, a column each, from rows (slots, n) of the table."""
+        """One column per operation and parameter, from rows (slots, n) of the suite's table."""
         suite, slots = SUITES[self.suite], range(1, len(rows) + 1)
         operations = suite.operations[rows]
         columns: Parameters = {f"op_{slot}": operations[slot - 1] for slot in slots}
@@ -152,13 +152,13 @@ class Corrupt(Step):
 
 
 def _choose(draw: Draw, stop: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(slots, n), uniform over 0 to stop - 1."""
+    """Integers (slots, n), uniform in 0 to stop - 1."""
     unit = draw.uniform([f"way_{slot + 1}" for slot in range(len(stop))], 0, 1)
     return np.minimum((unit * stop).astype(np.int64), stop - 1)
 
 
 def _slots(recorded: Parameters) -> Slots:
-    """The operations of each slot; for records of version 0.1, seeds give the details again."""
+    """The recorded operations; version 0.1 recorded no details, which are resampled from seeds."""
     from ..kernels.corrupt.noise import numbers
 
     count = sum(name.startswith("op_") for name in recorded)

@@ -1,4 +1,4 @@
-"""A square window on the cell or on the middle."""
+"""A square window around the cell or the image centre."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from .settings import OneOf, Range
 from .step import Step
 
 CELL = "cell"
-"""The measured column that several crops of one data set share (see `middles`)."""
+"""The measured column that several crops of one data set share; see `middles`."""
 
 
 @dataclass(frozen=True)
 class Crop(Step):
-    """A square window around the cell or the middle, then resized if asked.
+    """A square window around the cell or the image centre, optionally resized.
 
-    The cell is where `segment` sees it. Its middle is the row and the column with half of its
-    pixels on either side: a red cell that sticks to the mask moves it little, where it would move
-    the middle of the bounding box much. Where no cell is found the window is around the middle of
-    the image, and the record's `crop.found` says so.
+    The cell is found by `segment`. Its middle is the median row and column of its pixels: a red
+    cell that touches the mask moves the median little, but the centre of the bounding box a lot.
+    Where no cell is found, the window is around the image centre and `crop.found` is False in the
+    record.
 
     Parameters
     ----------
@@ -35,11 +35,11 @@ class Crop(Step):
         Side of the window in pixels.
     center : "cell" or "image"
     resize_to : int, optional
-        Side of the result in pixels; an area-weighted (triangle) filter, as Pillow's BILINEAR.
+        Side of the result in pixels; the filter is the one of Pillow's BILINEAR.
     fill : "reflect", "edge" or int, optional
-        What lies beyond the border: the image mirrored about its edge pixels, its edge pixels, or
-        a grey value in 0-255. Default: the window is shifted to lie inside, and `size` is at most
-        the image's shorter side.
+        What to put beyond the border: the mirrored image, its edge pixels, or a grey level in
+        0-255. Default: the window is shifted to lie inside the image, so `size` is at most its
+        shorter side.
 
     Examples
     --------
@@ -69,8 +69,8 @@ class Crop(Step):
         if self.fill is None and self.size > min(shape[:2]):
             raise CellprepError(
                 f"Crop's `size` must be at most the shorter side of the images, "
-                f"{min(shape[:2])}, got {self.size}; for more say what lies beyond the border: "
-                'fill="reflect", "edge" or 0-255'
+                f"{min(shape[:2])}, got {self.size}; for a larger one, set what to put beyond the "
+                'border: fill="reflect", "edge" or 0-255'
             )
         side = self.resize_to or self.size
         return side, side, shape[2]
@@ -82,7 +82,7 @@ class Crop(Step):
         return {name: found[name] for name in ("top", "left")}
 
     def _windows(self, shape: tuple[int, ...], middle: NDArray[np.int32]) -> Parameters:
-        """The windows' corners around these middles, or the image's where there is none."""
+        """Corners of the windows around these middles; -1 means the image centre."""
         sides = np.array(shape[:2])
         found = middle[:, 0] >= 0
         corner = np.where(found[:, None], middle, sides // 2) - self.size // 2
@@ -104,7 +104,7 @@ class Crop(Step):
         from ..kernels.augment.windows import windows
         from ..kernels.resize import resize_masks
 
-        fill = 0 if isinstance(self.fill, int) else self.fill  # no cell in a constant border
+        fill = 0 if isinstance(self.fill, int) else self.fill  # a constant border contains no cell
         bytes_ = masks[..., None].view(np.uint8)
         crops = windows(bytes_, parameters["top"], parameters["left"], self.size, fill)
         return resize_masks(crops[..., 0].view(bool), self.resize_to or self.size)
@@ -113,7 +113,7 @@ class Crop(Step):
 def middles(images: Images, masks: Masks | None = None) -> NDArray[np.int32]:
     """(n, 2) int32: row and column of each cell's middle, -1 where there is no cell.
 
-    A mask that is known stands in for what `segment` finds; an empty one is not known.
+    Cells come from `masks`; those of images without a mask, or with an empty one, are segmented.
 
     Examples
     --------

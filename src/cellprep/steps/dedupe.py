@@ -1,4 +1,4 @@
-"""Repeated images out."""
+"""Removal of repeated images."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from .step import Step
 
 @dataclass(frozen=True)
 class Dedupe(Step):
-    """Remove images that stand more than once, first of all those under conflicting labels.
+    """Remove images that occur more than once, above all those with conflicting labels.
 
-    Images are repeats when all their pixels are equal; if asked, also when they are flipped,
-    turned or processed copies, as `find_duplicates` has it. `Dataset.removed()` names every image
-    that went, and why.
+    Duplicates are images whose pixels are all equal. `symmetries` and `near` add flipped, rotated
+    and processed copies, as defined by `find_duplicates`. `Dataset.removed()` lists every removed
+    image with the reason.
 
     Parameters
     ----------
     on_conflict : "drop", "majority" or "keep"
-        What to do with a group of equal images whose labels disagree: drop all of them; keep those
-        under the label that more than half of them have (and drop all where none has); or leave
-        the group as it is, if it is no larger than `max_copies`.
+        What to do with a group whose labels disagree: drop all its images; keep those with the
+        label of more than half of them (if there is none, drop all); or keep the group, unless it
+        is larger than `max_copies`.
     on_duplicate : "one", "drop" or "keep"
-        What to do with a group whose labels agree: keep the one with the smallest id, drop all, or
-        keep all.
+        What to do with a group whose labels agree: keep the image with the smallest id, drop all,
+        or keep all.
     max_copies : int or None
-        A group larger than this is an outlier picture and goes whole, even when its labels agree.
+        A larger group is an outlier and is removed entirely, even if its labels agree.
     near : int or None
-        Largest distance of the hashes of near duplicates; None looks for none.
+        Maximum Hamming distance of near duplicates' hashes, of 64 bits; None: no near duplicates.
     symmetries : bool
-        Whether flips and quarter turns count.
+        Whether flipped and rotated (quarter turns) images are duplicates.
     hash : "phash", "dhash", "ahash" or "whash"
-        Of the near duplicates.
+        The perceptual hash that `near` compares.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Small random moves of the whole picture."""
+"""Random rotation, shift, zoom and flips."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ from .step import Step
 class Jitter(Step):
     """Rotation, shift, zoom and flip in one bilinear resampling.
 
-    Each image has its own rotation angle, shift and zoom, drawn uniformly, and its own flips, each
-    made half the time.
+    Every image gets its own angle, shift and zoom, sampled uniformly; each flip has probability
+    one half.
 
     Parameters
     ----------
     rotation : float
-        Largest angle in degrees, to either side, in [0, 180].
+        Maximum angle in degrees, in either direction, in [0, 180].
     shift : float
-        Largest shift along each axis as a fraction of the side, in [0, 1].
+        Maximum shift along each axis as a fraction of the side, in [0, 1].
     zoom : float
-        Largest relative change of size, in [0, 0.9]: 0.1 draws sizes from 0.9 to 1.1.
+        Maximum relative change of size, in [0, 0.9]: 0.1 samples factors from 0.9 to 1.1.
     flip : "both", "horizontal", "vertical", "none" or bool
-        The flips that may happen; True is "both", False is "none".
+        Which flips may occur; True is "both", False is "none".
     fill : "reflect", "edge" or int
-        What lies outside the image: its mirror image, its border, or a grey value in 0-255.
+        What to put beyond the border: the mirrored image, its edge pixels, or a grey level in
+        0-255.
 
     Examples
     --------

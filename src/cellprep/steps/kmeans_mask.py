@@ -1,4 +1,4 @@
-"""The background out, by per-image K-Means."""
+"""Background masking by per-image K-Means."""
 
 from __future__ import annotations
 
@@ -18,38 +18,42 @@ from .step import Step
 
 @dataclass(frozen=True)
 class KMeansMask(Step):
-    """Keep the cell, paint the background: each image times its K-Means mask.
+    """Mask the background: each image is multiplied by its K-Means mask.
 
-    `segment` with the same settings gives the masks themselves. Where masks came with the images
-    (``read(..., masks=)``), these are taken; an empty one is not known, and the cell looked for.
-    An image of one colour holds no cell and becomes background altogether.
+    `segment` with the same settings returns the masks. Masks read with the images
+    (``read(..., masks=)``) are used instead, except empty ones. An image of one colour has no cell
+    and becomes background entirely.
 
-    By default a cell is found in two clusterings of its image, each against the image's own
-    background, so that the colour of the light counts little. Three clusters of darkness (red plus
-    green) are background, all that stains, and nuclei: a round piece that holds a nucleus is a cell
-    that no red cell touches, of whatever colour. Elsewhere four clusters of purple (blue less
-    green) count: the stain lets blue through, the red cells' haemoglobin does not, so they fall to
-    the background, and the more purple half is the cell, with one cluster more or fewer where that
-    makes it rounder. A nucleus is the darkest of three clusters in and around the cell.
-    docs/masks.md shows both on cells, with Dice figures.
+    By default two clusterings of each image are tried:
 
-    It fails where colour does not tell: cytoplasm as pale as the background or of the red cells'
-    hue, red cells of purple hue that stick to the cell, granules redder than red cells; a second
-    white cell in the image is left out; smeared cells are cut at their thin parts.
+    1. "dark": three clusters of darkness (red plus green) separate background, stained matter and
+       nuclei. A round region that contains a nucleus is taken as the cell. This works for a cell
+       of any colour that touches no red cell.
+    2. "purple", for all other images: four clusters of blue minus green. The stain transmits blue,
+       haemoglobin does not, so red cells fall into the background. The more purple half of the
+       clusters is the cell; one cluster more or fewer is used if that makes it rounder.
+
+    Both are relative to the image's own background, so the colour of the illumination matters
+    little. The nucleus is the darkest of three clusters in and around the cell. docs/masks.md shows
+    examples and measures Dice scores.
+
+    It fails where colour does not separate the cell: cytoplasm as pale as the background or with
+    the hue of red cells, purple red cells that touch the cell, granules redder than red cells. Of
+    two white cells in an image, one is masked out; smeared cells lose their thin parts.
 
     Parameters
     ----------
     n_clusters : int, optional
-        In 2-8. Default: 3 of "dark" or 4 of "purple", as suits the image.
+        In 2-8. Default: 3 for "dark", 4 for "purple", whichever the image needs.
     color_space : "rgb", "lab", "chroma", "stain", "purple" or "dark", optional
-        What is clustered: the levels; CIE L*a*b*; a* and b* alone; green and saturation; blue over
-        green; darkness of red and green. Default: "dark" or "purple", as suits the image.
+        What to cluster: RGB; CIE L*a*b*; a* and b* only; green and saturation; blue minus green;
+        darkness of red and green. Default: "dark" or "purple", whichever the image needs.
     foreground : "auto", "darkest", "two-darkest" or "not-brightest"
-        Which clusters are kept. "auto" keeps those of the cell; where `n_clusters` or `color_space`
-        is set, the more purple half of that one clustering; for a nucleus, the darkest.
+        Which clusters to keep. "auto" chooses as described above; if `n_clusters` or `color_space`
+        is set, it keeps the more purple half of that clustering, or the darkest for a nucleus.
     target : "cell" or "nucleus"
     background : int
-        Grey value in 0-255 that the background gets.
+        Grey level for the background, in 0-255.
 
     References
     ----------
@@ -70,7 +74,7 @@ class KMeansMask(Step):
     finds_masks: ClassVar[bool] = True
 
     def summary(self) -> str:
-        return f"everything but the {self.target} painted {self.background}"
+        return f"everything but the {self.target} set to grey level {self.background}"
 
     def out_shape(self, shape: Shape) -> Shape:
         if min(shape[:2]) < 8:
@@ -80,9 +84,9 @@ class KMeansMask(Step):
         return shape
 
     def masks(self, images: Images, known: Masks | None = None) -> Masks:
-        """(n, height, width) bool, True where the image is kept.
+        """(n, height, width) bool, True where pixels are kept.
 
-        Known masks are used as they are, except that for an empty one the cell is segmented.
+        Known masks are used unchanged; for an empty one, the image is segmented.
         """
         from ..kernels.segment.segment import segment
 

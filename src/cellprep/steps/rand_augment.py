@@ -1,4 +1,4 @@
-"""RandAugment copies."""
+"""Randomly augmented copies."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from .settings import OneOf, Range
 from .step import Step
 
 _STEMS = ("value", "threshold")
-"""What records call the first two parameters of an operation."""
+"""Recorded names of the first two parameters of an operation."""
 
 
 @dataclass(frozen=True)
 class RandAugment(Step):
-    """Randomly augmented copies of each image, beside the original.
+    """Randomly augmented copies of each image, in addition to the original.
 
-    Each copy goes through `num_ops` slots. A slot is used with probability `rate`; its operation is
-    drawn uniformly from ten: auto contrast, equalization, solarization, colour degeneration,
-    contrast, brightness, shear x and y, translation x and y. Operations, sampling and magnitudes
-    are those of keras-cv 0.9.0 after RandAugment [1]_, but for one thing: levels are rounded after
-    each slot, where keras-cv keeps floats.
+    Each copy has `num_ops` slots. A slot is used with probability `rate`; its operation is sampled
+    uniformly from ten: auto contrast, equalization, solarization, colour degeneration, contrast,
+    brightness, shear x and y, translation x and y. Operations, sampling and magnitudes are those of
+    RandAugment [1]_ in keras-cv 0.9.0, with one difference: levels are rounded after each slot,
+    where keras-cv keeps floats.
 
     Parameters
     ----------
     copies : int
-        Augmented copies of an image.
+        Augmented copies per image.
     num_ops : int
-        Slots of a copy.
+        Slots per copy.
     magnitude : float
-        In [0, 1]; 0.5 to 0.6 served best on blood cells.
+        In [0, 1]; 0.5 to 0.6 worked best on blood cells.
     magnitude_stddev : float
-        In [0, 1]: shears and colour degeneration are drawn from N(magnitude, magnitude_stddev)
-        clipped to [0, 1], solarization likewise; contrast, brightness and translation uniformly
-        within the magnitude.
+        In [0, 1]. Shears, colour degeneration and solarization are sampled from a normal
+        distribution N(magnitude, magnitude_stddev), clipped to their range. Contrast, brightness
+        and translation do not use it: they are uniform up to the magnitude.
     rate : float
         Probability that a slot is used.
     keep_originals : bool
-        Whether the images themselves stay, ahead of their copies.
+        Whether to keep the original images, each before its copies.
     engine : "native" or "keras_cv"
-        What computes the pixels: cellprep's kernels, or keras-cv's layers (extra `keras-cv`, slow)
-        with the same draws.
+        What computes the pixels: cellprep's kernels, or the layers of keras-cv (extra `keras-cv`,
+        slow) with the same random numbers.
 
     References
     ----------
@@ -70,10 +70,10 @@ class RandAugment(Step):
     engine: Annotated[str, OneOf(*ENGINES)] = "native"
 
     def extend(self, plan: Plan) -> Plan:
-        # Copies are numbered from 1 whether or not the originals stay, so they are the same copies.
+        # Copies are numbered from 1 even without originals, so that they are the same copies.
         first = 0 if self.keep_originals else 1
         counts = np.full(len(plan), self.copies + 1 - first)
-        beside = "beside" if self.keep_originals else "in place of"
+        beside = "beside" if self.keep_originals else "instead of"
         why = f"{self.copies} augmented copies {beside} each image"
         plan, added = plan.repeat(counts, self.copies + 1, why, first=first)
         return plan.map(self, only=added)
@@ -103,7 +103,7 @@ class RandAugment(Step):
         }
 
     def _each(self, name: str) -> list[str]:
-        """The name of a random parameter in every slot."""
+        """The names of a random parameter, one per slot."""
         return [f"{name}_{slot}" for slot in range(1, self.num_ops + 1)]
 
     def apply_to(

@@ -1,4 +1,4 @@
-"""`Recipe`: a list of steps and a seed, and its saved form."""
+"""`Recipe`: a list of steps and a seed, saved as TOML."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .step import Applied, Step
 
 @dataclass(frozen=True)
 class Recipe:
-    """Steps in order, and the seed of all their random numbers.
+    """Steps in order, and the seed of their random numbers.
 
     Parameters
     ----------
@@ -60,19 +60,19 @@ class Recipe:
         for step in steps:
             if not isinstance(step, Step):
                 made = f"; did you mean {step.__name__}()?" if isinstance(step, type) else ""
-                raise CellprepError(f"`steps` must hold steps, got {step!r}{made}")
+                raise CellprepError(f"`steps` must contain steps, got {step!r}{made}")
         object.__setattr__(self, "steps", steps)
         object.__setattr__(self, "seed", check_seed(self.seed))
 
     def __call__(self, dataset: Dataset) -> Dataset:
-        """The data set with these steps to come; no pixel is touched yet."""
+        """The data set with these steps appended. Lazy: no pixel is read yet."""
         check_dataset(dataset)
         for step in self.steps:
             dataset = dataset.then(Applied(step, self.seed))
         return dataset
 
     def to_toml(self, path: str | Path | None = None) -> str:
-        """The recipe as TOML text, also written to `path` if one is given."""
+        """The recipe as TOML text, also written to `path` if given."""
         tables = [step.to_dict() for step in self.steps]
         text = tomli_w.dumps({"seed": self.seed, "steps": tables})
         if path is not None:
@@ -81,7 +81,7 @@ class Recipe:
 
     @classmethod
     def from_toml(cls, source: str | Path) -> Recipe:
-        """The recipe of a TOML text, or of a file if a path is given.
+        """The recipe from TOML text, or from a file if given a `Path`.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class Recipe:
         try:
             saved = tomllib.loads(text)
         except (tomllib.TOMLDecodeError, RecursionError) as error:
-            hint = "" if "\n" in text or "=" in text else "; for a file pass a pathlib.Path"
+            hint = "" if "\n" in text or "=" in text else "; to read a file, pass a pathlib.Path"
             raise CellprepError(f"this is not a recipe in TOML: {error}{hint}") from None
         for name in saved:
             if name not in ("seed", "steps"):
@@ -101,7 +101,7 @@ class Recipe:
         if tables is None:
             raise CellprepError('the recipe has no steps; add one: [[steps]] and step = "Dedupe"')
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            raise CellprepError("the steps of a recipe are tables headed [[steps]]")
+            raise CellprepError("the steps of a recipe must be tables that begin with [[steps]]")
         return cls([Step.from_dict(table) for table in tables], saved.get("seed", 0))
 
 
@@ -109,6 +109,6 @@ def _text(path: Path) -> str:
     if not path.is_file():
         raise CellprepError(f"there is no recipe file {str(path)!r}")
     try:
-        return read_bytes(path).decode("utf-8-sig")  # Notepad begins a file with a mark
+        return read_bytes(path).decode("utf-8-sig")  # Notepad writes a byte order mark
     except UnicodeDecodeError:
-        raise CellprepError(f"{str(path)!r} is not a text file in UTF-8") from None
+        raise CellprepError(f"{str(path)!r} is not UTF-8 text") from None

@@ -1,4 +1,4 @@
-"""What the settings of a step may be: constraints in the annotations of its fields."""
+"""Constraints on the settings of a step, given in the annotations of its fields."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ..errors import CellprepError, in_range, one_of
 
 
 class Range(typing.NamedTuple):
-    """A number, whole if its type is int, between two ends, both included."""
+    """A number in [low, high]; a whole number if its type is int."""
 
     low: float
     high: float
 
 
 class OneOf(tuple[str, ...]):
-    """One of several words.
+    """One of several strings.
 
     >>> OneOf("one", "drop")
     ('one', 'drop')
@@ -33,12 +33,12 @@ class OneOf(tuple[str, ...]):
 
 
 Option = tuple[Any, Any]
-"""A type that a setting may have, and its constraint, if any."""
+"""An allowed type of a setting, and its constraint or None."""
 
 
 @cache
 def options(kind: type) -> dict[str, tuple[Option, ...]]:
-    """The types, with constraints, that each setting of a step may have."""
+    """The allowed types of each setting of a step, with their constraints."""
     hints = typing.get_type_hints(kind, include_extras=True)
     return {field.name: tuple(_options(hints[field.name])) for field in fields(kind)}
 
@@ -55,7 +55,7 @@ def _options(hint: Any) -> Iterator[Option]:
 
 
 def check(step: Any) -> None:
-    """Convert settings to plain Python, as recipe files need them, and refuse invalid ones."""
+    """Convert settings to plain Python types, as recipe files need, and refuse invalid ones."""
     kind: Any = type(step)
     for name, allowed in options(kind).items():
         value = _plain(getattr(step, name))
@@ -64,7 +64,7 @@ def check(step: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars as Python's own; a copy of a mapping, with text for keys."""
+    """NumPy scalars as Python numbers; mappings as dicts with string keys."""
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
     return value.item() if isinstance(value, np.generic) else value

@@ -1,4 +1,4 @@
-"""`Step`, the base of all steps: settings that can be saved, and what a step does to a plan."""
+"""`Step`, the base class of all steps: settings that can be saved, and an effect on a plan."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from ..system.plugins import Registry
 from . import settings
 
 STEPS: Registry[type[Step]] = Registry("cellprep.steps", {})
-"""The steps that a recipe may name: all subclasses of `Step`, and those of entry points."""
+"""Steps that a recipe may name: all subclasses of `Step`, including those of entry points."""
 
 
 @dataclass(frozen=True)
 class Step:
     """A frozen dataclass whose fields are its settings.
 
-    A step that changes pixels has `apply`, and `sample` if it is random:
+    A step that changes pixels implements `apply`, and `sample` if it is random:
 
         @dataclass(frozen=True)
         class Brighten(Step):
@@ -38,15 +38,15 @@ class Step:
             def apply(self, images, factor):
                 return np.clip(images * factor[:, None, None, None], 0, 255).astype(np.uint8)
 
-    A step that drops or repeats images, or works on some of them, has `extend` instead, written
-    with the verbs of `Plan`. Types of fields may carry a constraint (`Annotated[int, Range(1, 9)]`,
-    `Annotated[str, OneOf("a", "b")]`), which is checked when the step is made.
+    A step that drops or repeats images, or changes only some of them, implements `extend` instead,
+    with the verbs of `Plan`. Field types may have constraints (`Annotated[int, Range(1, 9)]`,
+    `Annotated[str, OneOf("a", "b")]`), which are checked on construction.
     """
 
     finds_parameters: ClassVar[bool] = False
-    """Whether `find` reads the images."""
+    """Whether the step implements `find`."""
     finds_masks: ClassVar[bool] = False
-    """Whether the step has `masks`, which `apply` then gets."""
+    """Whether the step implements `masks`, whose result is passed to `apply`."""
 
     def __init_subclass__(cls) -> None:
         STEPS.add(cls.__name__, cls)
@@ -59,59 +59,59 @@ class Step:
     def __post_init__(self) -> None:
         settings.check(self)
 
-    # -- what it does ----------------------------------------------------------------------------
+    # -- effect ----------------------------------------------------------------------------------
 
     def extend(self, plan: Plan) -> Plan:
-        """The plan with this step at its end. Default: every image is sent through it."""
+        """The plan with this step appended. Default: it is applied to every image."""
         return plan.map(self).note(len(plan), self.summary())
 
     def summary(self) -> str:
-        """What happens to every image, in a few words for `Dataset.changes`."""
-        return f"every image sent through {type(self).__name__}"
+        """A few words for `Dataset.changes`."""
+        return f"{type(self).__name__} applied to every image"
 
     def out_shape(self, shape: Shape) -> Shape:
-        """The shape of an image after the step, or a CellprepError for images it cannot take."""
+        """The shape of an image after the step, or a CellprepError if the shape is not allowed."""
         return shape
 
     def sample(self, draw: Draw) -> Parameters:
-        """The random parameters of each row of `draw`: (m,) arrays by name, which are recorded."""
+        """Random parameters of each row of `draw`: (m,) arrays by name. They are recorded."""
         return {}
 
     def find(self, images: Images, masks: Masks | None) -> Parameters:
-        """Parameters found in the images, or their given masks; these are recorded too."""
+        """Parameters found in the images or their known masks. They are recorded too."""
         return {}
 
     def masks(self, images: Images, known: Masks | None = None) -> Masks:
-        """(m, height, width) bool, if the step `finds_masks`; an empty `known` mask is unknown."""
+        """(m, height, width) bool, if `finds_masks`; an empty mask in `known` counts as unknown."""
         raise NotImplementedError
 
     def apply(self, images: Images, **parameters: Any) -> Images:
-        """The images (m, height, width, 3) after the step; they may be changed in place."""
+        """The images (m, height, width, 3) after the step; may work in place."""
         raise NotImplementedError
 
     def apply_to(
         self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any
     ) -> None:
-        """Send ``images[at]`` through the step to ``out[to]``; all of `to` are different.
+        """Write the result for ``images[at]`` to ``out[to]``; indices in `to` are unique.
 
-        `out` may be `images` if `to` equals `at`. Default: by `apply`; a step whose kernel works on
-        rows of a batch spares a copy here.
+        `out` may be `images` if `to` equals `at`. Default: call `apply`. A step whose kernel works
+        on rows of a batch avoids a copy by overriding this.
         """
         out[to] = self.apply(images[at], **parameters)
 
     def move_masks(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        """The masks, those at `rows` moved as the step moves images, to the nearest pixel."""
+        """The masks; those at `rows` are moved as the step moves images, to the nearest pixel."""
         return masks
 
-    # -- its saved form --------------------------------------------------------------------------
+    # -- saved form ------------------------------------------------------------------------------
 
     @classmethod
     def key(cls) -> str:
-        """The name of the step's lower-case function, of its records and its random numbers."""
+        """The name of the step's function and prefix of its records and random numbers."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     def to_dict(self) -> dict[str, Any]:
-        """The saved form: `step` and the settings; an unset one is omitted, a None is False."""
+        """The saved form: `step` and its settings; None is omitted if it is the default, else False."""
         saved: dict[str, Any] = {"step": type(self).__name__}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -126,7 +126,7 @@ class Step:
 
     @staticmethod
     def from_dict(saved: Mapping[str, Any]) -> Step:
-        """The step of a saved form; an unknown name or setting is refused with the nearest one.
+        """The step from its saved form; the error for an unknown name suggests the nearest one.
 
         Examples
         --------
@@ -138,7 +138,7 @@ class Step:
         """
         name = saved.get("step")
         if name is None:
-            raise CellprepError('a step of a recipe needs its name: step = "Dedupe"')
+            raise CellprepError('a step of a recipe needs a name: step = "Dedupe"')
         if not isinstance(name, str) or name not in STEPS:
             raise CellprepError(f"there is no step {name!r}; {nearest(str(name), sorted(STEPS))}")
         return _build(STEPS[name], {k: v for k, v in saved.items() if k != "step"})
@@ -169,7 +169,7 @@ def _build(kind: type[Step], given: Mapping[str, Any]) -> Step:
 
 
 def _loaded(kind: type[Step], field: Field[Any], value: Any) -> Any:
-    """A setting from a recipe file: a step is a table, and None is False, as TOML has no null."""
+    """A setting from a recipe file: a step is a table, and None is False (TOML has no null)."""
     allowed = [option for option, _ in settings.options(cast(Any, kind))[field.name]]
     step = next((one for one in allowed if isinstance(one, type) and issubclass(one, Step)), None)
     if step is not None and isinstance(value, Mapping):
@@ -179,7 +179,7 @@ def _loaded(kind: type[Step], field: Field[Any], value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Applied:
-    """A step with the seed that it was applied with: a move of a `Dataset`."""
+    """A step and its seed: a change that `Dataset.then` applies."""
 
     step: Step
     seed: int
