@@ -111,7 +111,7 @@ class Step:
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     def to_dict(self) -> dict[str, Any]:
-        """The saved form: `step` and its settings; None is omitted if it is the default, else False."""
+        """The saved form: `step` and its settings; None is omitted if the default, else False."""
         saved: dict[str, Any] = {"step": type(self).__name__}
         for field in fields(self):
             value = getattr(self, field.name)
