@@ -10,22 +10,22 @@ from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
 from ..errors import CellprepError
-from ..plan.nodes import Parameters
+from ..plan.nodes import Parameters, completed
 from ..plan.plan import Plan
 from ..plan.source import Shape
 from .settings import OneOf, Range
 from .step import Step
 
 CELL = "cell"
-"""The measured column that several crops of one data set share; see `middles`."""
+"""The measured column of cells' centres, which several crops of one data set share."""
 
 
 @dataclass(frozen=True)
 class Crop(Step):
     """A square window around the cell or the image centre, optionally resized.
 
-    The cell is found by `segment`. Its middle is the median row and column of its pixels: a red
-    cell that touches the mask moves the median little, but the centre of the bounding box a lot.
+    The cell is found by `segment`. Its centre is the median row and column of its pixels: a red
+    cell that touches the mask shifts the median little, but the bounding box a lot.
     Where no cell is found, the window is around the image centre and `crop.found` is False in the
     record.
 
@@ -77,12 +77,15 @@ class Crop(Step):
 
     def find(self, images: Images, masks: Masks | None) -> Parameters:
         if self.center == "cell":
-            return self._windows(images.shape[1:], middles(images, masks))
+            from ..kernels.segment.centers import centers
+            from ..kernels.segment.segment import segment
+
+            return self._windows(images.shape[1:], centers(completed(masks, images, segment)))
         found = self._windows(images.shape[1:], np.full((len(images), 2), -1, np.int32))
         return {name: found[name] for name in ("top", "left")}
 
     def _windows(self, shape: tuple[int, ...], middle: NDArray[np.int32]) -> Parameters:
-        """Corners of the windows around these middles; -1 means the image centre."""
+        """Corners of the windows around these centres; -1 means the image centre."""
         sides = np.array(shape[:2])
         found = middle[:, 0] >= 0
         corner = np.where(found[:, None], middle, sides // 2) - self.size // 2
@@ -108,33 +111,3 @@ class Crop(Step):
         bytes_ = masks[..., None].view(np.uint8)
         crops = windows(bytes_, parameters["top"], parameters["left"], self.size, fill)
         return resize_masks(crops[..., 0].view(bool), self.resize_to or self.size)
-
-
-def middles(images: Images, masks: Masks | None = None) -> NDArray[np.int32]:
-    """(n, 2) int32: row and column of each cell's middle, -1 where there is no cell.
-
-    Cells come from `masks`; those of images without a mask, or with an empty one, are segmented.
-
-    Examples
-    --------
-    >>> masks = np.zeros((2, 8, 8), bool)
-    >>> masks[0, 2:6, 3:5] = True
-    >>> middles(np.zeros((2, 8, 8, 3), np.uint8), masks).tolist()
-    [[4, 4], [-1, -1]]
-    """
-    if not len(images):
-        return np.empty((0, 2), np.int32)
-    missing = np.ones(len(images), bool) if masks is None else ~masks.any(axis=(1, 2))
-    if missing.any():
-        from ..kernels.segment.segment import segment
-
-        found_here = segment(images[missing])
-        masks = np.empty(images.shape[:3], bool) if masks is None else masks.copy()
-        masks[missing] = found_here
-    assert masks is not None
-    middle = np.full((len(masks), 2), -1, np.int32)
-    found = masks.any(axis=(1, 2))
-    for axis, other in ((0, 2), (1, 1)):
-        below = masks.sum(axis=other).cumsum(axis=1)
-        middle[found, axis] = (2 * below <= below[:, -1:]).sum(axis=1)[found]
-    return middle

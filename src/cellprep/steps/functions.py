@@ -1,4 +1,4 @@
-"""The steps as functions: arrays in, arrays out. No logic of their own."""
+"""The steps as functions: arrays in, arrays out, no logic of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..plan.plan import Plan
 from ..system import executors
 from . import Balance, Corrupt, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
 from .balance import Target
-from .crop import CELL, middles
+from .crop import CELL
 from .step import Applied
 
 AnyLabels = NDArray[Any]
@@ -41,14 +41,14 @@ def dedupe(
     hash: str = "phash",
     ids: ArrayLike | None = None,
 ) -> tuple[Images, AnyLabels]:
-    """Images without repeats, and their labels; the settings are those of `Dedupe`.
+    """Images without duplicates, and their labels; settings as in `Dedupe`.
 
     Parameters
     ----------
     images : (n, height, width, 3) uint8
     labels : (n,), (n, 1) or one-hot (n, classes)
     ids : (n,) int or str, optional
-        Of a group that keeps one image, the smallest id stays. Default: the row number.
+        Of a group that keeps one image, the smallest id is kept. Default: the row number.
 
     Returns
     -------
@@ -76,7 +76,7 @@ def balance(
     seed: int = 0,
     ids: ArrayLike | None = None,
 ) -> tuple[Images, AnyLabels]:
-    """Images with equal class counts, and their labels; the settings are those of `Balance`.
+    """Images with equal class counts, and their labels; settings as in `Balance`.
 
     Each image is followed by its added copies.
 
@@ -86,7 +86,7 @@ def balance(
     labels : (n,), (n, 1) or one-hot (n, classes)
     seed : int
     ids : (n,) int or str, optional
-        What the random numbers of an image hang on. Default: the row number.
+        Determine the random numbers of each image. Default: the row number.
 
     Returns
     -------
@@ -113,14 +113,14 @@ def jitter(
     seed: int = 0,
     ids: ArrayLike | None = None,
 ) -> Images:
-    """Each image moved at random; the settings are those of `Jitter`.
+    """Images rotated, shifted, zoomed and flipped at random; settings as in `Jitter`.
 
     Parameters
     ----------
     images : (n, height, width, 3) uint8
     seed : int
     ids : (n,) int or str, optional
-        What the random numbers of an image hang on. Default: the row number.
+        Determine the random numbers of each image. Default: the row number.
 
     Returns
     -------
@@ -144,14 +144,14 @@ def corrupt(
     seed: int = 0,
     ids: ArrayLike | None = None,
 ) -> Images:
-    """Each image spoilt at random, as a shifted test set; the settings are those of `Corrupt`.
+    """Images corrupted at random, as a shifted test set; settings as in `Corrupt`.
 
     Parameters
     ----------
     images : (n, height, width, 3) uint8
     seed : int
     ids : (n,) int or str, optional
-        What the random numbers of an image hang on. Default: the row number.
+        Determine the random numbers of each image. Default: the row number.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def crop(
     resize_to: int | None = None,
     fill: str | int | None = None,
 ) -> Images:
-    """A square of each image; the settings are those of `Crop`.
+    """A square window of each image; settings as in `Crop`.
 
     Parameters
     ----------
@@ -200,10 +200,10 @@ def crops(
     resize_to: int | None = None,
     fill: str | int | None = None,
 ) -> dict[int, Dataset]:
-    """Windows of several sizes around the same cells, each a data set of its own.
+    """Crops of several sizes around the same cells, one data set per size.
 
-    The cells are looked for once, when the first of the data sets is needed; all share what was
-    found. Otherwise each is the data set after `Crop(size, resize_to=..., fill=...)`.
+    Each equals the result of `Crop(size, resize_to=..., fill=...)`, but the cells are located only
+    once, when the first of the data sets is used.
 
     Parameters
     ----------
@@ -226,21 +226,23 @@ def crops(
     {8: (2, 8, 8, 3), 12: (2, 12, 12, 3)}
     """
     check_dataset(dataset)
-    looked = dataset.then(_Cells())
+    located = dataset.then(_LocateCells())
     return {
-        size: looked.then(Applied(Crop(size, resize_to=resize_to, fill=fill), 0)) for size in sizes
+        size: located.then(Applied(Crop(size, resize_to=resize_to, fill=fill), 0)) for size in sizes
     }
 
 
 @dataclass(frozen=True)
-class _Cells:
-    """Each cell's middle, measured once for the crops that follow."""
+class _LocateCells:
+    """Locates the cells once, for all following crops."""
 
     def __call__(self, plan: Plan) -> Plan:
-        return plan if plan.pixels.has_masks else plan.measure(CELL, middles)
+        from ..kernels.segment.centers import find_centers
+
+        return plan if plan.pixels.has_masks else plan.measure(CELL, find_centers)
 
     def __str__(self) -> str:
-        return "cells found"
+        return "cells located"
 
 
 def kmeans_mask(
@@ -252,7 +254,7 @@ def kmeans_mask(
     target: str = "cell",
     background: int = 0,
 ) -> Images:
-    """Images whose background is painted over; the settings are those of `KMeansMask`.
+    """Images with masked background; settings as in `KMeansMask`.
 
     Parameters
     ----------
@@ -281,7 +283,7 @@ def segment(
     foreground: str = "auto",
     target: str = "cell",
 ) -> Masks:
-    """The masks that `kmeans_mask` multiplies with; the settings are those of `KMeansMask`.
+    """The masks that `kmeans_mask` multiplies images by; settings as in `KMeansMask`.
 
     Parameters
     ----------
@@ -326,7 +328,7 @@ def rand_augment(
     seed: int = 0,
     ids: ArrayLike | None = None,
 ) -> tuple[Images, AnyLabels]:
-    """Images with augmented copies, and their labels; the settings are those of `RandAugment`.
+    """Images with augmented copies, and their labels; settings as in `RandAugment`.
 
     Each image is followed by its copies.
 
@@ -336,7 +338,7 @@ def rand_augment(
     labels : (n,), (n, 1) or one-hot (n, classes)
     seed : int
     ids : (n,) int or str, optional
-        What the random numbers of an image hang on. Default: the row number.
+        Determine the random numbers of each image. Default: the row number.
 
     Returns
     -------

@@ -46,7 +46,7 @@ class Step:
     finds_parameters: ClassVar[bool] = False
     """Whether the step implements `find`."""
     finds_masks: ClassVar[bool] = False
-    """Whether the step implements `masks`, whose result is passed to `apply`."""
+    """Whether the step has `masks`; `apply` gets these, or those read with the images."""
 
     def __init_subclass__(cls) -> None:
         STEPS.add(cls.__name__, cls)
@@ -81,8 +81,8 @@ class Step:
         """Parameters found in the images or their known masks. They are recorded too."""
         return {}
 
-    def masks(self, images: Images, known: Masks | None = None) -> Masks:
-        """(m, height, width) bool, if `finds_masks`; an empty mask in `known` counts as unknown."""
+    def masks(self, images: Images) -> Masks:
+        """(m, height, width) bool, for a step that `finds_masks`."""
         raise NotImplementedError
 
     def apply(self, images: Images, **parameters: Any) -> Images:
