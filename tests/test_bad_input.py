@@ -359,7 +359,7 @@ OPTIONS = {
     "no number": ("split NPZ OUT --parts a=x,b=1", "must look like train=0.8,test=0.2"),
     "no part": ("split NPZ OUT --parts=", "must look like train=0.8,test=0.2"),
     "comma at the end": ("split NPZ OUT --parts a=1,", "must look like train=0.8,test=0.2"),
-    "share 0": ("split NPZ OUT --parts a=1,b=0", "`b` must have a share above 0"),
+    "share 0": ("split NPZ OUT --parts a=1,b=0", "`b` must be a fraction above 0"),
     "share below 0": ("split NPZ OUT --parts a=1.5,b=-0.5", "`a` must be a number in [0, 1]"),
     "share nan": ("split NPZ OUT --parts a=nan,b=1", "`a` must be a number in [0, 1]"),
     "part outside": ("split NPZ OUT --parts ../a=0.5,b=0.5", "names folders by plain words"),

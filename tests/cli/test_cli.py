@@ -431,7 +431,7 @@ def test_split_by_groups(tmp_path):
         "split", tmp_path / "cells.npz", tmp_path / "out", "--groups", f"{patients}:patient",
         *options,
     )  # fmt: skip
-    assert "deviates most" in done["train"]["why"]
+    assert "largest deviation" in done["train"]["why"]
     train, test = (set(cp.read(tmp_path / "out" / part).ids // 3) for part in ("train", "test"))
     assert not train & test
     for groups, said in ((f"{patients}:patent", "did you mean 'patient'"), ("x(", "regular")):

@@ -461,7 +461,7 @@ def test_groups_from_file_names(data) -> None:
             # Half a photograph of a class off, for want of halves.
             photograph = 1 / sum(other.startswith(f"{label}/") for other in every)
             assert abs(count / cells.counts()[label] - share) < 0.75 * photograph
-        assert "deviates most" in parts[name].changes()["why"].iloc[-1]
+        assert "largest deviation" in parts[name].changes()["why"].iloc[-1]
 
 
 def test_groups_from_folders_and_patterns(tmp_path) -> None:
@@ -483,7 +483,7 @@ def test_groups_from_folders_and_patterns(tmp_path) -> None:
                 sides[key].add(name)
         assert len(sides) == (12 if groups == "parent" else 6)
         assert all(len(names) == 1 for names in sides.values())
-    for groups, said in ((r"/(q\d)/", "finds nothing in id"), ("(", "neither 'parent' nor")):
+    for groups, said in ((r"/(q\d)/", "does not match id"), ("(", "neither 'parent' nor")):
         with pytest.raises(cp.CellprepError, match=said):
             cp.split(cells, train=0.5, test=0.5, groups=groups)
     arrays = cp.Dataset.from_arrays(np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 0, 1])

@@ -158,7 +158,7 @@ def test_splitting_after_copies_is_refused(step) -> None:
 @pytest.mark.parametrize(
     ("shares", "match"),
     [
-        ({}, "name the parts"),
+        ({}, "give the fraction of each split"),
         ({"train": 0.8, "test": 0.1}, "sum to 1"),
         ({"train": 1.2, "test": -0.2}, "train"),
         ({"train": 1.0, "test": 0.0}, "above 0"),

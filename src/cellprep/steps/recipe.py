@@ -101,7 +101,7 @@ class Recipe:
         if tables is None:
             raise CellprepError('the recipe has no steps; add one: [[steps]] and step = "Dedupe"')
         if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-            raise CellprepError("the steps of a recipe must be tables that begin with [[steps]]")
+            raise CellprepError("the steps of a recipe must be tables headed [[steps]]")
         return cls([Step.from_dict(table) for table in tables], saved.get("seed", 0))
 
 
@@ -111,4 +111,4 @@ def _text(path: Path) -> str:
     try:
         return read_bytes(path).decode("utf-8-sig")  # Notepad writes a byte order mark
     except UnicodeDecodeError:
-        raise CellprepError(f"{str(path)!r} is not UTF-8 text") from None
+        raise CellprepError(f"{str(path)!r} is not a text file in UTF-8") from None

@@ -1,4 +1,4 @@
-"""Stratified parts that share no image and no group."""
+"""Stratified splits that share no image and no group."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def split(
     symmetries: bool = False,
     **fractions: float,
 ) -> dict[str, Dataset]:
-    """Cut a data set into stratified parts.
+    """Divide a data set into stratified splits, such as train, validation and test.
 
-    Duplicates and images of one group (patient, slide) always land in the same part; so does all
-    that they tie together, however long the chain. Classes are spread over the parts in
-    proportion, exactly so for images that stand alone; how far whole groups made a class deviate
-    stands in `Dataset.changes()`.
+    Duplicates and images of one group (patient, slide) end up in the same split, as do groups that
+    duplicates connect. Each class is divided in proportion: exactly for images without duplicates
+    or group, as closely as possible for whole groups. `Dataset.changes()` reports the largest
+    deviation.
 
     Parameters
     ----------
@@ -42,25 +42,25 @@ def split(
         Not yet balanced or augmented.
     seed : int
     groups : (n,) int or str, "parent" or a regular expression, optional
-        What must stay together, beside the groups that the data set itself holds: one value an
-        image, the folder that its file lies in, or what a pattern finds in its id (its captured
-        groups, if it has any), such as `r"(.*/_\\d+)_"`.
+        What to keep together, in addition to duplicates and the data set's own groups: one value
+        per image; the folder of its file; or the match of a pattern in its id (only the captured
+        groups, if there are any), such as `r"(.*/_\\d+)_"`.
     near : int, optional
     symmetries : bool
-        What counts as a duplicate beside equal pixels, as in `find_duplicates`.
+        Which images count as duplicates besides those with equal pixels, as in `find_duplicates`.
     **fractions : float
-        Share of each part by its name, such as `train=0.8, val=0.1, test=0.1`; they sum to 1.
+        Fraction of each split by its name, such as `train=0.8, val=0.1, test=0.1`; they sum to 1.
 
     Returns
     -------
     dict of str to Dataset
-        The parts, in the order given.
+        The splits, in the order given.
 
     Raises
     ------
     CellprepError
-        When copies were made before (they would leak), when a class has fewer images or groups
-        than there are parts, when there is only one class, when a pattern finds nothing in an id.
+        If the data set contains copies (which would leak), if a class has fewer images or groups
+        than there are splits, if there is only one class, if a pattern does not match an id.
 
     Examples
     --------
@@ -73,54 +73,73 @@ def split(
     check_seed(seed)
     shares = _check_fractions(fractions)
     search = Search(near, symmetries)
-    readable = dataset.readable()
-    if readable is not dataset and readable.plan.bad:
-        raise BadImagesError(
-            readable.plan.bad, "Split what can be read: split(cells.readable(), ...)"
-        )
-    dataset = readable
-    dataset.plan.refuse_if_multiplied("splitting")
-    if not len(dataset):
-        raise CellprepError("there is no image left to split; look at .removed()")
-    if (dataset.plan.rows.labels == dataset.plan.rows.labels[0]).all():
-        raise CellprepError(
-            "all images are of one class, "
-            f"'{dataset.class_names[int(dataset.labels[0])]}'; a classifier needs "
-            "two, so there is nothing to stratify"
-        )
-    given_groups = _groups_of(groups, dataset.plan.rows.ids)
+    dataset = _check_can_be_split(dataset)
+    by_argument = _groups_of(groups, dataset.plan.rows.ids)
     plan, found = related(dataset.plan, search)
-    holding = [found.tied]
-    for given in (plan.rows.groups, given_groups):
-        if given is not None:
-            holding.append(np.unique(given, return_inverse=True)[1].astype(np.int64))
-    units = policies.merge_groups(len(plan), *holding)
+    groupings = [found.tied]
+    for values in (plan.rows.groups, by_argument):
+        if values is not None:
+            groupings.append(np.unique(values, return_inverse=True)[1].astype(np.int64))
+    units = policies.merge_groups(len(plan), *groupings)
     rank = Draw(seed, "split", plan.rows.keys).bits("rank")
-    part_of = policies.assign_parts(plan.rows.labels, units, shares, rank, plan.class_names)
-    note = _deviation(plan.rows.labels, part_of, shares, plan.class_names)
+    assigned = policies.assign_parts(plan.rows.labels, units, shares, rank, plan.class_names)
+    deviations = _largest_deviations(plan.rows.labels, assigned, shares, plan.class_names)
     return {
-        name: dataset.then(_Part(name, seed, shares, part_of == number, note[number]))
+        name: dataset.then(_Split(name, seed, shares, assigned == number, deviations[number]))
         for number, name in enumerate(shares)
     }
 
 
+def _check_fractions(fractions: dict[str, float]) -> dict[str, float]:
+    if not fractions:
+        raise CellprepError("give the fraction of each split: split(cells, train=0.8, test=0.2)")
+    for name, share in fractions.items():
+        in_range(name, share, 0, 1)
+        if share == 0:
+            raise CellprepError(f"`{name}` must be a fraction above 0, got 0; omit an empty split")
+    total = sum(fractions.values())
+    if abs(total - 1) > 1e-6:
+        raise CellprepError(f"the fractions of {', '.join(fractions)} must sum to 1, got {total:g}")
+    return fractions
+
+
+def _check_can_be_split(dataset: Dataset) -> Dataset:
+    """The readable images, unless some were listed as bad, were copied, or are of one class."""
+    readable = dataset.readable()
+    if readable is not dataset and readable.plan.bad:
+        raise BadImagesError(
+            readable.plan.bad, "To split the readable images: split(cells.readable(), ...)"
+        )
+    plan = readable.plan
+    plan.refuse_if_multiplied("splitting")
+    if not len(readable):
+        raise CellprepError("there are no images to split; .removed() lists why")
+    if (plan.rows.labels == plan.rows.labels[0]).all():
+        raise CellprepError(
+            f"all images are of one class, '{plan.class_names[int(plan.rows.labels[0])]}'; "
+            "a classifier needs at least two"
+        )
+    return readable
+
+
 def _groups_of(groups: ArrayLike | str | None, ids: Ids) -> Ids | None:
-    """One value an image: as given, the folder of its file, or what a pattern finds in its id."""
+    """One value per image: as given, the folder of its file, or a match in its id."""
     if groups is None:
         return None
     if not isinstance(groups, str):
         return check_ids(groups, len(ids), "groups")
     if groups != "parent":
-        return _matched(groups, ids)
+        return _matches(groups, ids)
     if not any("/" in name for name in ids.astype(str).tolist()):
         raise CellprepError(
-            "`groups` = 'parent' needs ids that are paths of files, such as those of an image "
-            f"folder, got {ids[0]!r}; pass one value an image"
+            "`groups` = 'parent' needs ids that are file paths, such as those of an image folder, "
+            f"got {ids[0]!r}; pass one value per image"
         )
     return np.array([name.rpartition("/")[0] for name in ids.astype(str).tolist()])
 
 
-def _matched(text: str, ids: Ids) -> NDArray[Any]:
+def _matches(text: str, ids: Ids) -> NDArray[Any]:
+    """The number of the match of a pattern in each id."""
     try:
         pattern = re.compile(text)
     except re.error as error:
@@ -132,59 +151,47 @@ def _matched(text: str, ids: Ids) -> NDArray[Any]:
         match = pattern.search(name)
         if match is None:
             raise CellprepError(
-                f"`groups` = {text!r} finds nothing in id {name!r}; a pattern must fit every id"
+                f"`groups` = {text!r} does not match id {name!r}; a pattern must match every id"
             )
         found.append("\0".join(word or "" for word in match.groups()) or match.group())
     return np.unique(found, return_inverse=True)[1]
 
 
-def _deviation(
-    labels: Labels, part_of: NDArray[np.int64], shares: dict[str, float], names: Sequence[str]
+def _largest_deviations(
+    labels: Labels, assigned: NDArray[np.int64], shares: dict[str, float], names: Sequence[str]
 ) -> list[str]:
-    """For each part how far the class that deviates most is from its share."""
-    share = np.array(list(shares.values()))
-    counts = np.zeros((len(share), len(names)))
-    np.add.at(counts, (part_of, labels), 1)
+    """For each split, the class whose fraction is furthest from the requested one."""
+    requested = np.array(list(shares.values()))
+    counts = np.zeros((len(requested), len(names)))
+    np.add.at(counts, (assigned, labels), 1)
     total = np.maximum(counts.sum(axis=0), 1)
-    off = 100 * (counts / total - share[:, None])
-    off[:, counts.sum(axis=0) == 0] = 0
-    worst = np.abs(off).argmax(axis=1)
+    deviation = 100 * (counts / total - requested[:, None])
+    deviation[:, counts.sum(axis=0) == 0] = 0
+    worst = np.abs(deviation).argmax(axis=1)
     return [
-        f"class '{names[c]}' deviates most: {100 * counts[p, c] / total[c]:.2f} % of it, "
-        f"{100 * share[p]:g} % asked"
-        for p, c in enumerate(worst.tolist())
+        f"largest deviation: {names[label]}, {100 * counts[number, label] / total[label]:.2f} % "
+        f"({100 * requested[number]:g} % requested)"
+        for number, label in enumerate(worst.tolist())
     ]
 
 
-def _check_fractions(fractions: dict[str, float]) -> dict[str, float]:
-    if not fractions:
-        raise CellprepError("name the parts and their shares: split(cells, train=0.8, test=0.2)")
-    for name, share in fractions.items():
-        in_range(name, share, 0, 1)
-        if share == 0:
-            raise CellprepError(f"`{name}` must have a share above 0, or be left out")
-    total = sum(fractions.values())
-    if abs(total - 1) > 1e-6:
-        raise CellprepError(f"the shares of {', '.join(fractions)} must sum to 1, got {total:g}")
-    return fractions
-
-
 @dataclass(frozen=True, eq=False)
-class _Part:
-    """The rows of one part."""
+class _Split:
+    """Keeps the rows of one split."""
 
     name: str
     seed: int
     shares: dict[str, float]
     inside: Masks
-    note: str
+    deviation: str
 
     def __call__(self, plan: Plan) -> Plan:
         saved = {"step": "split", "part": self.name, "shares": self.shares}
-        gone = {"in other parts": np.flatnonzero(~self.inside)}
-        part = plan.begin("split", saved, self.seed).keep(np.flatnonzero(self.inside), gone)
-        *before, change = part.changes
-        return replace(part, changes=(*before, replace(change, why=f"{change.why}; {self.note}")))
+        removed = {"in other splits": np.flatnonzero(~self.inside)}
+        kept = plan.begin("split", saved, self.seed).keep(np.flatnonzero(self.inside), removed)
+        *before, change = kept.changes
+        noted = replace(change, why=f"{change.why}; {self.deviation}")
+        return replace(kept, changes=(*before, noted))
 
     def __str__(self) -> str:
         return f"split({self.name}={self.shares[self.name]:g})"

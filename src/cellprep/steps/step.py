@@ -138,7 +138,7 @@ class Step:
         """
         name = saved.get("step")
         if name is None:
-            raise CellprepError('a step of a recipe needs a name: step = "Dedupe"')
+            raise CellprepError('a step of a recipe needs its name: step = "Dedupe"')
         if not isinstance(name, str) or name not in STEPS:
             raise CellprepError(f"there is no step {name!r}; {nearest(str(name), sorted(STEPS))}")
         return _build(STEPS[name], {k: v for k, v in saved.items() if k != "step"})
