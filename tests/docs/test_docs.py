@@ -12,7 +12,8 @@ import pytest
 
 import cellmodels
 import cellprep
-from cellprep.steps import corrupt
+from cellprep.operations import NONE
+from cellprep.operations.suites import SUITES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -52,8 +53,8 @@ def test_every_corruption_is_shown(cells, tmp_path) -> None:
     text = (DOCS / "corruptions.md").read_text("utf-8")
     for name in names:
         assert f"({name})" in text
-    operations = {way[0] for way in [*corrupt._CHANGES, *corrupt._GRADES]} - {"none"}
-    for name in {*operations, *corrupt.CORRUPTIONS["microscopy"]} - {"brightness_down"}:
+    operations = {name for suite in SUITES.values() for name in suite.operations} - {NONE}
+    for name in {*operations, *SUITES["microscopy"].names} - {"brightness_down"}:
         assert f"`{name.replace('contrast_down', 'contrast_up')}`" in text, name
 
 
@@ -62,7 +63,7 @@ def test_every_promise_names_tests_that_exist() -> None:
     promises = text.split("\n## ")[1:]
     assert [promise[:2] for promise in promises] == [f"{number}." for number in range(1, 9)]
     for promise in promises:
-        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", promise)
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise)
         assert named, promise.splitlines()[0]
         for file, test in named:
             source = (DOCS.parent / file).read_text("utf-8")

@@ -487,7 +487,7 @@ def test_groups_from_folders_and_patterns(tmp_path) -> None:
         with pytest.raises(cp.CellprepError, match=said):
             cp.split(cells, train=0.5, test=0.5, groups=groups)
     arrays = cp.Dataset.from_arrays(np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 0, 1])
-    with pytest.raises(cp.CellprepError, match="paths of files"):
+    with pytest.raises(cp.CellprepError, match="file paths"):
         cp.split(arrays, train=0.5, test=0.5, groups="parent")
 
 

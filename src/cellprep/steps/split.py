@@ -130,12 +130,13 @@ def _groups_of(groups: ArrayLike | str | None, ids: Ids) -> Ids | None:
         return check_ids(groups, len(ids), "groups")
     if groups != "parent":
         return _matches(groups, ids)
-    if not any("/" in name for name in ids.astype(str).tolist()):
+    names = ids.astype(str).tolist()
+    if not any("/" in name for name in names):
         raise CellprepError(
             "`groups` = 'parent' needs ids that are file paths, such as those of an image folder, "
-            f"got {ids[0]!r}; pass one value per image"
+            f"got {names[0]!r}; pass one value per image"
         )
-    return np.array([name.rpartition("/")[0] for name in ids.astype(str).tolist()])
+    return np.array([name.rpartition("/")[0] for name in names])
 
 
 def _matches(text: str, ids: Ids) -> NDArray[Any]:
