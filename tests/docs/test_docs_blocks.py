@@ -19,6 +19,7 @@ from .pages import PAGES, ROOT, blocks, name, needed, run
 
 NOT_RUN = {  # page: why each of these blocks is not run
     "README.md": ["ImageNet weights are fetched"],
+    "docs/avx512.md": ["it compiles all kernels again, for another processor"],
     "docs/howto/cluster.md": [
         "it starts Ray; tests/system/test_ray.py does, on two nodes, one of which is killed",
         "needs a cluster",
