@@ -1,11 +1,11 @@
 """The pictures of docs/corruptions.md, and its comparison with medmnistc.
 
-    python docs/corruptions.py                        draws docs/corruptions-*.png, of drawn cells
-    python docs/corruptions.py PHOTOGRAPHS OUT        the same pictures of the first photographs
-    python docs/corruptions.py compare PHOTOGRAPHS    the table beside medmnistc's own corruptions
-    python docs/corruptions.py speed                  images a second on one core
+    python docs/corruptions.py                        docs/corruptions-*.png, of synthetic cells
+    python docs/corruptions.py PHOTOGRAPHS OUT        the same pictures of photographs
+    python docs/corruptions.py compare PHOTOGRAPHS    the table that compares with medmnistc
+    python docs/corruptions.py speed                  images per second on one core
 
-PHOTOGRAPHS is a folder, searched through. What compares needs medmnistc, and ImageMagick for its
+PHOTOGRAPHS is a folder, searched recursively. Comparisons need medmnistc, and ImageMagick for its
 motion blur (the system's libmagickwand).
 """
 
@@ -34,17 +34,17 @@ THEIRS = {"jpeg": "jpeg_compression"}
 
 
 def sheet(rows: list[tuple[str, Images]], heads: list[str]) -> Image.Image:
-    """A title and its pictures a row, under the heads."""
+    """One row per title, with its pictures, under column heads."""
     side = rows[0][1].shape[1] + GAP
     size = (TITLE + len(heads) * side, HEAD + len(rows) * side)
     page = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(page)
-    for place, head in enumerate(heads):
-        pen.text((TITLE + place * side, 1), head, "black")
+    for column, head in enumerate(heads):
+        pen.text((TITLE + column * side, 1), head, "black")
     for line, (title, images) in enumerate(rows):
         pen.text((2, HEAD + line * side + side // 2 - 6), title.replace("_", " "), "black")
-        for place, image in enumerate(images):
-            page.paste(Image.fromarray(image), (TITLE + place * side, HEAD + line * side))
+        for column, image in enumerate(images):
+            page.paste(Image.fromarray(image), (TITLE + column * side, HEAD + line * side))
     return page
 
 
@@ -52,26 +52,26 @@ def microscopy(image: NDArray[np.uint8]) -> Image.Image:
     """Every corruption at every severity."""
     rows = []
     for name in SUITES["microscopy"].names:
-        made = [
+        versions = [
             cp.corrupt(image[None], corruption=name, severity=severity, seed=4)[0]
             for severity in range(1, 6)
         ]
-        rows.append((name, np.stack([image, *made])))
-    return sheet(rows, ["as it is", *(f"severity {severity}" for severity in range(1, 6))])
+        rows.append((name, np.stack([image, *versions])))
+    return sheet(rows, ["original", *(f"severity {severity}" for severity in range(1, 6))])
 
 
 def heavy(image: NDArray[np.uint8]) -> Image.Image:
-    """Every change five times, as it is drawn."""
+    """Every change, sampled five times."""
     five = np.repeat(image[None], 5, axis=0)
     rows = [
         (name, cp.corrupt(five, suite="heavy", corruption=name)) for name in SUITES["heavy"].names
     ]
-    return sheet(rows, ["drawn five times", "", "", "", ""])
+    return sheet(rows, ["sampled five times", "", "", "", ""])
 
 
 def examples(images: Images) -> Image.Image:
-    """The suites as wholes: originals, and a corrupted version under each."""
-    rows = [("as they are", images)]
+    """Both suites: originals, and corrupted versions of each."""
+    rows = [("original", images)]
     rows += [
         (f"{suite}, seed {seed}", cp.corrupt(images, suite=suite, seed=seed))
         for suite in SUITES
@@ -81,9 +81,9 @@ def examples(images: Images) -> Image.Image:
 
 
 def load(folder: Path, n: int, side: int) -> Images:
-    """Photographs spread over the folder, brought to one size."""
+    """n photographs spread over the folder, resized."""
     files = sorted(file for file in folder.rglob("*.jp*g") if "mask" not in str(file))
-    some = [files[place] for place in np.linspace(0, len(files) - 1, n).astype(int)]
+    some = [files[index] for index in np.linspace(0, len(files) - 1, n).astype(int)]
     return np.stack(
         [
             np.asarray(
@@ -105,48 +105,52 @@ def pictures(images: Images, out: Path) -> None:
 
 
 def compare(images: Images) -> None:
-    """Mean change of ours and theirs, how far apart they are, and how alike the changes."""
+    """Mean change by cellprep and by medmnistc, their difference, and the correlation."""
     import wand.version
     from medmnistc.corruptions.registry import CORRUPTIONS_DS
 
     names = ("medmnistc", "pillow", "scikit-image", "opencv-python")
     versions = ", ".join(f"{name} {version(name)}" for name in names)
     print(f"{len(images)} photographs at 224x224; {versions}, {wand.version.MAGICK_VERSION}")
-    print("| corruption | severity | change | theirs | mean apart | most apart | correlation |")
+    print("| corruption | severity | change | theirs | mean difference | maximum | correlation |")
     print("|---|---|---|---|---|---|---|")
     for name in SUITES["microscopy"].names:
         theirs = CORRUPTIONS_DS["bloodmnist"][THEIRS.get(name, name)]
-        at_random = name in ("stain_deposit", "bubble")  # other places: only the sizes compare
+        at_random = name in ("stain_deposit", "bubble")  # other positions: only the amount compares
         before = np.concatenate([images] * 10) if at_random else images
         for severity in range(5):
             random.seed(severity)
             np.random.seed(severity)
             angles: list[float] = []
             reference = np.stack([_their(theirs, image, severity, angles) for image in before])
-            mine = _ours(name, severity, before, angles).astype(np.int16) - before
-            yours = reference.astype(np.int16) - before
-            cells = [f"{abs(mine).mean():.2f}", f"{abs(yours).mean():.2f}", "", "", ""]
+            ours = _ours(name, severity, before, angles).astype(np.int16) - before
+            change = reference.astype(np.int16) - before
+            cells = [f"{abs(ours).mean():.2f}", f"{abs(change).mean():.2f}", "", "", ""]
             if not at_random:
-                off = abs(mine - yours)
-                alike = np.corrcoef(mine.ravel(), yours.ravel())[0, 1]
-                cells[2:] = [f"{off.mean():.2f}", f"{off.max()}", f"{alike:.4f}"]
+                difference = abs(ours - change)
+                correlation = np.corrcoef(ours.ravel(), change.ravel())[0, 1]
+                cells[2:] = [
+                    f"{difference.mean():.2f}",
+                    f"{difference.max()}",
+                    f"{correlation:.4f}",
+                ]
             print("|", " | ".join([name, str(severity + 1), *cells]), "|", flush=True)
 
 
 def _their(theirs: Any, image: NDArray[np.uint8], severity: int, angles: list[float]) -> Any:
-    """medmnistc's version; the angle that a motion blur drew is noted."""
-    draw = np.random.uniform
+    """medmnistc's version; the angles that motion blur samples are appended to `angles`."""
+    uniform = np.random.uniform
 
-    def noted(*ends: float) -> float:
-        angles.append(draw(*ends))
+    def recorded(*ends: float) -> float:
+        angles.append(uniform(*ends))
         return angles[-1]
 
-    np.random.uniform = noted  # type: ignore[assignment]
-    np.fromstring = np.frombuffer  # type: ignore[assignment] - NumPy 2 has it no more
+    np.random.uniform = recorded  # type: ignore[assignment]
+    np.fromstring = np.frombuffer  # type: ignore[assignment] - removed in NumPy 2
     try:
         return theirs.apply(Image.fromarray(image), severity)
     finally:
-        np.random.uniform = draw
+        np.random.uniform = uniform
 
 
 def _ours(name: str, severity: int, images: Images, angles: list[float]) -> Images:
@@ -157,21 +161,27 @@ def _ours(name: str, severity: int, images: Images, angles: list[float]) -> Imag
     record = dataset.plan.evaluate(np.arange(len(images)))[1]
     parameters = {key.removeprefix("corrupt."): column.values for key, column in record.items()}
     parameters["c_1"] = np.array(angles, np.float32)
-    return step.apply(images.copy(), np.arange(len(images)), **parameters)
+    return _corrupted(step, images, parameters)
+
+
+def _corrupted(step: cp.Corrupt, images: Images, parameters: dict[str, Any]) -> Images:
+    rows, out = np.arange(len(images)), np.empty_like(images)
+    step.apply_to(images, rows, out, rows, **parameters)
+    return out
 
 
 def speed(images: Images) -> None:
-    """Images a second on one core, the best of seven turns; ours and theirs take turns."""
+    """Images per second on one core, the best of seven rounds, alternating with medmnistc."""
     try:
         from medmnistc.corruptions.registry import CORRUPTIONS_DS
 
         reference = CORRUPTIONS_DS["bloodmnist"]
     except ImportError:
         reference = {}
-    rows = np.arange(len(images))
-    draw = Draw(0, "corrupt", row_keys(id_keys(rows), 0 * rows))
+    ids = np.arange(len(images))
+    draw = Draw(0, "corrupt", row_keys(id_keys(ids), 0 * ids))
     print(f"{len(images)} images of {images.shape[1]}x{images.shape[2]}, severity 3")
-    print("| suite | corruption | images a second | medmnistc |")
+    print("| suite | corruption | images per second | medmnistc |")
     print("|---|---|---|---|")
     for suite, names in ((name, table.names) for name, table in SUITES.items()):
         for name in (None, *names):
@@ -179,7 +189,7 @@ def speed(images: Images) -> None:
             step = cp.Corrupt(suite, severity, name)
 
             def ours(step: cp.Corrupt = step) -> None:
-                step.apply(images.copy(), rows, **step.parameters(images, draw))
+                _corrupted(step, images, dict(step.sample(draw)))
 
             peers = [
                 reference[THEIRS.get(n, n)]
@@ -188,17 +198,17 @@ def speed(images: Images) -> None:
             ]
 
             def theirs(peers: list[Any] = peers) -> None:
-                for place, image in enumerate(images):
-                    _their(peers[place % len(peers)], image, 2, [])
+                for n, image in enumerate(images):
+                    _their(peers[n % len(peers)], image, 2, [])
 
             calls = [ours, theirs] if peers else [ours]
-            taken: list[list[float]] = [[] for _ in calls]
+            measured: list[list[float]] = [[] for _ in calls]
             for _ in range(8):
-                for call, times in zip(calls, taken, strict=True):
+                for call, times in zip(calls, measured, strict=True):
                     began = time.perf_counter()
                     call()
                     times.append(time.perf_counter() - began)
-            rates = [f"{len(images) / min(times[1:]):,.0f}" for times in taken]
+            rates = [f"{len(images) / min(times[1:]):,.0f}" for times in measured]
             print("|", " | ".join([suite, name or "all", *rates, ""][:4]), "|", flush=True)
 
 

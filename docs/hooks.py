@@ -1,4 +1,4 @@
-"""What the site needs beside mkdocs: pages from outside of docs/, what --help says, notes."""
+"""Extensions of the site: pages from outside docs/, --help texts, notes on blocks not run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     folder = posixpath.dirname(OUTSIDE.get(uri, f"docs/{uri}"))
 
     def on_site(link: re.Match[str]) -> str:
-        """A link of the repository as one of the site."""
+        """A link within the repository as a link within the site."""
         path = posixpath.normpath(posixpath.join(folder, link["path"]))
         target = _ON_SITE.get(path, path.removeprefix("docs/"))
         relative = posixpath.relpath(target, posixpath.dirname(uri) or ".")
@@ -50,7 +50,7 @@ def _help_of(comment: re.Match[str]) -> str:
 
 
 def _helps(command: click.Command, name: str, parent: click.Context | None = None) -> Iterator[str]:
-    """A heading and the help of a command and of those in it."""
+    """The heading and help text of a command, then of its subcommands."""
     context = command.make_context(name, [], parent, resilient_parsing=True)
     path = context.command_path
     yield f"{'#' * (path.count(' ') + 2)} {path}\n"

@@ -1,10 +1,10 @@
-"""The pictures of docs/steps: what each step does to drawn cells.
+"""The pictures of docs/steps: what each step does to synthetic cells.
 
-    python docs/pictures.py                 draws docs/steps/*.webp anew
-    python docs/pictures.py jitter crop     these two
+    python docs/pictures.py                 redraws docs/steps/*.webp
+    python docs/pictures.py jitter crop     redraws these two
 
-What is written under an image is what was recorded of it, or what the step decided. Each picture is
-a light card with round corners, 1,600 pixels wide, to be shown at half its size.
+The caption of an image is its record, or what the step decided. Each picture is a light card with
+round corners, 1,600 pixels wide, to be shown at half its size.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ FOLDER = Path(__file__).parent / "steps"
 WIDTH, MARGIN, GAP, FRAME = 1600, 36, 14, 6
 PAPER, INK, QUIET = (250, 250, 252), (24, 24, 30), (92, 92, 102)
 RED, GREEN, BLUE, AMBER = (196, 32, 38), (16, 128, 72), (32, 92, 200), (178, 108, 0)
-OTHERS = ((128, 52, 160), (0, 128, 140), (190, 60, 130), (96, 96, 30), (60, 60, 66), (120, 70, 40))
-HUES = (RED, GREEN, BLUE, AMBER, *OTHERS)
+MORE = ((128, 52, 160), (0, 128, 140), (190, 60, 130), (96, 96, 30), (60, 60, 66), (120, 70, 40))
+HUES = (RED, GREEN, BLUE, AMBER, *MORE)
 LARGE, SMALL = (ImageFont.load_default(size) for size in (32, 25))
 
 Color = tuple[int, int, int]
 
 
 class Tile(NamedTuple):
-    """An image, what is written under it, and the colour of its frame."""
+    """An image, its caption, and the colour of its frame."""
 
     image: Images
     caption: str = ""
@@ -53,9 +53,9 @@ def strip(title: str, tiles: Sequence[Tile], columns: int = 8) -> Image.Image:
     page = Image.new("RGB", (WIDTH, 52 + rows * (side + below + GAP)), PAPER)
     pen = ImageDraw.Draw(page)
     pen.text((MARGIN, 6), title, INK, font=LARGE)
-    for place, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
-        x = MARGIN + place % columns * (side + GAP)
-        y = 52 + place // columns * (side + below + GAP)
+    for n, (tile, text) in enumerate(zip(tiles, texts, strict=True)):
+        x = MARGIN + n % columns * (side + GAP)
+        y = 52 + n // columns * (side + below + GAP)
         if tile.frame:
             pen.rectangle((x, y, x + side - 1, y + side - 1), tile.frame)
         inner = side - 2 * FRAME * bool(tile.frame)
@@ -66,7 +66,7 @@ def strip(title: str, tiles: Sequence[Tile], columns: int = 8) -> Image.Image:
 
 
 def wrapped(text: str, width: int) -> str:
-    """The text in lines of at most this many pixels, where its words allow it."""
+    """The text in lines of at most this many pixels, unless a single word is longer."""
     lines: list[str] = []
     for paragraph in text.splitlines():
         lines.append("")
@@ -80,7 +80,7 @@ def wrapped(text: str, width: int) -> str:
 
 
 def bars(title: str, before: Mapping[str, int], after: Mapping[str, int]) -> Image.Image:
-    """A bar a class: what there was, and what was added or went."""
+    """One bar per class: its images, and the copies added."""
     line, left, right = 38, 330, 250
     page = Image.new("RGB", (WIDTH, 58 + len(before) * line), PAPER)
     pen = ImageDraw.Draw(page)
@@ -97,14 +97,14 @@ def bars(title: str, before: Mapping[str, int], after: Mapping[str, int]) -> Ima
     return page
 
 
-def card(parts: Sequence[Image.Image]) -> Image.Image:
-    """The parts below each other on paper with round corners."""
-    height = sum(part.height for part in parts) + MARGIN
+def card(strips: Sequence[Image.Image]) -> Image.Image:
+    """The strips below each other, on paper with round corners."""
+    height = sum(strip.height for strip in strips) + MARGIN
     page = Image.new("RGB", (WIDTH, height), PAPER)
     y = MARGIN // 2
-    for part in parts:
-        page.paste(part, (0, y))
-        y += part.height
+    for strip in strips:
+        page.paste(strip, (0, y))
+        y += strip.height
     corners = Image.new("L", page.size, 0)
     ImageDraw.Draw(corners).rounded_rectangle((0, 0, WIDTH - 1, height - 1), 28, 255)
     page.putalpha(corners)
@@ -115,8 +115,8 @@ def cells_of(*names: str, each: int = 1, seed: int = 2) -> tuple[Images, NDArray
     return draw_cells([each * (name in names) for name in CLASS_NAMES], seed=seed)
 
 
-def made(step: cp.Step, images: Images, seed: int = 0) -> tuple[Images, list[dict[str, Any]]]:
-    """What a step makes of images, and what it records of each."""
+def applied(step: cp.Step, images: Images, seed: int = 0) -> tuple[Images, list[dict[str, Any]]]:
+    """Images after a step, and the record of each."""
     cells = cp.Dataset.from_arrays(images, np.zeros(len(images), int), class_names=["cell"])
     out = cp.Recipe([step], seed)(cells)
     pictures, record = out.plan.evaluate(np.arange(len(out)))
@@ -126,28 +126,28 @@ def made(step: cp.Step, images: Images, seed: int = 0) -> tuple[Images, list[dic
     ]
 
 
-# -- a picture a step ------------------------------------------------------------------------------
+# -- one picture per step --------------------------------------------------------------------------
 
 
 def dedupe() -> Image.Image:
-    """Groups of duplicates with their labels, and what becomes of them."""
+    """Groups of duplicates with their labels, and which images are kept."""
     images, labels = draw_messy_set(800)
     names = np.array(CLASS_NAMES)[labels]
-    twin, turned, saved = np.flatnonzero(names == "neutrophil")[:3]
-    smaller = Image.fromarray(images[saved]).resize((86, 86))
-    added = [images[twin], np.rot90(images[turned]), np.asarray(smaller.resize((96, 96)))]
+    twin, rotated, resized = np.flatnonzero(names == "neutrophil")[:3]
+    smaller = Image.fromarray(images[resized]).resize((86, 86))
+    added = [images[twin], np.rot90(images[rotated]), np.asarray(smaller.resize((96, 96)))]
     images = np.concatenate([images, added])
     cells = cp.Dataset.from_arrays(images, [*names, "eosinophil", "neutrophil", "neutrophil"])
     table = cp.find_duplicates(cells, near=4, symmetries=True)
-    gone = cp.Recipe([cp.Dedupe(near=4, symmetries=True)])(cells).removed()
-    table = table.merge(gone[["id", "reason"]], "left", "id")
+    removed = cp.Recipe([cp.Dedupe(near=4, symmetries=True)])(cells).removed()
+    table = table.merge(removed[["id", "reason"]], "left", "id")
     groups = [group for _, group in table.groupby("group")]
     pairs = [group for group in groups if len(group) == 2]
 
     def tiles(group: Any) -> list[Tile]:
-        stays = group["reason"].isna()
-        verdict = np.where(stays, "stays", "goes")
-        frames = [GREEN if stay else RED for stay in stays]
+        kept = group["reason"].isna()
+        verdict = np.where(kept, "kept", "removed")
+        frames = [GREEN if keep else RED for keep in kept]
         captions = group["class_name"] + "\n" + verdict
         return [*map(Tile, images[group["id"]], captions, frames)]
 
@@ -164,40 +164,40 @@ def dedupe() -> Image.Image:
             for kind in ("exact", "symmetry", "near")
         ),
     ]
-    title = "pairs: labels disagree; equal; a quarter turn; made smaller and larger again"
+    title = "pairs: conflicting labels; equal; quarter turn; downscaled and upscaled"
     return card([*strips, strip(title, [tile for pair in shown for tile in tiles(pair)])])
 
 
 def split() -> Image.Image:
-    """Parts that share no patient."""
+    """Splits that share no patient."""
     images, labels = cells_of("eosinophil", "neutrophil", each=10)
     patient = np.random.default_rng(1).permutation(np.arange(20) // 2)
     names = np.array(CLASS_NAMES)[labels]
-    parts = cp.split(
+    splits = cp.split(
         cp.Dataset.from_arrays(images, names, groups=patient), train=0.5, val=0.25, test=0.25
     )
     strips = []
-    for name, part in parts.items():
+    for name, subset in splits.items():
         tiles = [
             Tile(images[row], f"{names[row]} patient {patient[row] + 1}", HUES[patient[row]])
-            for row in part.ids[np.argsort(patient[part.ids], kind="stable")]
+            for row in subset.ids[np.argsort(patient[subset.ids], kind="stable")]
         ]
-        counts = ", ".join(f"{count} {label}s" for label, count in part.counts().items())
+        counts = ", ".join(f"{count} {label}s" for label, count in subset.counts().items())
         strips.append(strip(f"{name}: {counts}", tiles, 10))
     return card(strips)
 
 
 def balance() -> Image.Image:
-    """Class counts before and after, and some of the copies that were added."""
+    """Class counts before and after, and some of the added copies."""
     images, labels = draw_messy_set(400)
     cells = cp.Dataset.from_arrays(images, labels, class_names=CLASS_NAMES)
     clean = cp.Recipe([cp.Dedupe(max_copies=4)])(cells)
     more = cp.Recipe([cp.Balance()])(clean)
-    strips = [bars("images of each class, and the copies added", clean.counts(), more.counts())]
+    strips = [bars("images of each class, and added copies", clean.counts(), more.counts())]
     for name in ("lymphocyte", "basophil"):
         often = more.ids[(more.labels == CLASS_NAMES.index(name)) & (more.copies == 2)][:3]
         tiles = [
-            Tile(more.images[row], "as it is", BLUE)
+            Tile(more.images[row], "original", BLUE)
             if more.copies[row] == 0
             else Tile(more.images[row], f"copy {more.copies[row]}", AMBER)
             for row in np.flatnonzero(np.isin(more.ids, often))
@@ -207,7 +207,7 @@ def balance() -> Image.Image:
 
 
 def jitter() -> Image.Image:
-    """Each setting alone, then all at once."""
+    """Each setting on its own, then all together."""
     image = cells_of("neutrophil", seed=5)[0]
     still: dict[str, Any] = {"rotation": 0, "shift": 0, "zoom": 0, "flip": "none"}
     captions: dict[str, Callable[[dict[str, Any]], str]] = {
@@ -219,27 +219,27 @@ def jitter() -> Image.Image:
     }  # fmt: skip
     strips = []
     for name, value in {"rotation": 180, "shift": 0.25, "zoom": 0.4, "flip": "both"}.items():
-        pictures, record = made(cp.Jitter(**still | {name: value}), np.repeat(image, 7, axis=0))
-        tiles = [Tile(image[0], "as it is", BLUE)]
+        pictures, record = applied(cp.Jitter(**still | {name: value}), np.repeat(image, 7, axis=0))
+        tiles = [Tile(image[0], "original", BLUE)]
         tiles += [Tile(p, captions[name](r)) for p, r in zip(pictures, record, strict=True)]
-        strips.append(strip(f"{name} = {value!r} alone", tiles))
-    pictures, _ = made(cp.Jitter(), np.repeat(image, 8, axis=0))
-    strips.append(strip("Jitter(): all of them, in one resampling", [Tile(p) for p in pictures]))
+        strips.append(strip(f"only {name} = {value!r}", tiles))
+    pictures, _ = applied(cp.Jitter(), np.repeat(image, 8, axis=0))
+    strips.append(strip("Jitter(): all together, in one resampling", [Tile(p) for p in pictures]))
     tiles = []
     for fill in ("reflect", "edge", 0, 230):
-        pictures, _ = made(cp.Jitter(shift=0.3, fill=fill), np.repeat(image, 2, axis=0), seed=3)
+        pictures, _ = applied(cp.Jitter(shift=0.3, fill=fill), np.repeat(image, 2, axis=0), seed=3)
         tiles += [Tile(picture, f"fill={fill!r}") for picture in pictures]
-    strips.append(strip("what lies outside the image", tiles))
+    strips.append(strip("what fills the area beyond the border", tiles))
     return card(strips)
 
 
 def crop() -> Image.Image:
-    """The window around the cell beside the one around the middle of the image."""
+    """The window around the cell, compared with the one around the image centre."""
     shift = cp.Jitter(rotation=0, shift=0.2, zoom=0, flip=False)
-    drawn, _ = draw_cells([int(name != "platelet") for name in CLASS_NAMES], seed=4)
-    images, _ = made(shift, drawn)
+    cells, _ = draw_cells([int(name != "platelet") for name in CLASS_NAMES], seed=4)
+    images, _ = applied(shift, cells)
     size = 64
-    results = {center: made(cp.Crop(size, center), images) for center in ("cell", "image")}
+    results = {center: applied(cp.Crop(size, center), images) for center in ("cell", "image")}
     windows = []
     for n, image in enumerate(images):
         page = Image.fromarray(image).resize((768, 768), Image.Resampling.BICUBIC)
@@ -248,7 +248,7 @@ def crop() -> Image.Image:
             top, left = (8 * results[center][1][n][name] for name in ("top", "left"))
             pen.rectangle((left, top, left + 8 * size - 1, top + 8 * size - 1), None, color, 20)
         windows.append(np.asarray(page))
-    title = "96x96: the window around the cell (red), around the middle (blue)"
+    title = "96x96: the window around the cell (red) and around the image centre (blue)"
     strips = [strip(title, [Tile(window) for window in windows], 7)]
     for center, color in (("cell", RED), ("image", BLUE)):
         tiles = [Tile(picture, "", color) for picture in results[center][0]]
@@ -257,7 +257,7 @@ def crop() -> Image.Image:
 
 
 def kmeans_mask() -> Image.Image:
-    """From colours to clusters to a mask to the masked image."""
+    """From clusters to the mask and the masked image."""
     images, labels = draw_cells([int(name != "platelet") for name in CLASS_NAMES], seed=2)
     purple = spaces.to_space(images, "purple").reshape(len(images), -1, 1)
     clusters, _ = kmeans.kmeans(purple, 4)
@@ -268,7 +268,7 @@ def kmeans_mask() -> Image.Image:
         "four clusters of purple: two of background and red cells, cytoplasm, nucleus": palette[
             clusters.reshape(images.shape[:3])
         ],
-        "the mask: the piece of the more purple half that holds the nucleus": outlined(
+        "the mask: the region of the more purple half that contains the nucleus": outlined(
             images, cells
         ),
         "KMeansMask()": cp.kmeans_mask(images),
@@ -284,7 +284,7 @@ def kmeans_mask() -> Image.Image:
 
 
 def outlined(images: Images, masks: NDArray[np.bool_]) -> Images:
-    """The images, twice as large, with each mask's outline."""
+    """The images at twice their size, with each mask's outline."""
     pictures = images.repeat(2, axis=1).repeat(2, axis=2)
     larger = masks.repeat(2, axis=1).repeat(2, axis=2)
     pictures[larger & ~components.erode(larger, 2)] = RED
@@ -292,7 +292,7 @@ def outlined(images: Images, masks: NDArray[np.bool_]) -> Images:
 
 
 def rand_augment() -> Image.Image:
-    """The ten operations, weak and strong, and copies that were drawn."""
+    """The ten operations, weak and strong, and random copies."""
     image, strips = cells_of("eosinophil", seed=5)[0], []
     for magnitude in (0.2, 0.5, 0.9):
         pictures = np.repeat(image, len(KERAS_CV), axis=0)
@@ -302,22 +302,24 @@ def rand_augment() -> Image.Image:
         slots.run(OPERATIONS, pictures, np.arange(len(KERAS_CV)))
         names = [name.replace("_", " ") if magnitude == 0.9 else "" for name in KERAS_CV]
         tiles = [Tile(*pair) for pair in zip(pictures, names, strict=True)]
-        strips.append(strip(f"the ten operations, magnitude {magnitude} at its most", tiles, 10))
+        strips.append(
+            strip(f"the ten operations at their strongest, magnitude {magnitude}", tiles, 10)
+        )
     cells, _ = cells_of("basophil", "neutrophil", seed=2)
-    pictures, record = made(cp.RandAugment(copies=7), cells)
+    pictures, record = applied(cp.RandAugment(copies=7), cells)
     tiles = []
     for picture, row in zip(pictures, record, strict=True):
         ops = [row[f"op_{slot}"] for slot in (1, 2, 3)]
         some = [op.replace("_", " ") for op in ops if op and op != "none"]
         tiles.append(Tile(picture, ", ".join(some) or "original"))
     strips.append(
-        strip("RandAugment(copies=7): three slots a copy, each used 10 times in 11", tiles)
+        strip("RandAugment(copies=7): three slots per copy, each used 10 times in 11", tiles)
     )
     return card(strips)
 
 
 def strength(operation: str, magnitude: float) -> float:
-    """The value of an operation at its most."""
+    """The parameter of an operation at its strongest."""
     if operation == "solarization":
         return 110 * magnitude
     if operation == "contrast":
@@ -331,14 +333,14 @@ def corrupt() -> Image.Image:
     names = [CLASS_NAMES[label] for label in labels]
     strips = [strip("the test images", [Tile(*pair) for pair in zip(images, names, strict=True)])]
     for suite in SUITES:
-        pictures, record = made(cp.Corrupt(suite), images, seed=1)
+        pictures, record = applied(cp.Corrupt(suite), images, seed=1)
         tiles = []
         for picture, row in zip(pictures, record, strict=True):
             ops = [row[name] for name in sorted(row) if name.startswith("op_")]
             words = ", ".join(op.replace("_", " ") for op in ops if op and op != "none")
             if suite == "microscopy":
                 words = f"{row['corruption'].replace('_', ' ')} {row['severity']}"
-            tiles.append(Tile(picture, words or "untouched"))
+            tiles.append(Tile(picture, words or "unchanged"))
         strips.append(strip(f'Corrupt("{suite}")', tiles))
     return card(strips)
 
