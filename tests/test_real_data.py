@@ -1,4 +1,4 @@
-"""The main job on real photographs, and what must hold about its result."""
+"""The whole recipe on real photographs, and the guarantees for its result."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ RECIPE = cp.Recipe([cp.Balance(), cp.KMeansMask(), cp.RandAugment(copies=2)], se
 
 @pytest.fixture(scope="module")
 def messy(data: Path) -> cp.Dataset:
-    """Both sets at 96x96: bccd, and a part of wbc4's views, each view known by its photograph.
+    """At 96x96: bccd, and a third of wbc4's views, grouped by photograph.
 
-    One picture is planted under every label, another 30 times under one.
+    One added picture occurs under every label, another 30 times under one label.
     """
     bccd = cp.read(data / "bccd", size=96)
     wbc4 = cp.read(data / "wbc4" / "augmented", size=96)
@@ -39,68 +39,68 @@ def messy(data: Path) -> cp.Dataset:
 
 
 @pytest.fixture(scope="module")
-def parts(messy) -> dict[str, cp.Dataset]:
+def splits(messy) -> dict[str, cp.Dataset]:
     return cp.split(cp.Recipe([cp.Dedupe()])(messy), train=0.7, val=0.15, test=0.15, seed=2)
 
 
 @pytest.fixture(scope="module")
-def written(parts, tmp_path_factory) -> Path:
+def written(splits, tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("real") / "train"
-    cp.write(RECIPE(parts["train"]), path, rows_per_shard=500, progress=False)
+    cp.write(RECIPE(splits["train"]), path, rows_per_shard=500, progress=False)
     return path
 
 
-def test_the_planted_pictures_are_found_and_go(messy, parts) -> None:
+def test_planted_outliers_are_found_and_removed(messy, splits) -> None:
     table = cp.find_duplicates(messy)
     planted = table[table["id"].str.startswith("outlier")].groupby("group")
     assert sorted(planted.size()) == [30, 40]
     assert planted["conflict"].first().tolist() == [True, False]
-    for part in parts.values():
-        assert not any(name.startswith("outlier") for name in part.ids)
+    for subset in splits.values():
+        assert not any(name.startswith("outlier") for name in subset.ids)
 
 
-def test_no_photograph_is_in_two_parts(parts) -> None:
-    groups = [set(part.table()["group"]) for part in parts.values()]
-    ids = [set(part.ids) for part in parts.values()]
+def test_no_photograph_is_in_two_splits(splits) -> None:
+    groups = [set(subset.table()["group"]) for subset in splits.values()]
+    ids = [set(subset.ids) for subset in splits.values()]
     for one in range(3):
         for other in range(one):
             assert not groups[one] & groups[other]
             assert not ids[one] & ids[other]
-    assert cp.find_leaks(parts["train"], parts["test"]).empty
+    assert cp.find_leaks(splits["train"], splits["test"]).empty
 
 
-def test_every_class_is_in_every_part_near_its_share(parts) -> None:
-    """As near as whole photographs allow: monocytes have four that count."""
-    table = {name: part.table() for name, part in parts.items()}
+def test_every_split_has_every_class_near_the_requested_fraction(splits) -> None:
+    """As near as whole photographs allow: most monocytes come from four photographs."""
+    table = {name: subset.table() for name, subset in splits.items()}
     for label in range(5):
-        mine = {name: rows[rows["label"] == label] for name, rows in table.items()}
-        whole = sum(map(len, mine.values()))
-        largest = max(rows.groupby("group").size().max() for rows in mine.values())
+        of_class = {name: rows[rows["label"] == label] for name, rows in table.items()}
+        whole = sum(map(len, of_class.values()))
+        largest = max(rows.groupby("group").size().max() for rows in of_class.values())
         for name, share in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
-            assert len(mine[name]) > 0
-            assert abs(len(mine[name]) - share * whole) <= max(largest / 2, 0.03 * whole, 2)
+            assert len(of_class[name]) > 0
+            assert abs(len(of_class[name]) - share * whole) <= max(largest / 2, 0.03 * whole, 2)
 
 
-def test_the_written_set_is_balanced_masked_and_augmented(written, parts) -> None:
+def test_the_written_set_is_balanced_masked_and_augmented(written, splits) -> None:
     train = cp.read(written)
-    largest = max(parts["train"].counts().values())
+    largest = max(splits["train"].counts().values())
     assert list(train.counts().values()) == [3 * largest] * 5
     assert len(np.unique(train.plan.rows.keys)) == len(train)
-    assert set(train.ids) <= set(parts["train"].ids)
+    assert set(train.ids) <= set(splits["train"].ids)
     originals = np.flatnonzero(train.copies == 0)[:40]
     dark = (train.images[originals] == 0).all(axis=-1).mean(axis=(1, 2))
-    assert ((dark > 0.05) & (dark < 0.99)).all()  # masked, and never everything
-    balanced = cp.Recipe([cp.Balance()], seed=4)(parts["train"])
+    assert ((dark > 0.05) & (dark < 0.99)).all()  # masked, but never entirely
+    balanced = cp.Recipe([cp.Balance()], seed=4)(splits["train"])
     assert cp.find_duplicates(balanced).empty
 
 
-def test_the_record_makes_the_same_bytes(written, parts) -> None:
+def test_replay_of_the_record_is_byte_identical(written, splits) -> None:
     train = cp.read(written)
     at = np.arange(0, len(train), 61)
-    assert (cp.replay(written, parts["train"], at) == train.images[at]).all()
+    assert (cp.replay(written, splits["train"], at) == train.images[at]).all()
 
 
-def test_another_order_and_other_workers_write_the_same_images(written, messy, tmp_path) -> None:
+def test_row_order_and_number_of_workers_do_not_change_the_images(written, messy, tmp_path) -> None:
     images, labels, ids = messy.images[:], messy.labels, messy.ids
     groups = messy.table()["group"].to_numpy().astype(str)
     order = np.argsort(ids)
@@ -118,15 +118,15 @@ def test_another_order_and_other_workers_write_the_same_images(written, messy, t
         assert (one.images[some[0]] == two.images[some[1]]).all()
 
 
-def test_known_duplicates(data) -> None:
-    """Two exact pairs, both EOSINOPHIL."""
+def test_the_two_known_duplicate_pairs_are_found(data) -> None:
+    """Both are EOSINOPHIL."""
     table = cp.find_duplicates(cp.read(data / "wbc4" / "original"))
     assert table.groupby("group").size().tolist() == [2, 2]
     assert set(table["class_name"]) == {"EOSINOPHIL"}
     assert not table["conflict"].any()
 
 
-def test_many_sizes_need_size(data) -> None:
+def test_images_of_several_sizes_need_the_setting_size(data) -> None:
     with pytest.raises(cp.BadImagesError, match="pass size="):
         cp.read(data / "bccd").to_arrays()
     assert cp.read(data / "bccd", size=(64, 80)).images[:2].shape == (2, 64, 80, 3)

@@ -1,4 +1,4 @@
-"""Moves and sizes against the libraries that define them."""
+"""Affine transformations and resizing, compared with reference libraries; crop windows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def warp(image, matrices, fill) -> np.ndarray:
     return images[0]
 
 
-MOVES = [
+TRANSFORMATIONS = [
     {"rotation": 17},
     {"rotation": -140, "zoom": 1.4},
     {"shift_x": 0.21, "shift_y": -0.13, "zoom": 0.7},
@@ -39,15 +39,15 @@ MOVES = [
 ]
 
 
-@pytest.mark.parametrize("move", MOVES, ids=str)
+@pytest.mark.parametrize("settings", TRANSFORMATIONS, ids=str)
 @pytest.mark.parametrize(
     ("fill", "mode"), [("reflect", "symmetric"), ("edge", "edge"), (77, "constant")]
 )
-def test_warp_is_that_of_scikit_image(photographs, move, fill, mode) -> None:
+def test_warp_equals_scikit_image(photographs, settings, fill, mode) -> None:
     image = photographs[0][:, :90]
-    to_input = np.vstack([matrix(image.shape[:2], **move)[0], [0, 0, 1]])
-    ours = warp(image, matrix(image.shape[:2], **move), fill)
-    theirs = transform.warp(
+    to_input = np.vstack([matrix(image.shape[:2], **settings)[0], [0, 0, 1]])
+    result = warp(image, matrix(image.shape[:2], **settings), fill)
+    expected = transform.warp(
         image,
         to_input,
         order=1,
@@ -55,13 +55,13 @@ def test_warp_is_that_of_scikit_image(photographs, move, fill, mode) -> None:
         preserve_range=True,
         cval=fill if mode == "constant" else 0,
     )
-    difference = np.abs(ours - theirs)
+    difference = np.abs(result - expected)
     assert difference.mean() < 0.3
-    assert difference.max() <= 0.6  # theirs is exact and not rounded
+    assert difference.max() <= 0.6  # scikit-image does not round
 
 
 @pytest.mark.parametrize(
-    ("move", "expected"),
+    ("settings", "expected"),
     [
         ({}, lambda image: image),
         ({"flip_x": True}, lambda image: image[:, ::-1]),
@@ -74,12 +74,12 @@ def test_warp_is_that_of_scikit_image(photographs, move, fill, mode) -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_moves_by_whole_pixels_are_exact(photographs, move, expected) -> None:
+def test_transformations_by_whole_pixels_are_exact(photographs, settings, expected) -> None:
     image = photographs[1]
-    assert (warp(image, matrix(**move), "reflect") == expected(image)).all()
+    assert (warp(image, matrix(**settings), "reflect") == expected(image)).all()
 
 
-def test_warp_leaves_the_other_images_alone(photographs) -> None:
+def test_warp_does_not_change_other_images(photographs) -> None:
     moved = photographs[:4].copy()
     rows = np.array([2, 0])
     affine.warp(moved, rows, moved, rows, np.repeat(matrix(flip_x=True), 2, axis=0), "edge")
@@ -93,33 +93,33 @@ def test_warp_leaves_the_other_images_alone(photographs) -> None:
     [(48, 48), (33, 70), (96, 96), (96, 41), (13, 96), (300, 96), (150, 101), (1, 1), (7, 200)],
     ids=str,
 )
-def test_resize_is_that_of_pillow(photographs, size) -> None:
-    ours = resize.resize(photographs[:3], *size)
-    theirs = np.stack(
+def test_resize_equals_pillow_within_one_level(photographs, size) -> None:
+    result = resize.resize(photographs[:3], *size)
+    expected = np.stack(
         [
             np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
             for image in photographs[:3]
         ]
     )
-    difference = np.abs(ours.astype(int) - theirs)
+    difference = np.abs(result.astype(int) - expected)
     assert difference.max() <= 1
     if 96 in size:  # Pillow chooses which axis comes first, and rounds in between
         assert (difference == 0).mean() > 0.99
 
 
-def test_windows() -> None:
+def test_windows_equal_slices() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 9, 11, 3), np.uint8)
     crops = windows.windows(images, np.array([0, 4, 2]), np.array([6, 0, 3]), 5)
     for crop, image, (top, left) in zip(crops, images, [(0, 6), (4, 0), (2, 3)], strict=True):
         assert (crop == image[top : top + 5, left : left + 5]).all()
 
 
-def test_crop_finds_the_cell() -> None:
-    """A dark purple disc anywhere: the window holds all of it, its middle near the window's."""
+def test_crop_contains_the_cell_near_its_centre() -> None:
+    """A dark purple disc at any position is entirely inside the window and near its centre."""
     y, x = np.mgrid[:64, :80]
-    middles = [(20, 60), (40, 15), (32, 40)]
+    centers = [(20, 60), (40, 15), (32, 40)]
     images = np.full((3, 64, 80, 3), (235, 220, 225), np.uint8)
-    for image, (row, column) in zip(images, middles, strict=True):
+    for image, (row, column) in zip(images, centers, strict=True):
         image[(y - row) ** 2 + (x - column) ** 2 < 100] = (90, 40, 140)
     crops = cp.crop(images, 30)
     inside = (crops == (90, 40, 140)).all(axis=-1)
@@ -132,7 +132,7 @@ def test_crop_finds_the_cell() -> None:
         assert abs(columns.mean() - 14.5) < 2
 
 
-def test_crop_without_a_cell_takes_the_middle() -> None:
+def test_crop_without_a_cell_is_around_the_image_centre() -> None:
     images = np.full((1, 20, 30, 3), 200, np.uint8)
     dataset = cp.Recipe([cp.Crop(10)])(cp.Dataset.from_arrays(images, [0]))
     record = dataset.plan.evaluate(np.arange(1))[1]

@@ -1,4 +1,4 @@
-"""Where the windows of `Crop` lie, and what lies beyond the border."""
+"""Positions of the windows of `Crop`, and what fills the area beyond the border."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def windows(dataset: cp.Dataset) -> dict[str, np.ndarray]:
 
 @quick
 @given(st.integers(0, 2**32 - 1))
-def test_half_of_the_cell_lies_on_either_side_of_its_middle(seed: int) -> None:
+def test_the_centre_has_half_of_the_cell_on_either_side(seed: int) -> None:
     masks = np.random.default_rng(seed).random((3, 12, 17)) < 0.3
     for mask, (y, x) in zip(masks, centers.centers(masks), strict=True):
         for line, middle in ((mask.sum(axis=1), y), (mask.sum(axis=0), x)):
@@ -30,7 +30,7 @@ def test_half_of_the_cell_lies_on_either_side_of_its_middle(seed: int) -> None:
 
 
 @pytest.mark.parametrize("fill", ["reflect", "edge", 40])
-def test_beyond_the_border_lies_what_was_asked(cells, fill) -> None:
+def test_the_area_beyond_the_border_is_filled_as_requested(cells, fill) -> None:
     images = cells[0][:4]
     side = images.shape[1]
     mode = {"reflect": {"mode": "symmetric"}, "edge": {"mode": "edge"}}
@@ -45,7 +45,7 @@ def test_beyond_the_border_lies_what_was_asked(cells, fill) -> None:
         np.testing.assert_array_equal(image, whole[rows, columns])
 
 
-def test_an_image_without_a_cell_is_cut_in_its_middle_and_says_so() -> None:
+def test_an_image_without_a_cell_is_cropped_around_its_centre_and_recorded() -> None:
     images = np.full((2, 20, 26, 3), 200, np.uint8)
     images[1, 2:9, 3:10] = 90, 40, 140
     at = windows(cp.Recipe([cp.Crop(10)])(cp.Dataset.from_arrays(images, [0, 1])))
@@ -54,7 +54,7 @@ def test_an_image_without_a_cell_is_cut_in_its_middle_and_says_so() -> None:
     assert (at["top"][1], at["left"][1]) == (0, 1)
 
 
-def test_several_sizes_look_for_the_cells_once(cells, monkeypatch) -> None:
+def test_crops_of_several_sizes_locate_the_cells_once(cells, monkeypatch) -> None:
     images, labels = cells
     calls = []
     find = centers.find_centers
@@ -74,7 +74,7 @@ def test_several_sizes_look_for_the_cells_once(cells, monkeypatch) -> None:
     assert sum(calls) == len(images)
 
 
-def test_what_was_found_is_in_the_record(cells, tmp_path) -> None:
+def test_replay_uses_the_recorded_windows(cells, tmp_path) -> None:
     images, labels = cells
     dataset = cp.Dataset.from_arrays(images, labels, [str(n) for n in range(8)])
     made = cp.crops(dataset, sizes=(30,))[30]
@@ -83,17 +83,17 @@ def test_what_was_found_is_in_the_record(cells, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("side", [96, 256])
-def test_windows_hold_the_drawn_cells(data, side) -> None:
-    """Of 1.3 times the cell's box, in at least 97 % of the photographs."""
-    held = []
+def test_windows_contain_the_annotated_cells(data, side) -> None:
+    """At 1.3 times the bounding box, in at least 97 % of the photographs."""
+    complete = []
     for path in sorted((data / "bcisc" / "images").glob("*.jpg")):
         with Image.open(path) as image:
             photograph = np.asarray(image.convert("RGB").resize((side, side), 4))
         with Image.open(data / "bcisc" / "masks" / f"{path.stem}.png") as image:
-            drawn = np.asarray(image.convert("L").resize((side, side), 4)) > 127
-        y, x = np.nonzero(drawn)
+            annotated = np.asarray(image.convert("L").resize((side, side), 4)) > 127
+        y, x = np.nonzero(annotated)
         size = min(side, round(1.3 * (max(np.ptp(y), np.ptp(x)) + 1)))
         at = windows(cp.Recipe([cp.Crop(size)])(cp.Dataset.from_arrays(photograph[None], [0])))
         top, left = int(at["top"][0]), int(at["left"][0])
-        held.append(drawn[top : top + size, left : left + size].sum() == drawn.sum())
-    assert np.mean(held) >= 0.97
+        complete.append(annotated[top : top + size, left : left + size].sum() == annotated.sum())
+    assert np.mean(complete) >= 0.97

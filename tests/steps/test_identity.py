@@ -1,4 +1,4 @@
-"""The identity of arrays in memory: another one for other images, and the same from the files."""
+"""The identity of arrays in memory: depends on the images, and can be computed from their files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import cellprep as cp
 from cellprep.writing.target import identity_of, telling
 
 
-def test_a_data_set_is_known_by_its_pixels_and_their_order(cells) -> None:
+def test_identity_depends_on_pixels_masks_and_their_order(cells) -> None:
     images, labels = cells
     known = cp.Dataset.from_arrays(images, labels).source.identity()
     assert cp.Dataset.from_arrays(images.copy(order="F"), labels).source.identity() == known
@@ -34,7 +34,7 @@ def test_a_data_set_is_known_by_its_pixels_and_their_order(cells) -> None:
     workers=st.sampled_from([1, 2]),
     data=st.data(),
 )
-def test_the_files_tell_what_was_in_memory(n, rows, fortran, workers, data) -> None:
+def test_written_files_identify_the_arrays_in_memory(n, rows, fortran, workers, data) -> None:
     images = np.random.default_rng(n).integers(0, 256, (n, 9, 8, 3), np.uint8)
     made = cp.Dataset.from_arrays(images.copy(order="F") if fortran else images, np.arange(n) % 2)
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def test_the_files_tell_what_was_in_memory(n, rows, fortran, workers, data) -> N
 
 
 @pytest.mark.parametrize("what", ["a crop", "fewer", "masks", "tar files"])
-def test_what_is_not_in_the_files_as_it_is_they_do_not_tell(what, cells) -> None:
+def test_files_do_not_identify_arrays_that_they_do_not_contain_unchanged(what, cells) -> None:
     images, labels = (np.concatenate([array, array[:1]]) for array in cells)
     masks = images[..., 0] > 100 if what == "masks" else None
     made = cp.Dataset.from_arrays(images, labels, masks=masks)

@@ -1,9 +1,9 @@
-"""One list of checks over every step: a new step is tested on arrival."""
+"""Checks that every step must pass. A new step is tested once it is added to the list."""
 
 from __future__ import annotations
 
 import pickle
-from dataclasses import FrozenInstanceError, fields, replace
+from dataclasses import MISSING, FrozenInstanceError, fields, replace
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ STEPS = [
     cp.Corrupt("heavy", corruption="augmix"),
 ]
 every_step = pytest.mark.parametrize("step", STEPS, ids=repr)
-# Dedupe and Balance count the other rows by design.
+# Dedupe and Balance depend on other rows by design.
 every_pixel_step = pytest.mark.parametrize(
     "step", [step for step in STEPS if not isinstance(step, cp.Dedupe | cp.Balance)], ids=repr
 )
@@ -46,7 +46,7 @@ KINDS = sorted({type(step) for step in STEPS}, key=lambda kind: kind.__name__)
 
 @pytest.fixture(scope="module")
 def messy(cells) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Drawn cells with repeats, uneven classes and text ids."""
+    """Synthetic cells with duplicates, unequal classes and text ids."""
     images, labels = cells
     at = np.r_[np.arange(40), 0, 0, 7, 7, 7, 12]
     labels = np.r_[labels, 0, 3, labels[7], labels[7], 2, labels[12]]
@@ -70,13 +70,13 @@ def made(step: cp.Step, messy, seed: int = 5, at=slice(None)) -> cp.Dataset:
     return cp.Recipe([step], seed)(dataset)
 
 
-def test_every_kind_of_step_is_listed() -> None:
-    ours = {kind for kind in STEPS_BY_NAME.values() if kind.__module__.startswith("cellprep.")}
-    assert ours == set(KINDS)
+def test_every_step_is_in_the_list() -> None:
+    own = {kind for kind in STEPS_BY_NAME.values() if kind.__module__.startswith("cellprep.")}
+    assert own == set(KINDS)
 
 
 @every_step
-def test_shape_and_dtype(step, messy) -> None:
+def test_shape_and_dtype_are_as_declared(step, messy) -> None:
     dataset = made(step, messy)
     images, labels = dataset.to_arrays()
     assert images.dtype == np.uint8
@@ -86,10 +86,10 @@ def test_shape_and_dtype(step, messy) -> None:
 
 
 @every_step
-def test_input_arrays_stay_unchanged(step, messy) -> None:
+def test_input_arrays_are_not_changed(step, messy) -> None:
     images, labels, ids = (array.copy() for array in messy)
     for array in (images, labels, ids):
-        array.flags.writeable = False  # a write would raise
+        array.flags.writeable = False  # writing would raise
     made(step, (images, labels, ids)).to_arrays()
     assert (images == messy[0]).all()
 
@@ -110,7 +110,7 @@ def test_workers_executor_and_block_size_are_irrelevant(step, messy, monkeypatch
 
 
 @every_step
-def test_a_batch_equals_singles_and_any_slice(step, messy) -> None:
+def test_batches_equal_single_images_and_slices(step, messy) -> None:
     dataset = made(step, messy)
     images = dataset.to_arrays()[0]
     for row in range(0, len(dataset), 3):
@@ -128,7 +128,7 @@ def test_other_images_are_irrelevant_to_a_pixel_step(step, messy) -> None:
 
 
 @every_step
-def test_the_seed_matters_to_a_random_step_alone(step, messy) -> None:
+def test_the_seed_changes_only_random_steps(step, messy) -> None:
     first, again, other = (by_row(made(step, messy, seed)) for seed in (5, 5, 6))
     assert first == again
     is_random = isinstance(step, cp.Jitter | cp.RandAugment | cp.Balance | cp.Corrupt)
@@ -136,7 +136,7 @@ def test_the_seed_matters_to_a_random_step_alone(step, messy) -> None:
 
 
 @every_step
-def test_saved_forms(step) -> None:
+def test_steps_survive_toml_pickle_and_repr(step) -> None:
     recipe = cp.Recipe([step, step], seed=2**62)
     assert cp.Recipe.from_toml(recipe.to_toml()) == recipe
     assert pickle.loads(pickle.dumps(step)) == step
@@ -151,7 +151,7 @@ def test_a_step_is_frozen_and_documents_its_settings(step) -> None:
         assert f"{field.name} :" in type(step).__doc__
 
 
-def test_the_same_step_again_draws_other_numbers(messy) -> None:
+def test_a_repeated_step_has_its_own_random_numbers(messy) -> None:
     images, step = messy[0], cp.Jitter()
     names = [f"{name}.rotation" for name in ("jitter", "jitter-2")]
     twice = cp.Recipe([step, step])(cp.Dataset.from_arrays(images, np.zeros(len(images), int)))
@@ -171,7 +171,7 @@ IDENTITIES = [
 
 
 @pytest.mark.parametrize("step", IDENTITIES, ids=repr)
-def test_identity_settings_are_identities(step, messy) -> None:
+def test_identity_settings_do_not_change_images(step, messy) -> None:
     dataset = made(step, messy)
     kept = (
         dataset.copies == 0
@@ -204,9 +204,9 @@ def test_functions_have_the_settings_and_results_of_their_steps(function, messy)
     parameters = inspect.signature(function).parameters
     for field in fields(kind):
         default = parameters[field.name].default
-        wanted = field.default_factory() if callable(field.default_factory) else field.default
-        if wanted.__class__.__name__ != "_MISSING_TYPE":
-            assert default == wanted
+        expected = field.default_factory() if callable(field.default_factory) else field.default
+        if expected is not MISSING:
+            assert default == expected
     images, labels, ids = messy
     required = {"size": 30} if kind is cp.Crop else {}
     given_labels = (labels,) if "labels" in parameters else ()
@@ -230,14 +230,14 @@ def test_settings_out_of_range_are_refused(kind) -> None:
 
 
 @given(st.lists(st.sampled_from(STEPS), max_size=4), st.integers(0, 2**63 - 1))
-def test_recipes_round_trip(steps, seed) -> None:
+def test_recipes_survive_toml_and_repr(steps, seed) -> None:
     recipe = cp.Recipe(steps, seed)
     if steps:
         assert cp.Recipe.from_toml(recipe.to_toml()) == recipe
     assert eval(repr(recipe), vars(cp)) == recipe
 
 
-def test_settings_may_come_from_numpy() -> None:
+def test_numpy_scalars_are_accepted_as_settings() -> None:
     step = cp.RandAugment(copies=np.int64(2), magnitude=np.float32(0.25))
     balance = cp.Balance(target={3: np.int64(7)})
     recipe = cp.Recipe([step, balance], np.int64(3))
@@ -247,14 +247,14 @@ def test_settings_may_come_from_numpy() -> None:
     assert cp.Recipe.from_toml(recipe.to_toml()) == recipe
 
 
-def test_a_mistyped_setting_names_the_nearest() -> None:
+def test_the_error_for_a_mistyped_setting_suggests_the_nearest() -> None:
     with pytest.raises(cp.CellprepError, match="RandAugment has no setting 'copeis'; did you mean"):
         cp.RandAugment(copeis=3)
     with pytest.raises(cp.CellprepError, match="did you mean 'rotation'"):
         replace(cp.Jitter(), rotations=3)
 
 
-def test_a_mistyped_recipe_names_the_nearest() -> None:
+def test_the_error_for_a_mistyped_recipe_suggests_the_nearest() -> None:
     for text, hint in {
         '[[steps]]\nstep = "RandAugmnt"': "RandAugment",
         '[[steps]]\nstep = "RandAugment"\ncopy = 3': "copies",
@@ -274,7 +274,7 @@ def test_the_mask_of_a_one_coloured_image_is_empty(value) -> None:
     assert (cp.kmeans_mask(images, background=9) == 9).all()
 
 
-def test_masks_are_what_kmeans_mask_multiplies_with(cells) -> None:
+def test_kmeans_mask_multiplies_images_by_the_masks_of_segment(cells) -> None:
     images, _ = cells
     masks = cp.segment(images)
     assert masks.shape == images.shape[:3]
@@ -284,8 +284,8 @@ def test_masks_are_what_kmeans_mask_multiplies_with(cells) -> None:
 
 
 @pytest.mark.parametrize("step", [cp.Jitter(), cp.RandAugment(copies=2)], ids=str)
-def test_copies_that_are_never_made_are_those_that_would_be(step, cells) -> None:
-    """Steps that read a source's images where they lie do what `apply` does to copies of them."""
+def test_reading_source_images_in_place_equals_apply_to_on_copies(step, cells) -> None:
+    """Steps that read images in place, without copying them first, give the same results."""
     images, labels = cells
     dataset = cp.Recipe([step], seed=3)(cp.Dataset.from_arrays(images, labels))
     plan = dataset.plan
@@ -293,6 +293,6 @@ def test_copies_that_are_never_made_are_those_that_would_be(step, cells) -> None
     made, record = plan.evaluate(at)
     rows = np.flatnonzero(next(iter(record.values())).present)
     parameters = {name.split(".")[1]: column.values[rows] for name, column in record.items()}
-    taken = images[plan.origin(at)].copy()
-    step.apply_to(taken, rows, taken, rows, **parameters)
-    assert np.array_equal(made, taken)
+    copies = images[plan.origin(at)].copy()
+    step.apply_to(copies, rows, copies, rows, **parameters)
+    assert np.array_equal(made, copies)

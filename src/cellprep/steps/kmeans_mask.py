@@ -74,7 +74,7 @@ class KMeansMask(Step):
     finds_masks: ClassVar[bool] = True
 
     def summary(self) -> str:
-        return f"everything but the {self.target} set to grey level {self.background}"
+        return f"everything but the {self.target} painted {self.background}"
 
     def out_shape(self, shape: Shape) -> Shape:
         if min(shape[:2]) < 8:
