@@ -1,11 +1,11 @@
-"""The pages of the documentation as programs: their blocks run in order, in one namespace a page.
+"""Runs the pages of the documentation: their blocks in order, in one namespace per page.
 
-`python` blocks are executed, `pycon` ones compared as doctests, `sh` ones run line by line. A
-`text` block after one of them is what it printed ("..." stands for anything; numbers are compared
-within 0.1 after `<!-- numbers within 0.1 -->` on the line before). A block with a `title="name"` is
-a file that the page's commands find. A picture that the page shows and makes, by the same name, is
-compared. `<!-- not run: why -->` on the line before a block leaves it out, `<!-- needs: torch -->`
-anywhere skips the page where a library is absent.
+`python` blocks are executed, `pycon` blocks compared as doctests, `sh` blocks run line by line. A
+`text` block after one of them must equal its output; "..." matches anything, and
+`<!-- numbers within 0.1 -->` on the line before sets a tolerance for numbers. A block with
+`title="name"` becomes a file for the page's commands. If the page writes a picture with the name of
+one that it shows, the two are compared. `<!-- not run: why -->` on the line before a block skips
+it; `<!-- needs: torch -->` anywhere skips the page if the library is missing.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class Block:
     language: str
     code: str
     line: int  # of its first line of code
-    title: str  # the file that it is, or ""
-    why: str  # it is not run, or ""
-    within: float  # how far its numbers may be off
-    alone: bool  # whether something stands between it and the block before
+    title: str  # the name of the file to write, or ""
+    why: str  # why it is not run, or ""
+    within: float  # tolerance for numbers
+    alone: bool  # whether there is text between it and the previous block
 
 
 def name(page: Path) -> str:
@@ -81,27 +81,27 @@ def blocks(page: Path) -> list[Block]:
 
 
 def needed(page: Path) -> list[str]:
-    """The libraries without which a page cannot run."""
+    """The libraries that a page needs."""
     listed = re.findall(r"<!-- needs: (.+?) -->", page.read_text("utf-8"))
     return [library.strip() for names in listed for library in names.split(",")]
 
 
 def run(page: Path, names: dict[str, Any]) -> None:
-    """Run the blocks of a page in the current folder; the first that fails is told by its line."""
+    """Run the blocks of a page in the current folder; a failure states the line of its block."""
     every = blocks(page)
     for block in every:
         if block.title:
             Path(block.title).write_text(block.code, "utf-8")
-    said = None
+    printed = None
     for block in every:
-        said = _run(block, page, names, said)
+        printed = _run(block, page, names, printed)
     for shown in re.findall(r"!\[.*?\]\((.+?)\)", page.read_text("utf-8")):
         if Path(Path(shown).name).exists():
             _same_picture(Path(Path(shown).name), page.parent / shown)
 
 
-def _run(block: Block, page: Path, names: dict[str, Any], said: str | None) -> str | None:
-    """What the block printed, if it is one that prints."""
+def _run(block: Block, page: Path, names: dict[str, Any], before: str | None) -> str | None:
+    """The output of the block, if it is run; `before` is that of the previous block."""
     where = f"{name(page)}, line {block.line}"
     code = block.code.replace("s3://", "memory://")
     if block.why:
@@ -117,40 +117,40 @@ def _run(block: Block, page: Path, names: dict[str, Any], said: str | None) -> s
             _compare(code, where, names)
         case "sh":
             return "".join(_command(line, where) for line in _lines(code))
-        case "text" if said is not None and not block.alone:
-            _same(code, said, block.within, where)
+        case "text" if before is not None and not block.alone:
+            _same(code, before, block.within, where)
         case "toml":
             tomllib.loads(code)
         case other:
-            assert other == "text", f"{where}: no way to run {other!r}"
+            assert other == "text", f"{where}: cannot run {other!r}"
     return None
 
 
 def _compare(code: str, where: str, names: dict[str, Any]) -> None:
-    told: list[str] = []
+    report: list[str] = []
     example = doctest.DocTestParser().get_doctest(code, names, where, where, 0)
     example.globs = names
     runner = doctest.DocTestRunner(optionflags=_FLAGS)
-    runner.run(example, out=told.append, clear_globs=False)
-    assert not runner.failures, "".join(told)
+    runner.run(example, out=report.append, clear_globs=False)
+    assert not runner.failures, "".join(report)
 
 
-def _same(told: str, said: str, within: float, where: str) -> None:
-    pattern = told
+def _same(shown: str, printed: str, within: float, where: str) -> None:
+    pattern = shown
     if within:
-        a, b = (np.array(_NUMBER.findall(text), float) for text in (told, said))
+        a, b = (np.array(_NUMBER.findall(text), float) for text in (shown, printed))
         if len(a) == len(b) and (abs(a - b) <= within).all():
-            pattern = _NUMBER.sub("...", told)
-    found = doctest.OutputChecker().check_output(pattern, said, _FLAGS)
-    assert found, f"{where}: the page says\n{told}\nbut it is\n{said}"
+            pattern = _NUMBER.sub("...", shown)
+    equal = doctest.OutputChecker().check_output(pattern, printed, _FLAGS)
+    assert equal, f"{where}: the page shows\n{shown}\nbut the output is\n{printed}"
 
 
 def _same_picture(made: Path, shown: Path) -> None:
-    with Image.open(made) as ours, Image.open(shown) as theirs:
-        pictures = [ours.convert("L"), theirs.convert("L")]
-    assert pictures[0].size == pictures[1].size, f"{shown} has another size"
-    apart = ImageStat.Stat(ImageChops.difference(*pictures)).mean[0]
-    assert apart < 2, f"the page makes another {shown}: {apart:.1f} levels apart"
+    with Image.open(made) as new, Image.open(shown) as old:
+        pictures = [new.convert("L"), old.convert("L")]
+    assert pictures[0].size == pictures[1].size, f"{shown} has a different size"
+    difference = ImageStat.Stat(ImageChops.difference(*pictures)).mean[0]
+    assert difference < 2, f"the page makes a different {shown}: {difference:.1f} levels apart"
 
 
 def _lines(code: str) -> Iterator[str]:
@@ -160,7 +160,7 @@ def _lines(code: str) -> Iterator[str]:
 
 
 def _command(line: str, where: str) -> str:
-    """What one command prints. Exit code 1 is right where its comment says so."""
+    """The output of a command. Exit code 1 is allowed if its comment announces it."""
     words = shlex.split(line, comments=True)
     if words[0] in ("pip", "make"):
         _exists(words, where)
@@ -189,7 +189,7 @@ def _program(name: str) -> click.Command:
 
 
 def _exists(words: list[str], where: str) -> None:
-    """The extra that pip is to install, or the target that make is to make."""
+    """Check the extra that pip would install, or the target of make."""
     if words[0] == "pip":
         project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
         asked = [extra for word in words for extra in re.findall(r"\[(.+?)\]", word)]

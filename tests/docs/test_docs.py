@@ -1,4 +1,4 @@
-"""The documentation: its pictures can be made, what it names exists, the site stands alone."""
+"""The documentation: its pictures can be drawn, and the names it mentions exist."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def masks() -> ModuleType:
     return load("masks")
 
 
-def test_drawn_cells_are_outlined(masks) -> None:
+def test_synthetic_cells_are_outlined(masks) -> None:
     picture = np.asarray(masks.of_drawn_cells())
     assert (picture == masks.RED).all(axis=-1).sum() > 1000
 
 
-def test_the_best_and_the_worst_are_shown(masks, data, tmp_path, capsys) -> None:
+def test_the_best_and_worst_masks_are_shown(masks, data, tmp_path, capsys) -> None:
     masks.of_photographs(data / "bcisc", tmp_path / "out")
     native, small = (line.split() for line in capsys.readouterr().out.splitlines()[1:])
     assert float(native[1]) >= 0.93
@@ -45,7 +45,7 @@ def test_the_best_and_the_worst_are_shown(masks, data, tmp_path, capsys) -> None
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"best.png", "worst.png"}
 
 
-def test_every_corruption_is_shown(cells, tmp_path) -> None:
+def test_every_corruption_is_shown_and_listed(cells, tmp_path) -> None:
     script = load("corruptions")
     script.pictures(cells[0][::5], tmp_path)
     names = {file.name for file in tmp_path.iterdir()}

@@ -1,4 +1,4 @@
-"""Every block of every page runs, as `pages` says; those that do not are listed here."""
+"""Every block of every page runs (see `pages`); those that are not run are listed here."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ NOT_RUN = {  # page: why each of these blocks is not run
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory) -> Path:
-    """What every page finds: an npz file, a folder of class folders, masks for it, a recipe."""
-    folder = tmp_path_factory.mktemp("drawn")
+def inputs(tmp_path_factory) -> Path:
+    """The files every page can use: an npz file, a folder of class folders, its masks, a recipe."""
+    folder = tmp_path_factory.mktemp("inputs")
     draw_input(folder / "train_data.npz", 400, seed=0)
     images, labels = draw_cells([8] * len(CLASS_NAMES), seed=1)
     masks = cp.segment(images)
-    for place, (image, label, mask) in enumerate(zip(images, labels, masks, strict=True)):
-        stem = f"{CLASS_NAMES[label]}/patient{place % 8}_{place:02}.png"
+    for n, (image, label, mask) in enumerate(zip(images, labels, masks, strict=True)):
+        stem = f"{CLASS_NAMES[label]}/patient{n % 8}_{n:02}.png"
         for top, picture in (("smears", image), ("drawn", mask.view(np.uint8) * np.uint8(255))):
             (folder / top / stem).parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(folder / top / stem)
@@ -55,14 +55,14 @@ def drawn(tmp_path_factory) -> Path:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
-def test_the_page_runs(page, drawn, tmp_path, monkeypatch) -> None:
+def test_the_page_runs(page, inputs, tmp_path, monkeypatch) -> None:
     for library in needed(page):
         pytest.importorskip(library)
-    with contextlib.suppress(ImportError):  # buckets are kept in memory, empty at first
+    with contextlib.suppress(ImportError):  # buckets are in memory, and start empty
         from fsspec.implementations.memory import MemoryFileSystem
 
         MemoryFileSystem.store.clear()
-    here = shutil.copytree(drawn, tmp_path / "here")
+    here = shutil.copytree(inputs, tmp_path / "here")
     monkeypatch.chdir(here)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     arrays = dict(np.load("train_data.npz"))
@@ -74,7 +74,7 @@ def test_the_page_runs(page, drawn, tmp_path, monkeypatch) -> None:
     run(page, names)
 
 
-def test_what_is_not_run_is_listed() -> None:
+def test_blocks_that_are_not_run_are_listed() -> None:
     found = {name(page): [block.why for block in blocks(page) if block.why] for page in PAGES}
     assert {page: why for page, why in found.items() if why} == NOT_RUN
 
@@ -83,10 +83,10 @@ def test_what_is_not_run_is_listed() -> None:
     ("text", "why"),
     [
         ("```python\n1 / 0\n```", "division"),
-        ("```python\nprint(2 + 2)\n```\n\n```text\n5\n```", "line 6: the page says"),
+        ("```python\nprint(2 + 2)\n```\n\n```text\n5\n```", "line 6: the page shows"),
         (
             "```python\nprint(0.5)\n```\n<!-- numbers within 0.1 -->\n```text\n0.7\n```",
-            "the page says",
+            "the page shows",
         ),
         ("```pycon\n>>> 2 + 2\n5\n```", "Expected:"),
         ("```sh\ncellprep inspect absent.npz\n```", "exit code 2"),
@@ -94,12 +94,12 @@ def test_what_is_not_run_is_listed() -> None:
         ("```sh\nfalse | cat\n```", "exit code 1"),
         ("```sh\npip install '.[absent]'\n```", "no extra 'absent'"),
         ("```sh\nmake absent\n```", "make has no 'absent'"),
-        ("```py\n1 / 0\n```", "no way to run 'py'"),
+        ("```py\n1 / 0\n```", "cannot run 'py'"),
         ("```toml\nseed = \n```", "Invalid value"),
         ("- in a list\n\n    ```python\n    1 / 0\n    ```", "division"),
     ],
 )
-def test_a_page_that_is_wrong_fails(text, why, tmp_path, monkeypatch) -> None:
+def test_a_wrong_page_fails(text, why, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
     for file in ("pyproject.toml", "Makefile"):
@@ -110,7 +110,7 @@ def test_a_page_that_is_wrong_fails(text, why, tmp_path, monkeypatch) -> None:
         run(page, {})
 
 
-def test_a_page_that_is_right_runs(tmp_path, monkeypatch) -> None:
+def test_a_correct_page_runs(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
     page = tmp_path / "page.md"
@@ -124,15 +124,15 @@ def test_a_page_that_is_right_runs(tmp_path, monkeypatch) -> None:
     run(page, {})
 
 
-def test_a_picture_that_is_another_fails(tmp_path, monkeypatch) -> None:
+def test_a_page_that_makes_a_different_picture_fails(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
     page = tmp_path / "page.md"
     page.write_text("![a](pictures/a.png)")
-    for folder, level in (("pictures", 100), ("same", 101), ("another", 110)):
+    for folder, level in (("pictures", 100), ("same", 101), ("different", 110)):
         (tmp_path / folder).mkdir()
         Image.new("RGB", (8, 8), (level,) * 3).save(tmp_path / folder / "a.png")
     monkeypatch.chdir(tmp_path / "same")
     run(page, {})
-    monkeypatch.chdir(tmp_path / "another")
+    monkeypatch.chdir(tmp_path / "different")
     with pytest.raises(AssertionError, match="apart"):
         run(page, {})

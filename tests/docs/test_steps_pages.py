@@ -1,17 +1,20 @@
-"""The pages of the steps say what the steps do: settings, defaults, records, pictures."""
+"""The pages of the steps agree with the code: settings, defaults, records, pictures."""
 
 from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
-from typing import Any
+from typing import Any, get_origin
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import cellprep as cp
+from cellprep.steps import settings as constraints
+from cellprep.steps.settings import OneOf, Range
 
 from .test_docs import DOCS, load
 
@@ -35,13 +38,33 @@ def section(name: str, heading: str) -> str:
     return found[1]
 
 
+def rows_of_settings(name: str) -> list[tuple[str, str, str]]:
+    """The first three columns of the table of settings."""
+    return re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \|", section(name, "Settings"), re.M)
+
+
 def settings(name: str) -> dict[str, Any]:
-    """The first two columns of the table of settings."""
-    rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", section(name, "Settings"), re.M)
+    """The defaults on the page."""
     return {
         setting: REQUIRED if default == "required" else eval(default.strip("`"), vars(cp))
-        for setting, default in rows
+        for setting, default, _ in rows_of_settings(name)
     }
+
+
+def allowed(kind: Any, constraint: Any) -> set[str]:
+    """How a page writes the values that one type and its constraint allow."""
+    match constraint:
+        case OneOf():
+            return {f'`"{word}"`' for word in constraint}
+        case Range(low, high):
+            return {f"{low:g} and up" if high >= 2**31 else f"{low:g} to {high:,g}"}
+    if kind is bool:
+        return {"`True`", "`False`"}
+    if get_origin(kind) is Mapping:
+        return {"`{class: number}`"}
+    if isinstance(kind, type) and issubclass(kind, cp.Step):
+        return {f"a `{kind.__name__}`"}
+    return {{type(None): "`None`", str: "a name of the suite"}[kind]}
 
 
 def default(field: Field[Any]) -> Any:
@@ -51,11 +74,21 @@ def default(field: Field[Any]) -> Any:
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_settings_are_those_of_the_step(name) -> None:
+def test_settings_and_defaults_are_those_of_the_step(name) -> None:
     assert settings(name) == {field.name: default(field) for field in fields(STEPS[name])}
 
 
-def test_settings_are_those_of_split() -> None:
+@pytest.mark.parametrize("name", STEPS)
+def test_allowed_values_are_those_of_the_annotations(name) -> None:
+    options = constraints.options(STEPS[name])
+    expected = {
+        setting: set().union(*(allowed(*option) for option in options[setting]))
+        for setting in options
+    }
+    assert {s: set(values.split(", ")) for s, _, values in rows_of_settings(name)} == expected
+
+
+def test_settings_and_defaults_are_those_of_split() -> None:
     parameters = list(inspect.signature(cp.split).parameters.values())[1:]
     assert settings("split") == {
         parameter.name: REQUIRED if parameter.default is inspect.Parameter.empty
@@ -65,33 +98,33 @@ def test_settings_are_those_of_split() -> None:
 
 
 @pytest.mark.parametrize("name", STEPS)
-def test_columns_are_those_recorded(name, cells, tmp_path) -> None:
+def test_columns_are_those_that_are_recorded(name, cells, tmp_path) -> None:
     variants = {"crop": [cp.Crop(32)], "corrupt": [cp.Corrupt(), cp.Corrupt("heavy")]}
     images, labels = (array[3:] for array in cells)  # the first class is smaller
     written = set()
-    for place, step in enumerate(variants.get(name) or [STEPS[name]()]):
+    for n, step in enumerate(variants.get(name) or [STEPS[name]()]):
         made = cp.Recipe([step])(cp.Dataset.from_arrays(images, labels))
-        cp.write(made, tmp_path / f"{place}")
-        table = pd.read_parquet(tmp_path / f"{place}" / "index.parquet")
+        cp.write(made, tmp_path / f"{n}")
+        table = pd.read_parquet(tmp_path / f"{n}" / "index.parquet")
         written |= set(table.columns) - BASE - ({"copy"} if (table["copy"] == 0).all() else set())
     written = {re.sub(r"_\d$", "_N", column) for column in written}
     rows = re.findall(r"^\| (`.+?) \|", section(name, "What it records"), re.M)
     assert {column for row in rows for column in re.findall(r"`(.+?)`", row)} == written
 
 
-def test_the_operations_of_randaugment_are_named() -> None:
+def test_every_operation_of_randaugment_is_listed() -> None:
     from cellprep.operations import KERAS_CV
 
     page = section("rand_augment", "Settings").replace("colour", "color")
     assert all(name.replace("_", " ") in page for name in KERAS_CV)
 
 
-def test_every_page_stands_in_the_overview() -> None:
+def test_every_page_is_linked_from_the_overview() -> None:
     linked = re.findall(r"\]\((\S+?\.md)\)", text_of("index"))
     assert sorted([*linked, "index.md"]) == sorted(path.name for path in PAGES.glob("*.md"))
 
 
-def test_links_lead_somewhere() -> None:
+def test_linked_files_exist() -> None:
     for path in PAGES.glob("*.md"):
         for link in re.findall(r"\]\((?!http)(.+?)(?:#.*?)?\)", path.read_text("utf-8")):
             assert (PAGES / link).exists(), f"{path.name}: {link}"
@@ -107,16 +140,16 @@ def test_every_step_has_a_picture(script) -> None:
 
 
 @pytest.mark.parametrize("name", [*STEPS, "split"])
-def test_the_picture_can_be_made(script, name, tmp_path) -> None:
+def test_the_picture_is_up_to_date(script, name, tmp_path) -> None:
     picture = script.PICTURES[name]()
     path = tmp_path / f"{name}.webp"
     script.save(picture, path)
-    kept = PAGES / path.name
-    assert f"]({kept.name})" in text_of(name)
-    assert max(path.stat().st_size, kept.stat().st_size) < 150_000
-    with script.Image.open(kept) as image:
+    committed = PAGES / path.name
+    assert f"]({committed.name})" in text_of(name)
+    assert max(path.stat().st_size, committed.stat().st_size) < 150_000
+    with script.Image.open(committed) as image:
         assert image.size == picture.size
         assert picture.width == script.WIDTH
         before, now = (np.asarray(p.convert("RGB"), int) for p in (image, picture))
-        # WebP is lossy, and another NumPy may draw a cell with other levels.
+        # WebP is lossy, and another version of NumPy may draw cells with other levels.
         assert abs(before - now).mean() < 12
