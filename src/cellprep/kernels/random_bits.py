@@ -10,12 +10,12 @@ import numpy as np
 from ..arrays import Keys
 from .splitmix import mix
 
-_mix: Any = nb.njit(mix)  # of one number here
+_mix: Any = nb.njit(mix)
 
 
 @nb.njit(cache=True)
 def bits(rows: Keys, streams: Keys) -> Keys:
-    """Those of each row (n,) in each stream (m,), as (m, n) uint64."""
+    """(m, n) uint64: the random bits of each row (n,) in each stream (m,)."""
     drawn = np.empty((len(streams), len(rows)), np.uint64)
     for k in range(len(streams)):
         for i in range(len(rows)):
