@@ -16,8 +16,8 @@ _mix: Any = nb.njit(mix)
 @nb.njit(cache=True)
 def bits(rows: Keys, streams: Keys) -> Keys:
     """(m, n) uint64: the random bits of each row (n,) in each stream (m,)."""
-    drawn = np.empty((len(streams), len(rows)), np.uint64)
+    sampled = np.empty((len(streams), len(rows)), np.uint64)
     for k in range(len(streams)):
         for i in range(len(rows)):
-            drawn[k, i] = _mix(_mix(rows[i] ^ streams[k]) + streams[k])
-    return drawn
+            sampled[k, i] = _mix(_mix(rows[i] ^ streams[k]) + streams[k])
+    return sampled

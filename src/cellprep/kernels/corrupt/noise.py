@@ -27,7 +27,7 @@ _STEPS = 4096
 
 
 def _quantiles() -> NDArray[np.float32]:
-    """Quantiles of the normal distribution in the middle of equal intervals, scaled to variance 1."""
+    """Quantiles of the normal distribution at the centres of equal intervals, with variance 1."""
     middles = ((np.arange(_STEPS) + 0.5) / _STEPS).tolist()
     values = np.array([NormalDist().inv_cdf(part) for part in middles])
     return np.asarray(values / values.std(), np.float32)
