@@ -1,8 +1,8 @@
 """Blurs of 8-bit RGB images by small convolution kernels, compiled.
 
 Radii and sigmas are in pixels at a side of 224, where the kernels equal those of the references. At
-another side a kernel's points are moved by side / 224 and distributed over the pixels around them by
-triangles. That equals enlarging the image to 224, blurring it there, and averaging it back.
+another side, a kernel's points are moved by side / 224 and distributed over the pixels around them
+by triangles. That equals enlarging the image to 224, blurring it there, and averaging it back.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Marks that cover parts of some images of a batch, in place, compiled.
 
-Positions are sampled from each image's seed. Lengths of stains and bubbles are in pixels at a side of
-224 and scaled by the shorter side / 224. Edges are soft over one pixel, so that marks smaller than a
-pixel are still visible.
+Positions are sampled from each image's seed. Lengths of stains and bubbles are in pixels at a side
+of 224 and scaled by the shorter side / 224. Edges are soft over one pixel, so that marks smaller
+than a pixel are still visible.
 """
 
 from __future__ import annotations
