@@ -62,6 +62,8 @@ def allowed(kind: Any, constraint: Any) -> set[str]:
         return {"`True`", "`False`"}
     if get_origin(kind) is Mapping:
         return {"`{class: number}`"}
+    if get_origin(kind) is tuple:
+        return {"a list of names"}
     if isinstance(kind, type) and issubclass(kind, cp.Step):
         return {f"a `{kind.__name__}`"}
     return {{type(None): "`None`", str: "a name of the suite"}[kind]}

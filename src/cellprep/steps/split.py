@@ -111,7 +111,7 @@ def _check_can_be_split(dataset: Dataset) -> Dataset:
             readable.plan.bad, "To split the readable images: split(cells.readable(), ...)"
         )
     plan = readable.plan
-    plan.refuse_if_multiplied("splitting")
+    _refuse_copies(plan)
     if not len(readable):
         raise CellprepError("there are no images to split; .removed() lists why")
     if (plan.rows.labels == plan.rows.labels[0]).all():
@@ -120,6 +120,18 @@ def _check_can_be_split(dataset: Dataset) -> Dataset:
             "a classifier needs at least two"
         )
     return readable
+
+
+def _refuse_copies(plan: Plan) -> None:
+    """Copies of one image in several splits would be leaks."""
+    by = plan.multiplied_by
+    if by is None and plan.rows.copies.any():
+        by = "an earlier step"
+    if by:
+        raise CellprepError(
+            f"splitting after {by} would put copies of one image into two splits; "
+            "split first, then balance and augment the training split"
+        )
 
 
 def _groups_of(groups: ArrayLike | str | None, ids: Ids) -> Ids | None:
