@@ -1,4 +1,4 @@
-"""Checks that every step must pass; an outside step is tested with them too.
+"""Checks that every step must pass, including those of other packages.
 
 In the tests of a package that adds a step:
 
@@ -27,18 +27,18 @@ Cells = tuple[Images, Labels, Ids]
 
 
 def check_step(step: Step, cells: Cells | None = None) -> None:
-    """Check all that holds for every step: see `CHECKS`.
+    """Run all checks that every step must pass; see `CHECKS`.
 
     Parameters
     ----------
     step : Step
     cells : images, labels and ids, optional
-        What it is tried on. Default: synthetic cells of 48x48 pixels with duplicates.
+        What to test the step on. Default: synthetic cells of 48x48 pixels with duplicates.
 
     Raises
     ------
     AssertionError
-        Naming the first check that fails.
+        From the first check that fails.
 
     Examples
     --------
@@ -50,7 +50,7 @@ def check_step(step: Step, cells: Cells | None = None) -> None:
 
 
 def messy_cells() -> Cells:
-    """Synthetic cells with duplicates, uneven classes and text ids."""
+    """Synthetic cells with duplicates, unequal class counts and text ids."""
     images, labels = draw_cells([5] * 8, side=48, seed=3)
     at = np.r_[np.arange(40), 0, 0, 7, 7, 7, 12]
     labels = np.r_[labels, 0, 3, labels[7], labels[7], 2, labels[12]]
@@ -62,7 +62,7 @@ def messy_cells() -> Cells:
 def applied(
     step: Step, cells: Cells, *, seed: int = 5, at: slice | np.ndarray = slice(None)
 ) -> Dataset:
-    """The data set of some of the cells after the step."""
+    """Some of the cells after the step, as a data set."""
     images, labels, ids = cells
     names = [str(number) for number in range(8)]
     return Recipe([step], seed)(Dataset.from_arrays(images[at], labels[at], names, ids[at]))
@@ -121,10 +121,10 @@ def check_equal_seeds_give_equal_bytes(step: Step, cells: Cells) -> None:
 
 def check_a_step_alone_ignores_other_images(step: Step, cells: Cells) -> None:
     if type(step).extend is not Step.extend:
-        return  # a step on rows may depend on them
+        return  # a step on rows may depend on other rows
     some = np.arange(0, len(cells[0]), 4)
     alone, among = by_row(applied(step, cells, at=some)), by_row(applied(step, cells))
-    assert alone.items() <= among.items(), "a pixel step must depend on its own image alone"
+    assert alone.items() <= among.items(), "a pixel step must depend only on its own image"
 
 
 def check_masks_keep_the_shape_of_images(step: Step, cells: Cells) -> None:
@@ -138,7 +138,7 @@ def check_masks_keep_the_shape_of_images(step: Step, cells: Cells) -> None:
 
 def check_saved_forms(step: Step, cells: Cells) -> None:
     recipe = Recipe([step, step], seed=2**62)
-    assert Recipe.from_toml(recipe.to_toml()) == recipe, "a recipe file must give the step again"
+    assert Recipe.from_toml(recipe.to_toml()) == recipe, "a recipe file must restore the step"
     assert pickle.loads(pickle.dumps(step)) == step
 
 

@@ -26,10 +26,10 @@ class RandAugment(Step):
     """Randomly augmented copies of each image, in addition to the original.
 
     Each copy has `num_ops` slots. A slot is used with probability `rate`; its operation is sampled
-    uniformly, by default from ten: auto contrast, equalization, solarization, colour degeneration, contrast,
-    brightness, shear x and y, translation x and y. Operations, sampling and magnitudes are those of
-    RandAugment [1]_ in keras-cv 0.9.0, with one difference: levels are rounded after each slot,
-    where keras-cv keeps floats.
+    uniformly, by default from ten: auto contrast, equalization, solarization, colour degeneration,
+    contrast, brightness, shear x and y, translation x and y. These operations, sampling and
+    magnitudes are those of RandAugment [1]_ in keras-cv 0.9.0, with one difference: levels are
+    rounded after each slot, where keras-cv keeps floats.
 
     Parameters
     ----------
