@@ -18,13 +18,15 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_write import MOVE, breaking, dataset, tree, write
 
 import cellprep as cp
 from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.synthetic import CLASS_NAMES
-from cellprep.system import paths as place
+from cellprep.system import paths
+from cellprep.system.paths import atomic
+
+from .test_write import MOVE, breaking, dataset, tree, write
 
 upath = pytest.importorskip("upath")
 
@@ -71,28 +73,28 @@ def few() -> cp.Dataset:
 
 def below(url: str) -> dict[str, bytes]:
     """Every file under a URL, hidden ones too; a file itself under the name '.'."""
-    path = place.as_path(url)
+    path = paths.as_path(url)
     if path.is_file():
-        return {".": place.read_bytes(path)}
-    return {name: place.read_bytes(path / name) for name in place.listed(path)}
+        return {".": paths.read_bytes(path)}
+    return {name: paths.read_bytes(path / name) for name in paths.list_url(path)}
 
 
 def fill(url: str, files: dict[str, bytes]) -> None:
     for name, data in files.items():
-        with place.replacing(place.as_path(url) / name) as temporary:
+        with paths.atomic_write(paths.as_path(url) / name) as temporary:
             temporary.write_bytes(data)
 
 
 def failing_at(monkeypatch: pytest.MonkeyPatch, moment: int, error: BaseException) -> None:
     """Let the nth upload fail."""
-    put, left = place._put, iter(range(moment, -1, -1))
+    put, left = atomic._upload, iter(range(moment, -1, -1))
 
     def broken(local: Path, path: Any) -> None:
         if next(left, 1) == 0:
             raise error
         put(local, path)
 
-    monkeypatch.setattr(place, "_put", broken)
+    monkeypatch.setattr(atomic, "_upload", broken)
 
 
 # -- the same as on a disk ---------------------------------------------------------------------
@@ -198,7 +200,7 @@ def test_a_bucket_that_is_not_there_is_told_before_long_work(s3, monkeypatch):
 def test_an_outage_is_not_a_bad_file(root, monkeypatch):
     fill(f"{root}/in", {"a/0.png": b"1", "b/1.png": b"2"})
     found = cp.read(f"{root}/in")
-    fs = place.as_path(root).fs
+    fs = paths.as_path(root).fs
     late = [TimeoutError("too late")] * 2
     monkeypatch.setattr(fs, "cat_ranges", lambda *given, **options: late)
     with pytest.raises(CellprepError, match=r"cannot read .*too late") as caught:
@@ -280,25 +282,25 @@ def test_an_upload_that_fails_leaves_a_set_to_go_on_with(s3, tmp_path, monkeypat
 
 def write_and_die(url: str, moment: str) -> None:
     """Killed before the nth upload."""
-    put, left = place._put, iter(range(int(moment) - 1, -1, -1))
+    put, left = atomic._upload, iter(range(int(moment) - 1, -1, -1))
 
     def deadly(local: Path, path: Any) -> None:
         if not next(left):
             os.kill(os.getpid(), signal.SIGKILL)
         put(local, path)
 
-    place._put = deadly
+    atomic._upload = deadly
     write(MOVE(dataset()), url, rows_per_shard=12, workers=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("moment", "rows"), [(5, 0), (8, 24), (11, 35)])
 def test_killed_it_goes_on(moment, rows, s3, tmp_path):
-    code = "import sys; from test_remote import write_and_die; write_and_die(*sys.argv[1:])"
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    code = "from tests.writing.test_remote import write_and_die as f; import sys; f(*sys.argv[1:])"
+    roots = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     killed = subprocess.run(
         [sys.executable, "-c", code, f"{s3}/out", str(moment)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))},
         timeout=600,
     )
     assert killed.returncode == -signal.SIGKILL
@@ -352,7 +354,7 @@ def test_what_cannot_be_reached_is_said_in_one_line(server, monkeypatch):
 
 
 def test_without_permission_it_is_refused(s3, monkeypatch):
-    fs = place.as_path(s3).fs
+    fs = paths.as_path(s3).fs
 
     def refuse(*given: Any, **options: Any) -> None:
         raise PermissionError("Access Denied")

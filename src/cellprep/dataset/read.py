@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import CellprepError, nearest, one_of
 from ..formats import FORMATS
 from ..formats.manifest import written_format
-from ..system.paths import answering, as_path
+from ..system.paths import as_os_errors, as_path
 from .dataset import Dataset
 
 
@@ -69,7 +69,7 @@ def read(
     """
     path = as_path(path, storage_options)
     try:
-        with answering(path):
+        with as_os_errors(path):
             return _read(path, format, {"size": size, "masks": masks}, options)
     except OSError as error:
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error

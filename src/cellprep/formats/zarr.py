@@ -28,7 +28,7 @@ from ..arrays import (
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, History, Shape
-from ..system.paths import make_folder, names, states
+from ..system.paths import file_versions, make_folder, names
 from .format import Block, Contents, Files, Format, WrittenPart, require
 from .manifest import check_files, load_written, save, written_format
 from .shards import ShardSource
@@ -83,7 +83,7 @@ class GroupSource:
         digest = xxhash.xxh3_128()
         for array in (self.array, self.mask_array) if self.has_masks else (self.array,):
             folder = self.path / array.path
-            state = states(folder)
+            state = file_versions(folder)
             for name in names(folder):
                 known = f"{array.path}/{name}\0{state(name)}\n"
                 digest.update(known.encode("utf-8", "surrogateescape"))

@@ -614,7 +614,7 @@ class _Looking:
     source: Source
 
     @property
-    def reaches(self) -> tuple[Path, ...]:
+    def required_paths(self) -> tuple[Path, ...]:
         """What a worker must see: a folder that is not there would be one of bad images."""
         return () if self.source.path is None else (self.source.path,)
 

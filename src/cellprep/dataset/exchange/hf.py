@@ -19,7 +19,7 @@ from ...formats.parquet import features_of, image_column, label_column, mask_col
 from ...plan.fingerprint import made_of
 from ...plan.plan import Plan
 from ...system.executors import cut
-from ...system.paths import changed
+from ...system.paths import file_version
 from . import check_not_empty
 from .tables import rows_of
 
@@ -72,7 +72,7 @@ def _state(file: Path | bytes) -> bytes:
     if isinstance(file, bytes):
         return xxhash.xxh3_128_digest(file)
     try:
-        return f"{file}\0{changed(file)}".encode("utf-8", "surrogateescape")
+        return f"{file}\0{file_version(file)}".encode("utf-8", "surrogateescape")
     except OSError:
         return f"{file}\0unreadable".encode("utf-8", "surrogateescape")
 
