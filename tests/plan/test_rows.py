@@ -257,7 +257,7 @@ def test_arrays_in_place_of_a_dataset_are_refused(tmp_path) -> None:
         lambda: cp.write(unlike(4), tmp_path / "out"),
         lambda: cp.find_leaks(unlike(4), unlike(4)),
     ):
-        with pytest.raises(cp.CellprepError, match="a Dataset is needed, got ndarray"):
+        with pytest.raises(cp.CellprepError, match="expected a Dataset, got ndarray"):
             call()
 
 

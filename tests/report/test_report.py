@@ -410,7 +410,7 @@ def test_wrong_arguments_are_refused(tmp_path) -> None:
     larger = cp.Dataset.from_arrays(*draw_cells([2] * 8, side=32))
     for settings, said in (
         ({"recipe": cp.Dedupe()}, "`recipe` must be a Recipe"),
-        ({"test": draw_cells([2] * 8, side=24)[0]}, "a Dataset is needed"),
+        ({"test": draw_cells([2] * 8, side=24)[0]}, "expected a Dataset"),
         ({"test": larger}, "read both with the same size="),
         ({"hash": "phsh"}, "did you mean 'phash'"),
     ):
