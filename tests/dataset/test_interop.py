@@ -563,7 +563,7 @@ def test_tables_that_cannot_be_used_are_refused(photos, tmp_path):
         (
             photos.assign(path="a.png"),
             columns,
-            "`ids` must differ from image to image, but 'a.png'",
+            "`ids` must be unique; 'a.png' occurs",
         ),
         (photos, {**columns, "root": tmp_path / "scans"}, "does not lie below"),
         (

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import cellprep as cp
-from cellprep.plan.draws import Draw, check_seed, id_keys, row_keys
+from cellprep.errors import check_seed
+from cellprep.plan.draws import Draw, id_keys, row_keys
 
 N = 40_000
 

@@ -11,9 +11,8 @@ import click
 
 from ..dataset.dataset import Dataset
 from ..dataset.read import read
-from ..errors import CellprepError, in_range, nearest
+from ..errors import CellprepError, check_seed, in_range, nearest
 from ..formats import FORMATS
-from ..plan.draws import check_seed
 from ..steps.recipe import Recipe
 from ..steps.split import split as split_dataset
 from ..system.paths import as_path, open_binary

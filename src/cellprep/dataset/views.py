@@ -7,7 +7,7 @@ from typing import Any, SupportsIndex
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import Images, Masks, own
+from ..arrays import Images, Masks, writable
 from ..plan.plan import Plan
 
 
@@ -30,13 +30,13 @@ class ImageView:
 
     def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Images:
         if type(at) is int and 0 <= at < len(self._plan):  # the quickest way, for loops over rows
-            return own(self._plan.evaluate(np.array([at]))[0][0])
+            return writable(self._plan.evaluate(np.array([at]))[0][0])
         places = self._places(at)
         if places.ndim == 0:
-            return own(self._plan.evaluate(places[None])[0][0])
+            return writable(self._plan.evaluate(places[None])[0][0])
         if not len(places):
             return np.empty((0, *self._plan.shape), np.uint8)
-        return own(self._plan.evaluate(places)[0])
+        return writable(self._plan.evaluate(places)[0])
 
     def _places(self, at: SupportsIndex | slice | ArrayLike) -> NDArray[np.int64]:
         """The rows that an index means, from 0 up; a list of all rows is never made for it."""

@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Positions, run_of
+from ..arrays import Positions, as_slice
 from ..errors import CellprepError
 from ..system import platform
 
@@ -69,7 +69,7 @@ class OnDisk:
     def take(self, at: Positions) -> NDArray[Any]:
         """The elements at these places: a read-only view or a new array."""
         size = self.array[:1].nbytes
-        run = run_of(at)
+        run = as_slice(at)
         if run is not None and len(at) * size >= _WINDOW:
             self.pages.read(at, size)
             return self.array[run]

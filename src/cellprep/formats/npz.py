@@ -22,7 +22,7 @@ from ..arrays import (
     check_ids,
     check_images,
     check_masks,
-    decoded,
+    decode_text,
     encode_labels,
     read_labels,
 )
@@ -138,7 +138,7 @@ def read_members(
         raise _damaged(path, error) from error
     names = None
     if "class_names" in extra:
-        names = [str(name) for name in decoded(extra["class_names"], "class_names").ravel()]
+        names = [str(name) for name in decode_text(extra["class_names"], "class_names").ravel()]
     elif others and values.dtype.kind == "i":
         numbers = [read_labels(array, len(array), empty=True) for array in others if len(array)]
         used = np.unique(np.concatenate([values, *numbers]))

@@ -18,12 +18,12 @@ from ..arrays import (
     Images,
     Masks,
     Positions,
+    as_slice,
     check_ids,
     check_images,
     check_masks,
     encode_labels,
     read_labels,
-    run_of,
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
@@ -168,7 +168,7 @@ def _values(path: Path, array: Any, at: Positions | None = None) -> NDArray[Any]
             raise ValueError("it holds Python objects, which may run code when loaded")
         if at is None:
             return np.asarray(array[...])
-        run = run_of(at)
+        run = as_slice(at)
         return np.asarray(array.oindex[at] if run is None else array[run])
     except Exception as error:  # whatever a store or a codec makes of damage
         raise CellprepError(

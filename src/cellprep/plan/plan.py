@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_ch
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Keys, Masks, Positions, taken
+from ..arrays import Images, Keys, Masks, Positions, take
 from ..errors import BadImagesError, CellprepError
 from ..system import executors
 from ..system.executors import Span
@@ -242,7 +242,7 @@ class _Mapped:
         rows = np.flatnonzero(touched)
         parameters = step.parameters(images, Draw(self.seed, self.name, self.keys[at[rows]]))
         made = np.empty((len(at), *self.shape), np.uint8) if out is None else out
-        made[~touched] = taken(images, places[~touched])
+        made[~touched] = take(images, places[~touched])
         step.apply_to_copies(images, places[rows], rows, made, **parameters)
         return made, record | self._recorded(parameters, rows, touched)
 
@@ -280,7 +280,7 @@ def send(
     if finds_masks(step) and (drawn or wanted):
         finder: Any = step
         before = plane[rows] if drawn and plane is not None else None
-        known = finder.masks(taken(images, rows), before)
+        known = finder.masks(take(images, rows), before)
         if plane is None:
             plane = np.zeros(images.shape[:3], bool)
         plane[rows] = known

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, own
+from ..arrays import Images, Masks, Positions, writable
 from ..errors import CellprepError, in_range, one_of
 from ..plan.draws import Draw
 from ..plan.plan import Parameters, Plan
@@ -174,7 +174,7 @@ class Corrupt(Step):
     ) -> Images:
         from ..kernels.corrupt import corruptions
 
-        images = own(images)
+        images = writable(images)
         corruptions.apply(images, rows, *_slots(parameters), parameters["seed"])
         return images
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, own
+from ..arrays import Images, Masks, Positions, writable
 from ..errors import in_range, one_of
 from ..plan.draws import Draw
 from ..plan.plan import Parameters, Plan
@@ -89,7 +89,7 @@ class Jitter(Step):
         masks: Masks | None = None,
         **parameters: NDArray[Any],
     ) -> Images:
-        images = own(images)
+        images = writable(images)
         self.apply_to_copies(images, rows, rows, images, **parameters)
         return images
 

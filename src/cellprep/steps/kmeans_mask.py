@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, own, taken
+from ..arrays import Images, Masks, Positions, take, writable
 from ..errors import CellprepError, in_range, one_of
 from ..kernels import FOREGROUNDS, SPACES, TARGETS
 from ..plan.draws import Draw
@@ -122,8 +122,8 @@ class KMeansMask(Step):
     ) -> Images:
         from ..kernels.augment import color
 
-        images = own(images)
-        kept = self.masks(taken(images, rows)) if masks is None else masks
+        images = writable(images)
+        kept = self.masks(take(images, rows)) if masks is None else masks
         color.paint(images, rows, kept.view(np.uint8), np.uint8(self.background))
         return images
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, own
+from ..arrays import Images, Masks, Positions, writable
 from ..errors import CellprepError, in_range, one_of
 from ..kernels import OPERATIONS
 from ..plan.draws import Draw
@@ -141,7 +141,7 @@ class RandAugment(Step):
         masks: Masks | None = None,
         **parameters: NDArray[Any],
     ) -> Images:
-        images = own(images)
+        images = writable(images)
         self.apply_to_copies(images, rows, rows, images, **parameters)
         return images
 

@@ -10,8 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..errors import CellprepError, nearest
-from ..plan.draws import check_seed
+from ..errors import CellprepError, check_seed, nearest
 from ..plan.plan import Plan
 
 

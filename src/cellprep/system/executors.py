@@ -103,14 +103,9 @@ def run(
     from tqdm import tqdm
 
     total = done + sum(stop - start for start, stop in spans)
-    counter: dict[str, Any] = {
-        "total": total,
-        "initial": done,
-        "unit": " images",
-        "unit_scale": True,
-    }
+    counter: dict[str, Any] = {"total": total, "initial": done, "unit_scale": True}
     # disable=None: no bar if the output is not a terminal.
-    with tqdm(desc=stage, disable=None, **counter) as bar:
+    with tqdm(desc=stage, disable=None, unit=" images", **counter) as bar:
         for (start, stop), result in zip(spans, results, strict=True):
             yield result
             if image_bytes:

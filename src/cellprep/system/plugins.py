@@ -1,7 +1,7 @@
 """Registries of what other packages may add: steps, operations, formats.
 
-A package adds one by an entry point (https://packaging.python.org/specifications/entry-points) of the
-registry's group. In its `pyproject.toml`:
+A package adds one through an entry point of the registry's group
+(https://packaging.python.org/specifications/entry-points). In its `pyproject.toml`:
 
     [project.entry-points."cellprep.steps"]
     Sharpen = "my_package:Sharpen"

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...arrays import Images, Labels, Positions
-from ...errors import CellprepError, in_range
+from ...errors import CellprepError, check_seed, in_range
 from ...formats.format import require
-from ...plan.draws import check_seed
 from ...plan.plan import Plan
 from ...plan.source import ArraySource
 from ...system.executors import cut, usable_cores
