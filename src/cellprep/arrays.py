@@ -190,22 +190,28 @@ def read_labels(labels: ArrayLike, n: int, *, empty: bool = False) -> NDArray[An
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and array.shape[1] >= 2 and array.dtype.kind != "U":
-        if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
-            raise CellprepError(
-                f"two-dimensional `labels` must be (n, 1) or one-hot (one 1 per row, the rest 0), "
-                f"{got}; for probabilities pass the argmax, of several labels per image choose one"
-            )
-        absent = np.flatnonzero(array.sum(axis=0) == 0)
-        if len(absent) and not empty:
-            raise CellprepError(
-                f"one-hot `labels` have {array.shape[1]} classes, but no image has label "
-                f"{absent[0]}; pass `class_names` or remove that column"
-            )
-        return np.asarray(array.argmax(axis=1), dtype=np.int64)
+        return _from_one_hot(array, got, empty)
     if array.ndim != 1:
         raise CellprepError(f"`labels` must be (n,), (n, 1) or one-hot (n, classes), {got}")
-    if array.dtype.kind == "U":
-        return array
+    return array if array.dtype.kind == "U" else _whole_numbers(array, got)
+
+
+def _from_one_hot(array: NDArray[Any], got: str, empty: bool) -> Labels:
+    if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
+        raise CellprepError(
+            "two-dimensional `labels` must be (n, 1) or one-hot (one 1 per row, the rest 0), "
+            f"{got}; for probabilities pass the argmax, of several labels per image choose one"
+        )
+    absent = np.flatnonzero(array.sum(axis=0) == 0)
+    if len(absent) and not empty:
+        raise CellprepError(
+            f"one-hot `labels` have {array.shape[1]} classes, but no image has label "
+            f"{absent[0]}; pass `class_names` or remove that column"
+        )
+    return np.asarray(array.argmax(axis=1), dtype=np.int64)
+
+
+def _whole_numbers(array: NDArray[Any], got: str) -> Labels:
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array % 1 == 0).all()):
         raise CellprepError(
             f"`labels` must be whole numbers, {got} with NaN, infinite or fractional values"

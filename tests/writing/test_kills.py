@@ -34,7 +34,7 @@ NAMES = [
 ]
 EXECUTORS = ("threads", "processes")
 CASES: dict[tuple[str, str], list[int]] = {}
-"""50 seeded moments, divided among the formats; every seventh uses processes, which start slowly."""
+"""50 seeded moments, divided among the formats; every seventh uses processes (slow to start)."""
 for moment in range(50):
     turn, which = divmod(moment, len(NAMES))
     CASES.setdefault((NAMES[which], EXECUTORS[turn % 7 == 3]), []).append(moment)

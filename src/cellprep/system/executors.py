@@ -18,10 +18,9 @@ from typing import Any, TypeVar
 from ..errors import CellprepError, in_range, one_of
 from . import ray_cluster
 from .platform import usable_cores as usable_cores
+from .ray_cluster import Span as Span
 
 Result = TypeVar("Result")
-Span = tuple[int, int]
-"""The rows from start to stop."""
 
 EXECUTORS = ("threads", "processes", "ray")
 

@@ -17,6 +17,7 @@ from ..errors import CellprepError
 
 Result = TypeVar("Result")
 Span = tuple[int, int]
+"""The rows from start to stop."""
 
 _RETRIES = 3
 """How often a task is retried after its worker or machine died."""
