@@ -22,7 +22,7 @@ import cellprep as cp
 from cellprep.arrays import Images
 from cellprep.kernels.segment import components, kmeans, spaces
 from cellprep.operations import KERAS_CV, OPERATIONS, Slots
-from cellprep.steps.corrupt import CORRUPTIONS
+from cellprep.operations.suites import SUITES
 from cellprep.synthetic import CLASS_NAMES, draw_cells, draw_messy_set
 
 FOLDER = Path(__file__).parent / "steps"
@@ -330,7 +330,7 @@ def corrupt() -> Image.Image:
     images, labels = draw_cells([1] * 8, seed=2)
     names = [CLASS_NAMES[label] for label in labels]
     strips = [strip("the test images", [Tile(*pair) for pair in zip(images, names, strict=True)])]
-    for suite in CORRUPTIONS:
+    for suite in SUITES:
         pictures, record = made(cp.Corrupt(suite), images, seed=1)
         tiles = []
         for picture, row in zip(pictures, record, strict=True):

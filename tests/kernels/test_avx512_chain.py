@@ -1,4 +1,4 @@
-"""RandAugment with AVX-512 computes the same bytes as the kernels that take one operation at a time."""
+"""RandAugment with AVX-512 computes the same bytes as kernels that take one operation at a time."""
 
 from __future__ import annotations
 

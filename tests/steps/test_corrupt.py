@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from itertools import pairwise
 
@@ -353,6 +354,29 @@ def test_rows_stay_and_replay_makes_the_same_bytes(step, cells, tmp_path) -> Non
         assert (written == made.to_arrays()[0]).all()
     assert (cp.replay(tmp_path / "out", source) == written).all()
     assert (cp.replay(tmp_path / "out", source, at=[7, 2]) == written[[7, 2]]).all()
+
+
+def test_augmix_is_replayed_from_its_recorded_mixture_alone(cells) -> None:
+    images, _ = cells
+    step = cp.Corrupt("heavy", corruption="augmix")
+    found = record(step, len(images))
+    mixtures = [json.loads(text) for text in found["details"].tolist()]
+    assert all(len(mixture) == 3 for mixture in mixtures)
+    lengths = {len(chain) for mixture in mixtures for _, chain in mixture}
+    assert lengths == {1, 2, 3}
+    rows, expected = np.arange(len(images)), images.copy()
+    step.apply_to(expected, rows, expected, rows, **found)
+    other_seeds = found | {"seed": found["seed"] + np.uint64(1)}
+    replayed = images.copy()
+    step.apply_to(replayed, rows, replayed, rows, **other_seeds)
+    assert (replayed == expected).all()
+    old = {name: column for name, column in found.items() if name != "details"}  # version 0.1
+    replayed = images.copy()
+    step.apply_to(replayed, rows, replayed, rows, **old)
+    assert (replayed == expected).all()
+    resampled = images.copy()
+    step.apply_to(resampled, rows, resampled, rows, **(old | {"seed": other_seeds["seed"]}))
+    assert (resampled != expected).any()
 
 
 def test_a_corrupted_set_may_be_split(cells) -> None:
