@@ -17,6 +17,7 @@ import pytest
 
 import cellmodels
 import cellprep as cp
+from cellprep import arrays, errors
 
 ROOT = Path(__file__).resolve().parents[1]
 PUBLIC = [getattr(package, name) for package in (cp, cellmodels) for name in package.__all__]
@@ -63,6 +64,14 @@ def test_all_lists_exactly_the_public_names_sorted(package) -> None:
         if not name.startswith("_") and not inspect.ismodule(value)
     }
     assert public == set(package.__all__)
+
+
+@pytest.mark.parametrize("module", [arrays, errors], ids=lambda module: module.__name__)
+def test_functions_of_public_modules_have_an_example(module) -> None:
+    assert module.__all__ == sorted(module.__all__, key=lambda name: (not name[0].isupper(), name))
+    for name in module.__all__:
+        member = getattr(module, name)
+        assert not inspect.isfunction(member) or ">>>" in (inspect.getdoc(member) or ""), name
 
 
 @pytest.mark.parametrize("member", PUBLIC, ids=lambda member: member.__name__)

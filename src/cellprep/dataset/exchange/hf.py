@@ -121,8 +121,8 @@ def from_hf(
     datasets = require("datasets", _INSTALL)
     if not isinstance(data, datasets.Dataset):
         raise CellprepError(
-            f"`data` must be a datasets.Dataset, got {type(data).__name__}; choose one split and do "
-            'not stream, as in load_dataset(..., split="train")'
+            f"`data` must be a datasets.Dataset, got {type(data).__name__}; choose one split and "
+            'do not stream, as in load_dataset(..., split="train")'
         )
     if not len(data):
         raise CellprepError("`data` contains no images")
