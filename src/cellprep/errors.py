@@ -6,8 +6,10 @@ The names in `__all__` are public: steps of other packages may use them.
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable, Mapping
 from numbers import Integral
+from types import ModuleType
 
 __all__ = [
     "BadImagesError",
@@ -18,6 +20,7 @@ __all__ = [
     "in_range",
     "nearest",
     "one_of",
+    "require",
 ]
 
 
@@ -125,3 +128,21 @@ def check_seed(seed: object) -> int:
     if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**63:
         raise CellprepError(f"`seed` must be a whole number in [0, 2**63), got {seed!r}")
     return int(seed)
+
+
+def require(module: str, package: str) -> ModuleType:
+    """An optional module, or an error with the command that installs it.
+
+    >>> require("json", "cellprep[json]").dumps([1])
+    '[1]'
+
+    Raises
+    ------
+    MissingExtraError
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"this needs {module}: pip install '{package}' ({error})"
+        ) from error

@@ -11,9 +11,8 @@ import numpy as np
 import xxhash
 
 from ...arrays import Images, Positions
-from ...errors import CellprepError
+from ...errors import CellprepError, require
 from ...formats.encoded import EncodedSource, check_size, encode
-from ...formats.format import require
 from ...formats.manifest import to_json
 from ...formats.parquet import features_of, image_column, label_column, mask_column, schema_of
 from ...plan.fingerprint import made_of

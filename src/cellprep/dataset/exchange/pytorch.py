@@ -21,8 +21,7 @@ from ...arrays import (
     encode_labels,
     read_labels,
 )
-from ...errors import CellprepError
-from ...formats.format import require
+from ...errors import CellprepError, require
 from ...plan.digests import digest
 from ...plan.plan import Plan
 from ...plan.rows import Rows

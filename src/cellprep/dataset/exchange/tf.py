@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...arrays import Images, Labels, Positions
-from ...errors import CellprepError, check_seed, in_range
-from ...formats.format import require
+from ...errors import CellprepError, check_seed, in_range, require
 from ...plan.plan import Plan
 from ...plan.source import ArraySource
 from ...system.executors import cut, usable_cores
