@@ -67,7 +67,7 @@ def test_from_hf_restores_what_to_hf_wrote(made, grouped, tmp_path, read_rows):
         pd.testing.assert_frame_equal(back.table(), data.table())
         np.testing.assert_array_equal(back.images[:], data.images[:])
         assert back.class_names == data.class_names
-    with pytest.raises(CellprepError, match="would put copies of one image into two parts"):
+    with pytest.raises(CellprepError, match="would put copies of one image into two splits"):
         cp.split(Dataset.from_hf(made.to_hf(cache_dir=tmp_path)), train=0.5, test=0.5)
 
 

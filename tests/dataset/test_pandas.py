@@ -88,7 +88,7 @@ def test_from_pandas_restores_a_written_folder_from_its_index(made, tmp_path):
     back = Dataset.from_pandas(index, root=tmp_path / "out", class_names=made.class_names)
     pd.testing.assert_frame_equal(back.table(), made.table())
     np.testing.assert_array_equal(back.images[:], made.images[:])
-    with pytest.raises(CellprepError, match="would put copies of one image into two parts"):
+    with pytest.raises(CellprepError, match="would put copies of one image into two splits"):
         cp.split(back, train=0.5, test=0.5)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import Ids, Images, Labels, check_images, read_labels
 from ..errors import CellprepError, in_range
 from ..plan.plan import Plan
+from ..plan.readable import only_readable
 from ..plan.source import ArraySource
 from ..system import executors
 from .exchange.exchange import Exchange
@@ -52,7 +53,7 @@ class Dataset(Exchange, Tables):
         """The rows and how to compute their pixels; determined on first access."""
         if self._before is None or self._move is None:
             plan = Plan.of(self.source)
-            return plan.readable() if self._only_readable else plan
+            return only_readable(plan) if self._only_readable else plan
         return self._move(self._before.plan)
 
     def __len__(self) -> int:
