@@ -139,7 +139,7 @@ def test_what_randaugment_drew_is_what_it_writes(tmp_path) -> None:
         row = f"{name.replace('_', ' ')}{count:,}{100 * count / len(ops):.1f} %"
         assert row in ahead.text.replace("\n", "")
         assert row in written.text.replace("\n", "")
-    assert f"{len(index):,} images are 40 and copies that a step made" in written.text
+    assert f"{len(index):,} images: 40 originals and their augmented copies" in written.text
     for text in (
         "read by the recipe",
         "The recipe that made this set",
@@ -300,19 +300,19 @@ def test_equal_pictures_are_kept_once(tmp_path) -> None:
 
 
 def test_groups_without_room_for_cards_are_listed(tmp_path, monkeypatch) -> None:
-    from cellprep.report import gather
+    from cellprep.report import duplicate_groups
 
     images, labels = draw_messy_set(400, side=32)
     cells = cp.Dataset.from_arrays(images, labels)
     groups = cp.find_duplicates(cells)["group"].nunique()
-    monkeypatch.setattr(gather, "MOST_TILES", 3)
+    monkeypatch.setattr(duplicate_groups, "MOST_TILES", 3)
     found = small(tmp_path / "page.html", cells, near=None, symmetries=False)
     assert len(found.data["groups"]) == 3
     assert f"{groups - 3} groups without pictures" in found.text
     ids = set(cp.find_duplicates(cells)["id"])
     listed = {line.split(" · ")[0] for line in found.text.splitlines() if " · " in line}
     assert {str(name) for name in ids} <= listed
-    monkeypatch.setattr(gather, "MOST_LISTED", 60)
+    monkeypatch.setattr(duplicate_groups, "MOST_LISTED", 60)
     found = small(tmp_path / "page.html", cells, near=None, symmetries=False)
     assert "repeated images are listed here" in found.text
     found = small(tmp_path / "page.html", cells, test=cells, near=None, symmetries=False)

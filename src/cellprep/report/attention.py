@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import counted
-from .gather import TILES_AN_ALERT, Findings, Group, Tile
+from .catalog import Tile
+from .findings import TILES_PER_ALERT, Findings, Group
 from .quality import FAULTS
 
 OUTLIER = 10  # images of a group above which the picture is no photograph, as in Dedupe
@@ -89,7 +90,7 @@ def _files(found: Findings) -> Iterator[Alert]:
             'Mend them, or leave them out with on_error="skip" or "quarantine"',
             lines=sorted(found.bad.items()),
         )
-    odd = found.marked["odd"]
+    odd = found.flagged["odd"]
     if odd.rows:
         yield Alert(
             "odd",
@@ -133,7 +134,7 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
         )
     leaks = found.leaks.groups if found.leaks is not None else []
     if found.leaks is not None and leaks:
-        said = found.shown.rows
+        said = found.catalog.rows
         rows = [row for group in leaks for row in group.rows if said[row][-1] == "b"]
         yield Alert(
             "leak",
@@ -182,11 +183,11 @@ def _rows(groups: Sequence[Group]) -> list[int]:
 
 def _first(groups: Sequence[Group]) -> list[Tile]:
     """A picture of each of the first groups."""
-    return [group.tiles[0] for group in groups if group.tiles][:TILES_AN_ALERT]
+    return [group.tiles[0] for group in groups if group.tiles][:TILES_PER_ALERT]
 
 
 def _classes(found: Findings) -> Iterator[Alert]:
-    counts = dict(zip(found.class_names, found.here, strict=True))
+    counts = dict(zip(found.class_names, found.counts, strict=True))
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     few = [name for name, count in counts.items() if count < _FEW]
     if few:
@@ -212,7 +213,7 @@ def _classes(found: Findings) -> Iterator[Alert]:
 
 def _looks(found: Findings) -> Iterator[Alert]:
     for number, fault in enumerate(FAULTS):
-        marked = found.marked[fault.name]
+        marked = found.flagged[fault.name]
         if not marked.rows:
             continue
         common = len(marked.rows) > _COMMON * found.sources

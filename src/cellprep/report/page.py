@@ -15,7 +15,9 @@ from ..errors import counted
 from ..formats import format
 from . import charts
 from .attention import Alert, passed
-from .gather import FIELDS, MOST_TILES, TILES_AN_ALERT, Findings, Group, Tile
+from .catalog import FIELDS, Tile
+from .duplicate_groups import MOST_TILES
+from .findings import TILES_PER_ALERT, Findings, Group
 from .pictures import encode
 from .quality import FAULTS
 
@@ -59,7 +61,7 @@ def render(found: Findings, told: list[Alert]) -> tuple[bytes, int]:
         )
         return page.encode("utf-8", "backslashreplace")  # a name may be of bytes that are no text
 
-    uris, side = encode(found.shown.album, LIMIT - _SPARE - len(made([], 0)))
+    uris, side = encode(found.catalog.album, LIMIT - _SPARE - len(made([], 0)))
     return made(uris, side), len(uris)
 
 
@@ -89,7 +91,7 @@ class _Tiles:
         return f"p{tile.picture}" if tile.picture < self.pictures else "none"
 
     def alt(self, tile: Tile) -> str:
-        id, copy, name = self.found.shown.rows[tile.rows[0]][:3]
+        id, copy, name = self.found.catalog.rows[tile.rows[0]][:3]
         who = f"id {id}" + f", copy {copy}" * (copy > 0)
         words = [
             tile.title or name,
@@ -98,7 +100,7 @@ class _Tiles:
         return ", ".join([*words, tile.facts] if tile.facts else words)
 
     def named(self, tile: Tile) -> str:
-        id, copy = self.found.shown.rows[tile.rows[0]][:2]
+        id, copy = self.found.catalog.rows[tile.rows[0]][:2]
         short = str(id).rpartition("/")[2] or str(id)  # of a path the name; lists have all of it
         if len(short) > _SHORT:
             short = f"{short[:5]}…{short[6 - _SHORT :]}"  # names differ at their ends
@@ -108,7 +110,7 @@ class _Tiles:
     def listed(self, rows: Sequence[int]) -> str:
         """A line an image: id, label, and its file where that is not its id."""
         lines = []
-        for id, copy, name, file, *facts in (self.found.shown.rows[row] for row in rows):
+        for id, copy, name, file, *facts in (self.found.catalog.rows[row] for row in rows):
             part = "test set" if facts[-1:] == ["b"] else ""
             words = [str(id), f"copy {copy}" * (copy > 0), name, file * (file != str(id)), part]
             lines.append(" · ".join(filter(None, words)))
@@ -122,14 +124,14 @@ def _titleless(tiles: Sequence[Tile]) -> list[Tile]:
 
 def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
     """All that the template shows, but for the pictures."""
-    counts = [found.series[0][1], found.series[-1][1]] if found.series[1:] else [found.here]
+    counts = [found.series[0][1], found.series[-1][1]] if found.series[1:] else [found.counts]
     drawn = [
         (
             one,
             charts.bars(
                 f"operations-{number}",
-                [op.name.replace("_", " ") for op in one.drawn],
-                [[op.count for op in one.drawn]],
+                [op.name.replace("_", " ") for op in one.sampled],
+                [[op.count for op in one.sampled]],
                 mark=one.expected * one.copies * one.slots,
             ),
         )
@@ -153,7 +155,7 @@ def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
         "lists": {
             "fields": FIELDS,
             "classes": found.class_names,
-            "rows": [_without_twin(row) for row in found.shown.rows],
+            "rows": [_without_twin(row) for row in found.catalog.rows],
             "groups": {
                 f"{prefix}{group.number}": group.rows
                 for prefix, groups in (("g", cards), ("l", leaks))
@@ -251,7 +253,7 @@ def _measured(found: Findings) -> list[tuple[Any, str, _Numbers]]:
         names = ("lowest", "1 %", "median", "99 %", "highest")
         points = np.quantile(values, (0, 0.01, 0.5, 0.99, 1)).tolist()
         rows = [(name, f"{value:.3g}") for name, value in zip(names, points, strict=True)]
-        rows.append((f"{fault.name} images", f"{len(found.marked[fault.name].rows):,}"))
+        rows.append((f"{fault.name} images", f"{len(found.flagged[fault.name].rows):,}"))
         chart = charts.histogram(f"measure-{fault.name}", values, limit)
         shown.append((fault, chart, _Numbers(limit, rows)))
     return shown
@@ -259,12 +261,12 @@ def _measured(found: Findings) -> list[tuple[Any, str, _Numbers]]:
 
 def _rule(found: Findings, pictures: int, side: int) -> str:
     """What the page leaves out, and by which rule."""
-    wanted = len(found.shown.album)
+    wanted = len(found.catalog.album)
     said = [
         f"The page is kept below {LIMIT / 1e6:g} MB: its {counted(wanted, 'picture')} are kept at "
         f"{side} pixels, the most that fit",
         f"cards of groups have room for {MOST_TILES:,} pictures, each equal picture once",
-        f"alerts show {TILES_AN_ALERT}, galleries some of each class",
+        f"alerts show {TILES_PER_ALERT}, galleries some of each class",
     ]
     if pictures < wanted:
         said.insert(1, f"for the last {wanted - pictures:,} of them there was no room")
