@@ -1,4 +1,4 @@
-"""The program: what it reads, prints and writes is what the library does."""
+"""`cellprep`: it reads, prints and writes what the library does."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ copies = 2
 
 
 def run(*arguments):
-    """Run a command that must go well; what it prints, read as JSON where that was asked for."""
+    """Run a command that must succeed; its output, parsed if JSON was requested."""
     line = [str(argument) for argument in arguments]
     result = CliRunner().invoke(main, line)
     assert result.exit_code == 0, result.output
@@ -67,7 +67,7 @@ def recipe(tmp_path):
     return tmp_path / "recipe.toml"
 
 
-# -- what is read ------------------------------------------------------------------------------
+# -- reading ----------------------------------------------------------------------------------
 
 CODES = np.array([0, 2, 1, 0, 1, 2])
 LABELS = {
@@ -88,7 +88,7 @@ LABELS = {
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 @pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
-def test_every_form_of_labels_is_read_alike(tmp_path, labels, save):
+def test_all_label_layouts_are_read_alike(tmp_path, labels, save):
     images = noise(6)
     save(tmp_path / "in.npz", images=images, labels=labels)
     assert run("convert", tmp_path / "in.npz", tmp_path / "out", "--json")["rows"] == 6
@@ -98,19 +98,19 @@ def test_every_form_of_labels_is_read_alike(tmp_path, labels, save):
     np.testing.assert_array_equal(out.to_arrays()[0], images)
 
 
-def test_class_names_in_bytes(tmp_path):
+def test_class_names_as_bytes(tmp_path):
     names = ["baso", "mégak", "mono"]
     encoded = np.array([name.encode() for name in names])
     np.savez(tmp_path / "in.npz", images=noise(6), labels=CODES, class_names=encoded)
     assert list(run("inspect", tmp_path / "in.npz", "--json")["classes"]) == names
 
 
-def test_an_npz_of_another_name(tmp_path, messy):
+def test_npz_with_any_file_name(tmp_path, messy):
     run("convert", messy, tmp_path / "data", "--format", "npz")
     assert run("inspect", tmp_path / "data", "--from", "npz", "--json")["images"] == 20
 
 
-def test_images_in_fortran_order_are_read_right(tmp_path):
+def test_images_in_fortran_order(tmp_path):
     images = np.asfortranarray(noise(6))
     np.savez(tmp_path / "in.npz", images=images, labels=CODES)
     np.testing.assert_array_equal(cp.read(tmp_path / "in.npz").to_arrays()[0], images)
@@ -151,7 +151,7 @@ def test_files_have_the_pixels_that_pillow_reads(tmp_path, kind, mode):
     np.testing.assert_array_equal(cp.read(tmp_path / "out").images[0], wanted)
 
 
-UPRIGHT = {  # by the EXIF standard: where row 0 and column 0 of what is stored belong
+UPRIGHT = {  # by the EXIF standard: the sides that stored row 0 and column 0 are on
     1: lambda a: a,  # top, left
     2: lambda a: a[:, ::-1],  # top, right
     3: lambda a: a[::-1, ::-1],  # bottom, right
@@ -164,7 +164,7 @@ UPRIGHT = {  # by the EXIF standard: where row 0 and column 0 of what is stored 
 
 
 @pytest.mark.parametrize("kind", ["png", "tif", "jpg"])
-def test_pictures_are_turned_upright(tmp_path, kind):
+def test_exif_orientation_is_applied(tmp_path, kind):
     stored = np.zeros((24, 16, 3), np.uint8)
     stored[:8, :8], stored[8:, 8:, 0] = 255, 128
     for orientation in UPRIGHT:
@@ -183,8 +183,8 @@ def test_pictures_are_turned_upright(tmp_path, kind):
         assert found["sizes"] == {f"{height}x{width}": 1}
 
 
-def test_names_of_files_and_folders(tmp_path):
-    """Odd names are read as they are; what is hidden or no image is left alone."""
+def test_unusual_file_and_folder_names(tmp_path):
+    """Any name is kept as it is; hidden files and files that are not images are ignored."""
     names = [
         "a b/it's.png",
         'a b/say "x".png',
@@ -216,7 +216,7 @@ def test_names_of_files_and_folders(tmp_path):
             assert cells.class_names[cells.labels[number]] == name.split("/")[0]
 
 
-def test_size_stretches_every_image(tmp_path):
+def test_size_resizes_every_image(tmp_path):
     for number, side in enumerate((9, 16, 30)):
         file = tmp_path / "in" / "a" / f"{number}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -231,7 +231,7 @@ def test_size_stretches_every_image(tmp_path):
 # -- inspect -----------------------------------------------------------------------------------
 
 
-def test_inspect_an_npz(messy):
+def test_inspect_npz(messy):
     images = np.load(messy)["images"]
     found = run("inspect", messy, "--json")
     groups = [
@@ -261,7 +261,7 @@ def test_inspect_an_npz(messy):
         "20 images, 3 classes",
         "sizes    16x16 (20)",
         "values   red 0-255 (mean 12",
-        "repeats  4 images in 2 groups, 1 of them under conflicting labels",
+        "repeats  4 images in 2 groups, 1 with conflicting labels",
         "  CONFLICT      2 x  b x1, e x1  (ids 8, 9)",
         "                2 x  e x2  (ids 5, 7)",
     ):
@@ -269,7 +269,7 @@ def test_inspect_an_npz(messy):
     assert max(map(len, text.splitlines()[1:])) <= 100
 
 
-def test_inspect_a_folder(tmp_path):
+def test_inspect_folder(tmp_path):
     images = np.full((4, 8, 8, 3), (10, 20, 30), np.uint8)
     images[1] += 5
     for name, image in zip(("a/0", "a/1", "b/2", "b/3"), images, strict=True):
@@ -318,7 +318,7 @@ def test_run_writes_what_the_library_writes(tmp_path, messy, recipe):
     assert "72 images written, 0 skipped, 0 quarantined, " in text
 
 
-def test_the_seed_is_the_recipe_s_unless_given(tmp_path, messy, recipe):
+def test_seed_option_overrides_the_recipe(tmp_path, messy, recipe):
     for name, seed in {"toml": (), "five": ("--seed", 5), "six": ("--seed", 6)}.items():
         run("run", recipe, messy, tmp_path / name, *seed)
     assert contents(tmp_path / "toml") == contents(tmp_path / "five")
@@ -326,7 +326,7 @@ def test_the_seed_is_the_recipe_s_unless_given(tmp_path, messy, recipe):
     assert shards[0].read_bytes() != shards[1].read_bytes()
 
 
-def test_workers_and_executors_make_no_difference(tmp_path, messy, recipe):
+def test_output_is_independent_of_workers_and_executor(tmp_path, messy, recipe):
     ways = {
         "one": ("--workers", 1),
         "threads": ("--workers", 2),
@@ -338,7 +338,7 @@ def test_workers_and_executors_make_no_difference(tmp_path, messy, recipe):
     assert contents(tmp_path / "one") == contents(tmp_path / "processes")
 
 
-def test_convert_there_and_back(tmp_path, messy):
+def test_convert_round_trip(tmp_path, messy):
     first = tmp_path / "first.npz"
     run("convert", messy, first)
     run("convert", first, tmp_path / "png", "--format", "folder")
@@ -355,7 +355,7 @@ def test_convert_there_and_back(tmp_path, messy):
 
 
 @pytest.mark.parametrize("kind", ["shards", "npz", "folder"])
-def test_split(tmp_path, messy, kind):
+def test_split_writes_what_the_library_splits(tmp_path, messy, kind):
     options = ("--parts", "train=0.6, test=0.4", "--seed", 3, "--format", kind)
     report = run("split", messy, tmp_path / "out", *options, "--json")
     parts = cp.split(cp.read(messy), train=0.6, test=0.4, seed=3)
@@ -374,7 +374,7 @@ def test_split(tmp_path, messy, kind):
 
 
 def ask(*arguments):
-    """The exit code of a command, and what it prints, read as JSON."""
+    """Exit code and parsed JSON output of a command."""
     result = CliRunner().invoke(main, [str(argument) for argument in (*arguments, "--json")])
     return result.exit_code, json.loads(result.stdout)
 
@@ -407,7 +407,7 @@ def test_duplicates_as_csv_is_the_table(tmp_path, messy):
     assert result.exit_code == 2
 
 
-def test_leaks(tmp_path):
+def test_leaks_lists_shared_images_and_exits_with_1(tmp_path):
     images = noise(6)
     turned = np.concatenate([noise(2, seed=1), images[2:3, ::-1]])
     for name, array in {"train": images, "test": turned}.items():
@@ -421,7 +421,7 @@ def test_leaks(tmp_path):
     assert group["rows"][1]["symmetry"] == "flip_top_bottom"
 
 
-def test_split_by_groups(tmp_path):
+def test_split_keeps_groups_together(tmp_path):
     images, labels = noise(24), np.arange(24) % 2
     np.savez(tmp_path / "cells.npz", images=images, labels=labels)
     patients = tmp_path / "patients.csv"
@@ -434,14 +434,14 @@ def test_split_by_groups(tmp_path):
     assert "deviates most" in done["train"]["why"]
     train, test = (set(cp.read(tmp_path / "out" / part).ids // 3) for part in ("train", "test"))
     assert not train & test
-    for groups, said in ((f"{patients}:patent", "did you mean 'patient'"), ("x(", "regular")):
+    for groups, message in ((f"{patients}:patent", "did you mean 'patient'"), ("x(", "regular")):
         line = ["split", str(tmp_path / "cells.npz"), str(tmp_path / "no"), "--groups", groups]
         result = CliRunner().invoke(main, line)
         assert result.exit_code == 2
-        assert said in result.output
+        assert message in result.output
 
 
-def test_demo(tmp_path):
+def test_demo_on_synthetic_and_own_images(tmp_path):
     report = run("demo", "--images", 400, "--out", tmp_path / "out", "--seed", 1, "--json")
     assert [s["step"] for s in report["steps"]] == [
         "dedupe", "split", "balance", "kmeans_mask", "rand_augment",
@@ -471,7 +471,7 @@ def test_demo(tmp_path):
     "command", ["", "demo", "inspect", "duplicates", "leaks", "run", "convert", "split"]
 )
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_fits_on_a_screen(command, flag):
+def test_help_is_short(command, flag):
     text = run(*command.split(), flag)
     assert text.startswith("Usage: ")
     assert len(text.splitlines()) <= 30
@@ -479,7 +479,7 @@ def test_help_fits_on_a_screen(command, flag):
     assert not command or "Example: cellprep" in text
 
 
-def test_the_installed_program(tmp_path, messy, recipe):
+def test_installed_program(tmp_path, messy, recipe):
     def program(*line):
         return subprocess.run(
             [CELLPREP, *line], cwd=tmp_path, capture_output=True, text=True, check=True

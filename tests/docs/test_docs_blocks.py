@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import cellprep as cp
-from cellprep.cli.demo_job import draw_input
+from cellprep.cli.demo import write_synthetic_cells
 from cellprep.synthetic import CLASS_NAMES, draw_cells
 
 from .pages import PAGES, ROOT, blocks, name, needed, run
@@ -40,7 +40,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
 def drawn(tmp_path_factory) -> Path:
     """What every page finds: an npz file, a folder of class folders, masks for it, a recipe."""
     folder = tmp_path_factory.mktemp("drawn")
-    draw_input(folder / "train_data.npz", 400, seed=0)
+    write_synthetic_cells(folder / "train_data.npz", 400, seed=0)
     images, labels = draw_cells([8] * len(CLASS_NAMES), seed=1)
     masks = cp.segment(images)
     for place, (image, label, mask) in enumerate(zip(images, labels, masks, strict=True)):

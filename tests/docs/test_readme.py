@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 
 import cellprep as cp
-from cellprep.cli.demo_job import draw_input
+from cellprep.cli.demo import write_synthetic_cells
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
 
 
 def test_the_table_of_repeats(tmp_path) -> None:
     """The settings of the table, on drawn cells with the same mess in proportion."""
-    draw_input(tmp_path / "drawn.npz", 800, seed=0)
+    write_synthetic_cells(tmp_path / "drawn.npz", 800, seed=0)
     cells = cp.read(tmp_path / "drawn.npz")
     planted = int(cp.find_duplicates(cells).groupby("group").size().nlargest(2).sum())
     settings = re.findall(r"\| `(Dedupe\(.*?\))` \| ([\d,]+)", README)

@@ -176,7 +176,7 @@ def test_ctrl_c_says_how_to_go_on(executor, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
     said, errors = process.communicate(timeout=600)
     assert (process.returncode, said) == (130, "")
-    assert errors == "error: stopped; the same command goes on from here\n"
+    assert errors == "error: interrupted; run the same command again to continue\n"
     done = CliRunner().invoke(main, [*line, "--json"])
     assert 0 < json.loads(done.stdout)["resumed"] < 480
     shutil.move(out, tmp_path / "resumed")

@@ -108,7 +108,7 @@ def describe(found: dict[str, Any]) -> str:
     lines.append(
         f"repeats  {counted(found['duplicate_images'], 'image')} in "
         f"{counted(found['duplicate_groups'], 'group')}, "
-        f"{found['conflicts']:,} of them under conflicting labels"
+        f"{found['conflicts']:,} with conflicting labels"
         if found["groups"]
         else "repeats  none"
     )

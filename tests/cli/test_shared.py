@@ -1,4 +1,4 @@
-"""What both programs have in common: dry runs, colours, completion, recipes to begin with."""
+"""What all commands of both programs share: help, dry runs, colours, completion, new recipes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from click.testing import CliRunner
 import cellmodels.cli
 import cellprep as cp
 import cellprep.cli
-from cellprep.cli.demo_job import draw_input
-from cellprep.cli.template import step_kinds, template
+from cellprep.cli.demo import write_synthetic_cells
+from cellprep.cli.recipe_template import step_kinds, template
 from cellprep.steps.step import Step
 from cellprep.writing.forecast import forecast
 from cellprep.writing.write import plan_write
@@ -44,7 +44,7 @@ def run(*arguments, code=0, program="cellprep"):
 
 
 def everything(folder):
-    """Every path below a folder, with the bytes and the time of each file."""
+    """Every path below a folder, with the bytes and the modification time of each file."""
     return {
         path: (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None
         for path in folder.rglob("*")
@@ -57,18 +57,18 @@ def size(path):
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    path = tmp_path_factory.mktemp("drawn") / "cells.npz"
-    draw_input(path, 400, seed=0)
+def synthetic(tmp_path_factory):
+    path = tmp_path_factory.mktemp("synthetic") / "cells.npz"
+    write_synthetic_cells(path, 400, seed=0)
     return path
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch, drawn):
-    """A folder with cells and a recipe, and one for temporary files."""
+def here(tmp_path, monkeypatch, synthetic):
+    """The current folder: synthetic cells, a recipe, and temporary files outside of it."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path.parent))
-    Path("cells.npz").symlink_to(drawn)
+    Path("cells.npz").symlink_to(synthetic)
     Path("recipe.toml").write_text(RECIPE)
     return tmp_path
 
@@ -93,7 +93,7 @@ COMMANDS = [
 @pytest.mark.parametrize(
     ("program", "names", "command"), COMMANDS, ids=[" ".join([p, *n]) for p, n, _ in COMMANDS]
 )
-def test_help_fits_a_screen_and_has_an_example(program, names, command):
+def test_help_fits_a_screen_and_shows_an_example(program, names, command):
     lines = run(*names, "--help", program=program).splitlines()
     assert len(lines) <= 30
     assert max(map(len, lines)) <= 80
@@ -101,28 +101,28 @@ def test_help_fits_a_screen_and_has_an_example(program, names, command):
     assert not any(line.endswith("...") for line in lines[1:] if "OUT/val" not in line)
 
 
-def test_an_option_means_the_same_everywhere():
-    told = {}
+def test_an_option_has_one_meaning_in_all_commands():
+    meanings = {}
     for _, names, command in COMMANDS:
         for option in command.params:
             if isinstance(option, click.Option) and option.opts[0] not in ("--train", "--data"):
-                told.setdefault(option.opts[0], {})[names] = (option.help, type(option.type))
+                meanings.setdefault(option.opts[0], {})[names] = (option.help, type(option.type))
     shared = {"--seed", "--workers", "--executor", "--format", "--json", "--dry-run", "--overwrite"}
-    assert shared <= told.keys()
-    told["--seed"].pop(("run",))  # in place of the recipe's
-    told["--batch-size"].pop(("train",))  # of the steps
-    told["--images"].pop(("demo",))  # to draw
-    for option, by_command in told.items():
+    assert shared <= meanings.keys()
+    meanings["--seed"].pop(("run",))  # overrides the recipe's
+    meanings["--batch-size"].pop(("train",))  # of training steps
+    meanings["--images"].pop(("demo",))  # number of synthetic cells
+    for option, by_command in meanings.items():
         assert len(set(by_command.values())) == 1, (option, by_command)
 
 
 @pytest.mark.parametrize("line", [("cellprep",), ("cellprep", "recipe"), ("cellmodels",)])
-def test_a_bare_command_prints_its_help(line):
+def test_a_group_without_command_prints_its_help(line):
     program, *names = line
     assert run(*names, program=program) == run(*names, "--help", program=program)
 
 
-def test_whatever_writes_a_data_set_or_trains_has_a_dry_run():
+def test_commands_that_write_or_train_have_a_dry_run():
     have = {
         names[0]
         for _, names, command in COMMANDS
@@ -142,13 +142,13 @@ WRITING = {
     "folder": ("convert", "cells.npz", "out", "--format", "folder"),
     "webdataset": ("run", "recipe.toml", "cells.npz", "out", "--format", "webdataset"),
     "parquet": ("convert", "cells.npz", "out", "--format", "parquet"),
-    "small parts": ("convert", "cells.npz", "out", "--rows-per-shard", "64"),
+    "small shards": ("convert", "cells.npz", "out", "--rows-per-shard", "64"),
     "processes": ("convert", "cells.npz", "out", "--executor", "processes", "--workers", "2"),
 }
 
 
 @pytest.mark.parametrize("line", WRITING.values(), ids=WRITING)
-def test_a_dry_run_tells_what_a_run_does_and_writes_nothing(here, line):
+def test_a_dry_run_predicts_the_run_and_writes_nothing(here, line):
     before = everything(here)
     text = run(*line, "--dry-run")
     plan = run(*line, "--dry-run", "--json")
@@ -164,13 +164,13 @@ def test_a_dry_run_tells_what_a_run_does_and_writes_nothing(here, line):
     assert plan["bytes"] == pytest.approx(size(out), rel=near)
     assert ("~" in text) == plan["bytes_are_estimated"]
     assert f"{plan['rows']:,} images as " in text
-    assert "a dry run: nothing was written" in text
+    assert "dry run, nothing was written" in text
     assert 0 < plan["seconds"] < 60
     again = run(*line, "--dry-run", "--json")
     assert again["resumed"] == (again["rows"] if again["stands"] == "finished" else 0)
 
 
-def test_a_dry_run_of_a_split_and_of_the_demo(here):
+def test_a_dry_run_of_split_and_demo_predicts_the_run(here):
     before = everything(here)
     line = ("split", "cells.npz", "out", "--parts", "train=0.7,test=0.3")
     assert "out/test: " in run(*line, "--dry-run")
@@ -191,7 +191,7 @@ def test_a_dry_run_of_a_split_and_of_the_demo(here):
     }
 
 
-def test_a_dry_run_sees_what_an_earlier_run_left(here, monkeypatch):
+def test_a_dry_run_counts_what_an_interrupted_run_already_wrote(here, monkeypatch):
     from cellprep.formats import shards
 
     line = ("convert", "cells.npz", "out", "--rows-per-shard", "100")
@@ -209,7 +209,7 @@ def test_a_dry_run_sees_what_an_earlier_run_left(here, monkeypatch):
     plan = run(*line, "--dry-run", "--json")
     assert (plan["stands"], plan["resumed"], plan["parts"]) == ("unfinished", 200, 4)
     assert everything(here) == before
-    assert "200 of them are there from an earlier run" in run(*line, "--dry-run")
+    assert "200 of them already written by an earlier run" in run(*line, "--dry-run")
     assert run(*line, "--json")["resumed"] == 200
     shard = here / "out" / "shard-00003.npy"
     shard.write_bytes(shard.read_bytes()[:-1])
@@ -229,7 +229,7 @@ def test_a_dry_run_sees_what_an_earlier_run_left(here, monkeypatch):
         ("split", "bad", "out"),
     ],
 )
-def test_a_dry_run_is_refused_as_a_run_is(here, line):
+def test_a_dry_run_is_refused_like_the_run(here, line):
     Path("mine").mkdir()
     Path("mine/thesis.txt").write_text("mine")
     Path("bad/a").mkdir(parents=True)
@@ -237,7 +237,7 @@ def test_a_dry_run_is_refused_as_a_run_is(here, line):
     assert run(*line, "--dry-run", code=2) == run(*line, code=2)
 
 
-def test_bad_images_are_told_in_a_dry_run(here):
+def test_a_dry_run_lists_bad_images(here):
     from PIL import Image
 
     for name, image in zip("abcd", np.load("cells.npz")["images"][:4], strict=True):
@@ -246,13 +246,13 @@ def test_bad_images_are_told_in_a_dry_run(here):
     Path("in/True/e.png").write_bytes(Path("in/True/d.png").read_bytes()[:900])
     line = ("convert", "in", "out", "--on-error", "quarantine")
     text = run(*line, "--dry-run")
-    assert "1 image that cannot be read would be left out:\n  BAD True/e.png: " in text
+    assert "1 unreadable image would be left out:\n  BAD True/e.png: " in text
     plan, done = run(*line, "--dry-run", "--json"), run(*line, "--json")
     assert (plan["rows"], plan["bad"]) == (done["rows"], done["bad"])
     assert plan["bytes"] == pytest.approx(size(here / "out"), rel=0.02)
 
 
-def test_large_images_make_a_small_sample(tmp_path):
+def test_the_forecast_samples_few_large_images(tmp_path):
     images = np.zeros((40, 1600, 1600, 3), np.uint8)
     cells = cp.Dataset.from_arrays(images, np.arange(40) % 2)
     found = forecast(plan_write(cells, tmp_path / "out"))
@@ -264,7 +264,7 @@ def test_large_images_make_a_small_sample(tmp_path):
 
 
 def in_a_terminal(*line, **environment):
-    """What a program prints to a terminal of 80 columns, its exit code before it."""
+    """Exit code and output of a program in a terminal of 80 columns."""
     import pty
 
     program = Path(sys.executable).with_name("cellprep")
@@ -277,7 +277,7 @@ def in_a_terminal(*line, **environment):
         while True:
             try:
                 piece = os.read(main, 4096)
-            except OSError:  # Linux has it that the other side is closed
+            except OSError:  # on Linux: the other side is closed
                 break
             if not piece:
                 break
@@ -287,7 +287,7 @@ def in_a_terminal(*line, **environment):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
-def test_lines_break_between_words_in_a_terminal(here):
+def test_terminal_lines_break_between_words(here):
     long = "  CONFLICT     35 x  basophil 4, eosinophil 5, "
     for line in [("duplicates", "cells.npz"), ("recipe", "new", "-", "--steps", "Dedup")]:
         seen = in_a_terminal(*line, NO_COLOR="1", COLUMNS="80")[1].split("\r")[-12:]
@@ -298,7 +298,7 @@ def test_lines_break_between_words_in_a_terminal(here):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
-def test_colours_are_for_terminals(here):
+def test_colours_only_in_terminals(here):
     code, seen = in_a_terminal("duplicates", "cells.npz")
     assert code == 1
     assert "\x1b[31m  CONFLICT\x1b[0m" in seen
@@ -355,12 +355,12 @@ def test_bash_completes(line, wanted):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 @pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_the_scripts_of_other_shells(program, shell):
+def test_completion_scripts_of_other_shells(program, shell):
     script = run("completion", shell, program=program)
     assert f"_{program.upper()}_COMPLETE={shell}_complete" in script
 
 
-# -- recipes to begin with ---------------------------------------------------------------------
+# -- new recipes -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", step_kinds().values(), ids=step_kinds())
@@ -372,7 +372,7 @@ def test_a_new_recipe_has_the_defaults(kind):
     assert not {"None", "True", "optional", "``"} & set(text.replace(".", " ").split())
 
 
-def test_a_new_recipe_says_what_each_setting_means(here):
+def test_a_new_recipe_explains_each_setting(here):
     assert run("recipe", "new", "my recipe.toml") == (
         "my recipe.toml: 4 steps: Dedupe, Balance, KMeansMask, RandAugment\n"
     )
@@ -383,7 +383,7 @@ def test_a_new_recipe_says_what_each_setting_means(here):
     assert "# Other steps: Corrupt, Crop, Jitter." in text
     steps = [cp.Dedupe(), cp.Balance(), cp.KMeansMask(), cp.RandAugment()]
     assert cp.Recipe.from_toml(Path("my recipe.toml")) == cp.Recipe(steps)
-    assert "is there already" in run("recipe", "new", "my recipe.toml", code=2)
+    assert "exists already" in run("recipe", "new", "my recipe.toml", code=2)
     assert Path("my recipe.toml").read_text() == text
     found = run("recipe", "check", "my recipe.toml", "--json")
     assert [step["step"] for step in found["steps"]] == [type(step).__name__ for step in steps]
@@ -392,8 +392,8 @@ def test_a_new_recipe_says_what_each_setting_means(here):
     assert "did you mean 'Jitter'" in run("recipe", "new", "-", "--steps", "Jiter", code=2)
 
 
-def test_every_setting_has_its_words():
-    """A setting without an entry in its docstring cannot be written to a new recipe."""
+def test_every_setting_is_described():
+    """A setting without an entry in the docstring cannot be written to a new recipe."""
     assert {kind for kind in Step.__subclasses__() if kind.__module__.startswith("cellprep.")} <= {
         *step_kinds().values()
     }
