@@ -526,7 +526,7 @@ def test_outputs_inside_the_input_folder(tmp_path, recipe):
     for out in (data / "out", data / "a" / "out.npz", data):
         refused(tmp_path, "convert", data, out, saying="the input")
         refused(tmp_path, "run", recipe, data, out, saying="the input")
-        refused(tmp_path, "split", data, out, saying="holds" if out == data else "the input")
+        refused(tmp_path, "split", data, out, saying="contains" if out == data else "the input")
 
 
 def test_a_part_that_is_taken_leaves_the_other_parts_unwritten(tmp_path, good):

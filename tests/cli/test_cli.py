@@ -291,7 +291,7 @@ def test_inspect_folder(tmp_path):
     Image.new("RGB", (5, 6)).save(tmp_path / "in" / "b" / "small.png")
     found = run("inspect", tmp_path / "in", "--json")
     assert found["sizes"] == {"8x8": 4, "6x5": 1}
-    assert found["note"] == "images of 2 sizes, brought to 96x96"
+    assert found["note"] == "images of 2 sizes, resized to 96x96"
     assert found["images"] == 5
 
 

@@ -29,7 +29,7 @@ def test_demo_makes_data_set_table_contact_sheet_and_report(tmp_path, monkeypatc
     assert sheet.shape[1] > 900
     assert len(np.unique(sheet.reshape(-1, 3), axis=0)) > 5000  # pictures, not a blank page
     assert done.report is not None
-    assert "1 group of duplicates under different labels" in done.report.read_text("utf-8")
+    assert "1 group of duplicates with conflicting labels" in done.report.read_text("utf-8")
     monkeypatch.setitem(sys.modules, "jinja2", None)
     again = run_demo(tmp_path / "demo", images=400, log=lines.append)  # a second run succeeds
     assert again.written["train"].rows == len(train)
@@ -45,7 +45,7 @@ def test_demo_accepts_the_users_folder(tmp_path, cells) -> None:
         Image.fromarray(image[: 40 + number % 2]).save(file)  # two sizes
     lines: list[str] = []
     done = run_demo(tmp_path / "out", tmp_path / "mine", log=lines.append)
-    assert any("2 sizes, brought to 96x96" in line for line in lines)
+    assert any("2 sizes, resized to 96x96" in line for line in lines)
     assert cp.read(tmp_path / "out" / "test").shape[1:] == (96, 96, 3)
     assert done.written["train"].bad == {}
 

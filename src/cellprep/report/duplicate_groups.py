@@ -49,7 +49,7 @@ class _Tiles:
     """Pictures of groups, until there is no space for more."""
 
     def __init__(self, datasets: Mapping[str, Dataset], catalog: Catalog) -> None:
-        self.datasets, self.catalog, self.room = datasets, catalog, MOST_TILES
+        self.datasets, self.catalog, self.space = datasets, catalog, MOST_TILES
         self.positions = {
             (part, str(id), copy): row
             for part, dataset in datasets.items()
@@ -75,10 +75,10 @@ class _Tiles:
             picture = part.encode() + its_digest.tobytes()
             if picture in distinct:
                 distinct[picture][1].append(names[-1])
-            elif len(distinct) < min(_TILES_PER_GROUP, self.room):
+            elif len(distinct) < min(_TILES_PER_GROUP, self.space):
                 number = self.catalog.album.row(dataset, at, its_digest)
                 distinct[picture] = number, [names[-1]], _relation(row, part)
-        self.room -= len(distinct)
+        self.space -= len(distinct)
         return names, [
             Tile(number, same, self._title(same), facts)
             for number, same, facts in distinct.values()
@@ -96,7 +96,7 @@ def _group(rows: pd.DataFrame, names: list[int], tiles: list[Tile]) -> Group:
     relations = set(rows["relation"])
     kinds = {
         "exact": "exact" in relations or any(len(tile.rows) > 1 for tile in tiles),
-        "turned": "symmetry" in relations,
+        "symmetry": "symmetry" in relations,
         "near": "near" in relations,
     }
     return Group(

@@ -31,7 +31,7 @@ def gather(
     title: str,
     notes: Iterable[str],
 ) -> Findings:
-    """The findings on a data set.
+    """The findings on a data set; long because it fills every field of `Findings`.
 
     The order matters: when the page runs out of space, pictures registered first are kept.
     """
