@@ -18,7 +18,7 @@ from cellprep.synthetic import CLASS_NAMES, draw_cells
 from .pages import PAGES, ROOT, blocks, name, needed, run
 
 NOT_RUN = {  # page: why each of these blocks is not run
-    "README.md": ["ImageNet weights are fetched"],
+    "README.md": ["ImageNet weights are downloaded"],
     "docs/howto/cluster.md": [
         "it starts Ray; tests/system/test_ray.py does, on two nodes, one of which is killed",
         "needs a cluster",
