@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..dataset.dataset import Dataset
 from ..errors import CellprepError
 from ..formats.manifest import load_record
-from ..kernels import OPERATIONS
+from ..operations import KERAS_CV as OPERATIONS
 from ..plan.draws import Draw
 from ..steps import RandAugment
 from .findings import Operation, Operations
@@ -53,7 +53,7 @@ def planned(dataset: Dataset) -> list[Operations]:
         if len(after.plan.stages) == len(before.plan.stages) or not isinstance(step, RandAugment):
             continue
         draw = Draw(after.plan.seed, name, after.plan.rows.keys[after.plan.touched])
-        columns = step.parameters(np.empty((0, *after.plan.shape), np.uint8), draw)
+        columns = step.sample(draw)
         found.append(_counted(name, step.rate, columns))
     return found
 
