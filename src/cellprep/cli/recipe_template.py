@@ -11,6 +11,7 @@ from typing import Any
 import tomli_w
 
 from ..steps import Step
+from ..steps.step import STEPS
 from .step_docs import described_settings, summary
 
 _HEAD = """\
@@ -23,8 +24,8 @@ _HEAD = """\
 
 
 def step_kinds() -> dict[str, type[Step]]:
-    """The steps that a recipe may have, by name."""
-    return {kind.__name__: kind for kind in sorted(Step.__subclasses__(), key=lambda k: k.__name__)}
+    """The steps that a recipe may have, by name, those of other packages included."""
+    return {name: STEPS[name] for name in sorted(STEPS)}
 
 
 def template(kinds: Sequence[type[Step]], seed: int = 0, name: str = "recipe.toml") -> str:

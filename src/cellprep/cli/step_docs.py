@@ -1,22 +1,21 @@
-"""What the docstring of a step says: its summary, and each setting in the terms of TOML."""
+"""Steps described in the terms of a recipe file: a summary, and what each setting may be and does.
+
+Values come from the types of the settings, prose from the docstring.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any, cast, get_origin
 
 from docstring_parser import Docstring, DocstringStyle, parse
 
 from ..steps import Step
+from ..steps.settings import OneOf, Option, Range, options
 
-_TOML = {
-    "None": "false",
-    "True": "true",
-    "False": "false",
-    "bool": "true or false",
-    "int": "whole number",
-    "float": "number",
-    "str": "text",
-}
+_TOML = {"None": "false", "True": "true", "False": "false"}
+_MANY = 2**31  # no limit that a user could meet
 
 
 def summary(kind: type[Step]) -> str:
@@ -30,8 +29,19 @@ def summary(kind: type[Step]) -> str:
 
 def described_settings(kind: type[Step]) -> dict[str, str]:
     """By setting: the values that it may have, and what it does."""
+    prose = setting_prose(kind)
     return {
-        one.arg_name: _in_toml(one.type_name or "", bool(one.is_optional), one.description or "")
+        name: f"{_one_of(allowed)}. {prose.get(name, '')}".strip()
+        for name, allowed in options(cast(Any, kind)).items()
+    }
+
+
+def setting_prose(kind: type[Step]) -> dict[str, str]:
+    """What the docstring says of each setting, with Python's constants replaced by TOML's."""
+    return {
+        one.arg_name: re.sub(
+            r"\b(None|True|False)\b", lambda at: _TOML[at[0]], one.description or ""
+        )
         for one in _parsed(kind).params
         if one.args[0] == "param"
     }
@@ -41,9 +51,28 @@ def _parsed(kind: type[Step]) -> Docstring:
     return parse(kind.__doc__ or "", style=DocstringStyle.NUMPYDOC)
 
 
-def _in_toml(allowed: str, optional: bool, text: str) -> str:
-    """A description with Python's names replaced by TOML's; an optional setting may be false."""
-    text = f"{allowed}{' or false' * optional}. {text}".strip()
-    for python, toml in _TOML.items():
-        text = re.sub(rf"\b{python}\b", toml, text)
-    return text
+def _one_of(allowed: Sequence[Option]) -> str:
+    """The values that a setting may have.
+
+    >>> _one_of([(str, OneOf("max", "min")), (int, Range(1, 5)), (type(None), None)])
+    '"max", "min", whole number from 1 to 5 or false'
+    """
+    values = list(dict.fromkeys(value for option in allowed for value in _values(*option)))
+    return " or ".join([", ".join(values[:-1]), values[-1]] if values[1:] else values)
+
+
+def _values(kind: Any, constraint: OneOf | Range | None) -> list[str]:
+    """A type and its constraint in words."""
+    if isinstance(constraint, OneOf):
+        return [f'"{word}"' for word in constraint]
+    if isinstance(constraint, Range):
+        number = "whole number" if kind is int else "number"
+        low, high = constraint
+        return [
+            f"{number} of at least {low}" if high >= _MANY else f"{number} from {low} to {high}"
+        ]
+    if isinstance(kind, type) and issubclass(kind, Step):
+        return [f"table of {kind.__name__}'s settings"]
+    named = {bool: ["true", "false"], type(None): ["false"], str: ["text"], int: ["whole number"]}
+    named |= {float: ["number"], Mapping: ["table"]}
+    return named.get(get_origin(kind) or kind, [kind.__name__])
