@@ -1,78 +1,19 @@
-"""What all commands of both programs share: help, dry runs, colours, completion, new recipes."""
+"""What all commands of both programs share: help, options, colours, completion."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 
 import click
-import numpy as np
 import pytest
-from click.testing import CliRunner
 
-import cellmodels.cli
 import cellprep as cp
-import cellprep.cli
-from cellprep.cli.demo import write_synthetic_cells
-from cellprep.cli.recipe_template import step_kinds, template
-from cellprep.cli.step_docs import setting_prose
-from cellprep.writing.forecast import forecast
-from cellprep.writing.write import plan_write
 
-PROGRAMS = {"cellprep": cellprep.cli.main, "cellmodels": cellmodels.cli.main}
-RECIPE = """\
-[[steps]]
-step = "Dedupe"
-
-[[steps]]
-step = "Balance"
-
-[[steps]]
-step = "RandAugment"
-"""
-
-
-def run(*arguments, code=0, program="cellprep"):
-    line = [str(argument) for argument in arguments]
-    result = CliRunner().invoke(PROGRAMS[program], line, prog_name=program)
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout) if "--json" in line else result.output
-
-
-def everything(folder):
-    """Every path below a folder, with the bytes and the modification time of each file."""
-    return {
-        path: (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else None
-        for path in folder.rglob("*")
-    }
-
-
-def size(path):
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-@pytest.fixture(scope="module")
-def synthetic(tmp_path_factory):
-    path = tmp_path_factory.mktemp("synthetic") / "cells.npz"
-    write_synthetic_cells(path, 400, seed=0)
-    return path
-
-
-@pytest.fixture
-def here(tmp_path, monkeypatch, synthetic):
-    """The current folder: synthetic cells, a recipe, and temporary files outside of it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path.parent))
-    Path("cells.npz").symlink_to(synthetic)
-    Path("recipe.toml").write_text(RECIPE)
-    return tmp_path
-
+from .helpers import PROGRAMS, run
 
 # -- every command -----------------------------------------------------------------------------
 
@@ -130,135 +71,6 @@ def test_commands_that_write_or_train_have_a_dry_run():
         if any(option.name == "dry_run" for option in command.params)
     }
     assert have == {"run", "convert", "split", "demo", "train", "compare"}
-
-
-# -- dry runs ----------------------------------------------------------------------------------
-
-WRITING = {
-    "run": ("run", "recipe.toml", "cells.npz", "out"),
-    "run to a new folder": ("run", "recipe.toml", "cells.npz", "new/folder/out"),
-    "convert": ("convert", "cells.npz", "out"),
-    "npz": ("convert", "cells.npz", "out.npz"),
-    "medmnist": ("convert", "cells.npz", "out", "--format", "medmnist"),
-    "folder": ("convert", "cells.npz", "out", "--format", "folder"),
-    "webdataset": ("run", "recipe.toml", "cells.npz", "out", "--format", "webdataset"),
-    "parquet": ("convert", "cells.npz", "out", "--format", "parquet"),
-    "small shards": ("convert", "cells.npz", "out", "--rows-per-shard", "64"),
-    "processes": ("convert", "cells.npz", "out", "--executor", "processes", "--workers", "2"),
-}
-
-
-@pytest.mark.parametrize("line", WRITING.values(), ids=WRITING)
-def test_a_dry_run_predicts_the_run_and_writes_nothing(here, line):
-    before = everything(here)
-    text = run(*line, "--dry-run")
-    plan = run(*line, "--dry-run", "--json")
-    assert everything(here) == before
-    done = run(*line, "--json")
-    out = (
-        here / line[-1 if line[0] == "convert" and len(line) == 3 else 3 if line[0] == "run" else 2]
-    )
-    assert (plan["rows"], plan["path"]) == (done["rows"], done["path"])
-    assert plan.get("steps") == done.get("steps")
-    assert (plan["stands"], plan["resumed"]) == ("nothing", 0)
-    near = 0.1 if plan["bytes_are_estimated"] else 0.005
-    assert plan["bytes"] == pytest.approx(size(out), rel=near)
-    assert ("~" in text) == plan["bytes_are_estimated"]
-    assert f"{plan['rows']:,} images as " in text
-    assert "dry run, nothing was written" in text
-    assert 0 < plan["seconds"] < 60
-    again = run(*line, "--dry-run", "--json")
-    assert again["resumed"] == (again["rows"] if again["stands"] == "finished" else 0)
-
-
-def test_a_dry_run_of_split_and_demo_predicts_the_run(here):
-    before = everything(here)
-    line = ("split", "cells.npz", "out", "--parts", "train=0.7,test=0.3")
-    assert "out/test: " in run(*line, "--dry-run")
-    plan = run(*line, "--dry-run", "--json")
-    demo = run("demo", "--data", "cells.npz", "--out", "demo", "--dry-run", "--json")
-    assert "from " in run("demo", "--images", 400, "--out", "demo", "--dry-run")
-    assert everything(here) == before
-    done = run(*line, "--json")
-    for name, part in done.items():
-        assert {k: plan[name][k] for k in ("rows", "classes", "why")} == {
-            k: part[k] for k in ("rows", "classes", "why")
-        }
-        assert plan[name]["bytes"] == pytest.approx(size(here / "out" / name), rel=0.005)
-    done = run("demo", "--data", "cells.npz", "--out", "demo", "--json")
-    assert demo["steps"] == done["steps"]
-    assert {n: p["rows"] for n, p in demo["parts"].items()} == {
-        n: p["rows"] for n, p in done["parts"].items()
-    }
-
-
-def test_a_dry_run_counts_what_an_interrupted_run_already_wrote(here, monkeypatch):
-    from cellprep.formats import shards
-
-    line = ("convert", "cells.npz", "out", "--rows-per-shard", "100")
-    write = shards.ShardWriter.write_part
-
-    def dying(self, folder, number, blocks):
-        if number == 2:
-            raise KeyboardInterrupt
-        return write(self, folder, number, blocks)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(shards.ShardWriter, "write_part", dying)
-        run(*line, "--workers", 1, code=130)
-    before = everything(here)
-    plan = run(*line, "--dry-run", "--json")
-    assert (plan["stands"], plan["resumed"], plan["parts"]) == ("unfinished", 200, 4)
-    assert everything(here) == before
-    assert "200 of them already written by an earlier run" in run(*line, "--dry-run")
-    assert run(*line, "--json")["resumed"] == 200
-    shard = here / "out" / "shard-00003.npy"
-    shard.write_bytes(shard.read_bytes()[:-1])
-    assert run(*line, "--dry-run", "--json")["resumed"] == 300
-    shard.unlink()
-    assert run(*line, "--dry-run", "--json")["resumed"] == 300
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        ("run", "recipe.toml", "cells.npz", "cells.npz"),
-        ("convert", "cells.npz", "mine"),
-        ("split", "cells.npz", "mine"),
-        ("demo", "--out", "mine"),
-        ("convert", "bad", "out"),
-        ("split", "bad", "out"),
-    ],
-)
-def test_a_dry_run_is_refused_like_the_run(here, line):
-    Path("mine").mkdir()
-    Path("mine/thesis.txt").write_text("mine")
-    Path("bad/a").mkdir(parents=True)
-    Path("bad/a/x.png").write_bytes(b"no image")
-    assert run(*line, "--dry-run", code=2) == run(*line, code=2)
-
-
-def test_a_dry_run_lists_bad_images(here):
-    from PIL import Image
-
-    for name, image in zip("abcd", np.load("cells.npz")["images"][:4], strict=True):
-        Path(f"in/{name > 'b'}").mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(f"in/{name > 'b'}/{name}.png")
-    Path("in/True/e.png").write_bytes(Path("in/True/d.png").read_bytes()[:900])
-    line = ("convert", "in", "out", "--on-error", "quarantine")
-    text = run(*line, "--dry-run")
-    assert "1 unreadable image would be left out:\n  BAD True/e.png: " in text
-    plan, done = run(*line, "--dry-run", "--json"), run(*line, "--json")
-    assert (plan["rows"], plan["bad"]) == (done["rows"], done["bad"])
-    assert plan["bytes"] == pytest.approx(size(here / "out"), rel=0.02)
-
-
-def test_the_forecast_samples_few_large_images(tmp_path):
-    images = np.zeros((40, 1600, 1600, 3), np.uint8)
-    cells = cp.Dataset.from_arrays(images, np.arange(40) % 2)
-    found = forecast(plan_write(cells, tmp_path / "out"))
-    assert found.sampled < 10
-    assert found.bytes == pytest.approx(images.nbytes, rel=1e-3)
 
 
 # -- in a terminal -----------------------------------------------------------------------------
@@ -335,8 +147,8 @@ COMPLETED = {
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
-@pytest.mark.parametrize(("line", "wanted"), COMPLETED.items(), ids=COMPLETED)
-def test_bash_completes(line, wanted):
+@pytest.mark.parametrize(("line", "expected"), COMPLETED.items(), ids=COMPLETED)
+def test_bash_completes(line, expected):
     words = line.split(" ")
     quoted = " ".join(f"'{word}'" for word in words)
     script = f"""
@@ -351,7 +163,7 @@ def test_bash_completes(line, wanted):
         ["bash", "-c", script], env={**os.environ, "PATH": path}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert set(done.stdout.split()) == wanted
+    assert set(done.stdout.split()) == expected
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -359,44 +171,3 @@ def test_bash_completes(line, wanted):
 def test_completion_scripts_of_other_shells(program, shell):
     script = run("completion", shell, program=program)
     assert f"_{program.upper()}_COMPLETE={shell}_complete" in script
-
-
-# -- new recipes -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", step_kinds().values(), ids=step_kinds())
-def test_a_new_recipe_has_the_defaults(kind):
-    needed = {"size": 80} if kind is cp.Crop else {}
-    text = template([kind, cp.Dedupe], seed=4)
-    assert cp.Recipe.from_toml(text) == cp.Recipe([kind(**needed), cp.Dedupe()], seed=4)
-    assert max(map(len, text.splitlines())) <= 84
-    assert not {"None", "True", "optional", "``"} & set(text.replace(".", " ").split())
-
-
-def test_a_new_recipe_explains_each_setting(here):
-    assert run("recipe", "new", "my recipe.toml") == (
-        "my recipe.toml: 4 steps: Dedupe, Balance, KMeansMask, RandAugment\n"
-    )
-    text = Path("my recipe.toml").read_text()
-    assert '# "drop", "majority" or "keep". What to do with a group' in text
-    assert "# whole number of at least 1 or false. A group larger than" in text
-    assert "[steps.jitter]\n\n# number from 0 to 180. Largest angle in degrees" in text
-    assert "# Other steps: Corrupt, Crop, Jitter." in text
-    steps = [cp.Dedupe(), cp.Balance(), cp.KMeansMask(), cp.RandAugment()]
-    assert cp.Recipe.from_toml(Path("my recipe.toml")) == cp.Recipe(steps)
-    assert "exists already" in run("recipe", "new", "my recipe.toml", code=2)
-    assert Path("my recipe.toml").read_text() == text
-    found = run("recipe", "check", "my recipe.toml", "--json")
-    assert [step["step"] for step in found["steps"]] == [type(step).__name__ for step in steps]
-    assert "  Dedupe(on_conflict='drop'" in run("recipe", "check", "my recipe.toml")
-    assert run("recipe", "new", "-", "--steps", "Jitter") == template([cp.Jitter])
-    assert "did you mean 'Jitter'" in run("recipe", "new", "-", "--steps", "Jiter", code=2)
-
-
-def test_every_setting_is_described():
-    """New recipes know all steps, and the docstring of each has an entry for every setting."""
-    own = {name: getattr(cp, name) for name in cp.__all__ if name in step_kinds()}
-    assert len(own) >= 7
-    for name, kind in own.items():
-        assert setting_prose(kind).keys() == {field.name for field in fields(kind)}, name
-    assert template([*step_kinds().values()]).count("step = ") == len(step_kinds())

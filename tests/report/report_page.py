@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+import cellprep as cp
 from cellprep.synthetic import draw_cells
 
 HOSTILE = "\"><img src=x onerror='alert(1)'>"
@@ -110,6 +111,12 @@ class Page(HTMLParser):
             for t, a in self.tags
             if a.get("http-equiv") == "Content-Security-Policy"
         )
+
+
+def page_of(path: Path, dataset: cp.Dataset, **settings: Any) -> Page:
+    """The page of a report on a data set."""
+    cp.report(dataset, path, **settings)
+    return Page(path.read_text("utf-8"))
 
 
 def colours(css: str) -> dict[str, tuple[str, str]]:

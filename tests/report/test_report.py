@@ -1,4 +1,4 @@
-"""The report: its statements are true, its page is safe and stays below the size limit."""
+"""The report: its statements are true, and its page is safe."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from cellprep.cli import main
 from cellprep.report import page
 from cellprep.report.inspect import read_any
 from cellprep.report.quality import FAULTS, qualities
-from cellprep.synthetic import draw_cells, draw_messy_set
-from cellprep.system import executors
+from cellprep.synthetic import draw_cells
 
-from .report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess
+from .report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess, page_of
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +41,6 @@ def shown(folder):
     found = Page((folder / "new" / "page.html").read_bytes().decode("utf-8"))
     found.summary = json.loads(done.stdout)
     return found
-
-
-def small(path, dataset, **settings) -> Page:
-    cp.report(dataset, path, **settings)
-    return Page(path.read_text("utf-8"))
 
 
 # -- contents ---------------------------------------------------------------------------------
@@ -130,9 +124,9 @@ def test_sampled_operations_equal_those_written(tmp_path) -> None:
     """Sampled in advance without pixels, or read from the record: the same operations."""
     cells = cp.Dataset.from_arrays(*draw_cells([5] * 8, side=32))
     recipe = cp.Recipe([cp.Balance(60), cp.RandAugment(copies=2, num_ops=2)], seed=3)
-    ahead = small(tmp_path / "ahead.html", cells, recipe=recipe)
+    ahead = page_of(tmp_path / "ahead.html", cells, recipe=recipe)
     cp.write(recipe(cells), tmp_path / "out", progress=False)
-    written = small(tmp_path / "written.html", cp.read(tmp_path / "out"))
+    written = page_of(tmp_path / "written.html", cp.read(tmp_path / "out"))
     index = pd.read_parquet(tmp_path / "out" / "index.parquet")
     ops = pd.concat([index["rand_augment.op_1"], index["rand_augment.op_2"]]).dropna()
     for name, count in ops.value_counts().items():
@@ -162,7 +156,7 @@ def test_class_counts_before_and_after_the_recipe(folder, shown) -> None:
 def test_steps_of_the_data_set_are_shown(tmp_path) -> None:
     cells = cp.Dataset.from_arrays(*draw_cells([6] * 8, side=32))
     made = cp.Recipe([cp.Dedupe(), cp.Crop(24)])(cells)
-    found = small(tmp_path / "page.html", made)
+    found = page_of(tmp_path / "page.html", made)
     assert "crop: 48 to 48 images" in found.text
     assert 'step = "Crop"' in found.text
     assert "24×24" in found.text
@@ -176,10 +170,10 @@ def test_leaks_into_the_test_set_are_shown(tmp_path) -> None:
         [0, 0, 1, *range(8)],
         ids=[f"t{number}" for number in range(11)],
     )
-    found = small(tmp_path / "page.html", train, test=test)
+    found = page_of(tmp_path / "page.html", train, test=test)
     assert found.alerts()["leak"] == ["t0", "t1", "t2"]
     assert "t2 · 1 · test set" in found.text
-    assert "There are none." in small(tmp_path / "none.html", train).text
+    assert "There are none." in page_of(tmp_path / "none.html", train).text
 
 
 def test_command_shows_leaks_and_search_settings(tmp_path, folder) -> None:
@@ -273,68 +267,6 @@ def test_every_picture_and_chart_has_a_text_alternative(shown) -> None:
     assert len(ids) == len(set(ids))
 
 
-# -- size limits -------------------------------------------------------------------------------
-
-
-def test_page_stays_below_its_limit_and_states_what_is_omitted(tmp_path, monkeypatch) -> None:
-    cells = cp.Dataset.from_arrays(*draw_messy_set(400, side=48))
-    whole = cp.report(cells, tmp_path / "whole.html")
-    assert whole.bytes < page.LIMIT
-    room = whole.bytes - 150_000
-    monkeypatch.setattr(page, "LIMIT", room)
-    less = cp.report(cells, tmp_path / "less.html")
-    assert room - 100_000 < less.bytes <= room
-    assert 0 < less.pictures < whole.pictures
-    found = Page(less.path.read_text("utf-8"))
-    assert f"the last {whole.pictures - less.pictures} did not fit" in found.text
-    table = cp.find_duplicates(cells, near=4, symmetries=True)
-    assert sum(map(len, found.data["groups"].values())) == len(table)
-
-
-def test_equal_pictures_are_stored_once(tmp_path) -> None:
-    images, labels = draw_messy_set(400, side=32)
-    found = small(tmp_path / "page.html", cp.Dataset.from_arrays(images, labels))
-    rules = found.inside["style"][1].splitlines()
-    assert len({rule.split("{")[1] for rule in rules}) == len(rules)
-    assert len(rules) <= len(np.unique(images, axis=0))
-
-
-def test_groups_beyond_the_picture_limit_are_listed_by_id(tmp_path, monkeypatch) -> None:
-    from cellprep.report import duplicate_groups
-
-    images, labels = draw_messy_set(400, side=32)
-    cells = cp.Dataset.from_arrays(images, labels)
-    groups = cp.find_duplicates(cells)["group"].nunique()
-    monkeypatch.setattr(duplicate_groups, "MOST_TILES", 3)
-    found = small(tmp_path / "page.html", cells, near=None, symmetries=False)
-    assert len(found.data["groups"]) == 3
-    assert f"{groups - 3} groups without pictures" in found.text
-    ids = set(cp.find_duplicates(cells)["id"])
-    listed = {line.split(" · ")[0] for line in found.text.splitlines() if " · " in line}
-    assert {str(name) for name in ids} <= listed
-    monkeypatch.setattr(duplicate_groups, "MOST_LISTED", 60)
-    found = small(tmp_path / "page.html", cells, near=None, symmetries=False)
-    assert "repeated images are listed here" in found.text
-    found = small(tmp_path / "page.html", cells, test=cells, near=None, symmetries=False)
-    assert f"1 group of {len(np.unique(images, axis=0)):,} are listed here" in found.text
-
-
-def test_class_chart_shows_the_first_40_classes(tmp_path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3), np.uint8)
-    found = small(tmp_path / "page.html", cp.Dataset.from_arrays(images, np.arange(90) // 2))
-    assert "The first 40 of 45 classes; the table lists all." in found.text
-
-
-def test_equal_data_sets_make_equal_pages(tmp_path) -> None:
-    cells = cp.Dataset.from_arrays(*draw_messy_set(400, side=24))
-    pages = []
-    for workers in (1, 2, 2):
-        with executors.using(workers=workers):
-            made = cp.report(cells, tmp_path / "page.html", recipe=cp.Recipe([cp.Dedupe()]))
-        pages.append(made.path.read_bytes())
-    assert pages[0] == pages[1] == pages[2]
-
-
 # -- errors ------------------------------------------------------------------------------------
 
 
@@ -395,7 +327,7 @@ def test_manifest_with_entries_of_the_wrong_type(tmp_path) -> None:
     recipe = [{**saved["recipe"][0], "seed": [None]}]
     odd |= {"recipe": recipe, "made_of": {**saved["made_of"], "versions": 3}}
     file.write_text(json.dumps({**saved, **odd}))
-    found = small(tmp_path / "page.html", cp.read(tmp_path / "out"))
+    found = page_of(tmp_path / "page.html", cp.read(tmp_path / "out"))
     assert "1 augmented copies beside each image" in found.text
     assert "read by the recipe" not in found.text
     assert "which wrote the set" not in found.text

@@ -109,13 +109,13 @@ def test_filters_show_matching_groups(opened, data) -> None:
         ("Near", relation, "near"),
     ):
         page.get_by_role("button", name=re.compile(rf"^{name} \d")).click()
-        wanted = {
+        expected = {
             key
             for key, rows in data["groups"].items()
             if key[0] == "g" and value in {data["rows"][row][column] for row in rows}
         }
-        assert set(keys(page)) == wanted
-        assert wanted
+        assert set(keys(page)) == expected
+        assert expected
     page.locator("[data-kind=all]").first.click()
     page.locator("#label").select_option(label=HOSTILE)
     for key in keys(page):
@@ -208,8 +208,8 @@ def test_copy_buttons_copy_ids(opened, data) -> None:
     assert clipboard(page) == ["baso/empty.png"]
     page.locator("[data-kind=conflict]").first.click()
     page.locator("#tools").get_by_role("button", name="Copy ids").click()
-    wanted = [data["rows"][row][0] for key in keys(page) for row in data["groups"][key]]
-    assert clipboard(page) == wanted
+    expected = [data["rows"][row][0] for key in keys(page) for row in data["groups"][key]]
+    assert clipboard(page) == expected
 
 
 def test_save_buttons_save_csv(opened, data) -> None:
@@ -238,14 +238,16 @@ def test_selected_pictures_are_listed(opened, data) -> None:
     page.keyboard.press("Escape")
     bar = page.locator("#picked")
     assert bar.inner_text().startswith("3 pictures selected")
-    wanted = [
+    expected = [
         data["rows"][row][0]
         for at in (0, 2, 4)
         for row in data["tiles"][int(tiles.nth(at).get_attribute("data-t"))]
     ]
     bar.get_by_role("button", name="Copy ids").click()
-    assert clipboard(page) == wanted
-    assert [row["id"] for row in saved(page, bar.get_by_role("button", name="Save CSV"))] == wanted
+    assert clipboard(page) == expected
+    assert [
+        row["id"] for row in saved(page, bar.get_by_role("button", name="Save CSV"))
+    ] == expected
     bar.get_by_role("button", name="Clear").click()
     assert not bar.is_visible()
 
