@@ -142,6 +142,19 @@ def test_sampled_operations_equal_those_written(tmp_path) -> None:
         assert text in written.text
 
 
+def test_only_operations_of_the_step_are_listed(tmp_path) -> None:
+    cells = cp.Dataset.from_arrays(*draw_cells([5] * 8, side=32))
+    recipe = cp.Recipe([cp.RandAugment(copies=2, num_ops=1, operations=("contrast", "shear_x"))])
+    planned = page_of(tmp_path / "planned.html", cells, recipe=recipe)
+    cp.write(recipe(cells), tmp_path / "out", progress=False)
+    written = page_of(tmp_path / "written.html", cp.read(tmp_path / "out"))
+    for shown in (planned, written):
+        assert "80 copies with 1 slot each" in shown.text
+        assert f"with probability {10 / 11 / 2:.4f}" in shown.text
+        assert "shear x" in shown.text
+        assert "brightness" not in shown.text.partition("Sampled operations")[2].split("Gallery")[0]
+
+
 def test_class_counts_before_and_after_the_recipe(folder, shown) -> None:
     cells = read_any(folder / "in")[0].readable()
     after = cp.Recipe.from_toml(RECIPE)(cells)
