@@ -14,6 +14,8 @@ from .._version import __version__
 from .commands import COMMANDS
 from .shared import SETTINGS, Commands, completion
 
+__all__ = ["main"]
+
 
 @click.group(cls=Commands, context_settings=SETTINGS)
 @click.version_option(__version__, prog_name="cellprep")

@@ -11,8 +11,8 @@ from typing import Any, cast, get_origin
 
 from docstring_parser import Docstring, DocstringStyle, parse
 
-from ..steps import Step
-from ..steps.settings import OneOf, Option, Range, options
+from ..steps import OneOf, Range, Step
+from ..steps.settings import Option, options
 
 _TOML = {"None": "false", "True": "true", "False": "false"}
 _MANY = 2**31  # no limit that a user could meet
@@ -74,5 +74,5 @@ def _values(kind: Any, constraint: OneOf | Range | None) -> list[str]:
     if isinstance(kind, type) and issubclass(kind, Step):
         return [f"table of {kind.__name__}'s settings"]
     named = {bool: ["true", "false"], type(None): ["false"], str: ["text"], int: ["whole number"]}
-    named |= {float: ["number"], Mapping: ["table"]}
+    named |= {float: ["number"], Mapping: ["table"], tuple: ["list"]}
     return named.get(get_origin(kind) or kind, [kind.__name__])

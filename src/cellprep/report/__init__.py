@@ -12,6 +12,8 @@ from ..errors import CellprepError
 from ..steps.recipe import Recipe
 from ..system.paths import as_path, make_folder, replacing
 
+__all__ = ["Report", "report"]
+
 
 @dataclass(frozen=True)
 class Report:
