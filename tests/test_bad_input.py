@@ -545,7 +545,9 @@ def test_the_demo_leaves_foreign_folders_alone(tmp_path, good, given, monkeypatc
     (tmp_path / "out").mkdir()
     for name in ("recipe.toml", "contact_sheet.png"):
         (tmp_path / "out" / name).write_text("mine")
-    refused(tmp_path, "demo", "--out", "out", "--images", 400, *given, saying="contains other files")
+    refused(
+        tmp_path, "demo", "--out", "out", "--images", 400, *given, saying="contains other files"
+    )
 
 
 # -- image folders -----------------------------------------------------------------------------

@@ -466,9 +466,7 @@ def test_from_training_to_prediction(tmp_path, monkeypatch):
     learn = ("--model", "baseline_cnn", "--epochs", 12, "--learning-rate", 2e-3)
     learn = (*learn, "--batch-size", 8)
     plan = json.loads(run("train", "train", "val", "m", *learn, "--dry-run", "--json"))
-    assert "dry run, nothing was written" in run(
-        "train", "train", "val", "m", *learn, "--dry-run"
-    )
+    assert "dry run, nothing was written" in run("train", "train", "val", "m", *learn, "--dry-run")
     assert not Path("m").exists()
     done = json.loads(run("train", "train", "val", "m", *learn, "--test", "test", "--json"))
     assert (plan["images"], plan["epochs"], plan["steps"]) == ({"train": 30, "val": 9}, 12, 4)
