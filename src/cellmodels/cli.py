@@ -30,8 +30,7 @@ from cellprep.cli.shared import (
     print_text,
     resumable,
 )
-from cellprep.errors import counted, in_range
-from cellprep.formats.format import require
+from cellprep.errors import counted, in_range, require
 from cellprep.system import executors
 
 from .backbones import BACKBONES, build

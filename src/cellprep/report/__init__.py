@@ -10,7 +10,7 @@ from ..dataset.dataset import Dataset, check_dataset
 from ..duplicates.near import Search
 from ..errors import CellprepError
 from ..steps.recipe import Recipe
-from ..system.paths import as_path, make_folder, replacing
+from ..system.paths import as_path, atomic_write, make_folder
 
 __all__ = ["Report", "report"]
 
@@ -113,7 +113,7 @@ def report(
     from . import attention, page
     from .gather import gather
 
-    page.require()
+    page.check_libraries()
     source = dataset.source.path
     found = gather(
         dataset,
@@ -126,7 +126,7 @@ def report(
     alerts = attention.alerts(found)
     html, pictures = page.render(found, alerts)
     make_folder(target.parent)
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_bytes(html)
     titles = {alert.key: alert.title for alert in alerts}
     return Report(target, found.images, pictures, len(html), titles)

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import counted
-from ..formats import format
+from ..errors import counted, require
 from . import charts
 from .attention import Alert, passed
 from .catalog import FIELDS, Tile
@@ -26,10 +25,10 @@ _SHORT = 16  # characters of a name below a picture
 _SPARE = 20_000  # bytes that the second rendering may add
 
 
-def require() -> None:
+def check_libraries() -> None:
     """Check for the libraries that rendering needs before any work is done."""
     for module in ("jinja2", "matplotlib"):
-        format.require(module, "cellprep[report]")
+        require(module, "cellprep[report]")
 
 
 def render(found: Findings, alerts: list[Alert]) -> tuple[bytes, int]:

@@ -14,9 +14,9 @@ from ..arrays import Ids, Labels, Masks, check_ids
 from ..dataset.dataset import Dataset, check_dataset
 from ..duplicates.near import Search
 from ..duplicates.search import related
-from ..errors import BadImagesError, CellprepError, in_range
+from ..errors import BadImagesError, CellprepError, check_seed, in_range
 from ..plan import policies
-from ..plan.draws import Draw, check_seed
+from ..plan.draws import Draw
 from ..plan.plan import Plan
 
 

@@ -9,8 +9,7 @@ from typing import Any
 
 import click
 
-from ...errors import CellprepError, in_range
-from ...plan.draws import check_seed
+from ...errors import CellprepError, check_seed, in_range
 from ...writing.forecast import forecast
 from ..arguments import WORKING, executor
 from ..output import forecast_as_json, show_forecasts, show_steps, written_as_json

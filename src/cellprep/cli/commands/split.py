@@ -13,7 +13,7 @@ from ...dataset.read import read
 from ...errors import CellprepError, nearest
 from ...formats import FORMATS
 from ...steps.split import split as split_dataset
-from ...system.paths import as_path, opened
+from ...system.paths import as_path, open_binary
 from ...writing.forecast import forecast
 from ..arguments import READING, WRITING, executor, read_arguments, write_job
 from ..output import forecast_as_json, show_forecasts, written_as_json
@@ -111,7 +111,7 @@ def _groups(text: str, dataset: Dataset) -> Any:
     import pandas as pd
 
     try:
-        with opened(path) as file:
+        with open_binary(path) as file:
             table = pd.read_parquet(file) if path.suffix == ".parquet" else pd.read_csv(file)
     except Exception as error:
         raise CellprepError(f"{name!r} cannot be read as a table: {error}") from error
