@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cellprep.kernels import HASHES
-from cellprep.kernels.hashing.phash import _rows_first, perceptual_hashes
+from cellprep.kernels.hashing.lanczos import rows_first
+from cellprep.kernels.hashing.perceptual import perceptual_hashes
 
 REFERENCE = {
     "phash": imagehash.phash,
@@ -78,8 +79,8 @@ def test_sizes_at_the_edges(shape, kind) -> None:
 @pytest.mark.skipif(int(PIL.__version__.split(".")[0]) < 13, reason="the order of Pillow 13")
 @pytest.mark.parametrize("shape", [(500, 3), (97, 63), (97, 64), (97, 65), (1000, 32), (300, 1)])
 def test_tall_images_are_narrowed_last(shape) -> None:
-    assert _rows_first(97, 64, 32, 32)
-    assert not _rows_first(97, 65, 32, 32)
+    assert rows_first(97, 64, 32, 32)
+    assert not rows_first(97, 65, 32, 32)
     images = drawn("noise", 3, *shape, seed=6)
     for name in HASHES:
         assert found(images, name) == expected(images, name), name

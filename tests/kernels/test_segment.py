@@ -8,18 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.measure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from cellprep.kernels.segment import bits, components, spaces
-from cellprep.kernels.segment.kmeans import (
-    _assign_three,
-    _assign_tiles,
-    _assign_two,
-    _lloyd,
-    kmeans,
-)
+from cellprep.kernels.popcount import popcount
+from cellprep.kernels.segment import bits, cell, components, morphology, spaces
+from cellprep.kernels.segment.assignment import _assign_three, _assign_tiles, _assign_two
+from cellprep.kernels.segment.kmeans import kmeans
+from cellprep.kernels.segment.lloyd import lloyd
 from cellprep.kernels.segment.segment import FOREGROUNDS, TARGETS, segment
 
 BCISC = Path(__file__).resolve().parents[3] / "shared" / "data" / "bcisc"
@@ -65,28 +64,60 @@ def blobs(seed: int, n: int = 3, h: int = 23, w: int = 31) -> NDArray[np.bool_]:
     return rng.random((n, h, w)) < rng.uniform(0, 1, (n, 1, 1))
 
 
+def packed(mask: NDArray[np.bool_], margin: int = 1) -> NDArray[np.uint64]:
+    out = bits.empty_masks(1, *mask.shape, margin)[0]
+    bits.pack(np.ascontiguousarray(mask).view(np.uint8), np.uint8(1), out)
+    return out
+
+
+def unpacked(mask: NDArray[np.uint64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    out = np.empty(shape, np.uint8)
+    bits.unpack(mask, out)
+    return out.view(np.bool_)
+
+
 def check_components(masks: NDArray[np.bool_]) -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
-    for mask, filled, largest in zip(
-        masks, components.fill_holes(masks), components.largest(masks), strict=True
-    ):
+    """Against SciPy's, on one set of buffers, since they are reused from image to image."""
+    runs = components.buffers_for_runs(packed(masks[0]).size)
+    for mask in masks:
+        filled, largest = packed(mask), packed(mask)
+        components.fill_holes(filled, runs)
+        share = components.keep_heaviest(largest, largest.copy(), runs)
         expected, count = ndimage.label(mask)
-        np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
+        np.testing.assert_array_equal(unpacked(filled, mask.shape), ndimage.binary_fill_holes(mask))
         areas = np.bincount(expected.ravel(), minlength=count + 1)[1:]
         best = 1 + areas.argmax() if count else 1
-        np.testing.assert_array_equal(largest, expected == best)
+        np.testing.assert_array_equal(unpacked(largest, mask.shape), expected == best)
+        assert share == (areas.max() / areas.sum() if count else 0)
+    every = masks.astype(np.uint8)
+    cell.keep_largest(every)
+    for mask, largest in zip(masks, every, strict=True):
+        expected = skimage.measure.label(mask, connectivity=1)
+        areas = np.bincount(expected.ravel(), minlength=2)[1:]
+        np.testing.assert_array_equal(largest, expected == 1 + areas.argmax())
 
 
 def check_morphology(masks: NDArray[np.bool_], radius: int) -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
     dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     disc = dy**2 + dx**2 <= radius**2 + radius
-    eroded = [ndimage.binary_erosion(m, disc, border_value=1) for m in masks]
-    dilated = [ndimage.binary_dilation(m, disc) for m in masks]
-    np.testing.assert_array_equal(components.erode(masks, radius), eroded)
-    np.testing.assert_array_equal(components.dilate(masks, radius), dilated)
-    opened = [ndimage.binary_dilation(m, disc) for m in eroded]
-    np.testing.assert_array_equal(components.opening(masks, radius), opened)
+    margin = max(radius, 1)
+    discs = morphology.buffers_for_discs(*masks.shape[1:], margin)
+    for mask in masks:
+        eroded = ndimage.binary_erosion(mask, disc, border_value=1)
+        dilated, both = packed(mask, margin), packed(mask, margin)
+        morphology.dilate(dilated, radius, discs)
+        np.testing.assert_array_equal(
+            unpacked(dilated, mask.shape), ndimage.binary_dilation(mask, disc)
+        )
+        morphology.erode(both, radius, discs)
+        np.testing.assert_array_equal(unpacked(both, mask.shape), eroded)
+        morphology.dilate(both, radius, discs)
+        np.testing.assert_array_equal(
+            unpacked(both, mask.shape), ndimage.binary_dilation(eroded, disc)
+        )
+    every = masks.astype(np.uint8)
+    cell.widen(every, radius)
+    np.testing.assert_array_equal(every, [ndimage.binary_dilation(m, disc) for m in masks])
 
 
 def inertia(points: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
@@ -196,7 +227,7 @@ def test_levels_need_not_be_floats(seed: int, d: int, k: int) -> None:
         np.testing.assert_array_equal(levels, floats)
 
 
-def lloyd(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
+def plain_pass(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
     """One plain pass."""
     labels = ((points[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1)
     return np.stack([points[labels == c].mean(axis=0) for c in range(len(centers))])
@@ -210,9 +241,11 @@ def test_a_pass_is_a_plain_pass(seed: int, d: int, k: int, n: int) -> None:
     centers = points[rng.choice(n, k, replace=False)].astype(np.float32)
     sums, counts = np.empty((k, d), np.int64), np.empty(k, np.int64)
     made = centers.copy()
-    _lloyd(np.ascontiguousarray(points.T, np.int16), made, sums, counts, 1)
+    lloyd(np.ascontiguousarray(points.T, np.int16), made, sums, counts, 1)
     if counts.all() and counts.sum() == n and len(np.unique(centers, axis=0)) == k:
-        np.testing.assert_allclose(made, lloyd(points, centers.astype(float)), rtol=1e-3, atol=2)
+        np.testing.assert_allclose(
+            made, plain_pass(points, centers.astype(float)), rtol=1e-3, atol=2
+        )
 
 
 def test_kmeans_of_one_colour() -> None:
@@ -273,7 +306,7 @@ def test_bits_are_pixels(seed: int, h: int, w: int, margin: int) -> None:
     rng = np.random.default_rng(seed)
     values, least = rng.integers(0, 256, (2, h, w)).astype(np.uint8), np.uint8(rng.integers(1, 256))
     masks = values >= least
-    one, other = packed = bits.strings(2, h, w, margin)
+    one, other = packed = bits.empty_masks(2, h, w, margin)
     for mask, levels in zip(packed, values, strict=True):
         bits.pack(levels, least, mask)
     framed = np.unpackbits(one.view(np.uint8), axis=1, bitorder="little")
@@ -286,8 +319,8 @@ def test_bits_are_pixels(seed: int, h: int, w: int, margin: int) -> None:
 
     padded = np.pad(masks[0].astype(int), 1)
     sides = np.abs(np.diff(padded, axis=0)).sum() + np.abs(np.diff(padded, axis=1)).sum()
-    assert components.outline(one) == (masks[0].sum(), sides)
-    assert components.common(one, other) == (masks[0] & masks[1]).sum()
+    assert bits.outline(one) == (masks[0].sum(), sides)
+    assert bits.count_common(one, other) == (masks[0] & masks[1]).sum()
 
 
 @quick
@@ -297,7 +330,7 @@ def test_spans_are_those_of_single_bits(seed: int, start: int, stop: int) -> Non
     string = np.random.default_rng(seed).integers(0, 2**64, 4, np.uint64)
     single = np.unpackbits(string.view(np.uint8), bitorder="little")
     assert bits.ones_in_span(string, start, stop) == single[start:stop].sum()
-    assert [bits.ones(word) for word in string] == single.reshape(4, 64).sum(axis=1).tolist()
+    assert [popcount(word) for word in string] == single.reshape(4, 64).sum(axis=1).tolist()
     place = np.uint64(start % 64)
     assert bits.lowest_one((string[0] | np.uint64(1)) << place) == place
     bits.flip_span(string, start, stop)
@@ -306,7 +339,9 @@ def test_spans_are_those_of_single_bits(seed: int, start: int, stop: int) -> Non
 
 
 def test_an_empty_mask_has_no_largest_component() -> None:
-    assert not components.largest(np.zeros((1, 9, 30), bool)).any()
+    masks = np.zeros((1, 9, 30), np.uint8)
+    cell.keep_largest(masks)
+    assert not masks.any()
 
 
 @quick
@@ -324,7 +359,6 @@ def test_batch_equals_singles_and_order_is_irrelevant(seed: int, h: int, w: int)
 
 def plain_piece(mask, radius, heavy):
     """The piece of `_piece` by SciPy: mask, how round, its share."""
-    ndimage = pytest.importorskip("scipy.ndimage")
     dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     disc = dy**2 + dx**2 <= radius**2 + radius
     eroded = ndimage.binary_erosion(ndimage.binary_fill_holes(mask), disc, border_value=1)
@@ -472,9 +506,9 @@ def test_unknown_names_are_refused(setting: str) -> None:
         segment(cells(0), **{setting: "whole"})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["spaces", "kmeans", "components", "segment"])
+@pytest.mark.parametrize("name", ["spaces", "kmeans", "segment"])
 def test_docstrings(name: str) -> None:
-    assert not doctest.testmod(importlib.import_module(f"cellprep.kernels.{name}")).failed
+    assert not doctest.testmod(importlib.import_module(f"cellprep.kernels.segment.{name}")).failed
 
 
 @quick

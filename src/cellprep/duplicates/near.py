@@ -155,7 +155,7 @@ class Marking:
     search: Search
 
     def __call__(self, images: Images) -> Marks:
-        from ..kernels.hashing import nearness, phash, symmetry
+        from ..kernels.hashing import nearness, perceptual, symmetry
 
         images = np.ascontiguousarray(images)
         marks = Marks.empty(len(images), self.search)
@@ -164,7 +164,7 @@ class Marking:
             marks.invariants[:] = symmetry.invariants(images)
         if self.search.near is not None:
             scale = nearness.Scale.of(*images.shape[1:3])
-            marks.hashes[:] = phash.perceptual_hashes(images, self.search.hash)
+            marks.hashes[:] = perceptual.perceptual_hashes(images, self.search.hash)
             marks.pictures[:] = nearness.thumbnails(images)
             marks.windows[:] = nearness.window_hashes(marks.pictures, scale.step)
             marks.plain[:] = marks.details(marks.places).std(axis=(1, 2)) < _FLAT

@@ -13,6 +13,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..popcount import popcount
+
 Hashes = NDArray[np.uint64]
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 """Places in the first and the second array, and the distances."""
@@ -138,16 +140,6 @@ def _bucketed(hashes, edges, blocks):
 
 
 @nb.njit(cache=True, nogil=True)
-def _bits(value):
-    """How many bits are set."""
-    value -= (value >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    two = np.uint64(0x3333333333333333)
-    value = (value & two) + ((value >> np.uint64(2)) & two)
-    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((value * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
-@nb.njit(cache=True, nogil=True)
 def _first_agreement(difference, edges, blocks):
     """Whether no earlier choice of blocks holds the pair."""
     chosen = 0
@@ -172,7 +164,7 @@ def _search(table, order, starts, others, offset, edges, blocks, distance, same)
         key = _key(value, edges, blocks)
         for place in range(starts[key], starts[key + 1]):
             difference = table[place] ^ value
-            bits = _bits(difference)
+            bits = popcount(difference)
             if bits > distance:
                 continue
             i = order[place]
