@@ -12,7 +12,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from ..luma import luma
+from ..levels import luma_level
 
 _BITS = 22  # fractional bits of a weight: 32 less a pixel's 8 and two to prevent overflow
 
@@ -80,7 +80,7 @@ def shrink(image, rows, columns, scratch, out):
     vertical_first = _rows_first(height, width, len(rows[0]), len(columns[0]))
     for y in range(height):
         for x in range(width):
-            grey = luma(image[y, x, 0], image[y, x, 1], image[y, x, 2])
+            grey = luma_level(image[y, x, 0], image[y, x, 1], image[y, x, 2])
             if vertical_first:
                 lines[y, x] = grey
             else:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...arrays import Images
 from .. import SIDE
-from ..luma import luma
+from ..levels import luma_level
 
 Thumbnails = NDArray[np.uint8]
 """(n, 48, 48), the mean luminance under each cell of a grid."""
@@ -72,7 +72,7 @@ def _thumbnails(images, small):
             line[:] = 0
             for x in range(width):
                 red, green, blue = images[i, y, x, 0], images[i, y, x, 1], images[i, y, x, 2]
-                grey = np.int64(luma(red, green, blue))
+                grey = np.int64(luma_level(red, green, blue))
                 # In units of a 48th of a pixel, a cell is `width` long and a pixel 48.
                 start, stop = x * SIDE, (x + 1) * SIDE
                 cell = start // width
