@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cellprep as cp
-from cellprep.plan import digests as measures
+from cellprep.duplicates import exact
+from cellprep.plan.digests import digest
 
 # Rows as (picture, label, id); few pictures and labels, so that groups and conflicts abound.
 ROWS = st.lists(
@@ -105,7 +106,7 @@ def test_the_table_lists_every_repeat_conflicts_first(rows) -> None:
 @pytest.mark.parametrize("bits", [0, 1])
 def test_a_collision_of_digests_cannot_lie(monkeypatch, bits) -> None:
     weak = lambda images: images[:, :1, 0, 0].astype(np.uint64) & np.uint64(bits)  # noqa: E731
-    monkeypatch.setattr(measures, "digest", lambda images: np.repeat(weak(images), 2, axis=1))
+    monkeypatch.setattr(exact, "digest", lambda images: np.repeat(weak(images), 2, axis=1))
     rows = [(number % 5, number % 3, number) for number in range(23)]
     groups = cp.find_duplicates(dataset(rows)).groupby("group")["id"].apply(sorted).tolist()
     assert sorted(groups) == [list(range(number, 23, 5)) for number in range(5)]
@@ -113,7 +114,7 @@ def test_a_collision_of_digests_cannot_lie(monkeypatch, bits) -> None:
 
 def test_shape_and_dtype_belong_to_the_digest() -> None:
     image = np.zeros((1, 4, 6, 3), np.uint8)
-    assert (measures.digest(image) != measures.digest(image.reshape(1, 6, 4, 3))).any()
+    assert (digest(image) != digest(image.reshape(1, 6, 4, 3))).any()
 
 
 def test_the_competition_set() -> None:

@@ -1,4 +1,4 @@
-"""Near and turned duplicates: what is found, under which names, and what is left alone."""
+"""Near and turned duplicates: what is found, how it is reported, and what is left alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import cellprep as cp
-from cellprep.duplicates import near
+from cellprep.duplicates import candidates, clustering, signatures
+from cellprep.duplicates.settings import Search
 from cellprep.kernels import SYMMETRIES
-from cellprep.kernels.hashing import nearness, pairs, symmetry
+from cellprep.kernels.hashing import differences, pairs, symmetry, windows
+from cellprep.kernels.hashing.scale import Scale
 from cellprep.synthetic import draw_cells
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -236,13 +238,13 @@ def test_an_image_near_two_cells_does_not_join_them() -> None:
             for i, j in ((0, 1), (1, 2), (0, 2))
         ]
         if pairs_of == [True, True, False]:
-            found = nearness.differences(
-                nearness.details(nearness.thumbnails(images[[0]])),
-                nearness.details(nearness.thumbnails(images[[2]])),
+            found = differences.differences(
+                differences.details(windows.thumbnails(images[[0]])),
+                differences.details(windows.thumbnails(images[[2]])),
                 np.array([[0, 0, 0]]),
                 2,
             )
-            if not nearness.are_copies(found, nearness.Scale.of(96, 96), near._SLACK).all():
+            if not differences.are_copies(found, Scale.of(96, 96), clustering._SLACK).all():
                 break
     else:
         pytest.fail("no strength puts an image between two others")
@@ -303,15 +305,15 @@ def test_symmetries_form_a_group(one, two, seed) -> None:
 @pytest.mark.parametrize("shape", [(96, 96), (7, 12), (50, 31)])
 def test_marks_turn_with_the_image(shape) -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, *shape, 3), np.uint8)
-    small = nearness.thumbnails(images)
-    hashes = nearness.window_hashes(small, 1)
+    small = windows.thumbnails(images)
+    hashes = windows.window_hashes(small, 1)
     for one in symmetry.symmetries_of(*shape):
         other = np.ascontiguousarray(symmetry.turned(images, one))
         np.testing.assert_array_equal(symmetry.invariants(other), symmetry.invariants(images))
-        turned_small = nearness.thumbnails(other)
+        turned_small = windows.thumbnails(other)
         np.testing.assert_array_equal(turned_small, symmetry.turned(small[..., None], one)[..., 0])
-        found = nearness.turned_hashes(hashes, one)
-        expected = nearness.window_hashes(turned_small, 1)
+        found = windows.turned_hashes(hashes, one)
+        expected = windows.window_hashes(turned_small, 1)
         np.testing.assert_array_equal(found[:, 0], expected[:, 0])
         np.testing.assert_array_equal(np.sort(found), np.sort(expected))
 
@@ -377,21 +379,22 @@ def test_a_hundred_thousand_equal_hashes_do_not_explode() -> None:
     rows = np.arange(len(hashes))
     roots = np.arange(len(hashes))
     pairs_given = 0
-    for first, _, _, _ in near._expanded((hashes, rows), None, 4, 0, False, True, roots):
+    find = candidates._Expanding(4, True, roots)
+    for first, _, _, _ in find((hashes, rows), None, 0):
         pairs_given += len(first)
-        roots[: pairs_given + 1] = 0  # what is found to be one is asked about no more
+        roots[: pairs_given + 1] = 0  # rows with the same root are not paired again
     assert pairs_given < 2 * len(hashes)
 
 
 def test_the_difference_knows_no_first_and_second() -> None:
     images = draw_cells([2] * 8, seed=1)[0]
-    one = nearness.details(nearness.thumbnails(images))
-    two = nearness.details(nearness.thumbnails(noisy(moved(images, 1, -1))))
+    one = differences.details(windows.thumbnails(images))
+    two = differences.details(windows.thumbnails(noisy(moved(images, 1, -1))))
     n = len(images)
     for other in (np.arange(n), np.roll(np.arange(n), 1)):
         at = np.stack([np.arange(n), other, np.zeros(n, int)], axis=1)
-        there = nearness.differences(one, two, at, 1)
-        back = nearness.differences(two, one, at[:, [1, 0, 2]], 1)
+        there = differences.differences(one, two, at, 1)
+        back = differences.differences(two, one, at[:, [1, 0, 2]], 1)
         np.testing.assert_allclose(there, back, rtol=1e-5)
 
 
@@ -502,7 +505,7 @@ def messy(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return cells, np.concatenate([new, cells[3:5], draw_cells([1] * 8, seed=99)[0]])
 
 
-def full_search(cells: np.ndarray, new: np.ndarray, search: near.Search) -> set[tuple[int, int]]:
+def full_search(cells: np.ndarray, new: np.ndarray, search: Search) -> set[tuple[int, int]]:
     """Pairs one by one, by the function that groups are made of."""
     found = set()
     for number, image in enumerate(new):
@@ -522,7 +525,7 @@ def asked(index: cp.DuplicateIndex, new: np.ndarray) -> set[tuple[int, int]]:
 def test_a_query_gives_the_answers_of_a_full_search(tmp_path) -> None:
     cells, new = messy()
     cells, new = cells[:20], new[::3]
-    search = near.Search(4, True)
+    search = Search(4, True)
     index = cp.DuplicateIndex.of(cells, near=4, symmetries=True)
     expected = full_search(cells, new, search)
     assert len(expected) > 5
@@ -587,5 +590,5 @@ def test_many_pictures_go_to_a_file(monkeypatch) -> None:
     cells, new = messy(4)
     images = np.concatenate([cells, new])
     plain = cp.find_duplicates(images, near=4, symmetries=True)
-    monkeypatch.setattr(near, "_SPOOLED", 1000)
+    monkeypatch.setattr(signatures, "_IN_MEMORY", 1000)
     assert cp.find_duplicates(images, near=4, symmetries=True).equals(plain)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..arrays import Positions
 from ..dataset.dataset import Dataset
-from ..duplicates.near import Search
 from ..duplicates.search import find_duplicates, find_leaks
+from ..duplicates.settings import Search
 from ..errors import CellprepError
 from ..formats.encoded import EncodedSource, frequencies
 from ..formats.folder import FolderSource

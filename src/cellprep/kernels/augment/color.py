@@ -217,7 +217,7 @@ def grey_contrast(images, rows, factors):
 def _grey_contrast(image, factor):
     flat = image.reshape(image.size)
     n = len(flat) // 3
-    total = 0
+    total = np.int64(0)
     for p in range(n):
         at = np.uint64(3 * p)
         total += np.int64(luma_level(flat[at], flat[at + np.uint64(1)], flat[at + np.uint64(2)]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numba as nb
 import numpy as np
@@ -53,7 +54,7 @@ def rows_first(height: int, width: int, target_height: int, target_width: int) -
     return height - target_height > max(0, 2 * (width - target_width))
 
 
-_rows_first = nb.njit(rows_first, cache=True, nogil=True)
+_rows_first: Any = nb.njit(rows_first, cache=True, nogil=True)
 
 
 @nb.njit(cache=True, nogil=True)
