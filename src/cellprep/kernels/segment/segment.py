@@ -114,13 +114,17 @@ def segment(
 
     Parameters
     ----------
-    images : (n, h, w, 3) uint8, RGB, h and w at least 8.
-    n_clusters : 2 to 8; by default as above for a cell, and 3 for a nucleus: surroundings,
-        cytoplasm and nucleus, among the pixels of the cell and a rim around it.
-    color_space : ``"rgb"``, ``"lab"``, ``"chroma"``, ``"stain"``, ``"purple"`` or ``"dark"`` (see
+    images : (n, h, w, 3) uint8
+        RGB, h and w at least 8.
+    n_clusters : int, optional
+        2 to 8; by default as above for a cell, and 3 for a nucleus: surroundings, cytoplasm and
+        nucleus, among the pixels of the cell and a rim around it.
+    color_space : str, optional
+        ``"rgb"``, ``"lab"``, ``"chroma"``, ``"stain"``, ``"purple"`` or ``"dark"`` (see
         `cellprep.kernels.segment.spaces.to_space`); by default as above for a cell, ``"dark"`` for
         a nucleus.
-    foreground : which clusters are kept.
+    foreground : str
+        Which clusters are kept.
 
         - ``"auto"``: for a nucleus, the darkest. For a cell, as described above; if `n_clusters` or
           `color_space` is given, the more purple half of a single clustering.
