@@ -3,8 +3,9 @@
     python docs/masks.py                     redraws docs/masks.png, of synthetic cells
     python docs/masks.py PHOTOGRAPHS OUT     the ten best and the ten worst masks, and the table
 
-PHOTOGRAPHS contains `images/` and, with the same stems, `masks/` of the whole cell (0 and 255), as the
-BCISC set does (github.com/fpklipic/BCISC). Automatic masks are outlined red, annotated ones green.
+PHOTOGRAPHS contains `images/` and, with the same stems, `masks/` of the whole cell (0 and 255), as
+the BCISC set does (github.com/fpklipic/BCISC). Automatic masks are outlined red, annotated ones
+green.
 """
 
 from __future__ import annotations
