@@ -378,7 +378,7 @@ def test_data_from_hf_is_read_when_asked_for(made, drawn, tmp_path, read_rows):
         pd.testing.assert_frame_equal(back.table(), data.table())
         np.testing.assert_array_equal(back.images[:], data.images[:])
         assert back.class_names == data.class_names
-    with pytest.raises(CellprepError, match="would put copies of one image into two parts"):
+    with pytest.raises(CellprepError, match="would put copies of one image into two splits"):
         cp.split(Dataset.from_hf(made.to_hf(cache_dir=tmp_path)), train=0.5, test=0.5)
 
 
@@ -523,7 +523,7 @@ def test_a_table_of_what_was_written_gives_it_back(made, tmp_path):
     back = Dataset.from_pandas(index, root=tmp_path / "out", class_names=made.class_names)
     pd.testing.assert_frame_equal(back.table(), made.table())
     np.testing.assert_array_equal(back.images[:], made.images[:])
-    with pytest.raises(CellprepError, match="would put copies of one image into two parts"):
+    with pytest.raises(CellprepError, match="would put copies of one image into two splits"):
         cp.split(back, train=0.5, test=0.5)
 
 

@@ -20,6 +20,7 @@ from ..arrays import (
 )
 from ..errors import CellprepError, in_range
 from ..plan.plan import Plan
+from ..plan.readable import only_readable
 from ..plan.source import ArraySource, Source
 from ..system import executors
 from ..system.paths import check_shared
@@ -101,7 +102,7 @@ class Dataset:
         """Rows and the way to their pixels, worked out when first needed."""
         if self._before is None or self._move is None:
             plan = Plan.of(self.source)
-            return plan.readable() if self._only_readable else plan
+            return only_readable(plan) if self._only_readable else plan
         return self._move(self._before.plan)
 
     def __len__(self) -> int:

@@ -80,7 +80,7 @@ def split(
             readable.plan.bad, "Split what can be read: split(cells.readable(), ...)"
         )
     dataset = readable
-    dataset.plan.refuse_if_multiplied("splitting")
+    _refuse_copies(dataset.plan)
     if not len(dataset):
         raise CellprepError("there is no image left to split; look at .removed()")
     if (dataset.plan.rows.labels == dataset.plan.rows.labels[0]).all():
@@ -103,6 +103,18 @@ def split(
         name: dataset.then(_Part(name, seed, shares, part_of == number, note[number]))
         for number, name in enumerate(shares)
     }
+
+
+def _refuse_copies(plan: Plan) -> None:
+    """Promise 7: no leaks."""
+    by = plan.multiplied_by
+    if by is None and plan.rows.copies.any():
+        by = "an earlier step"
+    if by:
+        raise CellprepError(
+            f"splitting after {by} would put copies of one image into two splits; "
+            "split first, then balance and augment the training split"
+        )
 
 
 def _groups_of(groups: ArrayLike | str | None, ids: Ids) -> Ids | None:
