@@ -89,7 +89,7 @@ class _Expanding:
             runs[0],
             None if queries is None else other_runs[0],
             self.distance,
-            executors.usable_cores(),
+            executors.cores(),
         )
         roots = np.empty(0, np.int64) if self.roots is None else self.roots
         kind = int(self.same) + (queries is None)

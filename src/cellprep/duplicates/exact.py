@@ -25,7 +25,7 @@ def exact_groups(plan: Plan) -> tuple[Plan, Groups]:
     if SAME in plan.rows.columns:
         return plan, equal_rows(plan.rows.columns[SAME][:, None])
     # Digests and comparisons keep the interpreter lock: threads only pay where images are computed.
-    with executors.alone() if plan.is_unprocessed else nullcontext():
+    with executors.in_this_thread() if plan.is_unprocessed else nullcontext():
         plan, proposed = _proposed(plan)
         groups = _confirmed(plan, proposed)
     same = np.where(groups >= 0, groups, int(groups.max(initial=-1)) + 1 + np.arange(len(plan)))

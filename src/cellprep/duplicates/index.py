@@ -17,7 +17,7 @@ from ..dataset.dataset import Dataset, as_dataset
 from ..errors import CellprepError
 from ..kernels import SYMMETRIES
 from ..plan.digests import digest
-from ..system.paths import as_path, opened, replacing
+from ..system.paths import as_path, atomic_write, open_binary
 from .pairs import Pairs, first_of_runs, hash_distances, near_pairs
 from .settings import Search
 from .signatures import Signatures, measure
@@ -238,7 +238,7 @@ class DuplicateIndex:
         arrays = {_SAVED_AS.get(name, name): getattr(self.signatures, name) for name in names}
         arrays |= {"ids": self.ids, "class_names": self.class_names}
         arrays["settings"] = np.array(json.dumps(settings))
-        with replacing(as_path(path)) as temporary, open(temporary, "wb") as file:
+        with atomic_write(as_path(path)) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
 
     @staticmethod
@@ -258,7 +258,7 @@ class DuplicateIndex:
         if not path.is_file():
             raise CellprepError(f"there is no index file {str(path)!r}; write it with index.save")
         try:
-            with opened(path) as file, np.load(file, allow_pickle=False) as arrays:
+            with open_binary(path) as file, np.load(file, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             settings = json.loads(str(found.pop("settings")))
             version = settings.pop("version")

@@ -51,7 +51,7 @@ class _Read:
     source: Source
 
     @property
-    def reaches(self) -> tuple[Path, ...]:
+    def required_paths(self) -> tuple[Path, ...]:
         """Paths that a worker must see: in a missing folder all images would be bad."""
         return () if self.source.path is None else (self.source.path,)
 

@@ -14,9 +14,9 @@ from ..arrays import Ids, Labels, Masks, check_ids
 from ..dataset.dataset import Dataset, check_dataset
 from ..duplicates.relations import related
 from ..duplicates.settings import Search
-from ..errors import BadImagesError, CellprepError, in_range
+from ..errors import BadImagesError, CellprepError, check_seed, in_range
 from ..plan.assignment import assign_splits
-from ..plan.draws import Draw, check_seed
+from ..plan.draws import Draw
 from ..plan.groups import merge_groups
 from ..plan.plan import Plan
 
