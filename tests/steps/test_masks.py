@@ -216,7 +216,9 @@ def test_missing_masks_are_refused(cells, tmp_path) -> None:
         dataset.masks[:]
     with pytest.raises(cp.CellprepError, match="no masks to write"):
         cp.write(dataset, tmp_path / "out", masks=True)
-    with pytest.raises(cp.CellprepError, match=r"`masks` must be \(40, 48, 48\) bool"):
+    with pytest.raises(
+        cp.CellprepError, match=r"`masks` must have shape \(40, 48, 48\) and be bool"
+    ):
         cp.Dataset.from_arrays(*cells, NAMES, masks=np.zeros((40, 48, 47), bool))
 
 
