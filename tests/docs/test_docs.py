@@ -31,8 +31,8 @@ def masks() -> ModuleType:
     return load("masks")
 
 
-def test_drawn_cells_are_outlined(masks) -> None:
-    picture = np.asarray(masks.of_drawn_cells())
+def test_synthetic_cells_are_outlined(masks) -> None:
+    picture = np.asarray(masks.of_synthetic_cells())
     assert (picture == masks.RED).all(axis=-1).sum() > 1000
 
 

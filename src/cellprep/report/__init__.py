@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..dataset.dataset import Dataset, check_dataset
-from ..duplicates.near import Search
+from ..duplicates.settings import Search
 from ..errors import CellprepError
 from ..steps.recipe import Recipe
 from ..system.paths import as_path, atomic_write, make_folder

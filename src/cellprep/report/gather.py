@@ -9,8 +9,8 @@ import numpy as np
 
 from ..arrays import Positions
 from ..dataset.dataset import Dataset
-from ..duplicates.near import Search
 from ..duplicates.search import find_duplicates, find_leaks
+from ..duplicates.settings import Search
 from ..errors import CellprepError
 from ..steps.recipe import Recipe
 from . import classes, operations, step_pictures

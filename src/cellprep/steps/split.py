@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Ids, Labels, Masks, check_ids
 from ..dataset.dataset import Dataset, check_dataset
-from ..duplicates.near import Search
-from ..duplicates.search import related
+from ..duplicates.relations import related
+from ..duplicates.settings import Search
 from ..errors import BadImagesError, CellprepError, check_seed, in_range
-from ..plan import policies
+from ..plan.assignment import assign_splits
 from ..plan.draws import Draw
+from ..plan.groups import merge_groups
 from ..plan.plan import Plan
 
 
@@ -90,13 +91,13 @@ def split(
         )
     given_groups = _groups_of(groups, dataset.plan.rows.ids)
     plan, found = related(dataset.plan, search)
-    holding = [found.tied]
+    holding = [found.components]
     for given in (plan.rows.groups, given_groups):
         if given is not None:
             holding.append(np.unique(given, return_inverse=True)[1].astype(np.int64))
-    units = policies.merge_groups(len(plan), *holding)
+    units = merge_groups(len(plan), *holding)
     rank = Draw(seed, "split", plan.rows.keys).bits("rank")
-    part_of = policies.assign_parts(plan.rows.labels, units, shares, rank, plan.class_names)
+    part_of = assign_splits(plan.rows.labels, units, shares, rank, plan.class_names)
     note = _deviation(plan.rows.labels, part_of, shares, plan.class_names)
     return {
         name: dataset.then(_Part(name, seed, shares, part_of == number, note[number]))
