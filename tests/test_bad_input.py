@@ -336,7 +336,7 @@ def test_small_images_have_no_mask(tmp_path, recipe):
 @pytest.mark.parametrize("out", ["out", "data/out", "data"])
 def test_the_demo_refuses_before_it_writes(tmp_path, out):
     data = class_folders(tmp_path / "data", side=4 if out == "out" else 16)
-    sayings = {"out": "images of 8x8 pixels or more", "data": "holds other files"}
+    sayings = {"out": "images of 8x8 pixels or more", "data": "contains other files"}
     saying = sayings.get(out, "the input")
     refused(tmp_path, "demo", "--data", data, "--out", tmp_path / out, saying=saying)
 
@@ -347,7 +347,7 @@ OPTIONS = {
     "size 0": ("convert FOLDER OUT --size 0", "`--size` must be a whole number in [1,"),
     "size below 0": ("inspect FOLDER --size -3", "`--size` must be a whole number in [1,"),
     "size for npz": ("convert NPZ OUT --size 8", "`--size` is for "),
-    "size for drawn cells": ("demo --out OUT --size 8", "`--size` is for images of your own"),
+    "size for drawn cells": ("demo --out OUT --size 8", "`--size` needs `--data`"),
     "no workers": ("convert NPZ OUT --workers 0", "`--workers` must be a whole number in [1,"),
     "no rows": ("convert NPZ OUT --rows-per-shard 0", "`--rows-per-shard` must be a whole number"),
     "seed below 0": ("run RECIPE NPZ OUT --seed -1", "`--seed` must be a whole number in [0,"),
@@ -362,8 +362,8 @@ OPTIONS = {
     "share 0": ("split NPZ OUT --parts a=1,b=0", "`b` must be a fraction above 0"),
     "share below 0": ("split NPZ OUT --parts a=1.5,b=-0.5", "`a` must be a number in [0, 1]"),
     "share nan": ("split NPZ OUT --parts a=nan,b=1", "`a` must be a number in [0, 1]"),
-    "part outside": ("split NPZ OUT --parts ../a=0.5,b=0.5", "names folders by plain words"),
-    "part twice": ("split NPZ OUT --parts a=0.5,a=0.5", "names part 'a' twice"),
+    "part outside": ("split NPZ OUT --parts ../a=0.5,b=0.5", "needs plain words as names"),
+    "part twice": ("split NPZ OUT --parts a=0.5,a=0.5", "names 'a' twice"),
     "part called seed": ("split NPZ OUT --parts seed=0.5,b=0.5", "'seed'"),
     "part called groups": ("split NPZ OUT --parts groups=0.5,b=0.5", "'groups'"),
     "more parts than images": (
@@ -526,7 +526,7 @@ def test_outputs_inside_the_input_folder(tmp_path, recipe):
     for out in (data / "out", data / "a" / "out.npz", data):
         refused(tmp_path, "convert", data, out, saying="the input")
         refused(tmp_path, "run", recipe, data, out, saying="the input")
-        refused(tmp_path, "split", data, out, saying="holds" if out == data else "the input")
+        refused(tmp_path, "split", data, out, saying="contains" if out == data else "the input")
 
 
 def test_a_part_that_is_taken_leaves_the_other_parts_unwritten(tmp_path, good):
@@ -545,7 +545,9 @@ def test_the_demo_leaves_foreign_folders_alone(tmp_path, good, given, monkeypatc
     (tmp_path / "out").mkdir()
     for name in ("recipe.toml", "contact_sheet.png"):
         (tmp_path / "out" / name).write_text("mine")
-    refused(tmp_path, "demo", "--out", "out", "--images", 400, *given, saying="holds other files")
+    refused(
+        tmp_path, "demo", "--out", "out", "--images", 400, *given, saying="contains other files"
+    )
 
 
 # -- image folders -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from harness import Call, Images, Job, Peer, in_processes, in_threads
 
 
 def hashes(images: Images) -> NDArray[np.uint64]:
-    from cellprep.kernels.hashing.phash import perceptual_hashes
+    from cellprep.kernels.hashing.perceptual import perceptual_hashes
     from cellprep.system import executors
 
     def part(span: executors.Span) -> NDArray[np.uint64]:

@@ -1,10 +1,10 @@
-"""A laboratory's ingestion service, which asks cellprep whether it has seen an image before.
+"""A laboratory's ingestion service that uses cellprep to recognise images it has seen before.
 
-    python ingest.py STORE      three deliveries of drawn cells, as they come in
+    python ingest.py STORE      accept three deliveries of synthetic cells
 
-What is the laboratory's own: where images lie, what a delivery is, who looks at conflicts. What it
-imports: `Dedupe` within a delivery, and a `DuplicateIndex` of all that was accepted, which knows an
-image again when it comes turned, flipped, compressed or resized, and needs no old pixels for it.
+The laboratory decides where images are stored, what a delivery is and who resolves conflicts. It
+imports `Dedupe`, for duplicates within a delivery, and a `DuplicateIndex` of all accepted images,
+which recognises rotated, flipped, compressed or resized copies without reading the old images.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import cellprep as cp
 from cellprep.synthetic import CLASS_NAMES, draw_cells
 
 NEAR = 4
-"""Hash distance up to which pixels are compared; see docs/duplicates.md."""
+"""Largest hash distance, in bits, at which pixels are compared; see docs/duplicates.md."""
 
 
 @dataclass(frozen=True)
 class Store:
-    """Accepted images, a file a delivery, and the index of their duplicates."""
+    """Accepted images, one file per delivery, and the index for finding duplicates of them."""
 
     folder: Path
 
@@ -35,9 +35,9 @@ class Store:
         return self.folder / "duplicates.npz"
 
     def accept(self, name: str, delivery: cp.Dataset) -> pd.DataFrame:
-        """Keep what is new; a row for each image that is not, and why.
+        """Keep the new images; return a row for each refused image, with the reason.
 
-        The same delivery again changes nothing: all of its images are known then.
+        Repeating a delivery changes nothing: all of its images are known by then.
         """
         clean = cp.Recipe([cp.Dedupe(near=NEAR, symmetries=True)])(delivery)
         refused = [clean.removed()[["id", "class_name", "reason"]]]
@@ -47,7 +47,7 @@ class Store:
             index = cp.DuplicateIndex.load(self.index_path)
             known = index.query(clean).drop_duplicates("id")
             known["reason"] = [
-                f"{'in conflict with' if row.conflict else 'a copy of'} {row.of} "
+                f"{'conflicts with' if row.conflict else 'a copy of'} {row.of} "
                 f"({row.of_class_name}): {row.relation}, {row.symmetry}"
                 for row in known.itertuples()
             ]
@@ -63,7 +63,7 @@ class Store:
         return pd.concat(refused, ignore_index=True)
 
     def images(self) -> cp.Dataset:
-        """All that was accepted, as one data set."""
+        """All accepted images as one data set."""
         deliveries = [cp.read(path) for path in sorted(self.folder.glob("delivery-*.npz"))]
         return cp.Dataset.from_arrays(
             np.concatenate([delivery.images[:] for delivery in deliveries]),
@@ -78,7 +78,7 @@ def _index_of(accepted: cp.Dataset) -> cp.DuplicateIndex:
 
 
 def deliveries() -> list[cp.Dataset]:
-    """Three drawn ones; the later two bring some of the first again, turned or mislabelled."""
+    """Three synthetic deliveries; later ones repeat images of the first, rotated or mislabelled."""
     images, labels = draw_cells([30] * len(CLASS_NAMES), side=64, seed=0)
     order = np.random.default_rng(0).permutation(len(images))
     first, second, third = np.split(order, [100, 180])
@@ -87,14 +87,14 @@ def deliveries() -> list[cp.Dataset]:
         ids = [f"{name}-{number:03}" for number in range(len(rows))]
         return cp.Dataset.from_arrays(pictures, labels[rows], class_names=CLASS_NAMES, ids=ids)
 
-    turned, again = first[:3], first[3:5]
+    rotated, mislabelled = first[:3], first[3:5]
     made = [delivery("a", first, images[first])]
-    rows = np.concatenate([second, turned])
+    rows = np.concatenate([second, rotated])
     made.append(
-        delivery("b", rows, np.concatenate([images[second], np.rot90(images[turned], 1, (1, 2))]))
+        delivery("b", rows, np.concatenate([images[second], np.rot90(images[rotated], 1, (1, 2))]))
     )
-    labels[again] = (labels[again] + 1) % len(CLASS_NAMES)
-    rows = np.concatenate([third, third[:1], again])
+    labels[mislabelled] = (labels[mislabelled] + 1) % len(CLASS_NAMES)
+    rows = np.concatenate([third, third[:1], mislabelled])
     made.append(delivery("c", rows, images[rows]))
     return made
 
@@ -104,7 +104,8 @@ if __name__ == "__main__":
     store.folder.mkdir(parents=True, exist_ok=True)
     for number, delivered in enumerate(deliveries(), start=1):
         refused = store.accept(f"delivery-{number}", delivered)
-        print(f"delivery {number}: {len(delivered) - len(refused)} accepted, {len(refused)} not")
+        accepted = len(delivered) - len(refused)
+        print(f"delivery {number}: {accepted} accepted, {len(refused)} refused")
         for row in refused.itertuples():
             print(f"  {row.id} ({row.class_name}): {row.reason}")
-    print(f"the store holds {len(store.images())} images")
+    print(f"the store contains {len(store.images())} images")

@@ -1,4 +1,4 @@
-"""From the store to what a training reads, with cellprep; no framework is needed for it."""
+"""Turn the store into training and test sets; no deep learning framework is needed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ingest import NEAR, Store
 
 
 def prepare(store: Store, out: Path) -> dict[str, cp.Dataset]:
-    """Parts without leaks, written once: the training part balanced and augmented."""
+    """Write splits without leaks; the training split is balanced and augmented."""
     parts = cp.split(store.images(), train=0.7, test=0.3, seed=0, near=NEAR, symmetries=True)
     recipe = cp.Recipe([cp.Balance(), cp.RandAugment(copies=3, magnitude=0.3)], seed=0)
     shifted = cp.Recipe([cp.Corrupt()], seed=0)

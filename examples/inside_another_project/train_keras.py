@@ -1,9 +1,9 @@
-"""A Keras training of the project's own, on what cellprep wrote.
+"""The project's own Keras training, on data sets that cellprep wrote.
 
     python ingest.py STORE
     python train_keras.py STORE
 
-The images are not held: each batch is read from the mapped shards, in one call for all its rows.
+Images stay on disk: each batch is read from memory-mapped shards, all of its rows in one call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from prepare import prepare
 
 
 class Batches(keras.utils.PyDataset):
-    """Batches of a written data set, in another order each epoch."""
+    """Batches of a written data set, reshuffled every epoch."""
 
     def __init__(self, cells: cp.Dataset, size: int = 32) -> None:
         super().__init__()

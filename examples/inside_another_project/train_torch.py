@@ -1,9 +1,9 @@
-"""A PyTorch training loop of the project's own, on what cellprep wrote.
+"""The project's own PyTorch training loop, on data sets that cellprep wrote.
 
     python ingest.py STORE
     python train_torch.py STORE
 
-The images are not held: each batch is read from the mapped shards, in one call for all its rows.
+Images stay on disk: each batch is read from memory-mapped shards, all of its rows in one call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from prepare import prepare
 
 
 class Rows(Dataset[tuple[Tensor, Tensor]]):
-    """Rows of a written data set; a DataLoader asks for all rows of a batch at once."""
+    """Rows of a written data set; a DataLoader requests all rows of a batch at once."""
 
     def __init__(self, cells: cp.Dataset) -> None:
         self.cells = cells
@@ -60,7 +60,7 @@ if __name__ == "__main__":
     cells = prepare(Store(folder), folder / "prepared")
     torch.manual_seed(0)
     model = network(len(cells["train"].class_names))
-    model(next(iter(loader(cells["test"])))[0])  # the last layer learns its size
+    model(next(iter(loader(cells["test"])))[0])  # sets the size of the last layer
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     for epoch in range(1, 9):
         model.train()

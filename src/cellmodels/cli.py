@@ -16,9 +16,20 @@ import numpy as np
 
 import cellprep
 from cellprep import CellprepError, Dataset
-from cellprep.cli.commands import SETTINGS, Commands, OneOf, completion, resumable, said
-from cellprep.cli.options import PATH, options
-from cellprep.cli.show import in_bytes, in_time, tell, tell_json
+from cellprep.cli.shared import (
+    PATH,
+    SETTINGS,
+    Commands,
+    OneOf,
+    completion,
+    in_bytes,
+    in_time,
+    one_line_errors,
+    options,
+    print_json,
+    print_text,
+    resumable,
+)
 from cellprep.errors import counted, in_range, require
 from cellprep.system import executors
 
@@ -157,11 +168,11 @@ def train(
     if dry_run:
         found = forecast(built, cells["train"], cells["val"], **given)
         if as_json:
-            return tell_json({"dry_run": True, **asdict(found)})
+            return print_json({"dry_run": True, **asdict(found)})
         return _tell(out, model, found)
     done = fit(built, cells["train"], cells["val"], **given)
     if as_json:
-        tell_json({**asdict(done), "path": str(done.path)})
+        print_json({**asdict(done), "path": str(done.path)})
         return
     best = {name: values[done.best_epoch] for name, values in done.history.items()}
     click.echo(
@@ -189,7 +200,7 @@ def train(
 @_leaks
 @_batch
 @options("json")
-@said
+@one_line_errors
 def evaluate(
     model: Path,
     test: Path,
@@ -224,7 +235,7 @@ def evaluate(
     help="From all classes in turn.",
 )
 @options("size", "json")
-@said
+@one_line_errors
 def saliency(
     model: Path, input: Path, out: Path, images: int, size: int | None, as_json: bool
 ) -> None:
@@ -246,7 +257,7 @@ def saliency(
     share, area = float(np.nanmean(share_inside(maps, masks))), float(masks.mean())
     if as_json:
         found = {"path": str(out), "images": len(rows), "share_inside": share, "mask_area": area}
-        tell_json(found)
+        print_json(found)
     else:
         click.echo(f"{out}: {share:.1%} of saliency inside the masks, which cover {area:.1%}")
 
@@ -272,7 +283,7 @@ def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: b
             return
         click.echo(planned.to_string(index=False))
         total = in_time(planned["seconds"].sum())
-        click.echo(f"{out}: {total} of training here; a dry run: nothing was written")
+        click.echo(f"{out}: {total} of training here; dry run, nothing was written")
         return
     result = compare_rows(table, out, data=data, progress=not as_json)
     if as_json:
@@ -287,7 +298,7 @@ def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: b
 @options("size")
 @_batch
 @options("json")
-@said
+@one_line_errors
 def predict(model: Path, input: Path, size: int | None, batch_size: int, as_json: bool) -> None:
     """Print the class of each image of INPUT, as CSV.
 
@@ -337,8 +348,8 @@ def _tell(out: Path, model: str, found: Forecast) -> None:
     if found.resumed_at:
         lines.append(f"  {counted(found.resumed_at, 'epoch')} of them done by an earlier run")
     took, sampled = in_time(found.seconds), counted(found.sampled, "batch", "batches")
-    lines.append(f"{took} of training here, from {sampled}; a dry run: nothing was written")
-    tell("\n".join(lines))
+    lines.append(f"{took} of training here, from {sampled}; dry run, nothing was written")
+    print_text("\n".join(lines))
 
 
 def _read(path: Path, size: int | None) -> Dataset:

@@ -367,7 +367,7 @@ def test_a_table_is_trained_row_by_row(tmp_path, monkeypatch):
         cm.compare("t.toml", "out", progress=False)
     text = run("compare", "t.toml", "out", "--dry-run")
     assert [text.count(state) for state in (" done ", " to do ")] == [1, 1]
-    assert "a dry run: nothing was written" in text
+    assert "dry run, nothing was written" in text
     result = cm.compare("t.toml", "out", progress=False)
     assert trained == [Path("out/rows/base/seed-4"), None, Path("out/rows/base-cropped/seed-4")]
     columns = ["row", "seed", "model", "data set", "accuracy", "precision", "recall", "F1"]
@@ -466,9 +466,7 @@ def test_from_training_to_prediction(tmp_path, monkeypatch):
     learn = ("--model", "baseline_cnn", "--epochs", 12, "--learning-rate", 2e-3)
     learn = (*learn, "--batch-size", 8)
     plan = json.loads(run("train", "train", "val", "m", *learn, "--dry-run", "--json"))
-    assert "a dry run: nothing was written" in run(
-        "train", "train", "val", "m", *learn, "--dry-run"
-    )
+    assert "dry run, nothing was written" in run("train", "train", "val", "m", *learn, "--dry-run")
     assert not Path("m").exists()
     done = json.loads(run("train", "train", "val", "m", *learn, "--test", "test", "--json"))
     assert (plan["images"], plan["epochs"], plan["steps"]) == ({"train": 30, "val": 9}, 12, 4)

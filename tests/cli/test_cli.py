@@ -1,4 +1,4 @@
-"""The program: what it reads, prints and writes is what the library does."""
+"""`cellprep` prints and writes what the library does."""
 
 from __future__ import annotations
 
@@ -15,223 +15,14 @@ from PIL import Image
 import cellprep as cp
 from cellprep.cli import main
 
+from .helpers import contents, noise, run
+
 CELLPREP = Path(sys.executable).with_name("cellprep")
-RECIPE = """\
-seed = 5
-
-[[steps]]
-step = "Dedupe"
-
-[[steps]]
-step = "Balance"
-
-[[steps]]
-step = "KMeansMask"
-
-[[steps]]
-step = "RandAugment"
-copies = 2
-"""
-
-
-def run(*arguments):
-    """Run a command that must go well; what it prints, read as JSON where that was asked for."""
-    line = [str(argument) for argument in arguments]
-    result = CliRunner().invoke(main, line)
-    assert result.exit_code == 0, result.output
-    return json.loads(result.stdout) if "--json" in line else result.stdout
-
-
-def noise(n, *side, seed=0):
-    shape = (n, *(side or (16, 16)), 3)
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def contents(folder):
-    """Every file of a written data set and its bytes."""
-    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-@pytest.fixture
-def messy(tmp_path):
-    """Twenty images in three classes: one repeated, one repeated under another label."""
-    images, labels = noise(20), np.array([0, 1, 2, 1] * 5)
-    images[7], images[9] = images[5], images[8]  # 5, 7 and 9 are of class 1, 8 of class 0
-    np.savez(tmp_path / "messy.npz", images=images, labels=labels, class_names=["b", "e", "m"])
-    return tmp_path / "messy.npz"
-
-
-@pytest.fixture
-def recipe(tmp_path):
-    (tmp_path / "recipe.toml").write_text(RECIPE)
-    return tmp_path / "recipe.toml"
-
-
-# -- what is read ------------------------------------------------------------------------------
-
-CODES = np.array([0, 2, 1, 0, 1, 2])
-LABELS = {
-    "(n,)": CODES,
-    "(n, 1)": CODES[:, None],
-    "one-hot": np.eye(3, dtype=int)[CODES],
-    "one-hot float": np.eye(3, dtype="f4")[CODES],
-    "one-hot bool": np.eye(3, dtype=bool)[CODES],
-    "uint8": CODES.astype("u1"),
-    "uint64": CODES.astype("u8"),
-    "big-endian": CODES.astype(">i4"),
-    "float": CODES.astype(float),
-    "text": CODES.astype(str),
-    "text (n, 1)": CODES.astype(str)[:, None],
-    "bytes": CODES.astype("S1"),
-}
-
-
-@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
-@pytest.mark.parametrize("labels", LABELS.values(), ids=LABELS)
-def test_every_form_of_labels_is_read_alike(tmp_path, labels, save):
-    images = noise(6)
-    save(tmp_path / "in.npz", images=images, labels=labels)
-    assert run("convert", tmp_path / "in.npz", tmp_path / "out", "--json")["rows"] == 6
-    out = cp.read(tmp_path / "out")
-    np.testing.assert_array_equal(out.labels, CODES)
-    assert out.class_names == ("0", "1", "2")
-    np.testing.assert_array_equal(out.to_arrays()[0], images)
-
-
-def test_class_names_in_bytes(tmp_path):
-    names = ["baso", "mégak", "mono"]
-    encoded = np.array([name.encode() for name in names])
-    np.savez(tmp_path / "in.npz", images=noise(6), labels=CODES, class_names=encoded)
-    assert list(run("inspect", tmp_path / "in.npz", "--json")["classes"]) == names
-
-
-def test_an_npz_of_another_name(tmp_path, messy):
-    run("convert", messy, tmp_path / "data", "--format", "npz")
-    assert run("inspect", tmp_path / "data", "--from", "npz", "--json")["images"] == 20
-
-
-def test_images_in_fortran_order_are_read_right(tmp_path):
-    images = np.asfortranarray(noise(6))
-    np.savez(tmp_path / "in.npz", images=images, labels=CODES)
-    np.testing.assert_array_equal(cp.read(tmp_path / "in.npz").to_arrays()[0], images)
-
-
-def opaque(image):
-    image.putalpha(255)
-    return image
-
-
-MODES = {
-    "RGB": lambda image: image,
-    "L": lambda image: image.convert("L"),
-    "1": lambda image: image.convert("1"),
-    "P": lambda image: image.quantize(17),
-    "RGBA": opaque,
-    "LA": lambda image: opaque(image.convert("L")),
-}
-KINDS = [
-    (kind, mode)
-    for kind in ("png", "bmp", "tif", "jpg")
-    for mode in MODES
-    if (kind, mode) not in {("jpg", m) for m in ("1", "P", "RGBA", "LA")} | {("bmp", "LA")}
-]
-
-
-@pytest.mark.parametrize(("kind", "mode"), KINDS)
-def test_files_have_the_pixels_that_pillow_reads(tmp_path, kind, mode):
-    (tmp_path / "in" / "a").mkdir(parents=True)
-    picture = MODES[mode](Image.fromarray(noise(1, 11, 7)[0]))
-    file = tmp_path / "in" / "a" / f"x.{kind.upper()}"  # capitals make no difference
-    picture.save(file)
-    run("convert", tmp_path / "in", tmp_path / "out")
-    with Image.open(file) as saved:
-        wanted = np.asarray(saved.convert("RGB"))
-    if kind != "jpg":
-        np.testing.assert_array_equal(wanted, np.asarray(picture.convert("RGB")))
-    np.testing.assert_array_equal(cp.read(tmp_path / "out").images[0], wanted)
-
-
-UPRIGHT = {  # by the EXIF standard: where row 0 and column 0 of what is stored belong
-    1: lambda a: a,  # top, left
-    2: lambda a: a[:, ::-1],  # top, right
-    3: lambda a: a[::-1, ::-1],  # bottom, right
-    4: lambda a: a[::-1],  # bottom, left
-    5: lambda a: a.transpose(1, 0, 2),  # left, top
-    6: lambda a: a.transpose(1, 0, 2)[:, ::-1],  # right, top
-    7: lambda a: a.transpose(1, 0, 2)[::-1, ::-1],  # right, bottom
-    8: lambda a: a.transpose(1, 0, 2)[::-1],  # left, bottom
-}
-
-
-@pytest.mark.parametrize("kind", ["png", "tif", "jpg"])
-def test_pictures_are_turned_upright(tmp_path, kind):
-    stored = np.zeros((24, 16, 3), np.uint8)
-    stored[:8, :8], stored[8:, 8:, 0] = 255, 128
-    for orientation in UPRIGHT:
-        file = tmp_path / f"{orientation}" / "a" / f"x.{kind}"
-        file.parent.mkdir(parents=True)
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        options = {"quality": 100, "subsampling": 0} if kind == "jpg" else {}
-        Image.fromarray(stored).save(file, exif=exif, **options)
-        seen = cp.read(tmp_path / f"{orientation}").images[0]
-        wanted = UPRIGHT[orientation](stored)
-        assert seen.shape == wanted.shape
-        np.testing.assert_allclose(seen.astype(int), wanted, atol=3 if kind == "jpg" else 0)
-        height, width = wanted.shape[:2]
-        found = run("inspect", tmp_path / f"{orientation}", "--json")
-        assert found["sizes"] == {f"{height}x{width}": 1}
-
-
-def test_names_of_files_and_folders(tmp_path):
-    """Odd names are read as they are; what is hidden or no image is left alone."""
-    names = [
-        "a b/it's.png",
-        'a b/say "x".png',
-        "a b/deep/er/x.png",
-        "a b/x.jfif",
-        "a b/.x.png",
-        "a b/.ipynb_checkpoints/x.png",
-        "a b/notes.txt",
-        "a b/folder.png/x.png",
-        "Größe/細胞.png",
-        "Größe/non\u00a0breaking.png",
-        "Größe/x,y;$HOME%20.png",
-        ".hidden/x.png",
-    ]
-    images = noise(len(names))
-    for name, image in zip(names, images, strict=True):
-        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(tmp_path / "in" / name, "PNG")
-    seen = [name for name in names if "/." not in f"/{name}" and not name.endswith(".txt")]
-    found = run("inspect", tmp_path / "in", "--json")
-    assert found["classes"] == {"Größe": 3, "a b": 5}
-    for out in ("shards", "out.npz", "png"):
-        kind = ("--format", "folder") if out == "png" else ()
-        run("convert", tmp_path / "in", tmp_path / out, *kind)
-        cells = cp.read(tmp_path / out)
-        assert sorted(cells.ids.tolist()) == sorted(seen)
-        for number, name in enumerate(cells.ids.tolist()):
-            np.testing.assert_array_equal(cells.images[number], images[names.index(name)])
-            assert cells.class_names[cells.labels[number]] == name.split("/")[0]
-
-
-def test_size_stretches_every_image(tmp_path):
-    for number, side in enumerate((9, 16, 30)):
-        file = tmp_path / "in" / "a" / f"{number}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(noise(1, side, side + 1)[0]).save(file)
-    run("convert", tmp_path / "in", tmp_path / "out", "--size", 12)
-    for number, image in enumerate(cp.read(tmp_path / "out").images[:]):
-        with Image.open(tmp_path / "in" / "a" / f"{number}.png") as saved:
-            wanted = np.asarray(saved.resize((12, 12), Image.Resampling.BILINEAR))
-        np.testing.assert_array_equal(image, wanted)
-
 
 # -- inspect -----------------------------------------------------------------------------------
 
 
-def test_inspect_an_npz(messy):
+def test_inspect_npz(messy):
     images = np.load(messy)["images"]
     found = run("inspect", messy, "--json")
     groups = [
@@ -261,7 +52,7 @@ def test_inspect_an_npz(messy):
         "20 images, 3 classes",
         "sizes    16x16 (20)",
         "values   red 0-255 (mean 12",
-        "repeats  4 images in 2 groups, 1 of them under conflicting labels",
+        "repeats  4 images in 2 groups, 1 with conflicting labels",
         "  CONFLICT      2 x  b x1, e x1  (ids 8, 9)",
         "                2 x  e x2  (ids 5, 7)",
     ):
@@ -269,7 +60,7 @@ def test_inspect_an_npz(messy):
     assert max(map(len, text.splitlines()[1:])) <= 100
 
 
-def test_inspect_a_folder(tmp_path):
+def test_inspect_folder(tmp_path):
     images = np.full((4, 8, 8, 3), (10, 20, 30), np.uint8)
     images[1] += 5
     for name, image in zip(("a/0", "a/1", "b/2", "b/3"), images, strict=True):
@@ -291,7 +82,7 @@ def test_inspect_a_folder(tmp_path):
     Image.new("RGB", (5, 6)).save(tmp_path / "in" / "b" / "small.png")
     found = run("inspect", tmp_path / "in", "--json")
     assert found["sizes"] == {"8x8": 4, "6x5": 1}
-    assert found["note"] == "images of 2 sizes, brought to 96x96"
+    assert found["note"] == "images of 2 sizes, resized to 96x96"
     assert found["images"] == 5
 
 
@@ -318,7 +109,7 @@ def test_run_writes_what_the_library_writes(tmp_path, messy, recipe):
     assert "72 images written, 0 skipped, 0 quarantined, " in text
 
 
-def test_the_seed_is_the_recipe_s_unless_given(tmp_path, messy, recipe):
+def test_seed_option_overrides_the_recipe(tmp_path, messy, recipe):
     for name, seed in {"toml": (), "five": ("--seed", 5), "six": ("--seed", 6)}.items():
         run("run", recipe, messy, tmp_path / name, *seed)
     assert contents(tmp_path / "toml") == contents(tmp_path / "five")
@@ -326,7 +117,7 @@ def test_the_seed_is_the_recipe_s_unless_given(tmp_path, messy, recipe):
     assert shards[0].read_bytes() != shards[1].read_bytes()
 
 
-def test_workers_and_executors_make_no_difference(tmp_path, messy, recipe):
+def test_output_is_independent_of_workers_and_executor(tmp_path, messy, recipe):
     ways = {
         "one": ("--workers", 1),
         "threads": ("--workers", 2),
@@ -338,7 +129,7 @@ def test_workers_and_executors_make_no_difference(tmp_path, messy, recipe):
     assert contents(tmp_path / "one") == contents(tmp_path / "processes")
 
 
-def test_convert_there_and_back(tmp_path, messy):
+def test_convert_round_trip(tmp_path, messy):
     first = tmp_path / "first.npz"
     run("convert", messy, first)
     run("convert", first, tmp_path / "png", "--format", "folder")
@@ -355,7 +146,7 @@ def test_convert_there_and_back(tmp_path, messy):
 
 
 @pytest.mark.parametrize("kind", ["shards", "npz", "folder"])
-def test_split(tmp_path, messy, kind):
+def test_split_writes_what_the_library_splits(tmp_path, messy, kind):
     options = ("--parts", "train=0.6, test=0.4", "--seed", 3, "--format", kind)
     report = run("split", messy, tmp_path / "out", *options, "--json")
     parts = cp.split(cp.read(messy), train=0.6, test=0.4, seed=3)
@@ -374,7 +165,7 @@ def test_split(tmp_path, messy, kind):
 
 
 def ask(*arguments):
-    """The exit code of a command, and what it prints, read as JSON."""
+    """Exit code and parsed JSON output of a command."""
     result = CliRunner().invoke(main, [str(argument) for argument in (*arguments, "--json")])
     return result.exit_code, json.loads(result.stdout)
 
@@ -407,7 +198,7 @@ def test_duplicates_as_csv_is_the_table(tmp_path, messy):
     assert result.exit_code == 2
 
 
-def test_leaks(tmp_path):
+def test_leaks_lists_shared_images_and_exits_with_1(tmp_path):
     images = noise(6)
     turned = np.concatenate([noise(2, seed=1), images[2:3, ::-1]])
     for name, array in {"train": images, "test": turned}.items():
@@ -421,7 +212,7 @@ def test_leaks(tmp_path):
     assert group["rows"][1]["symmetry"] == "flip_top_bottom"
 
 
-def test_split_by_groups(tmp_path):
+def test_split_keeps_groups_together(tmp_path):
     images, labels = noise(24), np.arange(24) % 2
     np.savez(tmp_path / "cells.npz", images=images, labels=labels)
     patients = tmp_path / "patients.csv"
@@ -434,14 +225,14 @@ def test_split_by_groups(tmp_path):
     assert "largest deviation" in done["train"]["why"]
     train, test = (set(cp.read(tmp_path / "out" / part).ids // 3) for part in ("train", "test"))
     assert not train & test
-    for groups, said in ((f"{patients}:patent", "did you mean 'patient'"), ("x(", "regular")):
+    for groups, message in ((f"{patients}:patent", "did you mean 'patient'"), ("x(", "regular")):
         line = ["split", str(tmp_path / "cells.npz"), str(tmp_path / "no"), "--groups", groups]
         result = CliRunner().invoke(main, line)
         assert result.exit_code == 2
-        assert said in result.output
+        assert message in result.output
 
 
-def test_demo(tmp_path):
+def test_demo_on_synthetic_and_own_images(tmp_path):
     report = run("demo", "--images", 400, "--out", tmp_path / "out", "--seed", 1, "--json")
     assert [s["step"] for s in report["steps"]] == [
         "dedupe", "split", "balance", "kmeans_mask", "rand_augment",
@@ -471,7 +262,7 @@ def test_demo(tmp_path):
     "command", ["", "demo", "inspect", "duplicates", "leaks", "run", "convert", "split"]
 )
 @pytest.mark.parametrize("flag", ["--help", "-h"])
-def test_help_fits_on_a_screen(command, flag):
+def test_help_is_short(command, flag):
     text = run(*command.split(), flag)
     assert text.startswith("Usage: ")
     assert len(text.splitlines()) <= 30
@@ -479,7 +270,7 @@ def test_help_fits_on_a_screen(command, flag):
     assert not command or "Example: cellprep" in text
 
 
-def test_the_installed_program(tmp_path, messy, recipe):
+def test_installed_program(tmp_path, messy, recipe):
     def program(*line):
         return subprocess.run(
             [CELLPREP, *line], cwd=tmp_path, capture_output=True, text=True, check=True

@@ -33,7 +33,7 @@ def masks() -> ModuleType:
 
 
 def test_synthetic_cells_are_outlined(masks) -> None:
-    picture = np.asarray(masks.of_drawn_cells())
+    picture = np.asarray(masks.of_synthetic_cells())
     assert (picture == masks.RED).all(axis=-1).sum() > 1000
 
 

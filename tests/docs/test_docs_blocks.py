@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 
 import cellprep as cp
-from cellprep.cli.demo_job import draw_input
+from cellprep.cli.demo import write_synthetic_cells
 from cellprep.synthetic import CLASS_NAMES, draw_cells
 
 from .pages import PAGES, ROOT, blocks, name, needed, run
 
 NOT_RUN = {  # page: why each of these blocks is not run
-    "README.md": ["ImageNet weights are fetched"],
+    "README.md": ["ImageNet weights are downloaded"],
     "docs/avx512.md": ["it compiles all kernels again, for another processor"],
     "docs/howto/cluster.md": [
         "it starts Ray; tests/system/test_ray.py does, on two nodes, one of which is killed",
@@ -41,7 +41,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
 def inputs(tmp_path_factory) -> Path:
     """The files every page can use: an npz file, a folder of class folders, its masks, a recipe."""
     folder = tmp_path_factory.mktemp("inputs")
-    draw_input(folder / "train_data.npz", 400, seed=0)
+    write_synthetic_cells(folder / "train_data.npz", 400, seed=0)
     images, labels = draw_cells([8] * len(CLASS_NAMES), seed=1)
     masks = cp.segment(images)
     for n, (image, label, mask) in enumerate(zip(images, labels, masks, strict=True)):

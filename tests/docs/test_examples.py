@@ -1,4 +1,4 @@
-"""The examples run as `docs/examples.md` says, and print what stands there."""
+"""The examples run and print what `docs/examples.md` shows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INSIDE = "examples/inside_another_project"
 
 
 def run(script: str, here: Path) -> str:
-    """What a script prints; one thread, so that a busy machine does not stall it."""
+    """The output of a script; one thread, so that a busy machine does not stall it."""
     quiet = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [sys.executable, ROOT / script],
@@ -33,32 +33,36 @@ def run(script: str, here: Path) -> str:
 
 
 def scores(printed: str) -> list[float]:
-    """Numbers with a point: they differ a little from machine to machine."""
+    """Numbers with a decimal point, which differ slightly between machines."""
     return [float(number) for number in re.findall(r"\d+\.\d+", printed)]
 
 
-def said(printed: str) -> list[str]:
-    """The words without such numbers."""
+def words(printed: str) -> list[str]:
+    """The words, without such numbers."""
     return re.sub(r"\d+\.\d+", "#", printed).split()
 
 
-def test_every_example_is_shown() -> None:
+def test_every_example_is_on_the_page() -> None:
     scripts = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("examples/**/*.py")]
     helpers = {f"{INSIDE}/prepare.py"}
+    packages = [path.parent.relative_to(ROOT) for path in ROOT.glob("examples/*/pyproject.toml")]
+    scripts = [path for path in scripts if Path(path).parent not in packages]
     assert sorted(SHOWN) == sorted({*scripts} - helpers)
     for path in ROOT.glob("examples/*.toml"):
         assert f"`examples/{path.name}`" in PAGE
+    for folder in packages:
+        assert f"`{folder.as_posix()}/`" in PAGE
 
 
 @pytest.mark.slow
-def test_the_competition_runs(tmp_path) -> None:
+def test_competition_prints_what_the_page_shows(tmp_path) -> None:
     pytest.importorskip("keras")
     script = "examples/competition.py"
     printed = run(script, tmp_path)
-    assert said(printed) == said(SHOWN[script])
+    assert words(printed) == words(SHOWN[script])
     rows = tomllib.loads((ROOT / "examples/competition.toml").read_text("utf-8"))["rows"]
     table = [scores(line)[:3] for line in printed.splitlines()[-len(rows) :]]
-    assert all(0.2 < heavy < clean for heavy, _, clean in table)  # by chance an eighth is right
+    assert all(0.2 < heavy < clean for heavy, _, clean in table)  # chance is 1/8
     out = tmp_path / "out/competition"
     for made in ("train", "heavy", "microscopy"):
         assert (out / made / "dataset.json").exists()
@@ -67,21 +71,21 @@ def test_the_competition_runs(tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory) -> tuple[Path, str]:
-    """Where the deliveries were ingested, and what was said of them."""
+    """The folder into which the deliveries were ingested, and the output."""
     here = tmp_path_factory.mktemp("project")
     return here, run(f"{INSIDE}/ingest.py", here)
 
 
-def test_the_service_refuses_what_it_holds(store) -> None:
-    assert said(store[1]) == said(SHOWN[f"{INSIDE}/ingest.py"])
+def test_ingestion_refuses_known_and_conflicting_images(store) -> None:
+    assert words(store[1]) == words(SHOWN[f"{INSIDE}/ingest.py"])
 
 
 @pytest.mark.parametrize("framework", ["torch", pytest.param("keras", marks=pytest.mark.slow)])
-def test_the_trainings_of_others_learn(store, framework) -> None:
+def test_training_loops_of_the_project_learn(store, framework) -> None:
     pytest.importorskip(framework)
     script = f"{INSIDE}/train_{framework}.py"
     printed = run(script, store[0])
-    assert said(printed) == said(SHOWN[script])
+    assert words(printed) == words(SHOWN[script])
     test, shifted = scores(printed)[-2:]
     assert test > 0.5
     assert shifted > 0.3

@@ -1,4 +1,4 @@
-"""Repeats: found whatever the order, confirmed on pixels, removed as asked."""
+"""Exact duplicates: found in any order, confirmed by pixels, removed by policy."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cellprep as cp
-from cellprep.plan import digests as measures
+from cellprep.duplicates import exact
+from cellprep.plan.digests import digest
 
-# Rows as (picture, label, id); few pictures and labels, so that groups and conflicts abound.
+# Rows as (picture, label, id); few pictures and labels make many groups and conflicts.
 ROWS = st.lists(
     st.tuples(st.integers(0, 5), st.integers(0, 2), st.integers(0, 999)),
     min_size=1,
@@ -29,7 +30,7 @@ POLICIES = st.fixed_dictionaries(
 
 
 def picture(number: int) -> np.ndarray:
-    """Pictures that differ in one value at most."""
+    """Pictures that differ in at most one value."""
     image = np.full((4, 5, 3), 7, np.uint8)
     image.flat[number] += number > 0
     return image
@@ -42,7 +43,7 @@ def dataset(rows) -> cp.Dataset:
 
 
 def survivors(rows, on_conflict, on_duplicate, max_copies) -> set[int]:
-    """The rules in plain words, one group at a time."""
+    """The policies in plain Python, one group at a time."""
     groups = defaultdict(list)
     for number, label, name in rows:
         groups[number].append((name, label))
@@ -69,7 +70,7 @@ def survivors(rows, on_conflict, on_duplicate, max_copies) -> set[int]:
 
 
 @given(ROWS, POLICIES)
-def test_dedupe_follows_the_rules(rows, policy) -> None:
+def test_dedupe_follows_its_policies(rows, policy) -> None:
     clean = cp.Recipe([cp.Dedupe(**policy)])(dataset(rows))
     assert set(clean.ids.tolist()) == survivors(rows, **policy)
     assert len(clean) + len(clean.removed()) == len(rows)
@@ -86,7 +87,7 @@ def test_dedupe_does_not_depend_on_order_and_is_idempotent(rows, policy, random)
 
 
 @given(ROWS)
-def test_the_table_lists_every_repeat_conflicts_first(rows) -> None:
+def test_table_lists_every_duplicate_with_conflicts_first(rows) -> None:
     table = cp.find_duplicates(dataset(rows))
     by_picture = defaultdict(set)
     for number, _, name in rows:
@@ -103,27 +104,27 @@ def test_the_table_lists_every_repeat_conflicts_first(rows) -> None:
 
 
 @pytest.mark.parametrize("bits", [0, 1])
-def test_a_collision_of_digests_cannot_lie(monkeypatch, bits) -> None:
+def test_colliding_digests_do_not_merge_groups(monkeypatch, bits) -> None:
     weak = lambda images: images[:, :1, 0, 0].astype(np.uint64) & np.uint64(bits)  # noqa: E731
-    monkeypatch.setattr(measures, "digest", lambda images: np.repeat(weak(images), 2, axis=1))
+    monkeypatch.setattr(exact, "digest", lambda images: np.repeat(weak(images), 2, axis=1))
     rows = [(number % 5, number % 3, number) for number in range(23)]
     groups = cp.find_duplicates(dataset(rows)).groupby("group")["id"].apply(sorted).tolist()
     assert sorted(groups) == [list(range(number, 23, 5)) for number in range(5)]
 
 
-def test_shape_and_dtype_belong_to_the_digest() -> None:
+def test_digest_depends_on_the_shape() -> None:
     image = np.zeros((1, 4, 6, 3), np.uint8)
-    assert (measures.digest(image) != measures.digest(image.reshape(1, 6, 4, 3))).any()
+    assert (digest(image) != digest(image.reshape(1, 6, 4, 3))).any()
 
 
-def test_the_competition_set() -> None:
-    """11,959 pictures, 8 pairs in one class, 1,600 under every label, 200 under one: facts.md."""
+def test_training_set_with_conflicts_and_outliers() -> None:
+    """11,959 pictures: a pair in each class, one under every label, one 200 times in one class."""
     rng = np.random.default_rng(0)
     counts = [852, 2181, 1085, 2026, 849, 993, 2330, 1643]
     images = rng.integers(0, 256, (11_959, 8, 8, 3), np.uint8)
     labels = np.repeat(np.arange(8), counts)
     first = np.cumsum(counts) - counts
-    images[first + 5] = images[first]  # a pair inside each class
+    images[first + 5] = images[first]  # a pair in each class
     outliers = rng.integers(0, 256, (2, 8, 8, 3), np.uint8)
     images = np.concatenate(
         [images, np.repeat(outliers[:1], 1600, 0), np.repeat(outliers[1:], 200, 0)]
@@ -139,7 +140,7 @@ def test_the_competition_set() -> None:
     assert left(on_duplicate="keep") == 11_959
     assert left() == 11_951
     assert left(on_duplicate="drop") == 11_943
-    assert left(max_copies=None) == 11_952  # keep-one leaves the outlier with one label in
+    assert left(max_copies=None) == 11_952  # the outlier with one label is kept once
     assert cp.find_duplicates(images, labels)["group"].nunique() == 10
 
 
@@ -158,7 +159,7 @@ def test_leaks() -> None:
         cp.find_leaks(train, cp.Dataset.from_arrays(np.zeros((1, 9, 9, 3), np.uint8), [0]))
 
 
-def test_leaks_go_by_class_names() -> None:
+def test_leaks_compare_class_names_not_numbers() -> None:
     image = picture(0)[None]
     one = cp.Dataset.from_arrays(image, ["mono"], class_names=["baso", "mono"])
     two = cp.Dataset.from_arrays(image, ["mono"], class_names=["mono", "platelet"])
@@ -174,8 +175,8 @@ def test_labels_are_optional_for_finding() -> None:
 
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=12), st.integers(0, 8))
-def test_a_shared_middle_row_is_no_duplicate(kinds, row) -> None:
-    """Images in memory are told apart by one row first: the others count all the same."""
+def test_equal_middle_rows_do_not_make_duplicates(kinds, row) -> None:
+    """Images in memory are compared by one row first; the other rows still count."""
     images = np.full((len(kinds), 9, 5, 3), 7, np.uint8)
     images[:, row] = np.array(kinds, np.uint8)[:, None, None]
     table = cp.find_duplicates(images)

@@ -384,7 +384,7 @@ def test_bad_images_of_others_are_named_and_left_out(kind, cells, tmp_path) -> N
     np.testing.assert_array_equal(cp.read(out).images[:], cells[0][[0, 1, 2, 4, 6, 8]])
     assert {entry.name for entry in tmp_path.iterdir()} == {path.name, "in"}
     assert inspect(path)["sizes"] == {"48x48": 6, "40x48": 1}
-    assert "brought to 96x96" in inspect(path)["note"]
+    assert "resized to 96x96" in inspect(path)["note"]
 
 
 def test_columns_of_parquet(cells, tmp_path) -> None:

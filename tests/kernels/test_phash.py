@@ -1,4 +1,4 @@
-"""Perceptual hashes: bit for bit those of imagehash, whatever the image."""
+"""Perceptual hashes equal those of imagehash, bit for bit, for any image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from cellprep.kernels import HASHES
-from cellprep.kernels.hashing.phash import _rows_first, perceptual_hashes
+from cellprep.kernels.hashing.lanczos import rows_first
+from cellprep.kernels.hashing.perceptual import perceptual_hashes
 
 REFERENCE = {
     "phash": imagehash.phash,
@@ -22,8 +23,8 @@ REFERENCE = {
 KINDS = ("noise", "flat", "square", "disc", "columns", "mirrored", "black and white")
 
 
-def drawn(kind: str, n: int, height: int, width: int, seed: int) -> np.ndarray:
-    """Images of many ties: flat, symmetric, of two levels."""
+def pictures(kind: str, n: int, height: int, width: int, seed: int) -> np.ndarray:
+    """Images with many ties: flat, symmetric, of two levels."""
     rng = np.random.default_rng(seed)
     noise = rng.integers(0, 256, (n, height, width, 3), np.uint8)
     one, other = rng.integers(0, 256, (2, n, 1, 1, 3))
@@ -56,11 +57,11 @@ def found(images: np.ndarray, kind: str) -> list[str]:
 
 @settings(max_examples=150)
 @given(st.sampled_from(KINDS), st.integers(1, 130), st.integers(1, 130), st.integers(0, 2**32 - 1))
-def test_hashes_are_those_of_imagehash(kind, height, width, seed) -> None:
-    # Pillow before 13 resized the columns of a tall image first.
+def test_hashes_equal_those_of_imagehash(kind, height, width, seed) -> None:
+    # Pillow before 13 filtered the columns of a tall image first.
     if int(PIL.__version__.split(".")[0]) < 13:
         height = min(height, width)
-    images = drawn(kind, 2, height, width, seed)
+    images = pictures(kind, 2, height, width, seed)
     for name in HASHES:
         assert found(images, name) == expected(images, name), name
 
@@ -69,28 +70,30 @@ def test_hashes_are_those_of_imagehash(kind, height, width, seed) -> None:
     "shape", [(1, 1), (1, 300), (8, 8), (32, 32), (7, 9), (64, 64), (257, 511)]
 )
 @pytest.mark.parametrize("kind", KINDS)
-def test_sizes_at_the_edges(shape, kind) -> None:
-    images = drawn(kind, 3, *shape, seed=5)
+def test_hashes_of_extreme_sizes(shape, kind) -> None:
+    images = pictures(kind, 3, *shape, seed=5)
     for name in HASHES:
         assert found(images, name) == expected(images, name), name
 
 
-@pytest.mark.skipif(int(PIL.__version__.split(".")[0]) < 13, reason="the order of Pillow 13")
+@pytest.mark.skipif(
+    int(PIL.__version__.split(".")[0]) < 13, reason="needs the filter order of Pillow 13"
+)
 @pytest.mark.parametrize("shape", [(500, 3), (97, 63), (97, 64), (97, 65), (1000, 32), (300, 1)])
-def test_tall_images_are_narrowed_last(shape) -> None:
-    assert _rows_first(97, 64, 32, 32)
-    assert not _rows_first(97, 65, 32, 32)
-    images = drawn("noise", 3, *shape, seed=6)
+def test_tall_images_are_filtered_vertically_first(shape) -> None:
+    assert rows_first(97, 64, 32, 32)
+    assert not rows_first(97, 65, 32, 32)
+    images = pictures("noise", 3, *shape, seed=6)
     for name in HASHES:
         assert found(images, name) == expected(images, name), name
 
 
-def test_photographs(photographs) -> None:
+def test_hashes_of_photographs(photographs) -> None:
     for name in HASHES:
         assert found(photographs, name) == expected(photographs, name), name
 
 
-def test_photographs_as_they_were_published(data) -> None:
+def test_hashes_of_photographs_at_their_original_size(data) -> None:
     for file in sorted(data.glob("*/*/*.jp*g"))[::40]:
         image = np.asarray(Image.open(file).convert("RGB"))[None]
         for name in HASHES:

@@ -1,4 +1,4 @@
-"""Kernels of segmentation: spaces, K-Means, components, and the masks they make together."""
+"""Kernels of segmentation: colour spaces, K-Means, components, morphology, and their masks."""
 
 from __future__ import annotations
 
@@ -8,24 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.measure
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from cellprep.kernels.segment import bits, components, spaces
-from cellprep.kernels.segment.kmeans import (
-    _assign_three,
-    _assign_tiles,
-    _assign_two,
-    _lloyd,
-    kmeans,
-)
+from cellprep.kernels.popcount import popcount
+from cellprep.kernels.segment import bits, cell, components, morphology, spaces
+from cellprep.kernels.segment.assignment import _assign_three, _assign_tiles, _assign_two
+from cellprep.kernels.segment.kmeans import kmeans
+from cellprep.kernels.segment.lloyd import lloyd
 from cellprep.kernels.segment.segment import FOREGROUNDS, TARGETS, segment
 
 BCISC = Path(__file__).resolve().parents[3] / "shared" / "data" / "bcisc"
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
-plasmas = st.sampled_from(((170, 130, 190), (200, 150, 150)))  # purple, or red as the red cells'
+plasmas = st.sampled_from(((170, 130, 190), (200, 150, 150)))  # purple, or as red as the red cells
 widths = st.sampled_from((1, 2, 31, 62, 63, 64, 65, 100, 127, 128, 129))
 
 
@@ -65,28 +64,60 @@ def blobs(seed: int, n: int = 3, h: int = 23, w: int = 31) -> NDArray[np.bool_]:
     return rng.random((n, h, w)) < rng.uniform(0, 1, (n, 1, 1))
 
 
+def packed(mask: NDArray[np.bool_], margin: int = 1) -> NDArray[np.uint64]:
+    out = bits.empty_masks(1, *mask.shape, margin)[0]
+    bits.pack(np.ascontiguousarray(mask).view(np.uint8), np.uint8(1), out)
+    return out
+
+
+def unpacked(mask: NDArray[np.uint64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    out = np.empty(shape, np.uint8)
+    bits.unpack(mask, out)
+    return out.view(np.bool_)
+
+
 def check_components(masks: NDArray[np.bool_]) -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
-    for mask, filled, largest in zip(
-        masks, components.fill_holes(masks), components.largest(masks), strict=True
-    ):
+    """Against SciPy's, on one set of buffers, since they are reused from image to image."""
+    runs = components.buffers_for_runs(packed(masks[0]).size)
+    for mask in masks:
+        filled, largest = packed(mask), packed(mask)
+        components.fill_holes(filled, runs)
+        share = components.keep_heaviest(largest, largest.copy(), runs)
         expected, count = ndimage.label(mask)
-        np.testing.assert_array_equal(filled, ndimage.binary_fill_holes(mask))
+        np.testing.assert_array_equal(unpacked(filled, mask.shape), ndimage.binary_fill_holes(mask))
         areas = np.bincount(expected.ravel(), minlength=count + 1)[1:]
         best = 1 + areas.argmax() if count else 1
-        np.testing.assert_array_equal(largest, expected == best)
+        np.testing.assert_array_equal(unpacked(largest, mask.shape), expected == best)
+        assert share == (areas.max() / areas.sum() if count else 0)
+    every = masks.astype(np.uint8)
+    cell.keep_largest(every)
+    for mask, largest in zip(masks, every, strict=True):
+        expected = skimage.measure.label(mask, connectivity=1)
+        areas = np.bincount(expected.ravel(), minlength=2)[1:]
+        np.testing.assert_array_equal(largest, expected == 1 + areas.argmax())
 
 
 def check_morphology(masks: NDArray[np.bool_], radius: int) -> None:
-    ndimage = pytest.importorskip("scipy.ndimage")
     dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     disc = dy**2 + dx**2 <= radius**2 + radius
-    eroded = [ndimage.binary_erosion(m, disc, border_value=1) for m in masks]
-    dilated = [ndimage.binary_dilation(m, disc) for m in masks]
-    np.testing.assert_array_equal(components.erode(masks, radius), eroded)
-    np.testing.assert_array_equal(components.dilate(masks, radius), dilated)
-    opened = [ndimage.binary_dilation(m, disc) for m in eroded]
-    np.testing.assert_array_equal(components.opening(masks, radius), opened)
+    margin = max(radius, 1)
+    discs = morphology.buffers_for_discs(*masks.shape[1:], margin)
+    for mask in masks:
+        eroded = ndimage.binary_erosion(mask, disc, border_value=1)
+        dilated, both = packed(mask, margin), packed(mask, margin)
+        morphology.dilate(dilated, radius, discs)
+        np.testing.assert_array_equal(
+            unpacked(dilated, mask.shape), ndimage.binary_dilation(mask, disc)
+        )
+        morphology.erode(both, radius, discs)
+        np.testing.assert_array_equal(unpacked(both, mask.shape), eroded)
+        morphology.dilate(both, radius, discs)
+        np.testing.assert_array_equal(
+            unpacked(both, mask.shape), ndimage.binary_dilation(eroded, disc)
+        )
+    every = masks.astype(np.uint8)
+    cell.widen(every, radius)
+    np.testing.assert_array_equal(every, [ndimage.binary_dilation(m, disc) for m in masks])
 
 
 def inertia(points: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
@@ -96,7 +127,7 @@ def inertia(points: NDArray[np.float32], labels: NDArray[np.uint8]) -> float:
     )
 
 
-def test_lab_is_that_of_skimage() -> None:
+def test_lab_equals_that_of_scikit_image() -> None:
     color = pytest.importorskip("skimage.color")
     steps = np.arange(0, 256, 15).astype(np.uint8)
     grid = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, 18, -1, 3)
@@ -113,14 +144,14 @@ def test_stain_is_green_and_saturation() -> None:
     np.testing.assert_allclose(stain[..., 1] / 255, color.rgb2hsv(images)[..., 1], atol=1e-5)
 
 
-def test_purple_does_not_see_the_colour_of_the_light() -> None:
+def test_purple_does_not_depend_on_the_colour_of_the_light() -> None:
     images = cells(1)
     yellow = (images * np.array([1, 0.9, 0.5])).astype(np.uint8)
     gap = spaces.to_space(images, "purple") - spaces.to_space(yellow, "purple")
     assert np.abs(gap).max() < 6
 
 
-def test_dark_is_red_and_green_over_the_background() -> None:
+def test_dark_is_red_and_green_relative_to_the_background() -> None:
     images = cells(2)
     white = np.maximum(np.percentile(images, 80, axis=(1, 2), method="inverted_cdf"), 1)
     light = (images * (255 / white)[:, None, None])[..., :2].mean(axis=-1)
@@ -129,7 +160,7 @@ def test_dark_is_red_and_green_over_the_background() -> None:
 
 
 @pytest.mark.parametrize("name", spaces.SPACES)
-def test_spaces_are_finite_float32_and_leave_their_input(name: str) -> None:
+def test_spaces_are_finite_float32_and_do_not_change_their_input(name: str) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 9, 8, 3)).astype(np.uint8)
     images[1] = 0
     before = images.copy()
@@ -142,7 +173,7 @@ def test_spaces_are_finite_float32_and_leave_their_input(name: str) -> None:
 
 @pytest.mark.parametrize("space", spaces.SPACES)
 @pytest.mark.parametrize("n_clusters", [2, 3, 4])
-def test_inertia_is_that_of_sklearn(
+def test_inertia_is_as_low_as_that_of_scikit_learn(
     bcisc: tuple[NDArray[np.uint8], NDArray[np.bool_]], space: str, n_clusters: int
 ) -> None:
     cluster = pytest.importorskip("sklearn.cluster")
@@ -158,13 +189,13 @@ def test_inertia_is_that_of_sklearn(
 
 @quick
 @given(seeds, st.integers(1, 3), st.integers(2, 8))
-def test_kmeans_ends_at_a_fixed_point(seed: int, d: int, k: int) -> None:
+def test_kmeans_converges_to_a_fixed_point(seed: int, d: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.normal(0, 1, (1, 400, d)).astype(np.float32) + rng.integers(0, 3, (1, 400, 1))
     labels, centers = kmeans(points, k)
     sums = centers[0].sum(axis=1)
     assert (np.diff(sums) >= 0).all()
-    # features are rounded to 1/4095 of their range, so ties may fall either way
+    # features are rounded to 1/4095 of their range, so ties may be broken either way
     step = np.ptp(points, axis=1).max() / 4095
     for c in np.unique(labels):
         np.testing.assert_allclose(
@@ -177,7 +208,7 @@ def test_kmeans_ends_at_a_fixed_point(seed: int, d: int, k: int) -> None:
 
 @quick
 @given(seeds, st.integers(1, 3), st.integers(2, 8))
-def test_kmeans_finds_every_colour_where_there_are_few(seed: int, d: int, k: int) -> None:
+def test_kmeans_finds_every_colour_if_there_are_few(seed: int, d: int, k: int) -> None:
     rng = np.random.default_rng(seed)
     colors = rng.choice(256, (k, d), replace=False).astype(np.float32)
     share = rng.dirichlet(np.ones(k) * 0.5)
@@ -190,29 +221,31 @@ def test_kmeans_finds_every_colour_where_there_are_few(seed: int, d: int, k: int
 
 @quick
 @given(seeds, st.integers(1, 4), st.integers(2, 8))
-def test_levels_need_not_be_floats(seed: int, d: int, k: int) -> None:
+def test_uint8_features_give_the_same_clusters_as_floats(seed: int, d: int, k: int) -> None:
     points = np.random.default_rng(seed).integers(0, 256, (2, 300, d)).astype(np.uint8)
     for levels, floats in zip(kmeans(points, k), kmeans(points.astype(np.float32), k), strict=True):
         np.testing.assert_array_equal(levels, floats)
 
 
-def lloyd(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One plain pass."""
+def plain_pass(points: NDArray[np.float64], centers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One pass in plain NumPy."""
     labels = ((points[:, None] - centers) ** 2).sum(axis=2).argmin(axis=1)
     return np.stack([points[labels == c].mean(axis=0) for c in range(len(centers))])
 
 
 @quick
 @given(seeds, st.integers(2, 3), st.integers(2, 5), st.integers(40, 1500))
-def test_a_pass_is_a_plain_pass(seed: int, d: int, k: int, n: int) -> None:
+def test_a_pass_equals_one_in_numpy(seed: int, d: int, k: int, n: int) -> None:
     rng = np.random.default_rng(seed)
     points = rng.integers(0, 4096, (n, d))
     centers = points[rng.choice(n, k, replace=False)].astype(np.float32)
     sums, counts = np.empty((k, d), np.int64), np.empty(k, np.int64)
     made = centers.copy()
-    _lloyd(np.ascontiguousarray(points.T, np.int16), made, sums, counts, 1)
+    lloyd(np.ascontiguousarray(points.T, np.int16), made, sums, counts, 1)
     if counts.all() and counts.sum() == n and len(np.unique(centers, axis=0)) == k:
-        np.testing.assert_allclose(made, lloyd(points, centers.astype(float)), rtol=1e-3, atol=2)
+        np.testing.assert_allclose(
+            made, plain_pass(points, centers.astype(float)), rtol=1e-3, atol=2
+        )
 
 
 def test_kmeans_of_one_colour() -> None:
@@ -229,13 +262,13 @@ def test_kmeans_refuses_other_numbers_of_clusters(k: int) -> None:
 
 @quick
 @given(seeds, st.integers(1, 30), widths)
-def test_components_are_those_of_scipy(seed: int, h: int, w: int) -> None:
+def test_components_equal_those_of_scipy(seed: int, h: int, w: int) -> None:
     check_components(blobs(seed, 3, h, w))
 
 
 @quick
 @given(seeds, st.integers(1, 30), widths, st.integers(0, 6))
-def test_morphology_is_that_of_scipy(seed: int, h: int, w: int, radius: int) -> None:
+def test_morphology_equals_that_of_scipy(seed: int, h: int, w: int, radius: int) -> None:
     check_morphology(blobs(seed, 3, h, w), radius)
 
 
@@ -260,7 +293,7 @@ def test_a_disc_may_be_larger_than_the_image(radius: int) -> None:
     ],
     ids=["empty", "full", "checkers", "columns", "rows", "rings", "snake"],
 )
-def test_patterns_are_taken_as_by_scipy(pattern, w: int) -> None:
+def test_patterns_give_the_same_result_as_scipy(pattern, w: int) -> None:
     mask = pattern(*np.mgrid[:21, :w])
     masks = np.stack([mask, ~mask, mask[::-1], mask[:, ::-1]])
     check_components(masks)
@@ -269,11 +302,11 @@ def test_patterns_are_taken_as_by_scipy(pattern, w: int) -> None:
 
 @quick
 @given(seeds, st.integers(1, 9), widths, st.integers(1, 9))
-def test_bits_are_pixels(seed: int, h: int, w: int, margin: int) -> None:
+def test_packed_masks_have_the_same_pixels(seed: int, h: int, w: int, margin: int) -> None:
     rng = np.random.default_rng(seed)
     values, least = rng.integers(0, 256, (2, h, w)).astype(np.uint8), np.uint8(rng.integers(1, 256))
     masks = values >= least
-    one, other = packed = bits.strings(2, h, w, margin)
+    one, other = packed = bits.empty_masks(2, h, w, margin)
     for mask, levels in zip(packed, values, strict=True):
         bits.pack(levels, least, mask)
     framed = np.unpackbits(one.view(np.uint8), axis=1, bitorder="little")
@@ -286,32 +319,34 @@ def test_bits_are_pixels(seed: int, h: int, w: int, margin: int) -> None:
 
     padded = np.pad(masks[0].astype(int), 1)
     sides = np.abs(np.diff(padded, axis=0)).sum() + np.abs(np.diff(padded, axis=1)).sum()
-    assert components.outline(one) == (masks[0].sum(), sides)
-    assert components.common(one, other) == (masks[0] & masks[1]).sum()
+    assert bits.outline(one) == (masks[0].sum(), sides)
+    assert bits.count_common(one, other) == (masks[0] & masks[1]).sum()
 
 
 @quick
 @given(seeds, st.integers(0, 255), st.integers(0, 255))
-def test_spans_are_those_of_single_bits(seed: int, start: int, stop: int) -> None:
+def test_operations_on_spans_equal_those_on_single_bits(seed: int, start: int, stop: int) -> None:
     start, stop = sorted((start, stop))
     string = np.random.default_rng(seed).integers(0, 2**64, 4, np.uint64)
     single = np.unpackbits(string.view(np.uint8), bitorder="little")
     assert bits.ones_in_span(string, start, stop) == single[start:stop].sum()
-    assert [bits.ones(word) for word in string] == single.reshape(4, 64).sum(axis=1).tolist()
-    place = np.uint64(start % 64)
-    assert bits.lowest_one((string[0] | np.uint64(1)) << place) == place
+    assert [popcount(word) for word in string] == single.reshape(4, 64).sum(axis=1).tolist()
+    position = np.uint64(start % 64)
+    assert bits.lowest_one((string[0] | np.uint64(1)) << position) == position
     bits.flip_span(string, start, stop)
     single[start:stop] ^= 1
     np.testing.assert_array_equal(np.unpackbits(string.view(np.uint8), bitorder="little"), single)
 
 
 def test_an_empty_mask_has_no_largest_component() -> None:
-    assert not components.largest(np.zeros((1, 9, 30), bool)).any()
+    masks = np.zeros((1, 9, 30), np.uint8)
+    cell.keep_largest(masks)
+    assert not masks.any()
 
 
 @quick
 @given(seeds, st.integers(8, 40), st.integers(8, 40))
-def test_batch_equals_singles_and_order_is_irrelevant(seed: int, h: int, w: int) -> None:
+def test_masks_do_not_depend_on_batch_or_order(seed: int, h: int, w: int) -> None:
     images = cells(seed, 3, max(h, 17), max(w, 17))[:, :h, :w]
     before = images.copy()
     for target in TARGETS:
@@ -323,8 +358,7 @@ def test_batch_equals_singles_and_order_is_irrelevant(seed: int, h: int, w: int)
 
 
 def plain_piece(mask, radius, heavy):
-    """The piece of `_piece` by SciPy: mask, how round, its share."""
-    ndimage = pytest.importorskip("scipy.ndimage")
+    """`_piece` in SciPy: mask, roundness, share."""
     dy, dx = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     disc = dy**2 + dx**2 <= radius**2 + radius
     eroded = ndimage.binary_erosion(ndimage.binary_fill_holes(mask), disc, border_value=1)
@@ -348,7 +382,7 @@ def plain_piece(mask, radius, heavy):
 
 
 def plain_cell(purple, dark):
-    """The cell of the four clusters of purple and the three of darkness, step by step."""
+    """The cell from four clusters of purple and three of darkness, step by step."""
     large, heavy = 0.5 * purple.size, dark >= 2
     cell, roundness, share = plain_piece(dark >= 1, 1, heavy)
     if cell.sum() < large and (roundness >= 0.6 or (roundness >= 0.5 and share >= 0.9)):
@@ -374,7 +408,9 @@ def plain_cell(purple, dark):
 
 @quick
 @given(seeds, st.integers(20, 60), st.integers(20, 140), st.integers(0, 12), plasmas)
-def test_the_cell_is_that_of_the_plain_steps(seed: int, h: int, w: int, noise: int, plasma) -> None:
+def test_cell_equals_that_of_the_same_steps_in_scipy(
+    seed: int, h: int, w: int, noise: int, plasma
+) -> None:
     rng = np.random.default_rng(seed)
     images = cells(seed, 4, h, w, plasma).astype(float)
     images = np.clip(images + rng.normal(0, noise + 1e-9, images.shape), 0, 255).astype(np.uint8)
@@ -388,13 +424,13 @@ def test_the_cell_is_that_of_the_plain_steps(seed: int, h: int, w: int, noise: i
 
 @quick
 @given(seeds, st.integers(30, 70))
-def test_a_nucleus_lies_in_its_cell(seed: int, w: int) -> None:
+def test_nucleus_lies_within_its_cell(seed: int, w: int) -> None:
     images = cells(seed, 3, 40, w)
     nuclei = segment(images, n_clusters=8, foreground="not-brightest", target="nucleus")
     assert not (nuclei & ~segment(images)).any()
 
 
-def test_where_nothing_holds_a_disc_the_largest_piece_of_the_darkest_is_the_cell() -> None:
+def test_largest_darkest_piece_is_the_cell_if_all_pieces_are_thin() -> None:
     images = np.full((1, 12, 70, 3), 230, np.uint8)
     images[0, 2, 3:60] = 150
     images[0, 6, 60:66] = images[0, 9, 3:6] = 20
@@ -402,7 +438,7 @@ def test_where_nothing_holds_a_disc_the_largest_piece_of_the_darkest_is_the_cell
     assert np.argwhere(mask).tolist() == [[6, x] for x in range(60, 66)]
 
 
-def test_blocks_leave_no_seam() -> None:
+def test_masks_do_not_depend_on_blocks() -> None:
     images = np.concatenate([cells(seed) for seed in range(45)])
     np.testing.assert_array_equal(segment(images)[60:70], segment(images[60:70]))
 
@@ -437,12 +473,15 @@ def test_masks_are_never_empty_or_full(
     assert not masks.all(axis=(1, 2)).any()
 
 
-def test_bcisc(bcisc: tuple[NDArray[np.uint8], NDArray[np.bool_]]) -> None:
-    images, drawn = bcisc
+def test_masks_agree_with_annotated_photographs(
+    bcisc: tuple[NDArray[np.uint8], NDArray[np.bool_]],
+) -> None:
+    images, annotated = bcisc
     masks = segment(images)
     assert masks.any(axis=(1, 2)).all()
     assert not masks.all(axis=(1, 2)).any()
-    dice = 2 * (masks & drawn).sum(axis=(1, 2)) / (masks.sum(axis=(1, 2)) + drawn.sum(axis=(1, 2)))
+    shared = (masks & annotated).sum(axis=(1, 2))
+    dice = 2 * shared / (masks.sum(axis=(1, 2)) + annotated.sum(axis=(1, 2)))
     assert dice[::2].mean() >= 0.94
     assert dice[1::2].mean() >= 0.92
     nuclei = segment(images, target="nucleus")
@@ -452,8 +491,8 @@ def test_bcisc(bcisc: tuple[NDArray[np.uint8], NDArray[np.bool_]]) -> None:
     assert green[nuclei].mean() < 0.8 * green[masks & ~nuclei].mean()
 
 
-def test_isolated_cells_of_any_colour_are_whole() -> None:
-    """Grey cytoplasm on yellow: no purple in it, but nothing else stains."""
+def test_isolated_cells_of_any_colour_are_found_whole() -> None:
+    """Grey cytoplasm on a yellow background: not purple, but nothing else is stained."""
     y, x = np.mgrid[:64, :64]
     images = np.full((3, 64, 64, 3), (225, 205, 140), np.uint8)
     for image, color in zip(
@@ -472,14 +511,14 @@ def test_unknown_names_are_refused(setting: str) -> None:
         segment(cells(0), **{setting: "whole"})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["spaces", "kmeans", "components", "segment"])
+@pytest.mark.parametrize("name", ["spaces", "kmeans", "segment"])
 def test_docstrings(name: str) -> None:
-    assert not doctest.testmod(importlib.import_module(f"cellprep.kernels.{name}")).failed
+    assert not doctest.testmod(importlib.import_module(f"cellprep.kernels.segment.{name}")).failed
 
 
 @quick
 @given(seeds, st.integers(2, 3), st.integers(1, 1500))
-def test_one_loop_assigns_as_tiles_do(seed: int, k: int, n_points: int) -> None:
+def test_single_loops_assign_points_as_tiles_do(seed: int, k: int, n_points: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.integers(0, 4096, (3, n_points)).astype(np.int16)
     centers = x[:, rng.integers(0, n_points, k)].T.astype(np.float32)  # some equal, some far

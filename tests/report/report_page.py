@@ -1,4 +1,4 @@
-"""A messy folder with hostile names, and what a report on it says: shared by the tests of both."""
+"""A messy folder with hostile file names, and a parser of its report, for all report tests."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+import cellprep as cp
 from cellprep.synthetic import draw_cells
 
 HOSTILE = "\"><img src=x onerror='alert(1)'>"
@@ -31,13 +32,13 @@ copies = 2
 
 
 def draw_mess(folder: Path) -> None:
-    """Drawn cells in folders with conflicts, copies, faults and names that try to be markup."""
+    """Synthetic cells in folders: conflicts, copies, faults, and names that look like markup."""
     images, labels = draw_cells([24, 24, 4, 0, 0, 0, 0, 0], side=64, seed=5)
     names = ["baso", HOSTILE, "few"]
     for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
         _save(folder / names[label] / f"cell {number:02d}.png", image)
     first, other = folder / "baso", folder / HOSTILE
-    _save(first / SCRIPT, images[0])  # equal to cell 00, and under another label as well
+    _save(first / SCRIPT, images[0])  # equal to cell 00, and also under another label
     _save(other / "<h1>&quot;`${1}`.png", images[0])
     _save(first / "again.png", images[1])
     _save(first / "turned.png", images[2][:, ::-1])
@@ -68,7 +69,7 @@ def _jpeg(image: np.ndarray) -> np.ndarray:
 
 
 class Page(HTMLParser):
-    """Tags with their attributes, and the text, as a browser would read them."""
+    """Tags with their attributes, and the text, as a browser reads them."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -112,7 +113,13 @@ class Page(HTMLParser):
         )
 
 
+def page_of(path: Path, dataset: cp.Dataset, **settings: Any) -> Page:
+    """The page of a report on a data set."""
+    cp.report(dataset, path, **settings)
+    return Page(path.read_text("utf-8"))
+
+
 def colours(css: str) -> dict[str, tuple[str, str]]:
-    """The colours of a style by name: light, dark."""
+    """The colours of a style sheet by name: light, dark."""
     pairs = re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", css)
     return {name: (light, dark) for name, light, dark in pairs}

@@ -1,4 +1,4 @@
-"""The report: what it says is true, it says it safely, and in the room that it has."""
+"""The report: its statements are true, and its page is safe."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ from cellprep.cli import main
 from cellprep.report import page
 from cellprep.report.inspect import read_any
 from cellprep.report.quality import FAULTS, qualities
-from cellprep.synthetic import draw_cells, draw_messy_set
-from cellprep.system import executors
+from cellprep.synthetic import draw_cells
 
-from .report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess
+from .report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess, page_of
 
 
 @pytest.fixture(scope="module")
@@ -34,53 +33,48 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def shown(folder):
-    """The page of the messy folder, by the command, and what the command says."""
+    """The page of the messy folder, made by the command, with the command's output."""
     line = ["report", folder / "in", "-o", folder / "new" / "page.html"]
     line += ["--recipe", folder / "recipe.toml", "--json"]
     done = CliRunner().invoke(main, [str(word) for word in line])
     assert done.exit_code == 0, done.output
     found = Page((folder / "new" / "page.html").read_bytes().decode("utf-8"))
-    found.said = json.loads(done.stdout)
+    found.summary = json.loads(done.stdout)
     return found
 
 
-def small(path, dataset, **settings) -> Page:
-    cp.report(dataset, path, **settings)
-    return Page(path.read_text("utf-8"))
+# -- contents ---------------------------------------------------------------------------------
 
 
-# -- what it says ------------------------------------------------------------------------------
-
-
-def test_the_groups_are_those_of_find_duplicates(folder, shown) -> None:
+def test_groups_equal_those_of_find_duplicates(folder, shown) -> None:
     cells = read_any(folder / "in")[0].readable()
     table = cp.find_duplicates(cells, near=4, symmetries=True)
     groups = {f"g{number}": rows for number, rows in table.groupby("group")}
     assert shown.data["groups"].keys() == groups.keys()
     fields = shown.data["fields"]
     for key, rows in groups.items():
-        said = pd.DataFrame(
+        listed = pd.DataFrame(
             [shown.data["rows"][row] for row in shown.data["groups"][key]], columns=fields
         )
         for column in ("id", "copy", "class_name", "group", "relation", "symmetry", "distance"):
-            assert said[column].tolist() == rows[column].tolist(), column
-        assert said["conflict"].astype(bool).tolist() == rows["conflict"].tolist()
-        np.testing.assert_allclose(said["difference"], rows["difference"], atol=0.005)
+            assert listed[column].tolist() == rows[column].tolist(), column
+        assert listed["conflict"].astype(bool).tolist() == rows["conflict"].tolist()
+        np.testing.assert_allclose(listed["difference"], rows["difference"], atol=0.005)
     assert f"{len(table):,}repeated images, in {len(groups)} groups" in shown.text.replace("\n", "")
     assert {"exact", "symmetry", "near"} == set(table["relation"])
 
 
-def test_every_image_of_a_group_is_listed_with_label_and_file(folder, shown) -> None:
+def test_group_members_are_listed_with_label_and_file(folder, shown) -> None:
     table = cp.find_duplicates(read_any(folder / "in")[0].readable(), near=4, symmetries=True)
     lines = set(shown.text.splitlines())
     for row in table.itertuples():
         assert f"{row.id} · {row.class_name}" in lines
 
 
-def test_what_needs_attention(shown) -> None:
+def test_alerts_name_the_faulty_images(shown) -> None:
     found = shown.alerts()
-    told = [a["data-key"] for tag, a in shown.tags if tag == "article" and "data-key" in a]
-    assert told == list(shown.said["attention"])
+    keys = [a["data-key"] for tag, a in shown.tags if tag == "article" and "data-key" in a]
+    assert keys == list(shown.summary["attention"])
     assert found["empty"] == ["baso/empty.png"]
     assert found["dark"] == ["baso/dark.png"]
     assert found["blurred"] == ["baso/blurred.png"]
@@ -91,24 +85,24 @@ def test_what_needs_attention(shown) -> None:
     assert len(found["outlier"]) == 13
     for text in ("baso/cut.png", "is a GIF file by its content", "few (4)"):
         assert text in shown.text
-    assert "2 files cannot be used" in shown.said["attention"].values()
+    assert "2 files cannot be used" in shown.summary["attention"].values()
     high = [key for key in found if key in ("bad", "conflict", "outlier")]
-    assert told[: len(high)] == high  # the most pressing first
+    assert keys[: len(high)] == high  # most urgent first
 
 
-def test_a_clean_set_raises_no_alarm(tmp_path) -> None:
+def test_clean_set_has_no_alerts(tmp_path) -> None:
     cells = cp.Dataset.from_arrays(*draw_cells([20] * 8, side=48))
     made = cp.report(cells, tmp_path / "page.html", test=None)
     assert made.attention == {}
     text = Page(made.path.read_text("utf-8")).text
-    assert "Nothing was found that does." in text
+    assert "No problems found." in text
     for fine in ("no dark images", "no repeated images", "every file can be read"):
         assert f"✓ {fine}" in text
 
 
 @pytest.mark.parametrize("name", ["bccd", "wbc4/original", "bcisc"])
-def test_photographs_are_not_flooded_with_alarms(data, name, tmp_path) -> None:
-    """Real sets have no dark, blurred or empty image; those that are made so are found."""
+def test_real_photographs_are_not_flagged(data, name, tmp_path) -> None:
+    """Real sets have no dark, blurred, empty or oddly sized image."""
     files = sorted((data / name).rglob("*.jp*g"))[::3]
     images = np.stack([np.asarray(Image.open(f).convert("RGB").resize((96, 96))) for f in files])
     cells = cp.Dataset.from_arrays(images, np.arange(len(images)) % 2)
@@ -117,7 +111,7 @@ def test_photographs_are_not_flooded_with_alarms(data, name, tmp_path) -> None:
     assert "odd" not in found
 
 
-def test_measures_do_not_hang_on_light_or_noise() -> None:
+def test_contrast_and_sharpness_do_not_depend_on_brightness() -> None:
     images, _ = draw_cells([6] * 8, side=96, seed=2)
     plain = qualities(images)
     dimmed = qualities((images * 0.6).astype(np.uint8))
@@ -126,20 +120,20 @@ def test_measures_do_not_hang_on_light_or_noise() -> None:
     np.testing.assert_allclose(dimmed[:, 1], 0.6 * plain[:, 1], rtol=0.02)
 
 
-def test_what_randaugment_drew_is_what_it_writes(tmp_path) -> None:
-    """Drawn ahead without a pixel, and read from the record: the same."""
+def test_sampled_operations_equal_those_written(tmp_path) -> None:
+    """Sampled in advance without pixels, or read from the record: the same operations."""
     cells = cp.Dataset.from_arrays(*draw_cells([5] * 8, side=32))
     recipe = cp.Recipe([cp.Balance(60), cp.RandAugment(copies=2, num_ops=2)], seed=3)
-    ahead = small(tmp_path / "ahead.html", cells, recipe=recipe)
+    ahead = page_of(tmp_path / "ahead.html", cells, recipe=recipe)
     cp.write(recipe(cells), tmp_path / "out", progress=False)
-    written = small(tmp_path / "written.html", cp.read(tmp_path / "out"))
+    written = page_of(tmp_path / "written.html", cp.read(tmp_path / "out"))
     index = pd.read_parquet(tmp_path / "out" / "index.parquet")
     ops = pd.concat([index["rand_augment.op_1"], index["rand_augment.op_2"]]).dropna()
     for name, count in ops.value_counts().items():
         row = f"{name.replace('_', ' ')}{count:,}{100 * count / len(ops):.1f} %"
         assert row in ahead.text.replace("\n", "")
         assert row in written.text.replace("\n", "")
-    assert f"{len(index):,} images are 40 and copies that a step made" in written.text
+    assert f"{len(index):,} images: 40 originals and their augmented copies" in written.text
     for text in (
         "read by the recipe",
         "The recipe that made this set",
@@ -148,7 +142,20 @@ def test_what_randaugment_drew_is_what_it_writes(tmp_path) -> None:
         assert text in written.text
 
 
-def test_class_counts_before_and_after(folder, shown) -> None:
+def test_only_operations_of_the_step_are_listed(tmp_path) -> None:
+    cells = cp.Dataset.from_arrays(*draw_cells([5] * 8, side=32))
+    recipe = cp.Recipe([cp.RandAugment(copies=2, num_ops=1, operations=("contrast", "shear_x"))])
+    planned = page_of(tmp_path / "planned.html", cells, recipe=recipe)
+    cp.write(recipe(cells), tmp_path / "out", progress=False)
+    written = page_of(tmp_path / "written.html", cp.read(tmp_path / "out"))
+    for shown in (planned, written):
+        assert "80 copies with 1 slot each" in shown.text
+        assert f"with probability {10 / 11 / 2:.4f}" in shown.text
+        assert "shear x" in shown.text
+        assert "brightness" not in shown.text.partition("Sampled operations")[2].split("Gallery")[0]
+
+
+def test_class_counts_before_and_after_the_recipe(folder, shown) -> None:
     cells = read_any(folder / "in")[0].readable()
     after = cp.Recipe.from_toml(RECIPE)(cells)
     text = shown.text.replace("\n", "")
@@ -159,16 +166,16 @@ def test_class_counts_before_and_after(folder, shown) -> None:
             assert f"{step}: {rows_in:,} to {rows_out:,} images" in text
 
 
-def test_a_data_set_shows_its_own_steps(tmp_path) -> None:
+def test_steps_of_the_data_set_are_shown(tmp_path) -> None:
     cells = cp.Dataset.from_arrays(*draw_cells([6] * 8, side=32))
     made = cp.Recipe([cp.Dedupe(), cp.Crop(24)])(cells)
-    found = small(tmp_path / "page.html", made)
+    found = page_of(tmp_path / "page.html", made)
     assert "crop: 48 to 48 images" in found.text
     assert 'step = "Crop"' in found.text
     assert "24×24" in found.text
 
 
-def test_leaks_are_shown(tmp_path) -> None:
+def test_leaks_into_the_test_set_are_shown(tmp_path) -> None:
     images, labels = draw_cells([4] * 8, side=48, seed=1)
     train = cp.Dataset.from_arrays(images, labels)
     test = cp.Dataset.from_arrays(
@@ -176,26 +183,26 @@ def test_leaks_are_shown(tmp_path) -> None:
         [0, 0, 1, *range(8)],
         ids=[f"t{number}" for number in range(11)],
     )
-    found = small(tmp_path / "page.html", train, test=test)
+    found = page_of(tmp_path / "page.html", train, test=test)
     assert found.alerts()["leak"] == ["t0", "t1", "t2"]
     assert "t2 · 1 · test set" in found.text
-    assert "There are none." in small(tmp_path / "none.html", train).text
+    assert "There are none." in page_of(tmp_path / "none.html", train).text
 
 
-def test_the_command_shows_leaks_and_settings(tmp_path, folder) -> None:
+def test_command_shows_leaks_and_search_settings(tmp_path, folder) -> None:
     line = ["report", folder / "in", "-o", tmp_path / "page.html", "--test", folder / "in"]
     done = CliRunner().invoke(main, [*map(str, line), "--exact", "--size", "32"])
     assert done.exit_code == 0, done.output
-    assert "of the test set in this set too" in done.output
+    assert "of the test set also in this set" in done.output
     text = Page((tmp_path / "page.html").read_text("utf-8")).text
-    assert "Images with equal pixels." in text
+    assert "Duplicates: images with equal pixels." in text
     assert "32×32" in text
 
 
-# -- safely ------------------------------------------------------------------------------------
+# -- safety ------------------------------------------------------------------------------------
 
 
-def test_names_are_text(shown) -> None:
+def test_names_never_become_markup(shown) -> None:
     tags = {tag for tag, _ in shown.tags}
     assert not tags & {"img", "iframe", "link", "object", "base", "form", "audio"}
     assert len(shown.inside["script"]) == 2
@@ -209,7 +216,7 @@ def test_names_are_text(shown) -> None:
     assert "</" not in shown.inside["script"][0]
 
 
-def test_the_policy_allows_what_is_there_and_no_more(shown) -> None:
+def test_content_security_policy_allows_only_the_page_itself(shown) -> None:
     policy = dict(part.strip().split(" ", 1) for part in shown.csp().split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["img-src"] == "data:"
@@ -222,8 +229,8 @@ def test_the_policy_allows_what_is_there_and_no_more(shown) -> None:
     assert policy["style-src"].split() == [hashed(text) for text in shown.inside["style"]]
 
 
-def test_bytes_that_are_no_text(tmp_path) -> None:
-    """A file whose name is not UTF-8 is bad, and named."""
+def test_file_names_that_are_not_utf8(tmp_path) -> None:
+    """A file whose name is not UTF-8 is listed as bad."""
     images, _ = draw_cells([0, 3, 0, 0, 0, 0, 0, 0], side=32)
     for number, image in enumerate(images):
         (tmp_path / "in" / f"{number % 2}").mkdir(parents=True, exist_ok=True)
@@ -242,13 +249,13 @@ PAIRS = [
     *((name, "card", 4.5) for name in ("high", "medium")),
     ("on-accent", "accent", 4.5),
     ("ground", "ink", 4.5),
-    ("ink", "line", 4.5),  # words on a picture that is not there
+    ("ink", "line", 4.5),  # text in place of an omitted picture
     *((name, ground, 3.0) for name in ("edge", "quiet") for ground in ("ground", "card")),
 ]
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-def test_contrast_is_that_of_wcag_aa(shown, scheme) -> None:
+def test_colours_have_wcag_aa_contrast(shown, scheme) -> None:
     def luminance(colour: str) -> float:
         parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
         linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
@@ -261,7 +268,7 @@ def test_contrast_is_that_of_wcag_aa(shown, scheme) -> None:
         assert (high + 0.05) / (low + 0.05) >= least, (one, other)
 
 
-def test_every_picture_and_chart_has_words(shown) -> None:
+def test_every_picture_and_chart_has_a_text_alternative(shown) -> None:
     pictures = [a for tag, a in shown.tags if tag == "button" and "data-t" in a]
     assert len(pictures) > 50
     assert all(attributes["aria-label"] for attributes in pictures)
@@ -273,72 +280,10 @@ def test_every_picture_and_chart_has_words(shown) -> None:
     assert len(ids) == len(set(ids))
 
 
-# -- in the room that it has -------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
-def test_a_page_keeps_its_limit_and_says_what_is_left_out(tmp_path, monkeypatch) -> None:
-    cells = cp.Dataset.from_arrays(*draw_messy_set(400, side=48))
-    whole = cp.report(cells, tmp_path / "whole.html")
-    assert whole.bytes < page.LIMIT
-    room = whole.bytes - 150_000
-    monkeypatch.setattr(page, "LIMIT", room)
-    less = cp.report(cells, tmp_path / "less.html")
-    assert room - 100_000 < less.bytes <= room
-    assert 0 < less.pictures < whole.pictures
-    found = Page(less.path.read_text("utf-8"))
-    assert f"for the last {whole.pictures - less.pictures} of them there was no room" in found.text
-    table = cp.find_duplicates(cells, near=4, symmetries=True)
-    assert sum(map(len, found.data["groups"].values())) == len(table)
-
-
-def test_equal_pictures_are_kept_once(tmp_path) -> None:
-    images, labels = draw_messy_set(400, side=32)
-    found = small(tmp_path / "page.html", cp.Dataset.from_arrays(images, labels))
-    rules = found.inside["style"][1].splitlines()
-    assert len({rule.split("{")[1] for rule in rules}) == len(rules)
-    assert len(rules) <= len(np.unique(images, axis=0))
-
-
-def test_groups_without_room_for_cards_are_listed(tmp_path, monkeypatch) -> None:
-    from cellprep.report import gather
-
-    images, labels = draw_messy_set(400, side=32)
-    cells = cp.Dataset.from_arrays(images, labels)
-    groups = cp.find_duplicates(cells)["group"].nunique()
-    monkeypatch.setattr(gather, "MOST_TILES", 3)
-    found = small(tmp_path / "page.html", cells, near=None, symmetries=False)
-    assert len(found.data["groups"]) == 3
-    assert f"{groups - 3} groups without pictures" in found.text
-    ids = set(cp.find_duplicates(cells)["id"])
-    listed = {line.split(" · ")[0] for line in found.text.splitlines() if " · " in line}
-    assert {str(name) for name in ids} <= listed
-    monkeypatch.setattr(gather, "MOST_LISTED", 60)
-    found = small(tmp_path / "page.html", cells, near=None, symmetries=False)
-    assert "repeated images are listed here" in found.text
-    found = small(tmp_path / "page.html", cells, test=cells, near=None, symmetries=False)
-    assert f"1 group of {len(np.unique(images, axis=0)):,} are listed here" in found.text
-
-
-def test_many_classes(tmp_path) -> None:
-    images = np.random.default_rng(0).integers(0, 256, (90, 16, 16, 3), np.uint8)
-    found = small(tmp_path / "page.html", cp.Dataset.from_arrays(images, np.arange(90) // 2))
-    assert "The first 40 of 45 classes; the table has all." in found.text
-
-
-def test_equal_sets_make_equal_pages(tmp_path) -> None:
-    cells = cp.Dataset.from_arrays(*draw_messy_set(400, side=24))
-    pages = []
-    for workers in (1, 2, 2):
-        with executors.using(workers=workers):
-            made = cp.report(cells, tmp_path / "page.html", recipe=cp.Recipe([cp.Dedupe()]))
-        pages.append(made.path.read_bytes())
-    assert pages[0] == pages[1] == pages[2]
-
-
-# -- what goes wrong ---------------------------------------------------------------------------
-
-
-def test_a_page_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch) -> None:
+def test_failed_page_keeps_the_earlier_one(tmp_path, monkeypatch) -> None:
     cells = cp.Dataset.from_arrays(*draw_cells([2] * 8, side=24))
     (tmp_path / "page.html").write_text("earlier")
 
@@ -357,7 +302,7 @@ def test_a_page_that_fails_leaves_the_earlier_one(tmp_path, monkeypatch) -> None
 
 
 @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
-def test_a_missing_library_is_named(tmp_path, monkeypatch, module) -> None:
+def test_missing_library_names_its_extra(tmp_path, monkeypatch, module) -> None:
     monkeypatch.setitem(sys.modules, module, None)
     cells = cp.Dataset.from_arrays(*draw_cells([2] * 8, side=24))
     with pytest.raises(cp.CellprepError, match=rf"{module}: pip install 'cellprep\[report\]'"):
@@ -365,27 +310,27 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch, module) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         (["absent"], "there is no file or folder 'absent'"),
         (["{folder}/recipe.toml"], "not a data set that can be read"),
-        (["{folder}/in", "-o", "{folder}"], "is a folder; name the page to write"),
+        (["{folder}/in", "-o", "{folder}"], "is a folder; name the file to write"),
         (["{folder}/in", "--recipe", "absent.toml"], "there is no recipe file"),
         (["{folder}/in", "--near", "99"], "`--near` must be a whole number in [0, 24]"),
         (["{folder}/in", "--test", "absent"], "there is no file or folder 'absent'"),
         (["{folder}/in/few"], "lie outside the class folders"),
     ],
 )
-def test_what_cannot_be_shown_is_said_in_one_line(folder, line, said) -> None:
+def test_unusable_input_is_refused_in_one_line(folder, line, message) -> None:
     arguments = [word.format(folder=folder) for word in line]
     done = CliRunner().invoke(main, ["report", *arguments])
     assert done.exit_code == 2, done.output
     assert done.stderr.count("\n") == 1
-    assert said in done.stderr
+    assert message in done.stderr
 
 
-def test_a_manifest_that_says_other_things(tmp_path) -> None:
-    """What is only shown is left out; a record that cannot be counted is refused in one line."""
+def test_manifest_with_entries_of_the_wrong_type(tmp_path) -> None:
+    """Entries that are only displayed are skipped; an unusable record is refused in one line."""
     cells = cp.Dataset.from_arrays(*draw_cells([4] * 8, side=24))
     cp.write(cp.Recipe([cp.RandAugment(copies=1)])(cells), tmp_path / "out", progress=False)
     file = tmp_path / "out" / "dataset.json"
@@ -395,7 +340,7 @@ def test_a_manifest_that_says_other_things(tmp_path) -> None:
     recipe = [{**saved["recipe"][0], "seed": [None]}]
     odd |= {"recipe": recipe, "made_of": {**saved["made_of"], "versions": 3}}
     file.write_text(json.dumps({**saved, **odd}))
-    found = small(tmp_path / "page.html", cp.read(tmp_path / "out"))
+    found = page_of(tmp_path / "page.html", cp.read(tmp_path / "out"))
     assert "1 augmented copies beside each image" in found.text
     assert "read by the recipe" not in found.text
     assert "which wrote the set" not in found.text
@@ -405,16 +350,16 @@ def test_a_manifest_that_says_other_things(tmp_path) -> None:
         cp.report(cp.read(tmp_path / "out"), tmp_path / "page.html")
 
 
-def test_wrong_arguments_are_refused(tmp_path) -> None:
+def test_invalid_arguments_are_refused(tmp_path) -> None:
     cells = cp.Dataset.from_arrays(*draw_cells([2] * 8, side=24))
     larger = cp.Dataset.from_arrays(*draw_cells([2] * 8, side=32))
-    for settings, said in (
+    for settings, message in (
         ({"recipe": cp.Dedupe()}, "`recipe` must be a Recipe"),
         ({"test": draw_cells([2] * 8, side=24)[0]}, "expected a Dataset"),
         ({"test": larger}, "read both with the same size="),
         ({"hash": "phsh"}, "did you mean 'phash'"),
     ):
-        with pytest.raises(cp.CellprepError, match=said):
+        with pytest.raises(cp.CellprepError, match=message):
             cp.report(cells, tmp_path / "page.html", **settings)
     nothing = cp.Recipe([cp.Dedupe(on_duplicate="drop")])(
         cp.Dataset.from_arrays(np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 0, 1])

@@ -1,10 +1,11 @@
-"""The report in a browser: Debian's Chromium, driven by Playwright, without any network."""
+"""The report in a real browser: the system's Chromium, driven by Playwright, offline."""
 
 from __future__ import annotations
 
 import csv
 import io
 import itertools
+import re
 import shutil
 
 import pytest
@@ -44,7 +45,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser, report):
-    """Opens the report; afterwards nothing may have been asked for or complained about."""
+    """Opens the report; fails if the page made a request or logged anything."""
     wrong, contexts = [], []
 
     def opened(**settings):
@@ -97,24 +98,24 @@ def saved(page, button) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
-def test_groups_are_filtered(opened, data) -> None:
+def test_filters_show_matching_groups(opened, data) -> None:
     page = opened()
     assert cards(page).count() == len(data["groups"]) - sum(k[0] == "l" for k in data["groups"])
 
     relation, conflict = (data["fields"].index(name) for name in ("relation", "conflict"))
     for name, column, value in (
         ("Conflicts", conflict, 1),
-        ("Turned", relation, "symmetry"),
+        ("Flipped or rotated", relation, "symmetry"),
         ("Near", relation, "near"),
     ):
-        page.locator("[data-do=kind]", has_text=name).first.click()
-        wanted = {
+        page.get_by_role("button", name=re.compile(rf"^{name} \d")).click()
+        expected = {
             key
             for key, rows in data["groups"].items()
             if key[0] == "g" and value in {data["rows"][row][column] for row in rows}
         }
-        assert set(keys(page)) == wanted
-        assert wanted
+        assert set(keys(page)) == expected
+        assert expected
     page.locator("[data-kind=all]").first.click()
     page.locator("#label").select_option(label=HOSTILE)
     for key in keys(page):
@@ -128,7 +129,7 @@ def test_groups_are_filtered(opened, data) -> None:
     assert cards(page).count() == 0
 
 
-def test_groups_are_sorted(opened, data) -> None:
+def test_groups_sort_by_size_distance_and_conflict(opened, data) -> None:
     page = opened()
     sizes = {key: len(rows) for key, rows in data["groups"].items()}
     page.locator("#order").select_option("size")
@@ -142,7 +143,7 @@ def test_groups_are_sorted(opened, data) -> None:
     assert marks[0] == "1"
 
 
-def test_a_picture_opens_and_the_keys_go_on(opened, data) -> None:
+def test_viewer_opens_and_arrow_keys_browse(opened, data) -> None:
     page = opened()
     first = page.locator("#gallery button.t").first
     first.scroll_into_view_if_needed()
@@ -159,32 +160,32 @@ def test_a_picture_opens_and_the_keys_go_on(opened, data) -> None:
     assert "data:image/webp" in page.locator("#big").evaluate(
         "e => getComputedStyle(e).backgroundImage"
     )
-    place = page.locator("#view-title").inner_text()
-    assert place.startswith("1 of ")
+    title = page.locator("#view-title").inner_text()
+    assert title.startswith("1 of ")
     page.keyboard.press("ArrowRight")
     assert page.locator("#view-title").inner_text().startswith("2 of ")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    many = place.split()[-1]
+    many = title.split()[-1]
     assert page.locator("#view-title").inner_text() == f"{many} of {many}"
     page.keyboard.press("Escape")
     assert not view.is_visible()
     last = page.locator("#gallery button.t").last
-    assert last.evaluate("e => e === document.activeElement")  # on goes the reader from there
+    assert last.evaluate("e => e === document.activeElement")  # focus follows the viewer
 
 
-def test_every_picture_opens(opened, data) -> None:
-    """From alerts, groups, leaks, steps and galleries: each says what it is."""
+def test_viewer_opens_pictures_of_every_section(opened, data) -> None:
+    """Pictures of alerts, groups, leaks, steps and galleries open with their own ids."""
     page = opened()
-    for place in ("#attention", "#duplicates", "#leaks", "#steps", "#gallery"):
-        tile = page.locator(f"{place} button.t").last
+    for section in ("#attention", "#duplicates", "#leaks", "#steps", "#gallery"):
+        tile = page.locator(f"{section} button.t").last
         tile.click()
         rows = data["tiles"][int(tile.get_attribute("data-t"))]
         assert str(data["rows"][rows[0]][0]) in page.locator("#facts").inner_text()
         page.get_by_role("button", name="Close").click()
 
 
-def test_arrows_walk_through_a_strip(opened) -> None:
+def test_arrow_keys_move_within_a_strip(opened) -> None:
     page = opened()
     strip = page.locator("#gallery .strip").first
     strip.locator("button.t").first.focus()
@@ -194,10 +195,10 @@ def test_arrows_walk_through_a_strip(opened) -> None:
     page.keyboard.press("Tab")  # leaves the strip
     assert not strip.evaluate("e => e.contains(document.activeElement)")
     outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert outline == "solid"  # the focus is seen
+    assert outline == "solid"  # the focus is visible
 
 
-def test_ids_are_copied(opened, data) -> None:
+def test_copy_buttons_copy_ids(opened, data) -> None:
     page = opened()
     group = page.locator("#g0")
     group.get_by_role("button", name="Copy ids").click()
@@ -207,25 +208,25 @@ def test_ids_are_copied(opened, data) -> None:
     assert clipboard(page) == ["baso/empty.png"]
     page.locator("[data-kind=conflict]").first.click()
     page.locator("#tools").get_by_role("button", name="Copy ids").click()
-    wanted = [data["rows"][row][0] for key in keys(page) for row in data["groups"][key]]
-    assert clipboard(page) == wanted
+    expected = [data["rows"][row][0] for key in keys(page) for row in data["groups"][key]]
+    assert clipboard(page) == expected
 
 
-def test_lists_are_saved(opened, data) -> None:
+def test_save_buttons_save_csv(opened, data) -> None:
     page = opened()
     page.locator("#text").fill("script")
     table = saved(page, page.locator("#tools").get_by_role("button", name="Save CSV"))
     rows = data["groups"][keys(page)[0]]
     assert [row["id"] for row in table] == [data["rows"][row][0] for row in rows]
     assert f"baso/{SCRIPT}" in [row["id"] for row in table]
-    assert HOSTILE in [row["class_name"] for row in table]  # quotes and all
+    assert HOSTILE in [row["class_name"] for row in table]  # quotes included
     assert list(table[0]) == data["fields"]
     assert {row["conflict"] for row in table} == {"1"}
     alert = page.locator("#attention .alert[data-key=outlier]")
     assert len(saved(page, alert.get_by_role("button", name="Save CSV"))) == 13
 
 
-def test_pictures_are_selected(opened, data) -> None:
+def test_selected_pictures_are_listed(opened, data) -> None:
     page = opened()
     tiles = page.locator("#gallery .strip").first.locator("button.t")
     tiles.nth(0).click(modifiers=["Control"])
@@ -237,20 +238,22 @@ def test_pictures_are_selected(opened, data) -> None:
     page.keyboard.press("Escape")
     bar = page.locator("#picked")
     assert bar.inner_text().startswith("3 pictures selected")
-    wanted = [
+    expected = [
         data["rows"][row][0]
         for at in (0, 2, 4)
         for row in data["tiles"][int(tiles.nth(at).get_attribute("data-t"))]
     ]
     bar.get_by_role("button", name="Copy ids").click()
-    assert clipboard(page) == wanted
-    assert [row["id"] for row in saved(page, bar.get_by_role("button", name="Save CSV"))] == wanted
+    assert clipboard(page) == expected
+    assert [
+        row["id"] for row in saved(page, bar.get_by_role("button", name="Save CSV"))
+    ] == expected
     bar.get_by_role("button", name="Clear").click()
     assert not bar.is_visible()
 
 
-def test_an_alert_leads_to_its_groups(opened) -> None:
-    page = opened(reduced_motion="reduce")  # which jumps
+def test_alert_links_to_its_groups(opened) -> None:
+    page = opened(reduced_motion="reduce")  # jumps instead of scrolling
     page.locator(".alert[data-key=conflict]").get_by_role("button", name="Show").click()
     assert page.locator("[data-kind=conflict][aria-pressed=true]").count() == 1
     assert abs(page.locator("#duplicates").bounding_box()["y"]) < 100
@@ -258,7 +261,7 @@ def test_an_alert_leads_to_its_groups(opened) -> None:
 
 @pytest.mark.parametrize("width", [400, 1600])
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no script"])
-def test_nothing_is_wider_than_the_screen(opened, width, script) -> None:
+def test_page_fits_the_screen_width(opened, width, script) -> None:
     page = opened(java_script_enabled=script)
     page.set_viewport_size({"width": width, "height": 900})
     if script:
@@ -275,7 +278,7 @@ def test_nothing_is_wider_than_the_screen(opened, width, script) -> None:
         assert box["x"] + box["width"] <= width
 
 
-def test_without_script_the_page_is_whole(opened, report) -> None:
+def test_page_is_complete_without_script(opened, report) -> None:
     page = opened(java_script_enabled=False)
     text = page.locator("main").text_content()
     for line in ("What needs attention", "baso/empty.png", "Gallery", "auto contrast", SCRIPT):
@@ -284,7 +287,7 @@ def test_without_script_the_page_is_whole(opened, report) -> None:
     assert page.get_by_role("button", name="Copy ids").first.is_hidden()
 
 
-def test_light_and_dark(opened) -> None:
+def test_light_and_dark_theme(opened) -> None:
     def ground(page) -> str:
         return page.evaluate("getComputedStyle(document.body).backgroundColor")
 
@@ -297,18 +300,18 @@ def test_light_and_dark(opened) -> None:
     light.locator("#theme").click()
     assert ground(light) == "rgb(20, 22, 26)"
     light.reload()
-    assert ground(light) == "rgb(20, 22, 26)"  # it is remembered
+    assert ground(light) == "rgb(20, 22, 26)"  # the choice is remembered
     light.locator("#theme").click()
     assert ground(light) == "rgb(246, 246, 243)"
 
 
-def test_a_reader_s_wish_for_stillness_is_kept(opened) -> None:
+def test_reduced_motion_is_respected(opened) -> None:
     still = opened(reduced_motion="reduce")
     assert still.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
 
 
-def test_what_a_reader_of_names_hears(opened) -> None:
-    """Every control has a name, every heading level follows the one above it."""
+def test_screen_reader_names_and_heading_levels(opened) -> None:
+    """Every control has a name, and no heading level is skipped."""
     page = opened()
     unnamed = page.evaluate(
         """() => [...document.querySelectorAll("button, select, input, a, [role=img]")].filter(

@@ -1,4 +1,4 @@
-"""Masks that travel with the images: drawn or found, moved, written, read again."""
+"""Masks that follow their images, annotated or automatic: moved, written, read back."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ NAMES = [str(n) for n in range(8)]
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 
 
-def drawn_set(cells) -> tuple[cp.Dataset, np.ndarray]:
-    """Drawn cells with masks that no step would find: blocks at random."""
+def annotated_set(cells) -> tuple[cp.Dataset, np.ndarray]:
+    """Synthetic cells with masks that no step would find: random blocks."""
     images, labels = cells
     rng = np.random.default_rng(4)
     masks = np.zeros(images.shape[:3], bool)
@@ -33,8 +33,8 @@ def drawn_set(cells) -> tuple[cp.Dataset, np.ndarray]:
 
 @quick
 @given(st.integers(0, 2**32 - 1), st.integers(1, 20), st.integers(1, 20), st.integers(0, 255))
-def test_what_is_not_kept_is_painted(seed, height, width, value) -> None:
-    """Sizes of whole runs of eight pixels, of mixed ones, and what is left of them."""
+def test_pixels_outside_the_mask_are_painted(seed, height, width, value) -> None:
+    """At widths that are multiples of eight pixels and others; uniform and mixed runs."""
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (3, height, width, 3), np.uint8)
     kept = rng.random((2, height, width)) < rng.choice([0, 0.05, 0.5, 0.95, 1])
@@ -51,7 +51,7 @@ def painted(masks: np.ndarray) -> np.ndarray:
 
 def painted_set(cells) -> tuple[cp.Dataset, np.ndarray]:
     """Images that are their own masks."""
-    _, masks = drawn_set(cells)
+    _, masks = annotated_set(cells)
     return cp.Dataset.from_arrays(painted(masks), cells[1], NAMES, masks=masks), masks
 
 
@@ -63,7 +63,7 @@ def files(folder: Path) -> dict[str, bytes]:
     }
 
 
-# -- moves ------------------------------------------------------------------------------------
+# -- geometry ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def files(folder: Path) -> dict[str, bytes]:
     ],
     ids=repr,
 )
-def test_where_no_pixel_is_mixed_the_mask_is_the_painted_image(cells, step) -> None:
+def test_mask_moves_as_its_painted_image_if_no_pixels_are_mixed(cells, step) -> None:
     made = cp.Recipe([step], seed=3)(painted_set(cells)[0])
     np.testing.assert_array_equal(painted(made.masks[:]), made.images[:])
 
 
-def test_shears_and_translations_take_the_nearest(cells) -> None:
-    """Where an image is mixed along one axis, its nearer pixel is the one with more weight."""
+def test_shears_and_translations_move_masks_by_the_nearest_pixel(cells) -> None:
+    """Where two pixels are mixed along an axis, the nearer one has more weight."""
     dataset, masks = painted_set(cells)
     step = cp.RandAugment(copies=6, num_ops=1, magnitude=0.4, rate=1.0, keep_originals=False)
     made = cp.Recipe([step], seed=1)(dataset)
@@ -97,8 +97,8 @@ def test_shears_and_translations_take_the_nearest(cells) -> None:
     np.testing.assert_array_equal(made.masks[~moved], np.repeat(masks, 6, axis=0)[~moved])
 
 
-def test_operations_move_masks_one_after_another(cells) -> None:
-    dataset, masks = drawn_set(cells)
+def test_operations_move_masks_in_sequence(cells) -> None:
+    dataset, masks = annotated_set(cells)
     step = cp.RandAugment(copies=1, num_ops=3, rate=1.0, keep_originals=False)
     made = cp.Recipe([step], seed=1)(dataset)
     _, record = made.plan.evaluate(np.arange(len(made)))
@@ -116,7 +116,7 @@ def test_operations_move_masks_one_after_another(cells) -> None:
 
 @quick
 @given(st.integers(0, 2**32 - 1), st.sampled_from(["reflect", "edge", 7]))
-def test_jitter_moves_masks_by_the_nearest_pixel_of_its_own_map(seed: int, fill) -> None:
+def test_jitter_moves_masks_by_the_nearest_pixel(seed: int, fill) -> None:
     rng = np.random.default_rng(seed)
     h, w = rng.integers(8, 40, 2)
     mask = rng.random((1, h, w)) < 0.5
@@ -134,7 +134,7 @@ def test_jitter_moves_masks_by_the_nearest_pixel_of_its_own_map(seed: int, fill)
     made = moved[0]
     y, x = np.mgrid[:h, :w]
     at = np.einsum("ij,jyx->iyx", matrices[0], np.stack([x, y, np.ones_like(x)]))
-    sure = (np.abs(at - np.floor(at) - 0.5) > 1e-6).all(axis=0)  # not between two pixels
+    sure = (np.abs(at - np.floor(at) - 0.5) > 1e-6).all(axis=0)  # not halfway between two pixels
     nearest = np.floor(at + 0.5).astype(int)
     mode = {"reflect": "symmetric", "edge": "edge"}.get(fill, "constant")
     margin = 6 * max(h, w)
@@ -162,22 +162,22 @@ def test_jitter_moves_masks_as_opencv_does() -> None:
     made = moved[0]
     flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
     other = cv2.warpAffine(masks[0].astype(np.uint8), matrix[0], (64, 64), flags=flags)
-    assert (made != other.astype(bool)).sum() <= 4  # it places pixels to 1/1024
+    assert (made != other.astype(bool)).sum() <= 4  # OpenCV rounds positions to 1/1024
 
 
-def test_resized_crops_take_the_pixel_that_the_middle_lies_in(cells) -> None:
-    dataset, masks = drawn_set(cells)
+def test_resized_crops_use_the_pixel_under_the_centre(cells) -> None:
+    dataset, masks = annotated_set(cells)
     made = cp.Recipe([cp.Crop(30, center="image", resize_to=17)])(dataset)
     for mask, whole in zip(made.masks[:], masks, strict=True):
         window = Image.fromarray(whole[9:39, 9:39])
         np.testing.assert_array_equal(mask, window.resize((17, 17), Image.Resampling.NEAREST))
 
 
-# -- what the steps take ----------------------------------------------------------------------
+# -- in steps ----------------------------------------------------------------------
 
 
-def test_drawn_masks_stand_in_for_found_ones(cells) -> None:
-    dataset, masks = drawn_set(cells)
+def test_annotated_masks_replace_automatic_ones(cells) -> None:
+    dataset, masks = annotated_set(cells)
     made = cp.Recipe([cp.KMeansMask(background=9)])(dataset)
     np.testing.assert_array_equal(made.images[:], np.where(masks[..., None], cells[0], 9))
     np.testing.assert_array_equal(made.masks[:], masks)
@@ -189,7 +189,7 @@ def test_drawn_masks_stand_in_for_found_ones(cells) -> None:
         np.testing.assert_array_equal(shared.masks[:], alone.masks[:])
 
 
-def test_an_empty_mask_is_not_known(cells) -> None:
+def test_empty_mask_counts_as_not_annotated(cells) -> None:
     images, labels = cells
     dataset = cp.Dataset.from_arrays(images, labels, NAMES, masks=np.zeros(images.shape[:3], bool))
     recipe = cp.Recipe([cp.Crop(40), cp.KMeansMask()])
@@ -197,7 +197,7 @@ def test_an_empty_mask_is_not_known(cells) -> None:
     np.testing.assert_array_equal(recipe(dataset).images[:], plain.images[:])
 
 
-def test_found_masks_are_those_of_segment_and_are_moved_on(cells) -> None:
+def test_automatic_masks_equal_segment_and_are_moved_by_later_steps(cells) -> None:
     images, labels = cells
     dataset = cp.Dataset.from_arrays(images, labels, NAMES)
     made = cp.Recipe([cp.KMeansMask(), cp.Crop(40, center="image")])(dataset)
@@ -210,17 +210,19 @@ def test_found_masks_are_those_of_segment_and_are_moved_on(cells) -> None:
     np.testing.assert_array_equal(nuclei.masks[:], twice)
 
 
-def test_without_masks_there_are_none(cells, tmp_path) -> None:
+def test_missing_masks_are_refused(cells, tmp_path) -> None:
     dataset = cp.Dataset.from_arrays(*cells, NAMES)
     with pytest.raises(cp.CellprepError, match="there are no masks"):
         dataset.masks[:]
     with pytest.raises(cp.CellprepError, match="no masks to write"):
         cp.write(dataset, tmp_path / "out", masks=True)
-    with pytest.raises(cp.CellprepError, match=r"`masks` must be \(40, 48, 48\) bool"):
+    with pytest.raises(
+        cp.CellprepError, match=r"`masks` must have shape \(40, 48, 48\) and be bool"
+    ):
         cp.Dataset.from_arrays(*cells, NAMES, masks=np.zeros((40, 48, 47), bool))
 
 
-# -- written and read -------------------------------------------------------------------------
+# -- writing and reading -------------------------------------------------------------------------
 
 RECIPE = cp.Recipe(
     [cp.Balance(target=6), cp.KMeansMask(), cp.Crop(40), cp.RandAugment(copies=1)], seed=2
@@ -228,9 +230,9 @@ RECIPE = cp.Recipe(
 
 
 @pytest.mark.parametrize("name", ["out", "out.npz", "folder"])
-@pytest.mark.parametrize("drawn", [True, False])
-def test_masks_come_back(cells, tmp_path, name, drawn) -> None:
-    dataset = drawn_set(cells)[0] if drawn else cp.Dataset.from_arrays(*cells, NAMES)
+@pytest.mark.parametrize("annotated", [True, False])
+def test_masks_are_read_back_as_written(cells, tmp_path, name, annotated) -> None:
+    dataset = annotated_set(cells)[0] if annotated else cp.Dataset.from_arrays(*cells, NAMES)
     made = RECIPE(dataset)
     kind = "folder" if name == "folder" else None
     cp.write(made, tmp_path / name, format=kind, rows_per_shard=40, masks=True, progress=False)
@@ -241,7 +243,7 @@ def test_masks_come_back(cells, tmp_path, name, drawn) -> None:
     np.testing.assert_array_equal(cp.replay(tmp_path / name, dataset), made.images[:])
 
 
-def test_the_record_knows_which_masks_were_read_again(cells, tmp_path) -> None:
+def test_replay_uses_masks_of_an_earlier_written_set(cells, tmp_path) -> None:
     dataset = cp.Dataset.from_arrays(*cells, NAMES)
     cp.write(RECIPE(dataset), tmp_path / "one", masks=True, progress=False)
     second = cp.Recipe([cp.KMeansMask(background=50), cp.Crop(30)])(cp.read(tmp_path / "one"))
@@ -249,9 +251,7 @@ def test_the_record_knows_which_masks_were_read_again(cells, tmp_path) -> None:
     np.testing.assert_array_equal(cp.replay(tmp_path / "two", dataset), second.images[:])
 
 
-def test_the_same_bytes_for_any_workers_and_after_an_interruption(
-    cells, tmp_path, monkeypatch
-) -> None:
+def test_same_bytes_for_any_workers_and_after_an_interruption(cells, tmp_path, monkeypatch) -> None:
     made = RECIPE(cp.Dataset.from_arrays(*cells, NAMES))
     whole, other, cut = tmp_path / "whole", tmp_path / "other", tmp_path / "cut"
     cp.write(made, whole, rows_per_shard=20, masks=True, workers=1, progress=False)
@@ -278,7 +278,7 @@ def test_the_same_bytes_for_any_workers_and_after_an_interruption(
     assert not list(cut.glob("masks-*"))
 
 
-def test_masks_of_a_folder_are_replaced_with_it(cells, tmp_path) -> None:
+def test_overwriting_a_folder_replaces_its_masks(cells, tmp_path) -> None:
     made = RECIPE(cp.Dataset.from_arrays(*cells, NAMES))
     out = tmp_path / "out"
     cp.write(made, out, format="folder", masks=True, progress=False)
@@ -289,9 +289,9 @@ def test_masks_of_a_folder_are_replaced_with_it(cells, tmp_path) -> None:
 
 @pytest.fixture
 def smears(cells, tmp_path) -> tuple[Path, np.ndarray]:
-    """Images in class folders, their masks all in one folder; one image has none."""
+    """Images in class folders, all masks in one folder; one image has no mask."""
     images, labels = cells
-    masks = drawn_set(cells)[1]
+    masks = annotated_set(cells)[1]
     (tmp_path / "masks").mkdir()
     for n, (image, mask, label) in enumerate(zip(images, masks, labels.tolist(), strict=True)):
         file = tmp_path / "images" / str(label) / f"cell{n:02d}.png"
@@ -303,7 +303,7 @@ def smears(cells, tmp_path) -> tuple[Path, np.ndarray]:
     return tmp_path, masks
 
 
-def test_drawn_masks_are_read_by_their_stems(smears) -> None:
+def test_annotated_masks_are_matched_by_file_stem(smears) -> None:
     folder, masks = smears
     dataset = cp.read(folder / "images", masks=folder / "masks")
     np.testing.assert_array_equal(dataset.masks[:], masks)
@@ -316,7 +316,7 @@ def test_drawn_masks_are_read_by_their_stems(smears) -> None:
     assert small.source.identity() != cp.read(folder / "images", size=31).source.identity()
 
 
-def test_a_mask_that_cannot_be_used_is_named(smears) -> None:
+def test_unusable_masks_are_reported(smears) -> None:
     folder, _ = smears
     Image.new("L", (9, 9), 255).save(folder / "masks" / "cell05.png")
     (folder / "masks" / "cell07.png").write_bytes(b"no image")
@@ -335,9 +335,9 @@ def test_a_mask_that_cannot_be_used_is_named(smears) -> None:
         cp.read(folder / "images", masks=folder / "none")
 
 
-def test_masks_in_an_npz_have_a_name(cells, tmp_path) -> None:
+def test_masks_in_an_npz_are_chosen_by_name(cells, tmp_path) -> None:
     images, labels = cells
-    masks = drawn_set(cells)[1]
+    masks = annotated_set(cells)[1]
     np.savez(tmp_path / "cells.npz", images=images, labels=labels, drawn=masks * np.uint8(255))
     dataset = cp.read(tmp_path / "cells.npz", masks="drawn")
     np.testing.assert_array_equal(dataset.masks[:], masks)
@@ -345,7 +345,7 @@ def test_masks_in_an_npz_have_a_name(cells, tmp_path) -> None:
         cp.read(tmp_path / "cells.npz", masks="drwn")
 
 
-def test_from_the_shell(smears) -> None:
+def test_masks_from_the_command_line(smears) -> None:
     folder, masks = smears
     recipe = folder / "recipe.toml"
     cp.Recipe([cp.KMeansMask()]).to_toml(recipe)

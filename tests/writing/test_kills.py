@@ -176,7 +176,7 @@ def test_the_same_command_resumes_after_ctrl_c(executor, tmp_path):
     os.killpg(process.pid, signal.SIGINT)  # to the workers too, as a terminal does
     output, errors = process.communicate(timeout=600)
     assert (process.returncode, output) == (130, "")
-    assert errors == "error: stopped; the same command goes on from here\n"
+    assert errors == "error: interrupted; run the same command again to continue\n"
     done = CliRunner().invoke(main, [*line, "--json"])
     assert 0 < json.loads(done.stdout)["resumed"] < 480
     shutil.move(out, tmp_path / "resumed")

@@ -234,7 +234,7 @@ def test_the_command_has_an_exit_code_for_each_case(tmp_path):
     write(path)
     line = ["verify", str(path)]
     done = CliRunner().invoke(main, line)
-    assert (done.exit_code, "24 images, all whole" in done.output) == (0, True)
+    assert (done.exit_code, "24 images, all intact" in done.output) == (0, True)
     remove(path / "masks-00002.npy")
     flip(path / "shard-00001.npy")
     done = CliRunner().invoke(main, line)

@@ -1,7 +1,7 @@
-"""`cellprep` on the command line: arguments to calls.
+"""The program `cellprep`: `commands` turns arguments into calls of the library.
 
-Exit codes: 0 done, 1 a bug (or conflicts, leaks, damage: what was looked for is there), 2 refused,
-130 stopped.
+Exit codes: 0 done, 1 internal error (or conflicts, leaks or damage found), 2 refused,
+130 interrupted.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import warnings
 import click
 
 from .._version import __version__
-from . import look, make, recipes
-from .commands import SETTINGS, Commands, completion
+from .commands import COMMANDS
+from .shared import SETTINGS, Commands, completion
+
+__all__ = ["main"]
 
 
 @click.group(cls=Commands, context_settings=SETTINGS)
@@ -23,11 +25,8 @@ def main() -> None:
 
     Example: cellprep demo
     """
-    warnings.filterwarnings("ignore", module="PIL")  # an image that is bad is named as such
+    warnings.filterwarnings("ignore", module="PIL")  # bad images are reported by name instead
 
 
-for _command in (
-    *(make.demo, look.inspect, look.report, look.duplicates, look.leaks, recipes.recipe),
-    *(make.run, make.convert, make.split, look.verify, completion("cellprep")),
-):
+for _command in (*COMMANDS, completion("cellprep")):
     main.add_command(_command)

@@ -50,6 +50,15 @@ def luma(red, green, blue):
     return np.float32(0.2989) * red + np.float32(0.587) * green + np.float32(0.114) * blue
 
 
+@nb.njit(cache=True, nogil=True)
+def luma_level(red, green, blue):
+    """ITU-R BT.601 luma of three levels, in fixed point as Pillow's `convert("L")`."""
+    total = np.uint32(red) * np.uint32(19595)
+    total += np.uint32(green) * np.uint32(38470)
+    total += np.uint32(blue) * np.uint32(7471)
+    return np.uint8((total + np.uint32(0x8000)) >> np.uint32(16))
+
+
 @nb.njit(cache=True, nogil=True, inline="always")
 def fade(value, grey, factor):
     """`factor` of the way from a value to the grey one."""

@@ -1,4 +1,4 @@
-"""One page of HTML that shows a data set: what is in it, what is wrong with it, what was done."""
+"""`report`: one HTML page on a data set, its contents, its problems and how it was made."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..dataset.dataset import Dataset, check_dataset
-from ..duplicates.near import Search
+from ..duplicates.settings import Search
 from ..errors import CellprepError
 from ..steps.recipe import Recipe
 from ..system.paths import as_path, atomic_write, make_folder
 
+__all__ = ["Report", "report"]
+
 
 @dataclass(frozen=True)
 class Report:
-    """A page that was written.
+    """Summary of a written page.
 
     Attributes
     ----------
     path : Path
     images : int
     pictures : int
-        Shown on the page, each once.
+        Number of distinct pictures on the page.
     bytes : int
     attention : dict of str to str
-        What needs attention, the most pressing first: its kind and one line.
+        Problems by kind, most urgent first, each in one line.
     """
 
     path: Path
@@ -39,7 +41,7 @@ class Report:
             f"{self.path}: {self.images:,} images, {self.pictures:,} pictures, "
             f"{self.bytes / 1e6:.1f} MB"
         ]
-        return "\n".join([*lines, *(f"  {said}" for said in self.attention.values())])
+        return "\n".join([*lines, *(f"  {title}" for title in self.attention.values())])
 
 
 def report(
@@ -54,33 +56,33 @@ def report(
     title: str | None = None,
     notes: Iterable[str] = (),
 ) -> Report:
-    """One self-contained HTML page on a data set, as it is given.
+    """Write one self-contained HTML page on a data set.
 
-    What needs attention, class counts, every duplicate group with its pictures, a gallery of each
-    class, before and after each step, what RandAugment drew, the recipe and the versions. It is
-    below 5 MB, asks for no network, and an earlier page at the path is replaced. Equal data sets
-    make equal pages. `docs/report.md` has the measures and their limits.
+    It shows what needs attention, class counts, every duplicate group with its pictures, a gallery
+    of each class, images before and after each step, the sampled augmentations, the recipe and the
+    versions. It is smaller than 5 MB, works offline and replaces an earlier page. Equal data sets
+    make equal pages. `docs/report.md` explains the measures and their thresholds.
 
     Parameters
     ----------
     dataset : Dataset
-        Bad files are left out and listed. Of images with copies that a step made, the first is
-        looked at.
+        Bad files are skipped and listed. Of an image and its augmented copies, only the first is
+        examined.
     path : str or Path
-        Of the page; its folder is made.
+        Path of the page; its folder is created.
     recipe : Recipe, optional
-        Of which every step is shown on these images, without a run. Default: the steps that the
-        data set has.
+        Every step of it is shown on these images; nothing is written. Default: the steps of the
+        data set.
     test : Dataset, optional
-        Images of the same size; those that stand in both are shown as leaks.
+        Images of the same size; those that occur in both sets are shown as leaks.
     near : int or None
     symmetries : bool
     hash : str
-        What counts as a duplicate, as in `find_duplicates`; here near and turned copies do.
+        What counts as a duplicate, as in `find_duplicates`; near and rotated copies do by default.
     title : str, optional
-        Default: the name of the path that was read.
+        Default: the name of the input.
     notes : iterable of str
-        Sentences to stand below the title.
+        Sentences to show below the title.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def report(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     made = report(cells, f"{folder}/report.html")
     >>> made.images, made.attention
-    (24, {'few': '8 classes of fewer than 20 images'})
+    (24, {'few': '8 classes with fewer than 20 images'})
     """
     check_dataset(dataset)
     if test is not None:
@@ -105,13 +107,13 @@ def report(
     target = as_path(path)
     if target.is_dir():
         raise CellprepError(
-            f"{str(target)!r} is a folder; name the page to write, such as "
+            f"{str(target)!r} is a folder; name the file to write, such as "
             f"{str(target / 'report.html')!r}"
         )
     from . import attention, page
     from .gather import gather
 
-    page.require()
+    page.check_libraries()
     source = dataset.source.path
     found = gather(
         dataset,
@@ -121,10 +123,10 @@ def report(
         title=title or (source.name if source is not None else "images in memory"),
         notes=notes,
     )
-    told = attention.alerts(found)
-    html, pictures = page.render(found, told)
+    alerts = attention.alerts(found)
+    html, pictures = page.render(found, alerts)
     make_folder(target.parent)
     with atomic_write(target) as temporary:
         temporary.write_bytes(html)
-    said = {alert.key: alert.title for alert in told}
-    return Report(target, found.images, pictures, len(html), said)
+    titles = {alert.key: alert.title for alert in alerts}
+    return Report(target, found.images, pictures, len(html), titles)

@@ -1,4 +1,4 @@
-"""What of a data set needs attention, the most pressing first, and what was found to be well."""
+"""What needs attention in a data set, most urgent first, and which checks passed."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import counted
-from .gather import TILES_AN_ALERT, Findings, Group, Tile
+from .catalog import Tile
+from .findings import TILES_PER_ALERT, Findings, Group
 from .quality import FAULTS
 
-OUTLIER = 10  # images of a group above which the picture is no photograph, as in Dedupe
-_RATIOS = (3, 10)  # of the largest class to the smallest, from which on classes are uneven
-_FEW = 20  # images of a class, of which little can be learnt
-_COMMON = 0.1  # share of the images from which on a fault is a property of the set
+OUTLIER = 10  # a picture repeated more often is probably not a real sample, as in Dedupe
+_RATIOS = (3, 10)  # largest class to smallest: imbalanced, severely imbalanced
+_FEW = 20  # images of a class, below which little can be learnt from it
+_COMMON = 0.1  # share of the images above which a fault is a property of the set
 _ADVICE = {
-    "empty": "Look at them; an empty field under a cell's label teaches the wrong thing",
-    "dark": "Look at them; take out those in which nothing can be seen",
-    "blurred": "Look at them; take out those in which you could not tell the class",
+    "empty": "Check them; an empty image with a cell's label teaches the wrong thing",
+    "dark": "Check them; remove those in which nothing is visible",
+    "blurred": "Check them; remove those whose class you could not name",
 }
 
 
 @dataclass(frozen=True)
 class Alert:
-    """One thing to look at.
+    """One problem to check.
 
     Attributes
     ----------
@@ -34,13 +35,13 @@ class Alert:
     advice : str
         What to do.
     rows : list of int
-        The images, as the page numbers them.
+        The images concerned, by their number on the page.
     tiles : list of Tile
-        Some of them.
+        Pictures of some of them.
     show : str
-        The filter of the groups that shows them.
+        The filter that shows their groups.
     lines : list of (str, str)
-        Names and causes.
+        Names of files and what is wrong with them.
     """
 
     key: str
@@ -57,23 +58,24 @@ class Alert:
 def alerts(found: Findings) -> list[Alert]:
     """Everything that needs attention, high severity first."""
     order = ("high", "medium", "low")
-    made = [*_files(found), *_duplicates(found), *_classes(found), *_looks(found)]
+    checks = (_files, _conflicts, _outliers, _leaks, _repeats, _classes, _quality)
+    made = [alert for check in checks for alert in check(found)]
     return sorted(made, key=lambda alert: order.index(alert.severity))
 
 
-def passed(found: Findings, told: list[Alert]) -> list[str]:
-    """What was looked for and not found."""
-    keys = {alert.key for alert in told}
+def passed(found: Findings, failed: list[Alert]) -> list[str]:
+    """The checks that found nothing."""
+    keys = {alert.key for alert in failed}
     checks = {
         "bad": "every file can be read",
-        "conflict": "no duplicates under different labels",
+        "conflict": "no duplicates with conflicting labels",
         "outlier": f"no picture more than {OUTLIER} times",
         "repeat": "no repeated images",
-        "copies": "no near or turned copies" if found.search else "",
+        "copies": "no near, flipped or rotated copies" if found.search else "",
         "leak": "no leaks into the test set" if found.leaks is not None else "",
-        "balance": f"no class {_RATIOS[0]} times as large as another",
-        "few": f"{_FEW} images or more of every class",
-        "odd": "no odd sizes",
+        "balance": f"no class {_RATIOS[0]} times the size of another",
+        "few": f"at least {_FEW} images of every class",
+        "odd": "no unusual sizes",
         **{fault.name: f"no {fault.name} images" for fault in FAULTS},
     }
     return [text for key, text in checks.items() if text and key not in keys]
@@ -85,76 +87,86 @@ def _files(found: Findings) -> Iterator[Alert]:
             "bad",
             "high",
             f"{counted(len(found.bad), 'file')} cannot be used",
-            "They are left out of everything else on this page.",
-            'Mend them, or leave them out with on_error="skip" or "quarantine"',
+            "They are ignored in the rest of this page.",
+            'Fix them, or skip them with on_error="skip" or "quarantine"',
             lines=sorted(found.bad.items()),
         )
-    odd = found.marked["odd"]
+    odd = found.flagged["odd"]
     if odd.rows:
         yield Alert(
             "odd",
             "low",
-            f"{counted(len(odd.rows), 'image')} of an odd size",
-            "Their size or proportions lie more than three times the distance between the "
-            "quartiles outside of these.",
-            "Look whether they were cut out differently, or show something else",
+            f"{counted(len(odd.rows), 'image')} of unusual size",
+            "Their size or aspect ratio is more than three interquartile ranges outside the "
+            "quartiles of the set.",
+            "Check whether they were cropped differently or show something else",
             odd.rows,
             odd.tiles,
         )
 
 
-def _duplicates(found: Findings) -> Iterator[Alert]:
-    groups = found.duplicates.groups
-    conflicts = [group for group in groups if group.conflict]
-    if conflicts:
+def _conflicts(found: Findings) -> Iterator[Alert]:
+    groups = [group for group in found.duplicates.groups if group.conflict]
+    if groups:
         yield Alert(
             "conflict",
             "high",
-            f"{counted(found.duplicates.conflicts, 'group')} of duplicates under different labels",
-            f"{counted(found.duplicates.in_conflict, 'image')}: the same picture cannot be of two "
-            "classes, and a classifier that learns from both learns neither.",
-            'Dedupe() drops them; Dedupe(on_conflict="majority") keeps what most labels say',
-            _rows(conflicts),
-            _first(conflicts),
+            f"{counted(found.duplicates.conflicts, 'group')} of duplicates with conflicting labels",
+            f"{counted(found.duplicates.in_conflict, 'image')}: one picture cannot belong to two "
+            "classes; a classifier trained on both learns neither.",
+            'Dedupe() removes them; Dedupe(on_conflict="majority") keeps the majority label',
+            _rows(groups),
+            _first(groups),
             "conflict",
         )
-    large = [group for group in groups if len(group.rows) > OUTLIER]
-    if large:
-        most = max(len(group.rows) for group in large)
+
+
+def _outliers(found: Findings) -> Iterator[Alert]:
+    groups = [group for group in found.duplicates.groups if len(group.rows) > OUTLIER]
+    if groups:
+        most = max(len(group.rows) for group in groups)
+        pictures = counted(len(groups), "picture")
         yield Alert(
             "outlier",
             "high",
-            f"{counted(len(large), 'picture')} more than {OUTLIER} times, up to {most:,} times",
-            "A picture that stands so often is hardly a photograph, even where its labels agree.",
-            f"Dedupe(max_copies={OUTLIER}), the default, takes them out whole",
-            _rows(large),
-            _first(large),
+            f"{pictures} repeated more than {OUTLIER} times, up to {most:,} times",
+            "A picture repeated this often is probably not a real sample, even if its labels "
+            "agree.",
+            f"Dedupe(max_copies={OUTLIER}), the default, removes all of its copies",
+            _rows(groups),
+            _first(groups),
             "all",
         )
-    leaks = found.leaks.groups if found.leaks is not None else []
-    if found.leaks is not None and leaks:
-        said = found.shown.rows
-        rows = [row for group in leaks for row in group.rows if said[row][-1] == "b"]
+
+
+def _leaks(found: Findings) -> Iterator[Alert]:
+    if found.leaks is not None and found.leaks.groups:
+        groups, known = found.leaks.groups, found.catalog.rows
         yield Alert(
             "leak",
             "high",
-            f"{counted(found.leaks.images, 'image')} of the test set in this set too",
-            "Scores on the test set are too good by what was learnt by heart.",
-            "Split again with cellprep split, which keeps duplicates on one side",
-            rows,
-            _first(leaks),
+            f"{counted(found.leaks.images, 'image')} of the test set also in this set",
+            "A model can memorise these images, so test scores look better than they are.",
+            "Split again with cellprep split, which keeps duplicates in one split",
+            [row for group in groups for row in group.rows if known[row][-1] == "b"],
+            _first(groups),
         )
-    whole = found.duplicates.listed == found.duplicates.images
-    listed = "" if whole else " These are those among the groups that the page lists."
+
+
+def _repeats(found: Findings) -> Iterator[Alert]:
+    """Duplicates with one label: equal images, then near, flipped or rotated copies."""
+    groups = found.duplicates.groups
+    complete = found.duplicates.listed == found.duplicates.images
+    listed = "" if complete else " Only the groups listed on this page are counted."
     plain = [g for g in groups if not g.conflict and len(g.rows) <= OUTLIER]
     repeated = [group for group in plain if "exact" in group.kinds]
     if repeated:
         yield Alert(
             "repeat",
             "medium",
-            f"{counted(len(repeated), 'image')} repeated under one label",
-            f"Their labels agree; a split that parts them leaks.{listed}",
-            "Dedupe() keeps one of each; split keeps them on one side",
+            f"{counted(len(repeated), 'image')} repeated with the same label",
+            f"A random split would leak them into the test set.{listed}",
+            "Dedupe() keeps one of each; split() keeps them in one split",
             _rows(repeated),
             _first(repeated),
             "exact",
@@ -166,10 +178,10 @@ def _duplicates(found: Findings) -> Iterator[Alert]:
         yield Alert(
             "copies",
             "medium",
-            f"{counted(len(copies), 'group')} of near or turned copies",
-            "Compressed, resized, moved, lit, flipped or turned versions of one image, or the same "
-            f"cell taken twice.{listed}",
-            f"Dedupe({settings}) and split({settings}) know them",
+            f"{counted(len(copies), 'group')} of near, flipped or rotated copies",
+            "Compressed, resized, shifted, relit, flipped or rotated versions of one image, or two "
+            f"photographs of the same cell.{listed}",
+            f"Use Dedupe({settings}) and split({settings})",
             _rows(copies),
             _first(copies),
             "copies" if len(kinds) == 2 else kinds.pop(),
@@ -181,50 +193,51 @@ def _rows(groups: Sequence[Group]) -> list[int]:
 
 
 def _first(groups: Sequence[Group]) -> list[Tile]:
-    """A picture of each of the first groups."""
-    return [group.tiles[0] for group in groups if group.tiles][:TILES_AN_ALERT]
+    """One picture of each of the first groups."""
+    return [group.tiles[0] for group in groups if group.tiles][:TILES_PER_ALERT]
 
 
 def _classes(found: Findings) -> Iterator[Alert]:
-    counts = dict(zip(found.class_names, found.here, strict=True))
+    counts = dict(zip(found.class_names, found.counts, strict=True))
     least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     few = [name for name, count in counts.items() if count < _FEW]
     if few:
         empty = [name for name in few if not counts[name]]
-        said = ", ".join(f"{name} ({counts[name]:,})" for name in few[:8])
+        listed = ", ".join(f"{name} ({counts[name]:,})" for name in few[:8])
         yield Alert(
             "few",
             "high" if empty else "medium",
-            f"{counted(len(few), 'class', 'classes')} of fewer than {_FEW} images",
-            said + (f" and {len(few) - 8} more" if few[8:] else "") + ".",
-            "Find more, or leave the class out; copies of so few do not stand in for photographs",
+            f"{counted(len(few), 'class', 'classes')} with fewer than {_FEW} images",
+            listed + (f" and {len(few) - 8} more" if few[8:] else "") + ".",
+            "Collect more or drop the class; augmented copies do not replace real images",
         )
     ratio = counts[most] / max(1, counts[least])
     if ratio >= _RATIOS[0]:
         yield Alert(
             "balance",
             "high" if ratio >= _RATIOS[1] else "medium",
-            f"The largest class is {ratio:,.1f} times as large as the smallest",
+            f"The largest class has {ratio:,.1f} times as many images as the smallest",
             f"{most} has {counted(counts[most], 'image')}, {least} {counts[least]:,}.",
-            "Balance() on the training part, or class_weights(labels) in training",
+            "Use Balance() on the training split, or class_weights(labels) in training",
         )
 
 
-def _looks(found: Findings) -> Iterator[Alert]:
+def _quality(found: Findings) -> Iterator[Alert]:
     for number, fault in enumerate(FAULTS):
-        marked = found.marked[fault.name]
-        if not marked.rows:
+        flagged = found.flagged[fault.name]
+        if not flagged.rows:
             continue
-        common = len(marked.rows) > _COMMON * found.sources
-        limit, middle = found.qualities.limits[number], found.qualities.medians[number]
-        text = f"{fault.measure[0].upper()}{fault.measure[1:]}: below {limit:.3g}"
-        text += f", where the set's middle image has {middle:.3g}."
+        common = len(flagged.rows) > _COMMON * found.sources
+        threshold, middle = found.qualities.thresholds[number], found.qualities.medians[number]
+        advice = _ADVICE[fault.name]
+        text = f"{fault.measure[0].upper()}{fault.measure[1:]}: below {threshold:.3g}"
+        text += f"; the median of the set is {middle:.3g}."
         yield Alert(
             fault.name,
             "low" if common else "medium",
-            counted(len(marked.rows), f"{fault.name} image"),
+            counted(len(flagged.rows), f"{fault.name} image"),
             text,
-            "So many are rather a property of the set" if common else _ADVICE[fault.name],
-            marked.rows,
-            marked.tiles,
+            "So many are affected that it is a property of the set" if common else advice,
+            flagged.rows,
+            flagged.tiles,
         )

@@ -1,4 +1,4 @@
-"""Charts as SVG that takes its colours and letters from the page around it."""
+"""Charts as SVG, in the colours and fonts of the page around them."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 MOST_BARS = 40
 _SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
 _CLASSES = {"#010101": "bar a", "#020202": "bar b", "#030303": "mark", "#040404": "line"}
-"""Colours that stand for classes of the page's style."""
+"""Placeholder colours, replaced by classes of the page's style sheet."""
 _A, _B, _MARK, _LINE = _CLASSES
-_WIDTH, _ROW = 4.3, 0.19  # inches; a page shows them at 72 points an inch or smaller
+_WIDTH, _ROW = 4.3, 0.19  # inches, shown at 72 points per inch or less
 
 
 def bars(
@@ -28,42 +28,42 @@ def bars(
     *,
     mark: float | None = None,
 ) -> str:
-    """Horizontal bars, one or two for each label; `mark` is a line across them all."""
+    """Horizontal bars, one or two per label; `mark` is a vertical line across them."""
     labels = [_short(label) for label in labels[:MOST_BARS]]
     shown = [values[:MOST_BARS] for values in series]
     thick = len(shown) * _ROW
     figure = _figure((len(labels) * (thick + 0.09)) + 0.45)
     axes = figure.subplots()
-    place = np.arange(len(labels))
+    positions = np.arange(len(labels))
     height = 0.78 / len(shown)
     colours = [_B] if len(shown) == 1 else [_A, _B]
     top = max(1, *(max(values, default=0) for values in shown))
     for number, (values, colour) in enumerate(zip(shown, colours, strict=True)):
-        at = place + (number - (len(shown) - 1) / 2) * height
+        at = positions + (number - (len(shown) - 1) / 2) * height
         axes.barh(at, values, height * 0.92, color=colour)
         for y, value in zip(at, values, strict=True):
             axes.text(max(value, mark or 0) + 0.015 * top, y, f"{value:,}", va="center", fontsize=9)
     if mark is not None:
         axes.axvline(mark, color=_MARK, linewidth=1.2, linestyle="--")
-    axes.set_yticks(place, labels, fontsize=10)
+    axes.set_yticks(positions, labels, fontsize=10)
     axes.set_ylim(len(labels) - 0.5, -0.5)
     axes.set_xlim(0, 1.2 * max(top, mark or 0))
     axes.set_xticks([])
-    return _drawn(figure, axes, name)
+    return _as_svg(figure, axes, name)
 
 
-def histogram(name: str, values: NDArray[Any], limit: float) -> str:
-    """How often each value stands, and the limit below which an image stands out."""
+def histogram(name: str, values: NDArray[Any], threshold: float) -> str:
+    """Distribution of a measure, and the threshold below which an image is flagged."""
     figure = _figure(1.7)
     axes = figure.subplots()
-    low, high = float(min(values.min(), limit)), float(values.max())
-    edges = np.linspace(min(low, 0), max(high, limit, 1e-6), 41)
+    low, high = float(min(values.min(), threshold)), float(values.max())
+    edges = np.linspace(min(low, 0), max(high, threshold, 1e-6), 41)
     counts, _ = np.histogram(values, edges)
     axes.bar(edges[:-1], counts, np.diff(edges) * 0.9, align="edge", color=_B)
-    axes.axvline(limit, color=_MARK, linewidth=1.2, linestyle="--")
+    axes.axvline(threshold, color=_MARK, linewidth=1.2, linestyle="--")
     axes.tick_params(labelsize=10)
     axes.set_yticks([])
-    return _drawn(figure, axes, name)
+    return _as_svg(figure, axes, name)
 
 
 def _short(text: str, most: int = 22) -> str:
@@ -77,7 +77,7 @@ def _figure(height: float) -> Any:
     return Figure(figsize=(_WIDTH, height), layout="constrained")
 
 
-def _drawn(figure: Any, axes: Any, name: str) -> str:
+def _as_svg(figure: Any, axes: Any, name: str) -> str:
     import matplotlib as mpl
 
     axes.spines[["top", "right", "left"]].set_visible(False)
@@ -87,7 +87,7 @@ def _drawn(figure: Any, axes: Any, name: str) -> str:
     settings: Any = {"svg.fonttype": "none", "svg.hashsalt": name}
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     with warnings.catch_warnings(), mpl.rc_context(settings):
-        warnings.simplefilter("ignore")  # letters that its own font lacks; the page's has them
+        warnings.simplefilter("ignore")  # glyphs missing in its font; the page uses another
         for text in figure.findobj(mpl.text.Text):
             text.set_parse_math(False)
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -95,7 +95,7 @@ def _drawn(figure: Any, axes: Any, name: str) -> str:
 
 
 def _plain(text: str, name: str) -> str:
-    """The SVG without styles of its own: a strict page takes none, and light and dark differ."""
+    """The SVG without inline styles, which the page's policy forbids; classes give the colours."""
     root = ElementTree.fromstring(text)
     for parent in list(root.iter()):
         for child in list(parent):

@@ -1,4 +1,4 @@
-"""One picture of what each step did: before and after, a column a class."""
+"""One picture of what each step did: before and after, one column per class."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ from .examples import COLUMNS, Section, Strip, sections
 _TILE, _GAP, _MARGIN, _NAMES = 112, 6, 24, 96
 _INK, _GREY, _PAPER = (28, 28, 32), (112, 112, 120), (255, 255, 255)
 
+__all__ = ["contact_sheet"]
+
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def contact_sheet(dataset: Dataset, path: str | Path, title: str = "") -> Path:
-    """A PNG with a section for each step: what it took out, or some images before and after it.
+    """Write a picture with a section per step: removed images, or images before and after it.
 
     Parameters
     ----------
     dataset : Dataset
-        The end of the chain; a few of its images are made.
+        The end of the chain; a few of its images are computed.
     path : str or Path
+        Its ending gives the format; PNG if there is none.
     title : str, optional
 
     Returns
@@ -36,7 +39,7 @@ def contact_sheet(dataset: Dataset, path: str | Path, title: str = "") -> Path:
     """
     target, sheet = as_path(path), io.BytesIO()
     kind = Image.registered_extensions().get(target.suffix.lower(), "PNG")
-    _draw(title, list(sections(dataset))).save(sheet, kind)
+    _sheet(title, list(sections(dataset))).save(sheet, kind)
     with atomic_write(target) as temporary:
         temporary.write_bytes(sheet.getbuffer())
     return target
@@ -48,7 +51,7 @@ def _lines(strips: list[Strip]) -> Iterator[tuple[Strip, int]]:
         yield strip, _TILE + _GAP + (18 if captions else 0)
 
 
-def _draw(title: str, shown: list[Section]) -> Image.Image:
+def _sheet(title: str, shown: list[Section]) -> Image.Image:
     width = 2 * _MARGIN + _NAMES + COLUMNS * (_TILE + _GAP)
     height = 2 * _MARGIN + (44 if title else 0)
     height += sum(58 + sum(high for _, high in _lines(strips)) + 14 for *_, strips in shown)
@@ -61,9 +64,9 @@ def _draw(title: str, shown: list[Section]) -> Image.Image:
         y += 44
     for _, heading, why, strips in shown:
         pen.line((_MARGIN, y, width - _MARGIN, y), (225, 225, 230))
-        room = width - 2 * _MARGIN
-        pen.text((_MARGIN, y + 10), _fitted(pen, heading, middle, room), _INK, font=middle)
-        pen.text((_MARGIN, y + 32), _fitted(pen, why, small, room), _GREY, font=small)
+        space = width - 2 * _MARGIN
+        pen.text((_MARGIN, y + 10), _fitted(pen, heading, middle, space), _INK, font=middle)
+        pen.text((_MARGIN, y + 32), _fitted(pen, why, small, space), _GREY, font=small)
         y += 58
         for (name, examples), high in _lines(strips):
             pen.multiline_text((_MARGIN, y + 8), fill(name, 15), _GREY, font=small)
@@ -87,7 +90,7 @@ def _tile(image: Images) -> Image.Image:
 
 
 def _fitted(pen: ImageDraw.ImageDraw, text: str, font: Font, width: int) -> str:
-    """The text, cut so that it fits."""
+    """The text, truncated to the width."""
     if pen.textlength(text, font=font) <= width:
         return text
     while text and pen.textlength(text + "...", font=font) > width:

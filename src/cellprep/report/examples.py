@@ -1,4 +1,4 @@
-"""A few images of a data set, and of what each step did to them: for pictures and pages."""
+"""A few images of a data set before and after each step, for contact sheets and reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COLUMNS = 8
 
 
 class Example(NamedTuple):
-    """One image, the row of its data set that it is, and what to say of it."""
+    """One image, its data set and row, and a caption."""
 
     image: Images
     dataset: Dataset
@@ -25,7 +25,7 @@ class Example(NamedTuple):
 
 
 class Strip(NamedTuple):
-    """Some images that belong together."""
+    """Images that belong together."""
 
     name: str
     examples: list[Example]
@@ -41,14 +41,14 @@ class Section(NamedTuple):
 
 
 def sections(dataset: Dataset) -> Iterator[Section]:
-    """What came in, and for each step what it took out, or some images before and after it."""
+    """The input, then for each step the images that it removed, or some before and after it."""
     first = dataset.chain[0]
-    came = _strip("", first, _by_class(first, first.plan.rows.order()))
-    yield Section("read", "what came in", f"{len(first):,} images", [came])
+    given = _strip("", first, _by_class(first, first.plan.rows.order()))
+    yield Section("read", "input", f"{len(first):,} images", [given])
     for before, after in zip(dataset.chain, dataset.chain[1:], strict=False):
         change = after.plan.changes[-1]
         if after.plan.step.startswith("split"):
-            continue  # nothing to see
+            continue  # no visible effect
         heading = f"{change.step}: {change.rows_in:,} to {change.rows_out:,} images"
         touched = after.plan.touched.any()
         strips = _before_and_after(before, after) if touched else _removed(before, change)
@@ -67,7 +67,7 @@ def _strip(name: str, dataset: Dataset, rows: list[int], captions: bool = True) 
 
 
 def _by_class(dataset: Dataset, rows: Positions) -> list[int]:
-    """The first of the rows for each class, as many as there are columns."""
+    """The first row of each class, then further rows, as many as there are columns."""
     labels = dataset.labels[rows]
     first = np.sort(np.unique(labels, return_index=True)[1])
     chosen = rows[first[np.argsort(labels[first])]].tolist()
@@ -80,11 +80,11 @@ def _by_class(dataset: Dataset, rows: Positions) -> list[int]:
 
 
 def _removed(before: Dataset, change: Change) -> list[Strip]:
-    """The pictures that went, by reason: the most frequent first, with how often they stood."""
+    """The removed pictures by reason, most frequent first, with their number of copies."""
     strips = []
     keys = before.plan.rows.keys
     for reason, rows in change.removed.items():
-        # Equal images are one picture; a step that does not look at pixels leaves no such column.
+        # Equal images are one picture; a step that ignores pixels leaves no such column.
         look = rows.columns.get(SAME, np.arange(len(rows)))
         _, first, which, count = np.unique(
             look, axis=0, return_index=True, return_inverse=True, return_counts=True
@@ -101,17 +101,17 @@ def _removed(before: Dataset, change: Change) -> list[Strip]:
 
 
 def _before_and_after(before: Dataset, after: Dataset) -> list[Strip]:
-    """Originals above what became of them; of a step that copies, up to three copies."""
+    """Originals above their results; up to three copies for a step that makes copies."""
     touched = after.plan.touched
     order = after.plan.rows.order()
     order = order[touched[order]]
     chosen = _by_class(after, order)
     same = [np.flatnonzero(before.ids == after.ids[row]) for row in chosen]
-    origins = [int(places[np.argmin(before.copies[places])]) for places in same]
+    origins = [int(rows[np.argmin(before.copies[rows])]) for rows in same]
     strips = [_strip("before", before, origins)]
     copies = [order[after.ids[order] == after.ids[row]][:3].tolist() for row in chosen]
     many = min(map(len, copies)) if len(after) > len(before) else 1
     for number in range(many):
-        rows = [of_image[number] for of_image in copies]
+        rows = [one[number] for one in copies]
         strips.append(_strip("" if number else "after", after, rows, captions=False))
     return strips

@@ -1,4 +1,4 @@
-"""A look at a data set: what it holds, and what is wrong with it."""
+"""`cellprep inspect`: the contents of a data set and its problems, as text and JSON."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ WITH_SIZES = (FolderSource, EncodedSource)
 def read_any(
     path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
 ) -> tuple[Dataset, str]:
-    """`read`, with images of many sizes brought to 96x96; and a word where it was."""
+    """`read`, with images of several sizes resized to 96x96, and a note if they were."""
     dataset = read(path, size=size, **options)
     source = dataset.source
     if size is None and isinstance(source, WITH_SIZES) and source.size is None:
         sizes = source.sizes()
         if len(sizes) > 1:
             resized = read(path, size=96, **options)
-            return resized, f"images of {len(sizes)} sizes, brought to 96x96"
+            return resized, f"images of {len(sizes)} sizes, resized to 96x96"
     return dataset, ""
 
 
@@ -72,7 +72,6 @@ def inspect(
 
 def _values(plan: Plan) -> dict[str, Any]:
     """Smallest, largest and mean value of each channel."""
-
     seen = [found for _, found in plan.each(_range, "values")]
     low, high, total = zip(*seen, strict=True)
     pixels = len(plan) * plan.shape[0] * plan.shape[1]
@@ -89,7 +88,7 @@ def _range(images: Images) -> tuple[Any, Any, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """What `inspect` found, as text for a terminal; long lists are cut."""
+    """The result of `inspect` as text for a terminal; long lists are truncated."""
     sizes = [f"{name} ({count:,})" for name, count in found["sizes"].items()]
     lines = [
         f"{found['path']}: {counted(found['images'], 'image')}, "
@@ -97,7 +96,7 @@ def describe(found: dict[str, Any]) -> str:
         "sizes    " + ", ".join(sizes[:5]) + (f" and {len(sizes) - 5} more" if sizes[5:] else ""),
     ]
     if found["note"]:
-        lines.append(f"         {found['note']} for what follows")
+        lines.append(f"         {found['note']} for the figures below")
     values = found["values"]
     channels = zip(("red", "green", "blue"), *values.values(), strict=True)
     ranges = [f"{name} {low}-{high} (mean {mean:.0f})" for name, low, high, mean in channels]
@@ -108,7 +107,7 @@ def describe(found: dict[str, Any]) -> str:
     lines.append(
         f"repeats  {counted(found['duplicate_images'], 'image')} in "
         f"{counted(found['duplicate_groups'], 'group')}, "
-        f"{found['conflicts']:,} of them under conflicting labels"
+        f"{found['conflicts']:,} with conflicting labels"
         if found["groups"]
         else "repeats  none"
     )
@@ -120,5 +119,5 @@ def describe(found: dict[str, Any]) -> str:
     lines += [f"  BAD {name}: {cause}" for name, cause in list(found["bad"].items())[:8]]
     for what in ("groups", "bad"):
         if len(found[what]) > 8:
-            lines.append(f"  and {len(found[what]) - 8:,} more {what}; --json lists them all")
+            lines.append(f"  and {len(found[what]) - 8:,} more {what}; use --json for all")
     return "\n".join(lines)

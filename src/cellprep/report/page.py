@@ -1,4 +1,4 @@
-"""Findings as one HTML file that asks for nothing else: no network, no other file."""
+"""Render findings as one self-contained HTML file: no network, no other files."""
 
 from __future__ import annotations
 
@@ -11,40 +11,41 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import counted
-from ..formats import format
+from ..errors import counted, require
 from . import charts
 from .attention import Alert, passed
-from .gather import FIELDS, MOST_TILES, TILES_AN_ALERT, Findings, Group, Tile
+from .catalog import FIELDS, Tile
+from .duplicate_groups import MOST_TILES
+from .findings import TILES_PER_ALERT, Findings, Group
 from .pictures import encode
 from .quality import FAULTS
 
 LIMIT = 5_000_000  # bytes of a page
-_SHORT = 16  # letters of a name below a picture
-_SPARE = 20_000  # what the second rendering may add
+_SHORT = 16  # characters of a name below a picture
+_SPARE = 20_000  # bytes that the second rendering may add
 
 
-def require() -> None:
-    """Refuse before any work what could not be rendered."""
+def check_libraries() -> None:
+    """Check for the libraries that rendering needs before any work is done."""
     for module in ("jinja2", "matplotlib"):
-        format.require(module, "cellprep[report]")
+        require(module, "cellprep[report]")
 
 
-def render(found: Findings, told: list[Alert]) -> tuple[bytes, int]:
-    """The page, and how many pictures it shows."""
+def render(found: Findings, alerts: list[Alert]) -> tuple[bytes, int]:
+    """The page, and the number of pictures on it."""
     from jinja2 import Environment, StrictUndefined
 
     folder = files(__package__) / "template"
     style, script, text = (
         (folder / name).read_text("utf-8") for name in ("report.css", "report.js", "report.html")
     )
-    content = {**_content(found, told), "style": style, "script": script}
+    content = {**_content(found, alerts), "style": style, "script": script}
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     environment.filters |= {"counted": counted, "titleless": _titleless}
     template = environment.from_string(text)
 
-    def made(uris: Sequence[str], side: int) -> bytes:
-        """The page with these pictures; without any, to know what room there is for them."""
+    def rendered(uris: Sequence[str], side: int) -> bytes:
+        """The page with these pictures; with none, to measure the space left for them."""
         tiles = _Tiles(found, len(uris))
         rules = "".join(f".p{n}{{background-image:url({uri})}}\n" for n, uri in enumerate(uris))
         page = template.render(
@@ -55,12 +56,12 @@ def render(found: Findings, told: list[Alert]) -> tuple[bytes, int]:
             style_hashes=f"{_hash(style)} {_hash(rules)}",
             script_hash=_hash(script),
             side=side,
-            rule=_rule(found, len(uris), side),
+            omitted=_omitted(found, len(uris), side),
         )
-        return page.encode("utf-8", "backslashreplace")  # a name may be of bytes that are no text
+        return page.encode("utf-8", "backslashreplace")  # names need not be UTF-8
 
-    uris, side = encode(found.shown.album, LIMIT - _SPARE - len(made([], 0)))
-    return made(uris, side), len(uris)
+    uris, side = encode(found.catalog.album, LIMIT - _SPARE - len(rendered([], 0)))
+    return rendered(uris, side), len(uris)
 
 
 def _hash(text: str) -> str:
@@ -70,7 +71,7 @@ def _hash(text: str) -> str:
 
 @dataclass
 class _Tiles:
-    """What the template says of tiles, and the images behind those that it has shown."""
+    """Texts for the template's tiles, and the images behind each tile shown so far."""
 
     found: Findings
     pictures: int
@@ -89,7 +90,7 @@ class _Tiles:
         return f"p{tile.picture}" if tile.picture < self.pictures else "none"
 
     def alt(self, tile: Tile) -> str:
-        id, copy, name = self.found.shown.rows[tile.rows[0]][:3]
+        id, copy, name = self.found.catalog.rows[tile.rows[0]][:3]
         who = f"id {id}" + f", copy {copy}" * (copy > 0)
         words = [
             tile.title or name,
@@ -98,17 +99,17 @@ class _Tiles:
         return ", ".join([*words, tile.facts] if tile.facts else words)
 
     def named(self, tile: Tile) -> str:
-        id, copy = self.found.shown.rows[tile.rows[0]][:2]
-        short = str(id).rpartition("/")[2] or str(id)  # of a path the name; lists have all of it
+        id, copy = self.found.catalog.rows[tile.rows[0]][:2]
+        short = str(id).rpartition("/")[2] or str(id)  # lists have the whole path
         if len(short) > _SHORT:
-            short = f"{short[:5]}…{short[6 - _SHORT :]}"  # names differ at their ends
+            short = f"{short[:5]}…{short[6 - _SHORT :]}"  # names tend to differ at the end
         who = short + f", copy {copy}" * (copy > 0)
         return who if len(tile.rows) == 1 else f"{len(tile.rows):,} × {who} …"
 
     def listed(self, rows: Sequence[int]) -> str:
-        """A line an image: id, label, and its file where that is not its id."""
+        """One line per image: id, label, and its file if that is not the id."""
         lines = []
-        for id, copy, name, file, *facts in (self.found.shown.rows[row] for row in rows):
+        for id, copy, name, file, *facts in (self.found.catalog.rows[row] for row in rows):
             part = "test set" if facts[-1:] == ["b"] else ""
             words = [str(id), f"copy {copy}" * (copy > 0), name, file * (file != str(id)), part]
             lines.append(" · ".join(filter(None, words)))
@@ -116,20 +117,20 @@ class _Tiles:
 
 
 def _titleless(tiles: Sequence[Tile]) -> list[Tile]:
-    """Under a heading that says what they are."""
+    """Tiles below a heading that already names their class."""
     return [replace(tile, title="") for tile in tiles]
 
 
-def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
-    """All that the template shows, but for the pictures."""
-    counts = [found.series[0][1], found.series[-1][1]] if found.series[1:] else [found.here]
-    drawn = [
+def _content(found: Findings, alerts: list[Alert]) -> dict[str, Any]:
+    """Everything that the template shows except the pictures."""
+    counts = [found.series[0][1], found.series[-1][1]] if found.series[1:] else [found.counts]
+    sampled = [
         (
             one,
             charts.bars(
                 f"operations-{number}",
-                [op.name.replace("_", " ") for op in one.drawn],
-                [[op.count for op in one.drawn]],
+                [op.name.replace("_", " ") for op in one.sampled],
+                [[op.count for op in one.sampled]],
                 mark=one.expected * one.copies * one.slots,
             ),
         )
@@ -139,33 +140,33 @@ def _content(found: Findings, told: list[Alert]) -> dict[str, Any]:
     leaks = found.leaks.groups if found.leaks is not None else []
     return {
         "f": found,
-        "alerts": told,
-        "passed": passed(found, told),
+        "alerts": alerts,
+        "passed": passed(found, alerts),
         "cards": _cards(found),
-        "sections": _sections(found, told),
+        "sections": _sections(found, alerts),
         "kinds": _kinds(cards),
         "most_tiles": f"{MOST_TILES:,}",
         "most_bars": charts.MOST_BARS,
         "searched": _searched(found),
         "class_chart": charts.bars("classes", found.class_names, counts),
-        "operations": drawn,
+        "operations": sampled,
         "measured": _measured(found),
         "lists": {
             "fields": FIELDS,
             "classes": found.class_names,
-            "rows": [_without_twin(row) for row in found.shown.rows],
+            "rows": [_without_repeated_id(row) for row in found.catalog.rows],
             "groups": {
                 f"{prefix}{group.number}": group.rows
                 for prefix, groups in (("g", cards), ("l", leaks))
                 for group in groups
             },
-            "alerts": {alert.key: alert.rows for alert in told},
+            "alerts": {alert.key: alert.rows for alert in alerts},
         },
     }
 
 
-def _without_twin(row: list[Any]) -> list[Any]:
-    """A row whose file is its id, as in a folder, without saying it twice."""
+def _without_repeated_id(row: list[Any]) -> list[Any]:
+    """A row with 0 for a file name that equals the id, as in folders, to save space."""
     return [*row[:3], 0, *row[4:]] if row[3] == row[0] else row
 
 
@@ -190,13 +191,13 @@ def _cards(found: Findings) -> list[tuple[str, str, str]]:
     ]
     if found.leaks is not None:
         leaked = found.leaks.images
-        cards.append((f"{leaked:,}", "test images in this set too", "high" if leaked else ""))
+        cards.append((f"{leaked:,}", "test images also in this set", "high" if leaked else ""))
     return cards
 
 
-def _sections(found: Findings, told: list[Alert]) -> list[tuple[str, str, int | None]]:
+def _sections(found: Findings, alerts: list[Alert]) -> list[tuple[str, str, int | None]]:
     sections: list[tuple[str, str, int | None]] = [
-        ("attention", "Attention", len(told)),
+        ("attention", "Attention", len(alerts)),
         ("classes", "Classes", len(found.class_names)),
         ("duplicates", "Duplicates", found.duplicates.count),
     ]
@@ -205,67 +206,71 @@ def _sections(found: Findings, told: list[Alert]) -> list[tuple[str, str, int | 
     if found.sections or found.changes:
         sections.append(("steps", "Steps", len(found.changes or found.sections)))
     if found.operations:
-        sections.append(("operations", "RandAugment", None))
+        sections.append(("operations", "Operations", None))
     last = (("gallery", "Gallery"), ("measures", "Measures"), ("record", "Record"))
     return [*sections, *((key, name, None) for key, name in last)]
 
 
 def _kinds(groups: Sequence[Group]) -> list[tuple[str, str, int]]:
-    """The filters of groups, and how many each shows."""
+    """The filters of groups, and the number of groups that each shows."""
     counts = {
         "conflict": sum(group.conflict for group in groups),
-        **{kind: sum(kind in g.kinds for g in groups) for kind in ("exact", "turned", "near")},
+        **{kind: sum(kind in g.kinds for g in groups) for kind in ("exact", "symmetry", "near")},
         "copies": sum(group.kinds != ["exact"] for group in groups),
     }
-    if not (counts["turned"] and counts["near"]):
-        del counts["copies"]  # the same as one of them
-    names = {"conflict": "Conflicts", "copies": "Near or turned"}
+    if not (counts["symmetry"] and counts["near"]):
+        del counts["copies"]  # equals one of them
+    names = {
+        "conflict": "Conflicts",
+        "copies": "Near, flipped or rotated",
+        "symmetry": "Flipped or rotated",
+    }
     found = [(key, names.get(key, key.title()), count) for key, count in counts.items() if count]
     return [("all", "All", len(groups)), *found]
 
 
 def _searched(found: Findings) -> str:
-    """What counted as a duplicate."""
+    """What counts as a duplicate."""
     search = found.search
     words = ["equal pixels"]
     if search.symmetries:
-        words.append("equal pixels when flipped or turned")
+        words.append("equal pixels after flips or quarter turns")
     if search.near is not None:
-        bits = f"hashes ({search.hash}) at most {counted(search.near, 'bit')} apart"
-        words.append(f"processed copies, with {bits} and confirmed on pixels")
-    return f"Images with {', '.join(words[:-1])}{' and ' * (len(words) > 1)}{words[-1]}."
+        bits = f"perceptual hashes ({search.hash}) at most {counted(search.near, 'bit')} apart"
+        words.append(f"{bits}, confirmed on pixels")
+    return f"Duplicates: images with {', '.join(words[:-1])}{' or ' * (len(words) > 1)}{words[-1]}."
 
 
 @dataclass(frozen=True)
 class _Numbers:
-    limit: float
+    threshold: float
     rows: list[tuple[str, str]]
 
 
 def _measured(found: Findings) -> list[tuple[Any, str, _Numbers]]:
-    """Each fault with its histogram and the numbers behind it."""
+    """Each fault with its histogram and the figures behind it."""
     shown = []
     for number, fault in enumerate(FAULTS):
         values = found.qualities.values[:, number]
-        limit = float(found.qualities.limits[number])
+        threshold = float(found.qualities.thresholds[number])
         names = ("lowest", "1 %", "median", "99 %", "highest")
         points = np.quantile(values, (0, 0.01, 0.5, 0.99, 1)).tolist()
         rows = [(name, f"{value:.3g}") for name, value in zip(names, points, strict=True)]
-        rows.append((f"{fault.name} images", f"{len(found.marked[fault.name].rows):,}"))
-        chart = charts.histogram(f"measure-{fault.name}", values, limit)
-        shown.append((fault, chart, _Numbers(limit, rows)))
+        rows.append((f"{fault.name} images", f"{len(found.flagged[fault.name].rows):,}"))
+        chart = charts.histogram(f"measure-{fault.name}", values, threshold)
+        shown.append((fault, chart, _Numbers(threshold, rows)))
     return shown
 
 
-def _rule(found: Findings, pictures: int, side: int) -> str:
-    """What the page leaves out, and by which rule."""
-    wanted = len(found.shown.album)
-    said = [
-        f"The page is kept below {LIMIT / 1e6:g} MB: its {counted(wanted, 'picture')} are kept at "
-        f"{side} pixels, the most that fit",
-        f"cards of groups have room for {MOST_TILES:,} pictures, each equal picture once",
-        f"alerts show {TILES_AN_ALERT}, galleries some of each class",
+def _omitted(found: Findings, pictures: int, side: int) -> str:
+    """What the page leaves out, and why."""
+    total = len(found.catalog.album)
+    rules = [
+        f"The page is limited to {LIMIT / 1e6:g} MB: its {counted(total, 'picture')} are stored at "
+        f"{side} pixels, the largest size that fits",
+        f"groups show up to {MOST_TILES:,} distinct pictures",
+        f"alerts show {TILES_PER_ALERT}, galleries some of each class",
     ]
-    if pictures < wanted:
-        said.insert(1, f"for the last {wanted - pictures:,} of them there was no room")
-    return "; ".join(said) + "."
+    if pictures < total:
+        rules.insert(1, f"the last {total - pictures:,} did not fit")
+    return "; ".join(rules) + "."

@@ -1,4 +1,4 @@
-"""Small pictures for a page, each once, as many and as large as it has room for."""
+"""Pictures for a page, each once, as many and as large as fit."""
 
 from __future__ import annotations
 
@@ -17,56 +17,56 @@ from ..plan.digests import digest
 from ..system import executors
 
 SIDES = (256, 192, 128, 96, 64, 48)
-"""Of pictures, the largest that fit the page; smaller images stay as they are."""
+"""Side lengths to choose from: the largest at which all pictures fit. Nothing is enlarged."""
 _QUALITY = 75
 _SAMPLE = 64
-_RULE = 70  # bytes of a style rule around a picture
+_RULE = 70  # bytes of the style rule around a picture
 
 
 class Album:
-    """The pictures that a page wants, in the order of their weight, no two equal."""
+    """The pictures of a page, most important first, no two equal."""
 
     def __init__(self) -> None:
-        self.wanted: list[tuple[Dataset, int] | Images] = []
+        self.pictures: list[tuple[Dataset, int] | Images] = []
         self._numbers: dict[bytes, int] = {}
 
     def __len__(self) -> int:
-        return len(self.wanted)
+        return len(self.pictures)
 
     def row(self, dataset: Dataset, row: int, digest: NDArray[np.uint64]) -> int:
-        """The number of the picture of a row whose digest is known; it is read later."""
+        """Add the picture of a row with a known digest, to be read later; return its number."""
         return self._numbered(digest, (dataset, row))
 
     def image(self, image: Images) -> int:
-        """The number of the picture of an image that was made, kept small."""
+        """Add a computed image, reduced in size; return its number."""
         return self._numbered(digest(image[None])[0], np.asarray(_small(image, SIDES[0])))
 
-    def _numbered(self, digest: NDArray[np.uint64], wanted: tuple[Dataset, int] | Images) -> int:
-        number = self._numbers.setdefault(digest.tobytes(), len(self.wanted))
-        if number == len(self.wanted):
-            self.wanted.append(wanted)
+    def _numbered(self, digest: NDArray[np.uint64], picture: tuple[Dataset, int] | Images) -> int:
+        number = self._numbers.setdefault(digest.tobytes(), len(self.pictures))
+        if number == len(self.pictures):
+            self.pictures.append(picture)
         return number
 
 
-def encode(album: Album, room: int) -> tuple[list[str], int]:
-    """Data URIs of the first pictures, as many as fit into `room` bytes, and their longer side.
+def encode(album: Album, space: int) -> tuple[list[str], int]:
+    """Data URIs of the first pictures, as many as fit into `space` bytes, and their longer side.
 
-    The side is the largest at which all would fit, judged by a sample.
+    The side is the largest at which all pictures would fit, estimated from a sample.
     """
     if not len(album):
         return [], SIDES[0]
-    sample = _Encoding(album.wanted, SIDES)
+    sample = _Encoding(album.pictures, SIDES)
     spread = np.unique(np.linspace(0, len(album) - 1, min(_SAMPLE, len(album))).astype(int))
-    sizes = np.array([sample((place, place + 1))[0] for place in spread.tolist()], object)
+    sizes = np.array([sample((at, at + 1))[0] for at in spread.tolist()], object)
     costs = [sum(len(uri) + _RULE for uri in column) / len(spread) for column in sizes.T]
-    fitting = [side for side, cost in zip(SIDES, costs, strict=True) if cost * len(album) <= room]
+    fitting = [side for side, cost in zip(SIDES, costs, strict=True) if cost * len(album) <= space]
     side = fitting[0] if fitting else SIDES[-1]
     uris: list[str] = []
     spans = executors.cut(len(album), 32)
-    for batch in executors.run(_Encoding(album.wanted, (side,)), spans, "pictures"):
+    for batch in executors.run(_Encoding(album.pictures, (side,)), spans, "pictures"):
         for (uri,) in batch:
-            room -= len(uri) + _RULE
-            if room < 0:
+            space -= len(uri) + _RULE
+            if space < 0:
                 return uris, side
             uris.append(uri)
     return uris, side
@@ -74,9 +74,9 @@ def encode(album: Album, room: int) -> tuple[list[str], int]:
 
 @dataclass(frozen=True, eq=False)
 class _Encoding:
-    """Data URIs of a span of pictures, one a side."""
+    """Data URIs of a span of pictures, one for each side length."""
 
-    wanted: Sequence[tuple[Dataset, int] | Images]
+    pictures: Sequence[tuple[Dataset, int] | Images]
     sides: tuple[int, ...]
 
     def __call__(self, span: executors.Span) -> list[list[str]]:
@@ -85,7 +85,7 @@ class _Encoding:
     def _images(self, span: executors.Span) -> list[Images]:
         return [
             item[0].images[item[1]] if isinstance(item, tuple) else item
-            for item in self.wanted[slice(*span)]
+            for item in self.pictures[slice(*span)]
         ]
 
 

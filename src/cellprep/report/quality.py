@@ -1,4 +1,4 @@
-"""Dark, blurred and empty images: three numbers an image, each held against the whole set."""
+"""Dark, blurred and empty images: three measures per image, compared with the whole set."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from ..plan.digests import digest
 from ..plan.plan import Plan
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_GRID = 24  # spots along the shorter side: small enough for a platelet, too large for noise
+_GRID = 24  # spots along the shorter side: smaller than a platelet, larger than noise
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What makes an image stand out: a measure far below that of the set's middle image.
+    """A fault of an image: one measure far below the median of the set.
 
-    Real sets were looked at for the shares: no image of BCCD, BCISC or the Kaggle set "blood
-    cells" falls below two thirds of them, and a blur of 2 pixels in 96 falls below.
+    The shares were chosen on real sets: no image of BCCD, BCISC or the Kaggle set "blood cells" is
+    flagged, and a blur of 2 pixels in 96 is.
 
     Attributes
     ----------
     name : str
     measure : str
-        What is measured, in words.
+        Description of the measure.
     share : float
-        Of the median, below which an image stands out.
+        Share of the median below which an image is flagged.
     least : float
-        Below which it does in any set.
+        Value below which it is flagged in any set.
     """
 
     name: str
@@ -41,21 +41,21 @@ class Fault:
 
 
 FAULTS = (
-    Fault("empty", "contrast: darkest to brightest spot, in parts of the brightest", 0.25, 0.03),
-    Fault("dark", "level of the brightest spot", 0.5, 32),
-    Fault("blurred", "sharpness: fine detail in parts of all contrast", 0.4, 0.0),
+    Fault("empty", "contrast: (brightest spot - darkest spot) / brightest spot", 0.25, 0.03),
+    Fault("dark", "grey level of the brightest spot", 0.5, 32),
+    Fault("blurred", "sharpness: fine detail / total contrast", 0.4, 0.0),
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Qualities:
-    """What was measured on every image.
+    """The measures of every image.
 
     Attributes
     ----------
     digests : (n, 2) uint64
     values : (n, 3) float
-        By the order of `FAULTS`.
+        In the order of `FAULTS`.
     """
 
     digests: NDArray[np.uint64]
@@ -66,14 +66,14 @@ class Qualities:
         return np.asarray(np.median(self.values, axis=0))
 
     @property
-    def limits(self) -> NDArray[np.float64]:
-        """Below which an image stands out, by the order of `FAULTS`."""
+    def thresholds(self) -> NDArray[np.float64]:
+        """Values below which an image is flagged, in the order of `FAULTS`."""
         share, least = np.array([(fault.share, fault.least) for fault in FAULTS]).T
         return np.asarray(np.maximum(share * self.medians, least))
 
     def faulty(self) -> Mapping[str, Positions]:
-        """The images with each fault, the worst first; each under its first one alone."""
-        below = self.values < self.limits
+        """The images with each fault, worst first; each image under its first fault only."""
+        below = self.values < self.thresholds
         first = np.where(below.any(axis=1), below.argmax(axis=1), -1)
         return {
             fault.name: at[np.argsort(self.values[at, number], kind="stable")]
@@ -83,8 +83,8 @@ class Qualities:
 
 
 def measure(plan: Plan) -> Qualities:
-    """Digests and measures of all images, their pixels read once."""
-    found = [batch for _, batch in plan.each(_measured, "looking at the images")]
+    """Digests and measures of all images; pixels are read once."""
+    found = [batch for _, batch in plan.each(_measured, "measuring the images")]
     digests, values = zip(*found, strict=True)
     return Qualities(np.concatenate(digests), np.concatenate(values))
 
@@ -96,9 +96,9 @@ def _measured(images: Images) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
 def qualities(images: Images) -> NDArray[np.float32]:
     """(n, 3): contrast, brightest spot, sharpness.
 
-    A spot is the mean of a square, a 24th of the shorter side wide. Contrast is what the brightest
-    spot has above the darkest, in parts of its level. Sharpness is the deviation of the discrete
-    Laplacian of the brightness in parts of that of the brightness itself.
+    A spot is the mean over a square whose side is 1/24 of the shorter side. Contrast is the
+    difference of the brightest and the darkest spot divided by the brightest. Sharpness is the
+    standard deviation of the discrete Laplacian of the luma divided by that of the luma.
 
     Examples
     --------

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from ..errors import CellprepError, in_range
-from ..plan import policies
+from ..plan.balancing import balance_counts
 from ..plan.draws import Draw
 from ..plan.plan import Plan
 from .jitter import Jitter
@@ -63,7 +63,7 @@ class Balance(Step):
             )
         self._check_single(plan)
         rank = Draw(plan.seed, plan.step, plan.rows.keys).bits("rank")
-        counts = policies.balance_counts(labels, names, self.target, rank)
+        counts = balance_counts(labels, names, self.target, rank)
         added = int(np.maximum(counts - 1, 0).sum())
         why = f"{added:,} jittered copies added" if self.jitter else f"{added:,} repeats added"
         dropped = int((counts == 0).sum())

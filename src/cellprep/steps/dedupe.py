@@ -7,10 +7,10 @@ from typing import Annotated
 
 import numpy as np
 
-from ..duplicates.near import Search
-from ..duplicates.search import related
+from ..duplicates.policies import resolve_duplicates
+from ..duplicates.relations import related
+from ..duplicates.settings import Search
 from ..kernels import HASHES
-from ..plan import policies
 from ..plan.plan import Plan
 from .settings import OneOf, Range
 from .step import Step
@@ -57,7 +57,7 @@ class Dedupe(Step):
 
     def extend(self, plan: Plan) -> Plan:
         plan, found = related(plan, Search(self.near, self.symmetries, self.hash))
-        why = policies.resolve_duplicates(
+        why = resolve_duplicates(
             found.groups,
             plan.rows.labels,
             plan.rows.order(),

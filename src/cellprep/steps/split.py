@@ -12,11 +12,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Ids, Labels, Masks, check_ids
 from ..dataset.dataset import Dataset, check_dataset
-from ..duplicates.near import Search
-from ..duplicates.search import related
+from ..duplicates.relations import related
+from ..duplicates.settings import Search
 from ..errors import BadImagesError, CellprepError, check_seed, in_range
-from ..plan import policies
+from ..plan.assignment import assign_splits
 from ..plan.draws import Draw
+from ..plan.groups import merge_groups
 from ..plan.plan import Plan
 
 
@@ -76,13 +77,13 @@ def split(
     dataset = _check_can_be_split(dataset)
     by_argument = _groups_of(groups, dataset.plan.rows.ids)
     plan, found = related(dataset.plan, search)
-    groupings = [found.tied]
+    groupings = [found.components]
     for values in (plan.rows.groups, by_argument):
         if values is not None:
             groupings.append(np.unique(values, return_inverse=True)[1].astype(np.int64))
-    units = policies.merge_groups(len(plan), *groupings)
+    units = merge_groups(len(plan), *groupings)
     rank = Draw(seed, "split", plan.rows.keys).bits("rank")
-    assigned = policies.assign_parts(plan.rows.labels, units, shares, rank, plan.class_names)
+    assigned = assign_splits(plan.rows.labels, units, shares, rank, plan.class_names)
     deviations = _largest_deviations(plan.rows.labels, assigned, shares, plan.class_names)
     return {
         name: dataset.then(_Split(name, seed, shares, assigned == number, deviations[number]))

@@ -12,7 +12,17 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from ..levels import equalization_table, fade, linear, luma, raise_by, solarize, spread, to_level
+from ..levels import (
+    equalization_table,
+    fade,
+    linear,
+    luma,
+    luma_level,
+    raise_by,
+    solarize,
+    spread,
+    to_level,
+)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -207,11 +217,10 @@ def grey_contrast(images, rows, factors):
 def _grey_contrast(image, factor):
     flat = image.reshape(image.size)
     n = len(flat) // 3
-    total = 0
+    total = np.int64(0)
     for p in range(n):
         at = np.uint64(3 * p)
-        red, green, blue = int(flat[at]), int(flat[at + np.uint64(1)]), int(flat[at + np.uint64(2)])
-        total += (19595 * red + 38470 * green + 7471 * blue + 32768) >> 16
+        total += np.int64(luma_level(flat[at], flat[at + np.uint64(1)], flat[at + np.uint64(2)]))
     mean = np.float32(np.floor(total / n + 0.5))
     for i in range(len(flat)):
         flat[i] = to_level((np.float32(flat[i]) - mean) * factor + mean)

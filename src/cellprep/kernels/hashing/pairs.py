@@ -13,12 +13,14 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..popcount import popcount
+
 Hashes = NDArray[np.uint64]
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-"""Places in the first and the second array, and the distances."""
+"""Indices in the first and the second array, and the distances."""
 
 _SPAN = 1 << 15
-_MOST_BITS = 24  # of a bucket's number
+_MOST_BITS = 24  # of a bucket number
 
 
 def close_pairs(
@@ -26,13 +28,13 @@ def close_pairs(
 ) -> Iterator[Pairs]:
     """Every pair (i, j) with at most `distance` bits between `first[i]` and `second[j]`, once.
 
-    Without `second` the pairs of `first` with itself, i < j. They come in runs, so that memory
-    hangs on the runs; the order is always the same.
+    Without `second`, the pairs within `first`, i < j. They are yielded in batches, which bounds
+    memory; their order is always the same.
 
     Hashes are cut into `distance + k` blocks: two that differ in at most `distance` bits agree in k
-    blocks or more [1]_. For every k blocks the hashes lie in buckets by these, and only what shares
-    a bucket is compared; a pair is given at the first k blocks that it agrees in. Give different
-    hashes: equal ones fill buckets in vain.
+    blocks or more [1]_. For each choice of k blocks, hashes are sorted into buckets by these, and
+    only hashes in the same bucket are compared; a pair is yielded for the first k blocks that it
+    agrees in. Hashes should be distinct, since equal ones only fill buckets.
 
     References
     ----------
@@ -63,7 +65,7 @@ def close_pairs(
 
 @dataclass(frozen=True)
 class _Searching:
-    """The pairs that a run of the second array has in the buckets of the first."""
+    """The pairs between a span of the second array and the buckets of the first."""
 
     table: Hashes
     order: NDArray[np.int64]
@@ -90,14 +92,14 @@ class _Searching:
 
 
 def _cheapest(n: int, m: int, distance: int) -> int:
-    """In how many blocks to agree, by what filling buckets and comparing cost; 0 compares all."""
+    """The number of blocks to agree in that costs least; 0 compares all pairs."""
     best, chosen = math.inf, 0
     for agree in range(5):
         blocks = distance + agree
         if blocks > 64:
             break
         bits = min(agree * 64 // max(blocks, 1), _MOST_BITS)
-        # Buckets are uneven: real hashes fill a few far above the mean.
+        # Buckets are uneven: real hashes fill a few of them far above the mean.
         compared = n * m * min(8 / 2**bits, 1)
         cost = math.comb(blocks, agree) * (20 * (n + m) + 2**bits + compared)
         if cost < best:
@@ -107,7 +109,7 @@ def _cheapest(n: int, m: int, distance: int) -> int:
 
 @nb.njit(cache=True, nogil=True)
 def _key(value, edges, blocks):
-    """The bits of the chosen blocks, one after another, as far as buckets go."""
+    """The number of a hash's bucket: the bits of the chosen blocks, truncated."""
     key = np.uint64(0)
     for block in blocks:
         width = np.uint64(edges[block + 1] - edges[block])
@@ -118,7 +120,7 @@ def _key(value, edges, blocks):
 
 @nb.njit(cache=True, nogil=True)
 def _bucketed(hashes, edges, blocks):
-    """Where each bucket begins, and the places of the hashes bucket by bucket."""
+    """The start of each bucket, and the indices of the hashes bucket by bucket."""
     width = 0
     for block in blocks:
         width += edges[block + 1] - edges[block]
@@ -138,18 +140,8 @@ def _bucketed(hashes, edges, blocks):
 
 
 @nb.njit(cache=True, nogil=True)
-def _bits(value):
-    """How many bits are set."""
-    value -= (value >> np.uint64(1)) & np.uint64(0x5555555555555555)
-    two = np.uint64(0x3333333333333333)
-    value = (value & two) + ((value >> np.uint64(2)) & two)
-    value = (value + (value >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return np.int64((value * np.uint64(0x0101010101010101)) >> np.uint64(56))
-
-
-@nb.njit(cache=True, nogil=True)
 def _first_agreement(difference, edges, blocks):
-    """Whether no earlier choice of blocks holds the pair."""
+    """Whether no earlier choice of blocks contains the pair."""
     chosen = 0
     for block in range(len(edges) - 1):
         if chosen == len(blocks):
@@ -170,14 +162,14 @@ def _search(table, order, starts, others, offset, edges, blocks, distance, same)
     for j in range(len(others)):
         value = others[j]
         key = _key(value, edges, blocks)
-        for place in range(starts[key], starts[key + 1]):
-            difference = table[place] ^ value
-            bits = _bits(difference)
+        for at in range(starts[key], starts[key + 1]):
+            difference = table[at] ^ value
+            bits = popcount(difference)
             if bits > distance:
                 continue
-            i = order[place]
+            i = order[at]
             if same and i >= j + offset:
-                break  # a bucket is in the order of its places
+                break  # a bucket is sorted by index
             if not _first_agreement(difference, edges, blocks):
                 continue
             if count == found.shape[1]:
@@ -191,11 +183,11 @@ def _search(table, order, starts, others, offset, edges, blocks, distance, same)
 
 @nb.njit(cache=True, nogil=True)
 def expand(at, other, bits, starts, rows, other_starts, other_rows, roots, same, cursor, most):
-    """Up to `most` pairs of rows behind pairs of hashes, from where the cursor stands.
+    """Up to `most` pairs of rows behind pairs of hashes, from the cursor on, which is advanced.
 
-    Left out are pairs of one row with itself if both sides are the `same` set; those in the order
-    that comes again if they are also the same hashes (2); and pairs with one root, if there are
-    roots.
+    If both sides are the `same` set (1), a row is not paired with itself; if they are also the same
+    hashes (2), each pair is returned in one order only. With `roots`, pairs of the same root are
+    left out.
     """
     first, second = np.empty(most, np.int64), np.empty(most, np.int64)
     distance = np.empty(most, np.int64)

@@ -1,7 +1,7 @@
 """The eight flips and quarter turns of an image, and which of them makes two images equal.
 
-A symmetry is a number: 4 exchanges rows and columns, then 2 flips top and bottom, 1 left and
-right. `SYMMETRIES` names them as Pillow does; quarter turns are counted anticlockwise.
+A symmetry is a number: bit 4 transposes, then bit 2 flips top and bottom and bit 1 left and right.
+`SYMMETRIES` names them as Pillow does; quarter turns are counterclockwise.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)
 
 
 def symmetries_of(height: int, width: int) -> tuple[int, ...]:
-    """Those that keep the shape: a quarter turn is for squares."""
+    """The symmetries that preserve the shape: quarter turns only of squares."""
     return tuple(range(8 if height == width else 4))
 
 
@@ -36,7 +36,7 @@ def turned(images: Images, symmetry: int) -> Images:
 
 
 def after(first: int, then: int) -> int:
-    """The one symmetry that does both.
+    """The symmetry equivalent to `first` followed by `then`.
 
     >>> from cellprep.kernels import SYMMETRIES
     >>> SYMMETRIES[after(SYMMETRIES.index("rotate_90"), SYMMETRIES.index("rotate_90"))]
@@ -49,10 +49,10 @@ def after(first: int, then: int) -> int:
 
 
 def invariants(images: Images) -> NDArray[np.uint64]:
-    """(n,) uint64: equal for images that are equal under a symmetry, and hardly ever for others.
+    """(n,) uint64: equal for images that are equal under a symmetry, and hardly ever otherwise.
 
-    A sum of all values, weighed by their channel and by how far they are from the image's nearest
-    edges: what a symmetry brings to one another weighs the same.
+    A sum of all values, weighted by their channel and their distance from the nearest edges, which
+    no symmetry changes.
     """
     _, height, width, _ = images.shape
     found = np.empty(len(images), np.uint64)
@@ -62,9 +62,11 @@ def invariants(images: Images) -> NDArray[np.uint64]:
 
 
 def _weights(side: int) -> NDArray[np.uint64]:
-    """1 to 64 for each place on an axis, without a pattern, the same from either end."""
-    place = np.minimum(np.arange(side), np.arange(side)[::-1]).astype(np.uint64)
-    return np.asarray(((place + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(58)) + 1
+    """Pseudorandom weights 1 to 64 for each position on an axis, the same from either end."""
+    distance = np.minimum(np.arange(side), np.arange(side)[::-1]).astype(np.uint64)
+    return (
+        np.asarray(((distance + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(58)) + 1
+    )
 
 
 @nb.njit(cache=True, nogil=True)
@@ -73,7 +75,7 @@ def _invariants(images, down, line, found):
         total = np.uint64(0)
         for y in range(len(down)):
             row = images[i, y]
-            for start in range(0, len(line), 4096):  # of which 32 bits hold the sum
+            for start in range(0, len(line), 4096):  # whose sum fits 32 bits
                 values, weights = row[start : start + 4096], line[start : start + 4096]
                 some = np.uint32(0)
                 for x in range(len(weights)):
@@ -82,32 +84,32 @@ def _invariants(images, down, line, found):
         found[i] = total
 
 
-def matching(images: Images, others: Images, place: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(n,) the first symmetry that turns `others[place]` into the image, -1 for none."""
+def matching(images: Images, others: Images, index: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(n,) the first symmetry that turns `others[index]` into the image, -1 for none."""
     found = np.empty(len(images), np.int64)
     _, height, width, _ = images.shape
     images, others = np.ascontiguousarray(images), np.ascontiguousarray(others)
-    _matching(images, others, place, np.array(symmetries_of(height, width)), found)
+    _matching(images, others, index, np.array(symmetries_of(height, width)), found)
     return found
 
 
 @nb.njit(cache=True, nogil=True)
-def _matching(images, others, place, symmetries, found):
+def _matching(images, others, index, symmetries, found):
     n, height, width, _ = images.shape
     flat = images.reshape(n, height * width * 3)
     other_flat = others.reshape(len(others), height * width * 3)
     for i in range(n):
         found[i] = -1
         for symmetry in symmetries:
-            if _equal(flat[i], other_flat[place[i]], height, width, symmetry):
+            if _equal(flat[i], other_flat[index[i]], height, width, symmetry):
                 found[i] = symmetry
                 break
 
 
 @nb.njit(cache=True, nogil=True)
 def _equal(image, other, height, width, symmetry):
-    """Whether the turned other is the image; both as one line of values."""
-    down, right = width, 1  # steps in the other, in pixels, for one in the image
+    """Whether the other image, turned, equals the image; both are flat."""
+    down, right = width, 1  # steps in the other image, in pixels, per step in the image
     start = 0
     if symmetry & 4:
         down, right = right, down

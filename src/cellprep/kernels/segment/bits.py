@@ -1,9 +1,9 @@
-"""Masks as strings of bits, 64 pixels a word, for compiled code.
+"""Masks packed into bits, 64 pixels per word, for compiled code.
 
 A mask (h, w) is an array (rows, words) of uint64. Pixel x of a row is bit x % 64 of word x // 64,
-and the rows follow each other as one string. A margin of zeros goes around: rows above and below,
-and bits after each row, which come before the next one too. So moved bits meet no border, no run
-of ones goes from one row into the next, and what lies outside is one region.
+and the rows form one long string. A margin of zeros surrounds the mask: rows above and below, and
+bits after each row, which also separate it from the next one. So shifting needs no border checks,
+no run of ones continues from one row into the next, and the outside is a single region.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..popcount import popcount
+
 Array = NDArray[Any]
 
 NONE, ONE, ALL = np.uint64(0), np.uint64(1), np.uint64(2**64 - 1)
-# The lower half of every 2, 4 and 8 bits, and the lowest bit of every byte.
-_PAIRS, _FOURS = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
-_EIGHTS, _BYTES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
-# Eight bytes of 0 or 1 times this have byte k as bit k of the highest byte.
+_BYTES = np.uint64(0x0101010101010101)
+# Multiplied by this, eight bytes of 0 or 1 have byte k in bit k of the highest byte.
 _GATHER = np.uint64(0x0102040810204080)
-# Bit k of byte k; and what carries any bit of a byte into its highest one.
+# Bit k of byte k; and the addend that carries any set bit of a byte into its highest bit.
 _STAIRS, _CARRY = np.uint64(0x8040201008040201), np.uint64(0x7F7F7F7F7F7F7F7F)
 
 
 @nb.njit(cache=True, nogil=True)
-def strings(n: int, h: int, w: int, margin: int) -> Array:
-    """Empty masks with a margin of one or more."""
+def empty_masks(n: int, h: int, w: int, margin: int) -> Array:
+    """Packed masks of zeros with a margin of at least one."""
     return np.zeros((n, h + 2 * margin, (w + margin) // 64 + 1), np.uint64)
 
 
 @nb.njit(cache=True, nogil=True)
 def pack(values: Array, least: Any, bits: Array) -> None:
-    """1 where a byte is `least`, a uint8, or more."""
+    """Set the bits where `values` (h, w) are at least `least`, a uint8; clear the rest."""
     h, w = values.shape
     rows = bits.view(np.uint8)
     top = (len(bits) - h) // 2
@@ -50,7 +50,7 @@ def pack(values: Array, least: Any, bits: Array) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def unpack(bits: Array, out: Array) -> None:
-    """Bytes of 0 and 1."""
+    """Write a packed mask to `out` (h, w) as bytes of 0 and 1."""
     h, w = out.shape
     rows = bits.view(np.uint8)
     top = (len(bits) - h) // 2
@@ -66,23 +66,17 @@ def unpack(bits: Array, out: Array) -> None:
 
 
 @nb.njit(cache=True, nogil=True)
-def ones(word: Any) -> Any:
-    """How many bits of a word are 1 [Warren 2012, 5-1]; LLVM knows this as one instruction."""
-    word -= word >> 1 & _PAIRS
-    word = (word & _FOURS) + (word >> 2 & _FOURS)
-    word = word + (word >> 4) & _EIGHTS
-    return np.int64(word * _BYTES >> 56)
-
-
-@nb.njit(cache=True, nogil=True)
 def lowest_one(word: Any) -> Any:
-    """Place of the lowest bit that is 1 [Warren 2012, 5-4]; one instruction again."""
-    return ones(~word & (word - ONE))
+    """Position of the lowest set bit [Warren 2012, 5-4]; one instruction after compilation."""
+    return popcount(~word & (word - ONE))
 
 
 @nb.njit(cache=True, nogil=True)
 def flip_span(string: Array, start: int, stop: int) -> None:
-    """Turn the bits from `start` to before `stop`: all that follow either in its word, twice."""
+    """Invert the bits from `start` up to `stop`.
+
+    All bits of a word from `start` on and from `stop` on are inverted; twice is not at all.
+    """
     first, last = start >> 6, stop >> 6
     string[first] ^= ALL << (start & 63)
     for j in range(first + 1, last + 1):
@@ -92,9 +86,40 @@ def flip_span(string: Array, start: int, stop: int) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def ones_in_span(string: Array, start: int, stop: int) -> Any:
-    """How many of the bits from `start` to before `stop` are 1."""
+    """Number of set bits from `start` up to `stop`."""
     first, last = start >> 6, stop >> 6
-    total = -ones(string[first] & ~(ALL << (start & 63)))
+    total = -popcount(string[first] & ~(ALL << (start & 63)))
     for j in range(first, last):
-        total += ones(string[j])
-    return total + ones(string[last] & ~(ALL << (stop & 63)))
+        total += popcount(string[j])
+    return total + popcount(string[last] & ~(ALL << (stop & 63)))
+
+
+@nb.njit(cache=True, nogil=True)
+def outline(bits: Array) -> tuple[int, int]:
+    """Area of a mask in pixels, and its perimeter in pixel sides, image border included."""
+    string, words = bits.ravel(), bits.shape[1]
+    here, before, above = string[words:], string[words - 1 :], string
+    area, sides = 0, 0
+    for j in range(len(here)):
+        area += popcount(here[j])
+        sides += popcount(here[j] ^ (here[j] << 1 | before[j] >> 63))
+        sides += popcount(here[j] ^ above[j])
+    return area, sides
+
+
+@nb.njit(cache=True, nogil=True)
+def count_common(bits: Array, other: Array) -> int:
+    """Number of pixels that two masks share."""
+    string, others = bits.ravel(), other.ravel()
+    total = 0
+    for j in range(len(string)):
+        total += popcount(string[j] & others[j])
+    return total
+
+
+@nb.njit(cache=True, nogil=True)
+def intersect(bits: Array, other: Array) -> None:
+    """Clear the pixels of a mask that `other` lacks."""
+    string, others = bits.ravel(), other.ravel()
+    for j in range(len(string)):
+        string[j] &= others[j]

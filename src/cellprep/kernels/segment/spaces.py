@@ -1,7 +1,7 @@
-"""Colour spaces in which the pixels of a stained cell fall into clusters.
+"""Colour spaces for clustering the pixels of stained cells.
 
-The tables below hold every root and logarithm, so that a pixel costs look-ups and multiply-adds
-only and gives the same bytes on every machine.
+All powers and roots are in tables, so that a pixel costs look-ups and multiply-adds only and gives
+the same bytes on every machine.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _XYZ = (
     / np.array([[0.95047], [1.0], [1.08883]])
 ).astype(np.float32)
 
-# CIE's f(t), read between 4096 steps; t is a little above 1 where the matrix's rows are
+# CIE's f(t), interpolated between 4096 steps; the rows of the matrix sum to a little more than 1.
 _STEPS = 4096
 _T = np.arange(_STEPS + 3) / _STEPS
 _ROOT = np.where(_T > 0.008856, np.cbrt(_T), 7.787 * _T + 16 / 116).astype(np.float32)
 
-# "purple": where it is half saturated, the least that counts, and the weight of darkness
+# "purple": value at half saturation, lower limit, and weight of darkness
 _HALF = np.float32(200)
 _LEAST = np.float32(-5)
 _DARKNESS = np.float32(1 / 256)
 
-_PIXELS = 2048
+_PIXELS = 2048  # that the background is measured on
 
 
 @nb.njit(cache=True, nogil=True)
@@ -77,9 +77,9 @@ def _stain(pixels: Array, out: Array) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def _white(image: Array, counts: Array, white: Array) -> None:
-    """What takes each channel's 80th percentile to 255: it lies in the background.
+    """Factors that map each channel's 80th percentile, which is background, to 255.
 
-    A few thousand pixels, spread evenly, say where it is.
+    The percentile is that of a few thousand pixels, spread evenly.
     """
     counts[:] = 0
     step = max(1, len(image) // _PIXELS)
@@ -138,7 +138,7 @@ def _dark(pixels: Array, out: Array) -> None:
 
 @nb.njit(cache=True, nogil=True)
 def scores_of(pixels: Array, colors: Array, dark: bool) -> Array:
-    """Darkness, or else purple, of some colours of each image (n, k, 3), as `to_space` has them."""
+    """(n, k) darkness, or else purple, of colours (n, k, 3) of each image, as in `to_space`."""
     counts = np.empty((3, 256), np.int32)
     white = np.empty(3, np.float32)
     out = np.empty(colors.shape[:2], np.float32)
@@ -156,23 +156,25 @@ def to_space(images: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
 
     Parameters
     ----------
-    images : (n, h, w, 3) uint8, RGB.
-    name : one of
+    images : (n, h, w, 3) uint8
+        RGB.
+    name : str
+        One of
 
-        - ``"rgb"``: as they are, 0 to 255.
+        - ``"rgb"``: unchanged, 0 to 255.
         - ``"lab"``: CIE L*a*b* under D65 [1]_; L* is 0 to 100, a* and b* about -110 to 110.
-        - ``"chroma"``: a* and b* alone, so that light and shade count little.
+        - ``"chroma"``: a* and b* only, so that brightness has little influence.
         - ``"stain"``: green and HSV saturation, both 0 to 255. Every dye of a Romanowsky stain
-          absorbs green, so a nucleus is dark and saturated in it.
-        - ``"purple"``: u = blue less green, each over the image's own background (its 80th
+          absorbs green, so a nucleus is dark in it and saturated.
+        - ``"purple"``: u = blue minus green, each relative to the image's own background (its 80th
           percentile in that channel, set to 255). The dyes of nucleus and cytoplasm absorb green
-          and pass blue; haemoglobin absorbs both, so red cells stay near the background whatever
-          the light. Below -5 it is cut, since there are only kinds of background there; above,
+          and transmit blue; haemoglobin absorbs both, so red cells remain close to the background
+          under any light. Values below -5 are all background and are clipped; above,
           200 u / (200 + u) keeps the spread within a nucleus from outweighing the step from
-          background to cytoplasm. Less 1/256 of green, which orders the greys of a colourless
+          background to cytoplasm. Minus 1/256 of green, which orders the greys of a colourless
           image. About -10 to 200.
-        - ``"dark"``: 255 less the mean of red and green, each over the image's own background as
-          above; 0 to 255. A nucleus takes both away, eosin and haemoglobin leave red.
+        - ``"dark"``: 255 minus the mean of red and green, each relative to the image's own
+          background as above; 0 to 255. A nucleus absorbs both, eosin and haemoglobin transmit red.
 
     Returns
     -------

@@ -1,10 +1,10 @@
 "use strict";
-// The page is complete without this; it adds looking closer, filters, and lists to act on.
+// The page is complete without this script, which adds a viewer, filters, and lists to copy or save.
 const root = document.documentElement;
 const find = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const page = JSON.parse(find("#data").textContent);
-for (const row of page.rows) if (row[3] === 0) row[3] = row[0];  // a file that is called as its id
+for (const row of page.rows) if (row[3] === 0) row[3] = row[0];  // the file is named like the id
 root.dataset.js = "";
 
 // -- lists of ids -----------------------------------------------------------------------------
@@ -18,20 +18,20 @@ const csv = (rows) =>
   [page.fields, ...rows.map((row) => page.fields.map((_, at) => page.rows[row][at]))]
     .map((line) => line.map(cell).join(",") + "\r\n").join("");
 
-function say(text) {
+function notify(text) {
   const toast = find("#toast");
-  (view.open ? view : document.body).append(toast);  // nothing is seen through an open dialog
+  (view.open ? view : document.body).append(toast);  // an open dialog hides what is behind it
   toast.textContent = text;
   toast.hidden = false;
-  clearTimeout(say.timer);
-  say.timer = setTimeout(() => { toast.hidden = true; }, 2500);
+  clearTimeout(notify.timer);
+  notify.timer = setTimeout(() => { toast.hidden = true; }, 2500);
 }
 
 async function copy(rows) {
   const text = ids(rows);
   try {
     await navigator.clipboard.writeText(text);
-  } catch {  // no clipboard without a secure place: the old way
+  } catch {  // no clipboard outside secure contexts: use the old way
     const area = document.createElement("textarea");
     area.value = text;
     (find("dialog[open]") ?? document.body).append(area);
@@ -40,7 +40,7 @@ async function copy(rows) {
     area.remove();
   }
   const count = unique(rows).length;
-  say(`${count.toLocaleString("en")} id${count === 1 ? "" : "s"} copied`);
+  notify(`${count.toLocaleString("en")} id${count === 1 ? "" : "s"} copied`);
 }
 
 function save(rows, name) {
@@ -49,7 +49,7 @@ function save(rows, name) {
   link.download = `${name}.csv`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  say(`${rows.length.toLocaleString("en")} rows saved as ${name}.csv`);
+  notify(`${rows.length.toLocaleString("en")} rows saved as ${name}.csv`);
 }
 
 // -- pictures ---------------------------------------------------------------------------------
@@ -81,11 +81,11 @@ function show(tile) {
     ["copy", copied || ""],
     ["label", several ? [...new Set(rows.map((row) => page.rows[row][2]))].join(", ") : name],
     ["file", several ? [...new Set(rows.map((row) => page.rows[row][3]))].join(", ") : file],
-    ["stands", several ? `${rows.length.toLocaleString("en")} times` : ""],
+    ["occurs", several ? `${rows.length.toLocaleString("en")} times` : ""],
     ["shown as", tile.closest("[data-where]")?.dataset.where ?? ""],
     ["group", group ?? ""],
-    ["relation", { symmetry: "turned" }[relation] ?? relation ?? ""],
-    ["turned by", symmetry === "identity" ? "" : (symmetry ?? "").replaceAll("_", " ")],
+    ["relation", { symmetry: "flipped or rotated" }[relation] ?? relation ?? ""],
+    ["symmetry", symmetry === "identity" ? "" : (symmetry ?? "").replaceAll("_", " ")],
     ["distance", relation === "near" ? `${distance} bits, ${difference} levels` : ""],
   ].filter(([, value]) => value !== "");
   const big = find("#big");
@@ -137,7 +137,7 @@ document.addEventListener("keydown", (event) => {
   if (view.open && by) { event.preventDefault(); step(by); }
   else if (view.open && event.key === "s") pick(open);
   else if (tile && event.key === "s") pick(tile);
-  else if (tile && by) {  // the arrows walk through a strip, Tab goes on to the next one
+  else if (tile && by) {  // arrows move within a strip, Tab moves to the next one
     const strip = all("button.t", tile.closest(".strip"));
     const next = strip[strip.indexOf(tile) + by];
     if (next) { event.preventDefault(); tile.tabIndex = -1; next.tabIndex = 0; next.focus(); }
@@ -153,8 +153,8 @@ const KINDS = {
   conflict: (group) => group.dataset.conflict === "1",
   exact: (group) => group.dataset.kinds.includes("exact"),
   near: (group) => group.dataset.kinds.includes("near"),
-  turned: (group) => group.dataset.kinds.includes("turned"),
-  copies: (group) => /near|turned/.test(group.dataset.kinds),
+  symmetry: (group) => group.dataset.kinds.includes("symmetry"),
+  copies: (group) => /near|symmetry/.test(group.dataset.kinds),
 };
 const ORDERS = {
   first: (group) => [-group.dataset.conflict],
@@ -178,7 +178,7 @@ function arrange() {
   const keys = new Map(groups.map((group) => [group, ORDERS[find("#order").value](group).map(Number)]));
   const sorted = [...groups].sort((a, b) => {
     const [one, two] = [keys.get(a), keys.get(b)];
-    const at = one.findIndex((value, place) => value !== two[place]);
+    const at = one.findIndex((value, index) => value !== two[index]);
     return at < 0 ? Number(a.dataset.number) - Number(b.dataset.number) : one[at] - two[at];
   });
   find("#groups").append(...sorted);
@@ -197,7 +197,7 @@ if (tools) {
   choose("all");
 }
 
-// -- light and dark, and where the reader is -----------------------------------------------------
+// -- colour theme and current section ------------------------------------------------------------
 const theme = find("#theme");
 function paint(name) {
   if (name === "auto") delete root.dataset.theme; else root.dataset.theme = name;
@@ -205,9 +205,9 @@ function paint(name) {
   theme.setAttribute("aria-label", `Colours: ${name}`);
   theme.dataset.now = name;
 }
-let kept = null;
-try { kept = localStorage.getItem("cellprep-theme"); } catch { /* a page of a file may have none */ }
-paint(["light", "dark"].includes(kept) ? kept : "auto");
+let stored = null;
+try { stored = localStorage.getItem("cellprep-theme"); } catch { /* pages opened from a file may have none */ }
+paint(["light", "dark"].includes(stored) ? stored : "auto");
 theme.addEventListener("click", () => {
   const next = { auto: "dark", dark: "light", light: "auto" }[theme.dataset.now];
   paint(next);
@@ -220,4 +220,4 @@ const watch = new IntersectionObserver((entries) => {
     links.get(entry.target.id)?.setAttribute("aria-current", "true");
   }
 }, { rootMargin: "-20% 0px -70% 0px" });
-for (const id of links.keys()) { const part = document.getElementById(id); if (part) watch.observe(part); }
+for (const id of links.keys()) { const section = document.getElementById(id); if (section) watch.observe(section); }

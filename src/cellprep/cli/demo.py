@@ -1,4 +1,4 @@
-"""The main job from end to end, on drawn cells or on the user's own images."""
+"""The whole job, from a messy set to written splits, on synthetic cells or the user's images."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _TRAIN = (Balance(), KMeansMask(), RandAugment(copies=3))
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo made.
+    """Result of the demo.
 
     Attributes
     ----------
     written : dict of str to Written
-        By part.
+        By split.
     changes : DataFrame
-        What each step did to the training part.
+        What each step did to the training split.
     sheet : Path
     report : Path or None
-        Of the input; None where the extra that it needs is not installed.
+        On the input; None if the extra that it needs is not installed.
     """
 
     written: dict[str, Written]
@@ -48,12 +48,12 @@ class Demo:
     report: Path | None
 
 
-def draw_input(path: Path, images: int, seed: int) -> None:
-    """Drawn cells with the planted mess as an npz file, its labels (n, 1) as in the wild."""
-    drawn, labels = draw_messy_set(images, seed=seed)
+def write_synthetic_cells(path: Path, images: int, seed: int) -> None:
+    """Write synthetic cells with duplicates and conflicts to an npz file, labels (n, 1)."""
+    pixels, labels = draw_messy_set(images, seed=seed)
     make_folder(path.parent)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, images=drawn, labels=labels[:, None], class_names=np.array(CLASS_NAMES))
+        np.savez(file, images=pixels, labels=labels[:, None], class_names=np.array(CLASS_NAMES))
 
 
 def run_demo(
@@ -64,38 +64,38 @@ def run_demo(
     size: int | None = None,
     seed: int = 0,
     on_error: str = "raise",
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> Demo:
-    """Find repeats, split, balance, mask, augment, write; then a contact sheet and a report.
+    """Deduplicate, split, balance, mask, augment, write; then make a contact sheet and a report.
 
-    Everything goes below `out`. An earlier demo there is replaced.
+    Everything is written below `out` and replaces an earlier demo there.
     """
     _check_out(out)
-    drawn = data is None
+    synthetic = data is None
     if data is None:
         data = out / "drawn_cells.npz"
         began = time.monotonic()
-        draw_input(data, images, seed)
-        say(f"drew {images:,} cells (synthetic) in {time.monotonic() - began:.1f} s: {data}")
+        write_synthetic_cells(data, images, seed)
+        log(f"{images:,} synthetic cells in {time.monotonic() - began:.1f} s: {data}")
     cells, resized = read_any(data, size)
     if resized:
-        say(resized)
+        log(resized)
     sets, jobs = _jobs(cells, out, seed, on_error)
     written = {}
     for name, job in jobs.items():
         written[name] = job.run()
-        say(f"{name}: {written[name]}")
+        log(f"{name}: {written[name]}")
     recipe = Recipe([Dedupe(), *_TRAIN], seed)
     recipe.to_toml(out / "recipe.toml")
-    title = "cellprep: what each step did" + (" (drawn cells)" if drawn else "")
+    title = "cellprep: what each step did" + (" (synthetic cells)" if synthetic else "")
     sheet = contact_sheet(sets["train"], out / "contact_sheet.png", title)
-    made: Path | None = None
+    page: Path | None = None
     try:
         notes = [f"{resized[0].upper()}{resized[1:]}."] if resized else []
-        made = report(cells, out / "report.html", recipe=recipe, notes=notes).path
+        page = report(cells, out / "report.html", recipe=recipe, notes=notes).path
     except MissingExtraError as error:
-        say(f"no report: {error}")
-    return Demo(written, sets["train"].changes(), sheet, made)
+        log(f"no report: {error}")
+    return Demo(written, sets["train"].changes(), sheet, page)
 
 
 def plan_demo(
@@ -106,17 +106,17 @@ def plan_demo(
     size: int | None = None,
     seed: int = 0,
     on_error: str = "raise",
-    say: Callable[[str], None] = print,
+    log: Callable[[str], None] = print,
 ) -> tuple[pd.DataFrame, dict[str, Job]]:
-    """What `run_demo` would do to the training part, and the jobs of all parts; none is run."""
+    """What `run_demo` would do to the training split, and the jobs of all splits, not yet run."""
     _check_out(out)
     if data is None:
-        drawn, labels = draw_messy_set(images, seed=seed)
-        cells, resized = Dataset.from_arrays(drawn, labels, CLASS_NAMES), ""
+        pixels, labels = draw_messy_set(images, seed=seed)
+        cells, resized = Dataset.from_arrays(pixels, labels, CLASS_NAMES), ""
     else:
         cells, resized = read_any(data, size)
     if resized:
-        say(resized)
+        log(resized)
     sets, jobs = _jobs(cells, out, seed, on_error, dry=True)
     return sets["train"].changes(), jobs
 
@@ -124,27 +124,27 @@ def plan_demo(
 def _jobs(
     cells: Dataset, out: Path, seed: int, on_error: str, *, dry: bool = False
 ) -> tuple[dict[str, Dataset], dict[str, Job]]:
-    """The parts, and what is to be written; what is refused is refused before anything is."""
+    """The splits and their writes, all checked before any of them begins."""
     if on_error != "raise":
         cells = cells.readable()
-    parts = split(Recipe([Dedupe()], seed)(cells), seed=seed, **SHARES)
-    # Validation and test images get what a photograph gets at prediction time, and nothing random.
+    splits = split(Recipe([Dedupe()], seed)(cells), seed=seed, **SHARES)
+    # Validation and test images get the preprocessing of prediction time, and nothing random.
     train, other = Recipe(_TRAIN, seed), Recipe([KMeansMask()], seed)
-    sets = {name: (train if name == "train" else other)(part) for name, part in parts.items()}
+    sets = {name: (train if name == "train" else other)(one) for name, one in splits.items()}
     jobs = {
-        name: plan_write(made, out / name, overwrite=True, on_error=on_error, dry=dry)
-        for name, made in sets.items()
+        name: plan_write(dataset, out / name, overwrite=True, on_error=on_error, dry=dry)
+        for name, dataset in sets.items()
     }
     return sets, jobs
 
 
 def _check_out(out: Path) -> None:
-    """Only a new folder, or that of an earlier demo, is written to."""
+    """Refuse a folder that is neither new nor that of an earlier demo."""
     if not out.is_dir():
         return
     ours = {"drawn_cells.npz", "recipe.toml", "contact_sheet.png", "report.html", *SHARES}
-    held = {entry.name for entry in out.iterdir()}
-    begun = any(name in held for name in ("drawn_cells.npz", "train"))
-    if held and not (begun and held <= ours):
-        strange = sorted(held - ours or held)[0]
-        raise CellprepError(f"{str(out)!r} holds other files ({strange}); choose another --out")
+    found = {entry.name for entry in out.iterdir()}
+    earlier = any(name in found for name in ("drawn_cells.npz", "train"))
+    if found and not (earlier and found <= ours):
+        strange = sorted(found - ours or found)[0]
+        raise CellprepError(f"{str(out)!r} contains other files ({strange}); choose another --out")

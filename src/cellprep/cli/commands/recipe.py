@@ -1,4 +1,4 @@
-"""Commands about recipes: recipe new, recipe check."""
+"""`cellprep recipe new` and `cellprep recipe check`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ..errors import CellprepError, check_seed, counted, nearest
-from ..steps.recipe import Recipe
-from ..system.paths import make_folder
-from .commands import Commands, said
-from .options import PATH, options
-from .show import tell, tell_json
-from .template import step_kinds, template
+from ...errors import CellprepError, check_seed, counted, nearest
+from ...steps.recipe import Recipe
+from ...system.paths import make_folder
+from ..recipe_template import step_kinds, template
+from ..shared import PATH, Commands, one_line_errors, options, print_json, print_text
 
 
 class _Steps(click.ParamType):  # type: ignore[type-arg]
-    """Names of steps, with commas between them."""
+    """Names of steps, separated by commas."""
 
     name = "steps"
 
@@ -45,7 +43,7 @@ class _Steps(click.ParamType):  # type: ignore[type-arg]
 
 @click.group(cls=Commands)
 def recipe() -> None:
-    """Begin a recipe, or check one.
+    """Create a recipe file, or check one.
 
     Example: cellprep recipe new
     """
@@ -61,11 +59,11 @@ def recipe() -> None:
     help="[default: Dedupe,Balance,KMeansMask,RandAugment]",
 )
 @options("seed", "json")
-@said
+@one_line_errors
 def new(file: Path, steps: list[str], seed: int, as_json: bool) -> None:
-    """Write a recipe with every setting, its default and what it means.
+    """Write a recipe with every setting, its default and its meaning.
 
-    FILE is recipe.toml if none is named; - prints the recipe.
+    FILE defaults to recipe.toml; - prints the recipe.
 
     Example: cellprep recipe new mine.toml --steps Dedupe,Crop,RandAugment
     """
@@ -76,11 +74,11 @@ def new(file: Path, steps: list[str], seed: int, as_json: bool) -> None:
         click.echo(text, nl=False)
         return
     if file.exists():
-        raise CellprepError(f"{str(file)!r} is there already; name another file")
+        raise CellprepError(f"{str(file)!r} exists already; choose another name")
     make_folder(file.parent)
     file.write_text(text, encoding="utf-8")
     if as_json:
-        tell_json({"path": str(file), "steps": steps})
+        print_json({"path": str(file), "steps": steps})
     else:
         click.echo(f"{file}: {counted(len(steps), 'step')}: {', '.join(steps)}")
 
@@ -88,16 +86,16 @@ def new(file: Path, steps: list[str], seed: int, as_json: bool) -> None:
 @recipe.command()
 @click.argument("file", type=PATH)
 @options("json")
-@said
+@one_line_errors
 def check(file: Path, as_json: bool) -> None:
-    """Read a recipe, and show its steps with all their settings.
+    """Read a recipe and show its steps with all their settings.
 
     Example: cellprep recipe check recipe.toml
     """
     found = Recipe.from_toml(file)
     if as_json:
         steps = [step.to_dict() for step in found.steps]
-        tell_json({"path": str(file), "seed": found.seed, "steps": steps})
+        print_json({"path": str(file), "seed": found.seed, "steps": steps})
     else:
         lines = [f"{file}: {counted(len(found.steps), 'step')}, seed {found.seed}"]
-        tell("\n".join([*lines, *(f"  {step}" for step in found.steps)]))
+        print_text("\n".join([*lines, *(f"  {step}" for step in found.steps)]))

@@ -1,0 +1,51 @@
+"""Options as arguments of the library: how to read, how to run, what to write."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from ..dataset.dataset import Dataset
+from ..errors import CellprepError
+from ..system import executors
+from ..writing.write import Job, plan_write
+
+READING = ("size", "from", "arrays", "part", "masks_in")
+MATCHING = ("near", "symmetries", "hash")
+WORKING = ("executor", "workers", "address")
+WRITING = (
+    *("format", "rows", *WORKING),
+    *("on_error", "overwrite", "masks", "dry_run", "json"),
+)
+
+
+def read_arguments(options: dict[str, Any]) -> dict[str, Any]:
+    """Remove the options of `READING` and return them as arguments of `read`."""
+    chosen = {"format": options.pop("from_"), "size": options.pop("size")}
+    chosen["masks"] = options.pop("drawn")
+    if (part := options.pop("part")) is not None:
+        chosen["part"] = part
+    arrays = options.pop("arrays")
+    if arrays is not None:
+        names = arrays.split(",")
+        if len(names) != 2 or not all(names):
+            raise CellprepError(
+                f"`--arrays` must be two names, as in images,labels; got {arrays!r}"
+            )
+        chosen |= {"images": names[0].strip(), "labels": names[1].strip()}
+    return chosen
+
+
+def executor(options: dict[str, Any], progress: bool) -> AbstractContextManager[None]:
+    """Remove the options of `WORKING` and run everything inside `with` as they say."""
+    name, workers, address = (options.pop(option) for option in WORKING)
+    return executors.using(name, workers, progress, address)
+
+
+def write_job(dataset: Dataset, out: Path, options: dict[str, Any]) -> Job:
+    """The write of a data set with the options of `WRITING`."""
+    chosen = {
+        key: options[key] for key in ("format", "rows_per_shard", "on_error", "overwrite", "masks")
+    }
+    return plan_write(dataset, out, **chosen, dry=options["dry_run"])

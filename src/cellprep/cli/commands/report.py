@@ -1,0 +1,68 @@
+"""`cellprep report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...dataset.read import read
+from ...errors import CellprepError
+from ...steps.recipe import Recipe
+from ..arguments import MATCHING, READING, WORKING, executor, read_arguments
+from ..shared import PATH, one_line_errors, options, print_json, print_text
+
+
+@click.command()
+@click.argument("input", type=PATH)
+@click.option(
+    "-o", "--out", type=PATH, metavar="FILE", default=Path("report.html"), show_default=True
+)
+@click.option("--recipe", type=PATH, metavar="FILE", help="Show what its steps would do.")
+@click.option("--test", type=PATH, metavar="PATH", help="Look for leaks into this set too.")
+@click.option("--exact", is_flag=True, help="Match only images with equal pixels.")
+@options(*MATCHING, *READING, *WORKING, "json")
+@one_line_errors
+def report(
+    input: Path,
+    out: Path,
+    recipe: Path | None,
+    test: Path | None,
+    exact: bool,
+    near: int | None,
+    symmetries: bool,
+    hash: str,
+    as_json: bool,
+    **given: Any,
+) -> None:
+    """Show INPUT on one HTML page: its contents and its problems.
+
+    Default matching of duplicates: --near 4 --symmetries.
+
+    Example: cellprep report smears/ -o report.html --recipe recipe.toml
+    """
+    from ...report import report as make_report
+    from ...report.inspect import read_any
+
+    steps = None if recipe is None else Recipe.from_toml(recipe)
+    if exact and (near is not None or symmetries):
+        raise CellprepError("`--exact` excludes `--near` and `--symmetries`; choose one")
+    if not exact and near is None and not symmetries:
+        near, symmetries = 4, True
+    how = read_arguments(given)
+    with executor(given, not as_json):
+        dataset, note = read_any(input, **how)
+        if note:
+            how["size"] = dataset.shape[1:3]
+        made = make_report(
+            dataset,
+            out,
+            recipe=steps,
+            test=None if test is None else read(test, **how),
+            near=near,
+            symmetries=symmetries,
+            hash=hash,
+            notes=[f"{note[0].upper()}{note[1:]}."] if note else [],
+        )
+    print_json({**vars(made), "path": str(made.path)}) if as_json else print_text(str(made))

@@ -1,0 +1,157 @@
+"""`cellprep split`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...dataset.dataset import Dataset
+from ...dataset.read import read
+from ...errors import CellprepError, nearest
+from ...formats import FORMATS
+from ...steps.split import split as split_dataset
+from ...system.paths import as_path, open_binary
+from ...writing.forecast import forecast
+from ..arguments import READING, WRITING, executor, read_arguments, write_job
+from ..output import forecast_as_json, show_forecasts, written_as_json
+from ..shared import PATH, options, print_json, print_text, resumable
+
+_ARGUMENTS = ("dataset", "seed", "groups", "near", "symmetries")
+"""Arguments of `split`, which no split can be named after."""
+
+
+@click.command()
+@click.argument("input", type=PATH)
+@click.argument("out", type=PATH)
+@click.option(
+    "--parts",
+    default="train=0.8,val=0.1,test=0.1",
+    metavar="SHARES",
+    help="[default: train=0.8,val=0.1,test=0.1]",
+)
+@click.option(
+    "--groups", metavar="GROUPS", help="Keep together: 'parent', a pattern, TABLE:COLUMN."
+)
+@options("near", "symmetries", "seed", *READING, *WRITING)
+@resumable
+def split(
+    input: Path,
+    out: Path,
+    parts: str,
+    groups: str | None,
+    near: int | None,
+    symmetries: bool,
+    seed: int,
+    **given: Any,
+) -> None:
+    """Split INPUT into OUT/train, OUT/val, ..., stratified by class. Duplicates and
+    groups (folders, patterns, columns) stay in one split.
+
+    Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
+    """
+    began = time.monotonic()
+    shares: dict[str, Any] = _parse_shares(parts)
+    dataset = read(input, **read_arguments(given)).readable()
+    as_json, dry_run = given["as_json"], given["dry_run"]
+    with executor(given, not as_json):
+        together = None if groups is None else _groups(groups, dataset)
+        splits = split_dataset(
+            dataset, seed=seed, groups=together, near=near, symmetries=symmetries, **shares
+        )
+        one_file = given["format"] is not None and FORMATS[given["format"]].is_file
+        suffix = ".npz" if one_file else ""
+        _check_contains_only(out, {f"{name}{suffix}" for name in splits})
+        # Every write is checked before the first begins.
+        jobs = {
+            name: write_job(one, out / f"{name}{suffix}", given) for name, one in splits.items()
+        }
+        planning = time.monotonic() - began
+        done: dict[str, Any] = {
+            name: forecast(job) if dry_run else job.run() for name, job in jobs.items()
+        }
+    if as_json:
+        return print_json(_as_json(splits, done, dataset.bad, planning, dry_run))
+    for name, why in _reasons(splits).items():
+        print_text(f"{name if dry_run else f'{name}: {done[name]}'}\n  {why}", headline=False)
+    if dry_run:
+        show_forecasts([*done.values()], dataset.bad, planning)
+
+
+def _reasons(splits: dict[str, Dataset]) -> dict[str, str]:
+    """What each split reports of itself."""
+    return {name: one.changes()["why"].iloc[-1] for name, one in splits.items()}
+
+
+def _as_json(
+    splits: dict[str, Dataset],
+    done: dict[str, Any],
+    bad: dict[str, str],
+    planning: float,
+    dry_run: bool,
+) -> dict[str, Any]:
+    listed = {
+        name: forecast_as_json(one, bad, planning) if dry_run else written_as_json(one)
+        for name, one in done.items()
+    }
+    return {
+        name: {**listed[name], "classes": splits[name].counts(), "why": why}
+        for name, why in _reasons(splits).items()
+    }
+
+
+def _groups(text: str, dataset: Dataset) -> Any:
+    """The argument `groups` of `split`: a word or pattern, or the values of a table's column."""
+    name, _, column = text.rpartition(":")
+    path = as_path(name)
+    if not path.is_file():
+        return text
+    import pandas as pd
+
+    try:
+        with open_binary(path) as file:
+            table = pd.read_parquet(file) if path.suffix == ".parquet" else pd.read_csv(file)
+    except Exception as error:
+        raise CellprepError(f"{name!r} cannot be read as a table: {error}") from error
+    for needed in ("id", column):
+        if needed not in table:
+            raise CellprepError(
+                f"{name!r} has no column {needed!r}; {nearest(needed, map(str, table))}"
+            )
+    ids = pd.Index(table["id"].astype(str))
+    if ids.has_duplicates:
+        raise CellprepError(f"{name!r} has id {ids[ids.duplicated()][0]!r} more than once")
+    found = table[column].astype(str).set_axis(ids).reindex(dataset.ids.astype(str))
+    if found.isna().any():
+        raise CellprepError(f"{name!r} has no id {found.index[found.isna()][0]!r}")
+    return found.to_numpy(dtype=str)
+
+
+def _check_contains_only(out: Path, names: set[str]) -> None:
+    """An earlier, different split must not be mixed with this one."""
+    strange = sorted({entry.name for entry in out.iterdir()} - names) if out.is_dir() else []
+    if strange:
+        raise CellprepError(
+            f"{str(out)!r} contains other files ({strange[0]}); choose another path or move them"
+        )
+
+
+def _parse_shares(text: str) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for item in text.split(","):
+        name, _, share = (word.strip() for word in item.partition("="))
+        if name in shares:
+            raise CellprepError(f"`--parts` names {name!r} twice")
+        try:
+            shares[name] = float(share)
+        except ValueError:
+            raise CellprepError(
+                f"`--parts` must look like train=0.8,test=0.2, got {text!r}"
+            ) from None
+        if not name.isidentifier():
+            raise CellprepError(f"`--parts` needs plain words as names, got {name!r}")
+        if name in _ARGUMENTS:
+            raise CellprepError(f"`--parts` cannot use the name {name!r}; choose another")
+    return shares

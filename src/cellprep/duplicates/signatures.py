@@ -1,0 +1,131 @@
+"""What a search needs of each image instead of its pixels: digests, hashes and a thumbnail."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Images, Positions
+from ..kernels import SIDE
+from ..plan.digests import digest
+from ..plan.plan import Plan
+from .settings import Search
+
+_IN_MEMORY = 256 << 20  # bytes of thumbnails; more are kept in a temporary file
+_FLAT = 0.5  # grey levels of detail below which there is nothing to compare
+
+
+@dataclass(frozen=True, eq=False)
+class Signatures:
+    """Signatures of n images; arrays that the search does not need are empty.
+
+    Attributes
+    ----------
+    digests : (n, 2) uint64
+    invariants : (n,) uint64
+        Equal for images that are equal under a symmetry.
+    hashes : (n,) uint64
+        The perceptual hash.
+    windows : (n, 9) uint64
+        Hashes of the centre, and of windows around it.
+    flat : (n,) bool
+        Whether there is too little detail to compare.
+    thumbnails : (m, 48, 48) uint8
+        Mean luminance; possibly memory-mapped.
+    indices : (n,) int
+        The index of each image's thumbnail.
+    """
+
+    digests: NDArray[np.uint64]
+    invariants: NDArray[np.uint64]
+    hashes: NDArray[np.uint64]
+    windows: NDArray[np.uint64]
+    flat: NDArray[np.bool_]
+    thumbnails: NDArray[np.uint8]
+    indices: Positions
+
+    @classmethod
+    def empty(cls, n: int, search: Search) -> Signatures:
+        """Uninitialised signatures; many thumbnails go to a temporary file."""
+        near = n if search.near is not None else 0
+        shape = (near, SIDE, SIDE)
+        thumbnails: NDArray[np.uint8]
+        if near * SIDE * SIDE > _IN_MEMORY:
+            with tempfile.TemporaryFile() as file:
+                thumbnails = np.memmap(file, np.uint8, "w+", shape=shape)
+        else:
+            thumbnails = np.empty(shape, np.uint8)
+        return cls(
+            np.empty((n, 2), np.uint64),
+            np.empty(n if search.symmetries else 0, np.uint64),
+            np.empty(near, np.uint64),
+            np.empty((near, 9), np.uint64),
+            np.empty(near, bool),
+            thumbnails,
+            np.arange(near),
+        )
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def take(self, at: Positions) -> Signatures:
+        """The signatures at these positions; thumbnails are not copied."""
+        arrays = {
+            field.name: getattr(self, field.name)[at]
+            for field in fields(self)
+            if field.name != "thumbnails" and len(getattr(self, field.name))
+        }
+        return replace(self, **arrays)
+
+    def joined(self, other: Signatures) -> Signatures:
+        """These signatures followed by others."""
+        both = {
+            field.name: np.concatenate([getattr(self, field.name), getattr(other, field.name)])
+            for field in fields(self)
+        }
+        both["indices"][len(self.indices) :] += len(self.thumbnails)
+        return Signatures(**both)
+
+    def details(self, at: Positions) -> NDArray[np.float32]:
+        """Thumbnails of the images at these positions, reduced to the detail that is compared."""
+        from ..kernels.hashing.differences import details
+
+        return details(np.ascontiguousarray(self.thumbnails[self.indices[at]]))
+
+
+def measure(plan: Plan, search: Search) -> Signatures:
+    """The signatures of all rows, in one pass over the pixels."""
+    signatures = Signatures.empty(len(plan), search)
+    for (start, stop), block in plan.each(Measuring(search), "looking for duplicates"):
+        for field in fields(Signatures):
+            values = getattr(block, field.name)
+            if len(values) and field.name != "indices":
+                getattr(signatures, field.name)[start:stop] = values
+    return signatures
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """Computes the signatures of a batch."""
+
+    search: Search
+
+    def __call__(self, images: Images) -> Signatures:
+        from ..kernels.hashing import perceptual, symmetry, windows
+        from ..kernels.hashing.scale import Scale
+
+        images = np.ascontiguousarray(images)
+        found = Signatures.empty(len(images), self.search)
+        found.digests[:] = digest(images)
+        if self.search.symmetries:
+            found.invariants[:] = symmetry.invariants(images)
+        if self.search.near is not None:
+            scale = Scale.of(*images.shape[1:3])
+            found.hashes[:] = perceptual.perceptual_hashes(images, self.search.hash)
+            found.thumbnails[:] = windows.thumbnails(images)
+            found.windows[:] = windows.window_hashes(found.thumbnails, scale.step)
+            found.flat[:] = found.details(found.indices).std(axis=(1, 2)) < _FLAT
+        return found

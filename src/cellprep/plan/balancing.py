@@ -1,0 +1,58 @@
+"""How often each row is repeated so that classes meet a target."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Keys, Labels
+from ..errors import CellprepError, nearest
+
+
+def balance_counts(
+    labels: Labels,
+    class_names: Sequence[str],
+    target: str | int | Mapping[Any, int],
+    rank: Keys,
+) -> NDArray[np.int64]:
+    """(n,) number of times each row occurs, so that every class meets the target.
+
+    Within a class, rows of low `rank` get the surplus copies, or are kept when rows are dropped.
+
+    >>> balance_counts(np.array([0, 0, 0, 1, 1]), ["a", "b"], "max", np.arange(5, dtype=np.uint64))
+    array([1, 1, 1, 2, 1])
+    """
+    present = np.bincount(labels, minlength=len(class_names))
+    wanted = _targets(present, class_names, target)
+    order = np.lexsort((rank, labels))
+    position = np.empty(len(labels), np.int64)
+    position[order] = np.arange(len(labels)) - (np.cumsum(present) - present)[labels[order]]
+    whole, surplus = np.divmod(wanted, np.maximum(present, 1))
+    return np.asarray(whole[labels] + (position < surplus[labels]))
+
+
+def _targets(
+    present: NDArray[np.int64], names: Sequence[str], target: str | int | Mapping[Any, int]
+) -> NDArray[np.int64]:
+    """(classes,) the number of rows that each class is to have."""
+    wanted = present.copy()
+    if isinstance(target, Mapping):
+        for name, count in target.items():
+            if str(name) not in names:
+                raise CellprepError(f"`target` names class {name!r}; {nearest(str(name), names)}")
+            wanted[list(names).index(str(name))] = count
+    else:
+        if (present == 0).any():
+            raise CellprepError(
+                f"class '{names[int(present.argmin())]}' has no images to balance; "
+                "leave it out of class_names, or give a target by class"
+            )
+        amount = {"max": present.max(), "min": present.min(), "median": int(np.median(present))}
+        wanted[:] = amount[target] if isinstance(target, str) else target
+    for name, have, want in zip(names, present.tolist(), wanted.tolist(), strict=True):
+        if have == 0 and want:
+            raise CellprepError(f"class '{name}' has no images, but `target` asks for {want}")
+    return wanted
