@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_write import assert_equal_sets, breaking, dataset, kill_everywhere, outcome, tree
+from tests.writing.test_write import assert_equal_sets, breaking, dataset, kill_everywhere, outcome, tree
 
 import cellprep as cp
 from cellprep import cli

@@ -24,7 +24,7 @@ from cellprep.arrays import Images, Positions
 from cellprep.formats import FORMATS
 from cellprep.formats.format import Block, Contents, Files, Format, WrittenPart
 from cellprep.plan.rows import Rows
-from cellprep.plan.source import NO_PAST
+from cellprep.plan.source import NO_HISTORY
 
 SIDE = 96
 RECIPE = cp.Recipe([cp.Dedupe(), cp.Balance(), cp.RandAugment(copies=3)], seed=1)
@@ -42,9 +42,9 @@ class Generated:
     class_names: tuple[str, ...] = ("a", "b")
     shape: tuple[int, int, int] = (SIDE, SIDE, 3)
     path = None
-    past = NO_PAST
+    history = NO_HISTORY
     trusted = True
-    drawn = False
+    has_masks = False
 
     @cached_property
     def rows(self) -> Rows:
@@ -112,8 +112,8 @@ def write_dropped(cells: cp.Dataset) -> cp.Written:
 
 def outcome(function: Callable[..., None], *arguments: object) -> dict[str, float]:
     """The numbers that a function of this file prints in a Python of its own, by name."""
-    code = f"from test_bounded import {function.__name__} as f; import sys; f(*sys.argv[1:])"
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    code = f"from tests.writing.test_bounded import {function.__name__} as f; import sys; f(*sys.argv[1:])"
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},

@@ -93,8 +93,8 @@ def serve() -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[subprocess.Popen[str]]:
-    code = "from test_kills import serve; serve()"
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    code = "from tests.writing.test_kills import serve; serve()"
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     with subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},

@@ -21,8 +21,8 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_kills import NAMES, tree
-from test_kills import write as write_job
+from tests.writing.test_kills import NAMES, tree
+from tests.writing.test_kills import write as write_job
 
 import cellprep as cp
 from cellprep.cli import main
@@ -293,7 +293,7 @@ def test_an_overwrite_takes_the_copies_of_bad_files_with_it(complete, tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from cellprep.locks import only_writer
+from cellprep.system.locks import only_writer
 with only_writer(Path(sys.argv[1]), is_file=sys.argv[2] == "npz"):
     print("held", flush=True)
     sys.stdin.read()

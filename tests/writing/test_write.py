@@ -32,7 +32,7 @@ from cellprep.errors import CellprepError
 from cellprep.plan import plan as plan_module
 from cellprep.plan.plan import Plan
 from cellprep.plan.rows import Rows
-from cellprep.plan.source import NO_PAST, ArraySource
+from cellprep.plan.source import NO_HISTORY, ArraySource
 from cellprep.synthetic import CLASS_NAMES, draw_cells
 from cellprep.system import executors
 from cellprep.system.paths import reserve
@@ -157,8 +157,8 @@ def unfinished(path: Path, recipe: cp.Recipe = MOVE, **options: Any) -> None:
 
 def start(function: Callable[..., None], *arguments: object) -> subprocess.Popen[str]:
     """A function of this file in a Python of its own."""
-    code = f"import sys; from test_write import {function.__name__} as f; f(*sys.argv[1:])"
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    code = f"import sys; from tests.writing.test_write import {function.__name__} as f; f(*sys.argv[1:])"
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
@@ -842,9 +842,9 @@ class Endless:
     class_names: tuple[str, ...] = ("a", "b")
     shape: tuple[int, int, int] = (64, 64, 3)
     path = None
-    past = NO_PAST
+    history = NO_HISTORY
     trusted = True
-    drawn = False
+    has_masks = False
 
     @property
     def rows(self) -> Rows:
