@@ -10,7 +10,7 @@ import click
 from ..dataset.read import read
 from ..errors import CellprepError, counted
 from ..steps.recipe import Recipe
-from ..writing.verify import check
+from ..writing.check import check
 from .commands import said
 from .options import LIKENESS, PATH, READING, WORKING, options, reading, using
 from .show import check_one_output, show_groups, tell, tell_json

@@ -15,7 +15,7 @@ from ..formats import FORMATS
 from ..kernels import HASHES
 from ..system import executors
 from ..system.paths import as_path
-from ..writing.write import Job, plan_write
+from ..writing.job import Job, plan_write
 from .commands import OneOf
 
 

@@ -11,6 +11,7 @@ import click
 
 from ..errors import CellprepError, counted
 from ..writing.forecast import Forecast
+from ..writing.target import TargetState
 from ..writing.write import Written
 from .commands import fitted, paint, printable
 
@@ -110,10 +111,10 @@ def forecast_as_json(found: Forecast, bad: Mapping[str, str], planning: float) -
         "dry_run": True,
         "path": str(found.path),
         "format": found.format,
-        "stands": found.stands,
+        "target": found.target.value,
         "rows": found.rows,
         "resumed": found.resumed,
-        "parts": found.parts,
+        "parts": found.shards,
         "bytes": found.bytes,
         "bytes_are_estimated": found.encoded,
         "bad": dict(bad),
@@ -127,10 +128,10 @@ def forecast_as_json(found: Forecast, bad: Mapping[str, str], planning: float) -
 def show_forecasts(found: list[Forecast], bad: Mapping[str, str], planning: float) -> None:
     """A dry run: what would be written where, in what time."""
     for one in found:
-        parts = f" in {counted(one.parts, 'part')}" * (one.parts > 1)
+        parts = f" in {counted(one.shards, 'part')}" * (one.shards > 1)
         size = f"{'~' * one.encoded}{in_bytes(one.bytes)}"
         lines = [f"{one.path}: {counted(one.rows, 'image')} as {one.format}{parts}, {size}"]
-        if one.stands == "another":
+        if one.target is TargetState.OTHER:
             lines.append("  replaces what cellprep wrote there")
         elif one.resumed:
             many = "all" if one.resumed == one.rows else f"{one.resumed:,}"

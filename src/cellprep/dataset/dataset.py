@@ -165,12 +165,11 @@ class Dataset:
     def __repr__(self) -> str:
         size = "x".join(str(side) for side in self.source.shape[:2])
         start = f"{len(self.source.rows):,} images of {size}, {len(self.class_names)} classes"
-        held = isinstance(self.source, ArraySource) and not self.source.path
-        place = "in memory" if held else f"from {self.source.path or 'another library'}"
+        location = self.source.location()
         if self._move is None:
-            return f"Dataset({start}, {place})"
+            return f"Dataset({start}, {location})"
         moves = ", ".join(str(dataset._move) for dataset in self.chain[1:])
-        return f"Dataset({start}, {place}, then {moves})"
+        return f"Dataset({start}, {location}, then {moves})"
 
     # -- what can be had from it -------------------------------------------------------------
 

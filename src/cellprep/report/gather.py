@@ -19,19 +19,18 @@ from ..dataset.dataset import Dataset
 from ..duplicates.near import Search
 from ..duplicates.search import find_duplicates, find_leaks
 from ..errors import CellprepError
-from ..formats.encoded import EncodedSource, frequencies
-from ..formats.folder import FolderSource
-from ..formats.manifest import load_manifest, load_record, to_json
-from ..formats.shards import ShardSource
+from ..formats.index import load_record
+from ..formats.manifest import to_json
+from ..formats.written import load_manifest
 from ..kernels import OPERATIONS
 from ..plan.digests import digest
 from ..plan.draws import Draw
 from ..plan.plan import Plan
+from ..plan.source import frequencies
 from ..steps import RandAugment
 from ..steps.recipe import Recipe
 from . import examples
 from .examples import COLUMNS, sections
-from .inspect import WITH_SIZES
 from .pictures import Album
 from .quality import Qualities, measure
 
@@ -211,14 +210,7 @@ class Shown:
 
 def _file(dataset: Dataset, row: int) -> str:
     """The file of a row, and where it lies there."""
-    source, place = dataset.source, int(dataset.plan.origin(np.array([row]))[0])
-    if isinstance(source, FolderSource):
-        return source.files[place]
-    if isinstance(source, EncodedSource):
-        return source.store.name(place)
-    if isinstance(source, ShardSource):
-        return source.name(place)
-    return f"{source.path.name}: row {place}" if source.path is not None else ""
+    return dataset.source.row_name(int(dataset.plan.origin(np.array([row]))[0]))
 
 
 def gather(
@@ -442,11 +434,11 @@ def _odd_sizes(dataset: Dataset) -> tuple[Positions, dict[tuple[int, int], int]]
     the area and for the logarithm of the width by the height.
     """
     source = dataset.source
-    if not isinstance(source, WITH_SIZES) or source.trusted:
+    if source.trusted:
         return np.empty(0, np.int64), {dataset.plan.shape[:2]: len(dataset)}
-    sides = source.sides()
+    sizes = source.image_sizes()
     places = dataset.plan.origin(np.arange(len(dataset))).tolist()
-    of_rows = [sides[place] or dataset.plan.shape[:2] for place in places]
+    of_rows = [sizes[place] or dataset.plan.shape[:2] for place in places]
     height, width = np.array(of_rows, float).T
     odd = np.zeros(len(of_rows), bool)
     for values in (np.sqrt(height * width), np.log(width / height)):

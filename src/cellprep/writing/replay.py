@@ -1,4 +1,4 @@
-"""Images made again from their record."""
+"""`replay`: images recreated from their record."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import Images
 from ..dataset.dataset import Dataset
 from ..errors import CellprepError
-from ..formats.manifest import load_index, load_manifest
+from ..formats.index import load_index
+from ..formats.written import load_manifest
 from ..plan.plan import send
 from ..steps.step import Step
 from ..system.paths import answering, as_path
 
 
 def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> Images:
-    """Make images again from their record alone: no draws, no recipe.
+    """Recreate images from their record alone, without sampling and without the recipe.
 
     Parameters
     ----------
     path : str or Path
-        A folder or npz file that `write` made, also one made from what it had written before.
+        A folder or npz file that `write` wrote, from original images or from an earlier output.
     dataset : Dataset
-        What the first of them was made from.
+        The original images.
     at : (k,) int, optional
         Rows of the index. Default: all.
 
@@ -37,8 +38,8 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     path = as_path(path)
     if dataset.source.history.stages:
         raise CellprepError(
-            f"{str(dataset.source.path)!r} was written by cellprep, and its record goes back to "
-            "what it was made from; pass that"
+            f"{str(dataset.source.path)!r} was written by cellprep, but its record starts from the "
+            "original images; pass those"
         )
     try:
         with answering(path):
@@ -48,15 +49,15 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     if at is not None:
         index = index.take(np.arange(len(index))[at])  # type: ignore[index]
     names = index.column_names
-    place = {name: row for row, name in enumerate(dataset.ids.tolist())}
+    row_of = {name: row for row, name in enumerate(dataset.ids.tolist())}
     try:
-        rows = [place[name] for name in index["id"].to_pylist()]
+        rows = [row_of[name] for name in index["id"].to_pylist()]
     except KeyError as error:
         raise CellprepError(
-            f"{str(path)!r} was made from image {error}, which the data set does "
-            "not hold; pass the one that it was made from"
+            f"{str(path)!r} was made from image {error}, which is not in the data set; "
+            "pass the data set it was made from"
         ) from None
-    # masks that came with the images, or were written and read again, stand in for found ones
+    # masks that came with the images, or from an earlier write, replace automatic ones
     carried = any(stage.get("known_masks") for stage in saved["stages"])
     masks = dataset.masks[rows] if dataset.plan.pixels.has_masks else None
     if dataset.plan.pixels.has_masks and not carried:
@@ -91,5 +92,5 @@ def _values(column: Any, n: int) -> NDArray[Any]:
     """A column of the index as the array that it was written from."""
     values: NDArray[Any] = column.to_numpy()
     if len(values) != n or (values.dtype.kind == "f" and not np.isfinite(values).all()):
-        raise ValueError(f"a column holds {len(values)} values for {n} images, or infinite ones")
+        raise ValueError(f"a column has {len(values)} values for {n} images, or infinite ones")
     return values.astype(np.str_) if values.dtype == object else values

@@ -12,11 +12,18 @@ import xxhash
 
 from ...arrays import Images, Positions
 from ...errors import CellprepError
-from ...formats.encoded import EncodedSource, check_size, encode
+from ...formats.codec import check_size, encode
+from ...formats.encoded import EncodedSource
 from ...formats.format import require
 from ...formats.manifest import to_json
-from ...formats.parquet import features_of, image_column, label_column, mask_column, schema_of
-from ...plan.fingerprint import made_of
+from ...formats.parquet_columns import (
+    features_of,
+    image_column,
+    label_column,
+    mask_column,
+    schema_of,
+)
+from ...plan.fingerprint import Fingerprint
 from ...plan.plan import Plan
 from ...system.executors import cut
 from ...system.paths import changed
@@ -50,8 +57,8 @@ def to_hf(plan: Plan, cache_dir: str | Path | None) -> datasets.Dataset:
                 yield {"image": {"bytes": image, "path": None}, **held}
 
     # Their cache goes by this: the same data set is not made twice, another one never mistaken.
-    origin = made_of(plan, "datasets", 1) | {"source": plan.source.identity()}
-    identity = xxhash.xxh3_128_hexdigest(to_json(origin).encode())
+    fingerprint = Fingerprint.of(plan, "datasets", 1).with_source(plan.source.identity())
+    identity = xxhash.xxh3_128_hexdigest(to_json(fingerprint.to_dict()).encode())
     try:
         return datasets.Dataset.from_generator(
             examples,

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from ...arrays import (
     Images,
     Labels,
-    Masks,
     Positions,
     check_ids,
     check_images,
@@ -26,7 +25,7 @@ from ...formats.format import require
 from ...plan.digests import digest
 from ...plan.plan import Plan
 from ...plan.rows import Rows
-from ...plan.source import NO_HISTORY, History, Shape
+from ...plan.source import NO_HISTORY, BaseSource, History, Shape
 from ..views import ImageView
 from . import check_not_empty
 
@@ -76,7 +75,7 @@ def to_torch(plan: Plan, transform: Transform | None) -> TorchDataset:
 
 
 @dataclass(frozen=True, eq=False)
-class TorchSource:
+class TorchSource(BaseSource):
     """Images of a map-style torch data set, read when they are asked for."""
 
     items: Any
@@ -103,9 +102,6 @@ class TorchSource:
                 "leave random transforms out of it, cellprep draws its own"
             )
         return np.stack(images)
-
-    def masks(self, at: Positions) -> Masks:
-        raise NotImplementedError("it has none")
 
 
 def from_torch(
