@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ..arrays import Masks, check_ids
 from ..errors import CellprepError
-from ..plan.plan import Parameters, Plan, Record
+from ..plan.nodes import Parameters, Record
+from ..plan.plan import Plan
 from ..plan.rows import Rows
 from ..system.paths import changed, fetched, is_remote
 from .manifest import INDEX

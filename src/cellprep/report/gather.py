@@ -22,7 +22,7 @@ from ..errors import CellprepError
 from ..formats.index import load_record
 from ..formats.manifest import to_json
 from ..formats.written import load_manifest
-from ..kernels import OPERATIONS
+from ..operations import KERAS_CV as OPERATIONS
 from ..plan.digests import digest
 from ..plan.draws import Draw
 from ..plan.plan import Plan
@@ -529,7 +529,7 @@ def _to_be_drawn(made: Dataset) -> list[Operations]:
         if len(after.plan.stages) == len(before.plan.stages) or not isinstance(step, RandAugment):
             continue
         draw = Draw(after.plan.seed, name, after.plan.rows.keys[after.plan.touched])
-        columns = step.parameters(np.empty((0, *after.plan.shape), np.uint8), draw)
+        columns = step.sample(draw)
         found.append(_counted(name, step.rate, columns))
     return found
 

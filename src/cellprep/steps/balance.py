@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import encode_labels, read_labels
-from ..errors import CellprepError, in_range, one_of
+from ..errors import CellprepError, in_range
 from ..plan import policies
 from ..plan.draws import Draw
 from ..plan.plan import Plan
 from .jitter import Jitter
-from .step import Step, plain_settings
+from .settings import OneOf, Range
+from .step import Step
 
-Target = str | int | Mapping[str, int] | Mapping[int, int]
+Target = (
+    Annotated[str, OneOf("max", "min", "median")]
+    | Annotated[int, Range(1, 2**31)]
+    | Mapping[str, int]
+    | Mapping[int, int]
+)
 _MOST_COPIES = 2**20  # of one image
 
 
@@ -46,16 +52,10 @@ class Balance(Step):
     jitter: Jitter | None = field(default_factory=Jitter)
 
     def __post_init__(self) -> None:
-        plain_settings(self)
+        super().__post_init__()
         if isinstance(self.target, Mapping):
             for name, count in self.target.items():
                 in_range(f"target['{name}']", count, 0, 2**31, whole=True)
-        elif isinstance(self.target, str):
-            one_of("target", self.target, ("max", "min", "median"))
-        else:
-            in_range("target", self.target, 1, 2**31, whole=True)
-        if self.jitter is not None and not isinstance(self.jitter, Jitter):
-            raise CellprepError(f"`jitter` must be a Jitter or None, got {self.jitter!r}")
 
     def extend(self, plan: Plan) -> Plan:
         labels, names = plan.rows.labels, plan.class_names

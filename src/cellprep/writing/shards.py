@@ -17,7 +17,8 @@ from ..formats.manifest import INDEX, MANIFEST
 from ..formats.stamps import Files, stamp
 from ..formats.written import PLAN
 from ..plan.fingerprint import Fingerprint
-from ..plan.plan import Plan, Record
+from ..plan.nodes import Record
+from ..plan.plan import Plan
 from ..system import executors
 from ..system.executors import Span
 from ..system.paths import WORK, make_folder, sizes
