@@ -25,7 +25,7 @@ from cellprep.errors import CellprepError
 from cellprep.synthetic import CLASS_NAMES
 from cellprep.system import paths as place
 
-from .test_write import MOVE, breaking, dataset, tree, write
+from .helpers import MOVE, breaking, dataset, tree, write
 
 upath = pytest.importorskip("upath")
 
@@ -295,8 +295,8 @@ def write_and_die(url: str, moment: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("moment", "rows"), [(5, 0), (8, 24), (11, 35)])
 def test_killed_it_goes_on(moment, rows, s3, tmp_path):
-    code = "import sys; from test_remote import write_and_die; write_and_die(*sys.argv[1:])"
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    code = f"import sys; from {__name__} import write_and_die as f; f(*sys.argv[1:])"
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     killed = subprocess.run(
         [sys.executable, "-c", code, f"{s3}/out", str(moment)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
