@@ -129,7 +129,7 @@ def interrupted(cells: cp.Dataset, path: Path) -> Path:
     """A write that stops after two of its five parts."""
     from cellprep.formats import shards
 
-    whole, calls = shards.ShardWriter.write_part, []
+    whole, calls = shards.NpyWriter.write_shard, []
 
     def breaking(self, *given):
         calls.append(given)
@@ -137,12 +137,12 @@ def interrupted(cells: cp.Dataset, path: Path) -> Path:
             raise KeyboardInterrupt
         return whole(self, *given)
 
-    shards.ShardWriter.write_part = breaking
+    shards.NpyWriter.write_shard = breaking
     try:
         with pytest.raises(KeyboardInterrupt):
             cp.write(cells, path, rows_per_shard=10, workers=1, progress=False)
     finally:
-        shards.ShardWriter.write_part = whole
+        shards.NpyWriter.write_shard = whole
     return path
 
 

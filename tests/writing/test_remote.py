@@ -259,7 +259,7 @@ def test_an_interrupted_write_goes_on(format, root, tmp_path):
         write(MOVE(breaking(dataset(), KeyboardInterrupt())), f"{root}/out", **options)
     with pytest.raises(CellprepError, match="not written to the end; run the same write again"):
         cp.read(f"{root}/out")
-    with pytest.raises(CellprepError, match="holds another data set"):
+    with pytest.raises(CellprepError, match="contains another data set"):
         write(cp.Recipe([cp.Jitter()], seed=9)(dataset()), f"{root}/out", **options)
     assert 0 < write(MOVE(dataset()), f"{root}/out", **options).resumed < 35
     write(MOVE(dataset()), tmp_path / "out", **options)
@@ -313,7 +313,7 @@ def test_overwriting_leaves_nothing_behind_but_what_is_the_users(old, new, root)
     write(dataset(n=9), f"{root}/out", format=old, rows_per_shard=4)
     beside = root.replace("[1]", "1")  # what a pattern made of the name would find
     fill(f"{beside}/out", {".cellprep/part-00000.arrow": b"", "shard-00000.npy": b""})
-    with pytest.raises(CellprepError, match="holds another data set"):
+    with pytest.raises(CellprepError, match="contains another data set"):
         write(MOVE(dataset(n=9)), f"{root}/out", format=new)
     write(MOVE(dataset(n=9)), f"{root}/out", format=new, overwrite=True)
     files = {"shards": {"dataset.json", "index.parquet", "shard-00000.npy"}, "npz": {"."}}[new]
@@ -373,5 +373,5 @@ def test_shards_that_end_too_early_are_damaged(root):
     fill(f"{root}/out", {"shard-00000.npy": b"short"})
     with pytest.raises(CellprepError, match=r"cannot be read: it ends before|cannot read"):
         found.images[:]
-    with pytest.raises(CellprepError, match="missing or cut short"):
+    with pytest.raises(CellprepError, match="missing or truncated"):
         cp.read(f"{root}/out")
