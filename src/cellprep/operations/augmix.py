@@ -46,7 +46,7 @@ def sample(seeds: Keys, strengths: Values) -> NDArray[np.str_]:
     Examples
     --------
     >>> print(sample(np.array([7], np.uint64), np.float32([0.5]))[0])
-    [[0.53...
+    [[0.002...,[["posterize",3.0],["equalization",-0.0]]],...
     """
     from ..kernels.corrupt import noise
 
@@ -80,18 +80,17 @@ def _mixture(
     values: Values,
     second: NDArray[np.bool_],
 ) -> str:
-    chains = [
-        [
-            [
-                str(names[k, d]),
-                *((0.0, float(values[k, d])) if second[k, d] else (float(values[k, d]), 0.0)),
-            ]
-            for d in range(lengths[k])
+    """The mixture of one image as JSON."""
+    mixture = []
+    for k, weight in enumerate(weights.tolist()):
+        chain = [
+            [name, *([0] if is_second else []), value]
+            for name, value, is_second in zip(
+                names[k].tolist(), values[k].tolist(), second[k], strict=True
+            )
         ]
-        for k in range(_CHAINS)
-    ]
-    pairs = zip(weights.tolist(), chains, strict=True)
-    return json.dumps([[weight, chain] for weight, chain in pairs], separators=(",", ":"))
+        mixture.append([weight, chain[: lengths[k]]])
+    return json.dumps(mixture, separators=(",", ":"))
 
 
 def _apply(images: Images, rows: Positions, details: NDArray[np.str_]) -> None:

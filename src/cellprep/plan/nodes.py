@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -42,7 +42,7 @@ class PixelStep(Protocol):
     def out_shape(self, shape: Shape) -> Shape: ...
     def sample(self, draw: Draw) -> Parameters: ...
     def find(self, images: Images, masks: Masks | None) -> Parameters: ...
-    def masks(self, images: Images, known: Masks | None = None) -> Masks: ...
+    def masks(self, images: Images) -> Masks: ...
     def apply_to(
         self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any
     ) -> None: ...
@@ -266,7 +266,7 @@ def transform(
     own_masks: dict[str, Any] = {}
     if step.finds_masks:
         given = masks[rows] if masks_given and masks is not None else None
-        own_masks["masks"] = step.masks(taken(images, index[rows]), given)
+        own_masks["masks"] = completed(given, taken(images, index[rows]), step.masks)
         if masks_given or masks_wanted:
             if masks is None:
                 masks = np.zeros((len(index), *images.shape[1:3]), bool)
@@ -283,6 +283,18 @@ def transform(
             made[still] = taken(images, index[still])
     step.apply_to(images, index[rows], made, rows, **parameters, **own_masks)
     return made, None if masks is None else step.move_masks(masks, rows, **parameters)
+
+
+def completed(given: Masks | None, images: Images, find: Callable[[Images], Masks]) -> Masks:
+    """The given masks, with what `find` finds where one is empty, which means unknown."""
+    if given is None:
+        return find(images) if len(images) else np.zeros(images.shape[:3], bool)
+    missing = ~given.any(axis=(1, 2))
+    if not missing.any():
+        return given
+    masks = given.copy()
+    masks[missing] = find(images[missing])
+    return masks
 
 
 @dataclass(frozen=True, eq=False)

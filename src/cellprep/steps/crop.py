@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
 from ..errors import CellprepError
-from ..plan.nodes import Parameters
+from ..plan.nodes import Parameters, completed
 from ..plan.plan import Plan
 from ..plan.source import Shape
 from .settings import OneOf, Range
 from .step import Step
 
 CELL = "cell"
-"""The measured column that several crops of one data set share (see `middles`)."""
+"""The measured column of cells' centres, which several crops of one data set share."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ class Crop(Step):
 
     def find(self, images: Images, masks: Masks | None) -> Parameters:
         if self.center == "cell":
-            return self._windows(images.shape[1:], middles(images, masks))
+            from ..kernels.segment.centers import centers
+            from ..kernels.segment.segment import segment
+
+            return self._windows(images.shape[1:], centers(completed(masks, images, segment)))
         found = self._windows(images.shape[1:], np.full((len(images), 2), -1, np.int32))
         return {name: found[name] for name in ("top", "left")}
 
@@ -108,33 +111,3 @@ class Crop(Step):
         bytes_ = masks[..., None].view(np.uint8)
         crops = windows(bytes_, parameters["top"], parameters["left"], self.size, fill)
         return resize_masks(crops[..., 0].view(bool), self.resize_to or self.size)
-
-
-def middles(images: Images, masks: Masks | None = None) -> NDArray[np.int32]:
-    """(n, 2) int32: row and column of each cell's middle, -1 where there is no cell.
-
-    A mask that is known stands in for what `segment` finds; an empty one is not known.
-
-    Examples
-    --------
-    >>> masks = np.zeros((2, 8, 8), bool)
-    >>> masks[0, 2:6, 3:5] = True
-    >>> middles(np.zeros((2, 8, 8, 3), np.uint8), masks).tolist()
-    [[4, 4], [-1, -1]]
-    """
-    if not len(images):
-        return np.empty((0, 2), np.int32)
-    missing = np.ones(len(images), bool) if masks is None else ~masks.any(axis=(1, 2))
-    if missing.any():
-        from ..kernels.segment.segment import segment
-
-        found_here = segment(images[missing])
-        masks = np.empty(images.shape[:3], bool) if masks is None else masks.copy()
-        masks[missing] = found_here
-    assert masks is not None
-    middle = np.full((len(masks), 2), -1, np.int32)
-    found = masks.any(axis=(1, 2))
-    for axis, other in ((0, 2), (1, 1)):
-        below = masks.sum(axis=other).cumsum(axis=1)
-        middle[found, axis] = (2 * below <= below[:, -1:]).sum(axis=1)[found]
-    return middle

@@ -79,28 +79,17 @@ class KMeansMask(Step):
             )
         return shape
 
-    def masks(self, images: Images, known: Masks | None = None) -> Masks:
-        """(n, height, width) bool, True where the image is kept.
-
-        Known masks are used as they are, except that for an empty one the cell is segmented.
-        """
+    def masks(self, images: Images) -> Masks:
+        """(n, height, width) bool, True where the image is kept."""
         from ..kernels.segment.segment import segment
 
-        missing = np.ones(len(images), bool) if known is None else ~known.any(axis=(1, 2))
-        if known is not None and not missing.any():
-            return known
-        found = segment(
-            images if known is None else images[missing],
+        return segment(
+            images,
             n_clusters=self.n_clusters,
             color_space=self.color_space,
             foreground=self.foreground,
             target=self.target,
         )
-        if known is None:
-            return found
-        masks = known.copy()
-        masks[missing] = found
-        return masks
 
     def apply_to(
         self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any

@@ -46,7 +46,7 @@ class Step:
     finds_parameters: ClassVar[bool] = False
     """Whether `find` reads the images."""
     finds_masks: ClassVar[bool] = False
-    """Whether the step has `masks`, which `apply` then gets."""
+    """Whether the step has `masks`; `apply` then gets these, or those that came with the images."""
 
     def __init_subclass__(cls) -> None:
         STEPS.add(cls.__name__, cls)
@@ -81,8 +81,8 @@ class Step:
         """Parameters found in the images, or their given masks; these are recorded too."""
         return {}
 
-    def masks(self, images: Images, known: Masks | None = None) -> Masks:
-        """(m, height, width) bool, if the step `finds_masks`; an empty `known` mask is unknown."""
+    def masks(self, images: Images) -> Masks:
+        """The masks (m, height, width) bool that a step which `finds_masks` finds in the images."""
         raise NotImplementedError
 
     def apply(self, images: Images, **parameters: Any) -> Images:
