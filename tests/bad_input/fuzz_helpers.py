@@ -55,9 +55,9 @@ CHANGES = st.lists(
 )
 
 
-def damaged(read_all: bytes, changes: list[tuple[str, float, int, int]]) -> bytes:
+def damaged(original: bytes, changes: list[tuple[str, float, int, int]]) -> bytes:
     """The bytes after some changes, each at a fraction of the length."""
-    data = bytearray(read_all)
+    data = bytearray(original)
     for change, share, length, value in changes:
         at = int(share * len(data))
         region = data[at : at + length]
@@ -142,16 +142,16 @@ def changed_table(draw: Any, table: pa.Table) -> pa.Table:
 
 
 @st.composite
-def changed_file(draw: Any, name: str, read_all: bytes) -> bytes:
+def changed_file(draw: Any, name: str, original: bytes) -> bytes:
     """A file with damaged bytes or, if it is JSON or Parquet, with damaged values."""
     inside = draw(st.booleans())
     if inside and name.endswith(".json"):
-        return draw(changed_json(read_all.decode())).encode("utf-8", "surrogatepass")
+        return draw(changed_json(original.decode())).encode("utf-8", "surrogatepass")
     if inside and name.endswith(".parquet"):
         changed = pa.BufferOutputStream()
-        pq.write_table(draw(changed_table(pq.read_table(io.BytesIO(read_all)))), changed)
+        pq.write_table(draw(changed_table(pq.read_table(io.BytesIO(original)))), changed)
         return changed.getvalue().to_pybytes()
-    return damaged(read_all, draw(CHANGES))
+    return damaged(original, draw(CHANGES))
 
 
 def reads_or_refuses(path: Path, **options: Any) -> None:

@@ -55,7 +55,7 @@ def empty(file: Path) -> None:
 
 
 def garble(file: Path) -> None:
-    file.write_bytes(b"garble, and no more")
+    file.write_bytes(b"not a file of this format")
 
 
 def flip_a_bit(file: Path) -> None:

@@ -145,7 +145,7 @@ def test_a_changed_byte_in_our_record_is_detected_when_read(tmp_path) -> None:
     flip_a_bit(path / "shard-00001.tfrecord")
     cells = cp.read(path)
     np.testing.assert_array_equal(cells.images[:20], grouped().images[:20])
-    with pytest.raises(CellprepError, match=r"shard-00001\.tfrecord' is truncate short or damaged"):
+    with pytest.raises(CellprepError, match=r"shard-00001\.tfrecord' is truncated or damaged"):
         cells.to_arrays()
 
 

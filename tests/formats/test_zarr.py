@@ -96,7 +96,7 @@ def test_any_zarr_group_is_read(version, tmp_path) -> None:
     with pytest.raises(CellprepError, match="`y` must be"):
         cp.read(tmp_path / "g", images="y", labels="y")
     chunk = max((tmp_path / "g" / "x").rglob("*"), key=lambda file: file.stat().st_size)
-    chunk.write_bytes(b"garble")
+    chunk.write_bytes(b"garbage")
     with pytest.raises(CellprepError, match=r"array 'x' in .* cannot be read"):
         cp.read(tmp_path / "g", images="x", labels="y").to_arrays()
 

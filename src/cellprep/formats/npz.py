@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,7 +29,7 @@ from ..arrays import (
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
-from ..plan.source import NO_HISTORY, ArraySource
+from ..plan.source import NO_HISTORY, ArraySource, History
 from ..system.paths import fetched, opened, replacing
 from .format import Block, Contents, Format
 from .index import check_copies
@@ -90,64 +91,102 @@ def read_members(
     """The source of some members; classes that occur only in `other_labels` are known too."""
     try:
         with fetched(path) as local, zipfile.ZipFile(local) as archive:
-            infos = {info.filename: info for info in archive.infolist()}
-            keys = [name.removesuffix(".npy") for name in infos if name.endswith(".npy")]
-            for wanted in (images, labels):
-                if wanted not in keys:
-                    raise CellprepError(
-                        f"{str(path)!r} has no array {wanted!r}; "
-                        f"{nearest(wanted, keys)}; name the two arrays with images= and "
-                        "labels= (--arrays)"
-                    )
-            pixels, pixel_file = _member(path, local, archive, infos[f"{images}.npy"])
+            members = _Members(path, local, archive)
+            mask_name = masks
+            if masks is None and members.from_cellprep and "masks" in members.names:
+                mask_name = "masks"
+            pixels, pixel_file = members.load(images)
             check_images(pixels, images)
-            found, _ = _member(path, local, archive, infos[f"{labels}.npy"])
-            values = read_labels(found, len(pixels), empty="class_names" in keys)
-            known = ["ids", "groups", "class_names", *(["copies"] if MANIFEST in infos else [])]
-            extra = {
-                key: _member(path, local, archive, infos[f"{key}.npy"])[0]
-                for key in known
-                if key in keys
-            }
-            mask_file = None
-            if masks is None and MANIFEST in infos and "masks" in keys:
-                extra["masks"], mask_file = _member(path, local, archive, infos["masks.npy"])
-            if masks is not None:
-                if masks not in keys:
-                    raise CellprepError(
-                        f"{str(path)!r} has no array {masks!r}; {nearest(masks, keys)}"
-                    )
-                extra["masks"], mask_file = _member(path, local, archive, infos[f"{masks}.npy"])
-            others = [_member(path, local, archive, infos[f"{key}.npy"])[0] for key in other_labels]
-            past = NO_HISTORY
-            if MANIFEST in infos:
-                check_expansion(infos[MANIFEST], path)
-                text = archive.read(MANIFEST).decode("utf-8", "replace")
-                past = history_of(read_manifest(text, path), path)
-            used = [images, labels, *([masks or "masks"] if "masks" in extra else [])]
-            checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in used)
+            values = read_labels(
+                members.load(labels)[0], len(pixels), empty="class_names" in members.names
+            )
+            mask_array, mask_file = (None, None) if mask_name is None else members.load(mask_name)
+            names = _class_names(members, values, other_labels)
+            codes, class_names = encode_labels(values, names)
+            rows = _rows(members, codes)
+            used = [name for name in (images, labels, mask_name) if name is not None]
+            history, checksums = members.history(), members.checksums(used)
     except DAMAGED_ZIP as error:
         raise _damaged(path, error) from error
-    names = None
-    if "class_names" in extra:
-        names = [str(name) for name in decoded(extra["class_names"], "class_names").ravel()]
-    elif others and values.dtype.kind == "i":
-        numbers = [read_labels(array, len(array), empty=True) for array in others if len(array)]
-        found = np.unique(np.concatenate([values, *numbers]))
-        encode_labels(found, None)  # refuses gaps in the numbers
-        names = [str(number) for number in found]
-    codes, class_names = encode_labels(values, names)
-    n = len(codes)
-    copies = check_copies(extra["copies"], n, path) if "copies" in extra else None
-    groups = check_ids(extra["groups"], n, "groups") if "groups" in extra else None
-    rows = Rows.of(check_ids(extra.get("ids"), n), codes, copies, groups)
-    annotated = check_masks(extra["masks"], pixels) if "masks" in extra else None
+    annotated = None if mask_array is None else check_masks(mask_array, pixels)
     return NpzSource(
-        *(pixels, rows, class_names, path, past, True, annotated),
+        *(pixels, rows, class_names, path, history, True, annotated),
         *(checksums, images, labels, masks, other_labels),
         file_array(pixels, pixel_file),
         None if annotated is None else file_array(annotated, mask_file),
     )
+
+
+def _class_names(
+    members: _Members, labels: NDArray[Any], other_labels: tuple[str, ...]
+) -> list[str] | None:
+    """The names of the classes, as far as they are not those of the labels."""
+    names = members.optional("class_names")
+    if names is not None:
+        return [str(name) for name in decoded(names, "class_names").ravel()]
+    others = [members.load(name)[0] for name in other_labels]
+    if not others or labels.dtype.kind != "i":
+        return None
+    numbers = [read_labels(array, len(array), empty=True) for array in others if len(array)]
+    found = np.unique(np.concatenate([labels, *numbers]))
+    encode_labels(found, None)  # refuses gaps in the numbers
+    return [str(number) for number in found]
+
+
+def _rows(members: _Members, labels: NDArray[np.int64]) -> Rows:
+    """The rows of these labels; ids, groups and copy numbers where the file has them."""
+    n = len(labels)
+    ids, groups = members.optional("ids"), members.optional("groups")
+    copies = members.optional("copies") if members.from_cellprep else None
+    return Rows.of(
+        check_ids(ids, n),
+        labels,
+        None if copies is None else check_copies(copies, n, members.path),
+        None if groups is None else check_ids(groups, n, "groups"),
+    )
+
+
+@dataclass(frozen=True)
+class _Members:
+    """The arrays of an open npz file."""
+
+    path: Path
+    local: Path
+    archive: zipfile.ZipFile
+
+    @cached_property
+    def _infos(self) -> dict[str, zipfile.ZipInfo]:
+        return {info.filename: info for info in self.archive.infolist()}
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name.removesuffix(".npy") for name in self._infos if name.endswith(".npy")]
+
+    @property
+    def from_cellprep(self) -> bool:
+        return MANIFEST in self._infos
+
+    def load(self, name: str) -> tuple[NDArray[Any], IO[bytes] | None]:
+        """An array, and the file that it is mapped from."""
+        if name not in self.names:
+            raise CellprepError(
+                f"{str(self.path)!r} has no array {name!r}; {nearest(name, self.names)}; name the "
+                "arrays with images= and labels= (--arrays), and masks="
+            )
+        return _member(self.path, self.local, self.archive, self._infos[f"{name}.npy"])
+
+    def optional(self, name: str) -> NDArray[Any] | None:
+        return self.load(name)[0] if name in self.names else None
+
+    def history(self) -> History:
+        if not self.from_cellprep:
+            return NO_HISTORY
+        check_expansion(self._infos[MANIFEST], self.path)
+        text = self.archive.read(MANIFEST).decode("utf-8", "replace")
+        return history_of(read_manifest(text, self.path), self.path)
+
+    def checksums(self, names: list[str]) -> str:
+        return " ".join(f"{self._infos[f'{name}.npy'].CRC:08x}" for name in names)
 
 
 def _member(

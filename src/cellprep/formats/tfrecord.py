@@ -159,6 +159,29 @@ def read(
     files = tuple(_record_files(path))
     if not files:
         raise CellprepError(f"{str(path)!r} has no TFRecord files (*.tfrecord)")
+    found, locations, raw_shapes = _read_labels(files, image, label)
+    if not found:
+        raise CellprepError(f"{str(path)!r} has no records; copy it again")
+    records = Records(files, np.array(locations, np.int64))
+    rows, names = _rows(found, label)
+    if raw_shapes == {None}:
+        store = RecordStore(records, image)
+        return EncodedSource(store, path, rows, names, check_size(size))
+    if len(raw_shapes) > 1:
+        raise CellprepError(
+            f"{str(path)!r} contains images of several sizes as raw pixels; write them as PNG"
+        )
+    _refuse_size(size, path)
+    return RecordSource(path, records, rows, names, raw_shapes.pop(), file_states(files), image)
+
+
+def _read_labels(
+    files: tuple[Path, ...], image: str, label: str
+) -> tuple[list[dict[str, Any]], list[tuple[int, int, int]], set[Any]]:
+    """Label, name and id of every record, its location, and the shapes of raw images.
+
+    Encoded images have the shape None.
+    """
     found: list[dict[str, Any]] = []
     locations: list[tuple[int, int, int]] = []
     raw_shapes: set[Any] = set()
@@ -183,19 +206,7 @@ def read(
             locations.append((number, start, length))
             kept = {"label": values[label], "name": f"{file.name}:{nth}"}
             found.append(kept | {key: values.get(key) for key in ("class_name", "id", "copy")})
-    if not found:
-        raise CellprepError(f"{str(path)!r} has no records; copy it again")
-    records = Records(files, np.array(locations, np.int64))
-    rows, names = _rows(found, label)
-    if raw_shapes == {None}:
-        store = RecordStore(records, image)
-        return EncodedSource(store, path, rows, names, check_size(size))
-    if len(raw_shapes) > 1:
-        raise CellprepError(
-            f"{str(path)!r} contains images of several sizes as raw pixels; write them as PNG"
-        )
-    _refuse_size(size, path)
-    return RecordSource(path, records, rows, names, raw_shapes.pop(), file_states(files), image)
+    return found, locations, raw_shapes
 
 
 def _refuse_size(size: object, path: Path) -> None:

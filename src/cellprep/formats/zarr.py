@@ -110,18 +110,7 @@ def read(
         _, rows = load_rows(path, manifest)
         check_files(path, manifest)
         return ZarrSource(path, manifest, rows)
-    zarr = require("zarr", "cellprep[zarr]")
-    try:
-        group = zarr.open_group(
-            str(path), mode="r", storage_options=getattr(path, "storage_options", None)
-        )
-        with warnings.catch_warnings(action="ignore"):  # about other files beside the arrays
-            arrays = dict(sorted(group.arrays()))
-        attribute = group.attrs.asdict().get("class_names")
-    except Exception as error:  # stores and codecs raise anything on damage
-        raise CellprepError(
-            f"{str(path)!r} is not a zarr group, or a damaged one: {_first_line(error)}"
-        ) from error
+    arrays, attribute = _open_group(path)
 
     def array(name: str) -> Any:
         if name not in arrays:
@@ -156,6 +145,23 @@ def read(
     if annotated is not None:
         check_masks(_like(path, annotated), stand_in, masks or "")
     return GroupSource(path, pixels, rows, class_names, annotated)
+
+
+def _open_group(path: Path) -> tuple[dict[str, Any], Any]:
+    """The arrays of a group, and its attribute `class_names`."""
+    zarr = require("zarr", "cellprep[zarr]")
+    try:
+        group = zarr.open_group(
+            str(path), mode="r", storage_options=getattr(path, "storage_options", None)
+        )
+        with warnings.catch_warnings(action="ignore"):  # about other files beside the arrays
+            arrays = dict(sorted(group.arrays()))
+        attribute = group.attrs.asdict().get("class_names")
+    except Exception as error:  # stores and codecs raise anything on damage
+        raise CellprepError(
+            f"{str(path)!r} is not a zarr group, or a damaged one: {_first_line(error)}"
+        ) from error
+    return arrays, attribute
 
 
 def _like(path: Path, array: Any) -> NDArray[Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import Images
+from ..arrays import Images, Masks
 from ..dataset.dataset import Dataset
 from ..errors import CellprepError
 from ..formats.index import load_index
@@ -16,6 +17,9 @@ from ..formats.written import load_manifest
 from ..plan.nodes import transform
 from ..steps.step import Step
 from ..system.paths import answering, as_path
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> Images:
@@ -48,7 +52,6 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     if at is not None:
         index = index.take(np.arange(len(index))[at])  # type: ignore[index]
-    names = index.column_names
     row_of = {name: row for row, name in enumerate(dataset.ids.tolist())}
     try:
         rows = [row_of[name] for name in index["id"].to_pylist()]
@@ -63,32 +66,40 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     if dataset.plan.pixels.has_masks and not carried:
         masks = None
     images = dataset.images[rows]
-    index_of_rows = np.arange(len(rows))
     for stage in saved["stages"]:
-        name = f"{stage['name']}."
-        setting = {k: v for k, v in stage.items() if k not in ("name", "known_masks")}
-        step: Any = Step.from_dict(setting)
-        columns = {
-            column.removeprefix(name): index[column]
-            for column in names
-            if column.startswith(name) and "." not in column.removeprefix(name)
-        }
-        touched = np.ones(len(index), bool)
-        for column in columns.values():
-            touched &= column.is_valid().to_numpy()
-        at_rows, drawn = np.flatnonzero(touched), bool(stage.get("known_masks"))
+        settings = {k: v for k, v in stage.items() if k not in ("name", "known_masks")}
+        step: Any = Step.from_dict(settings)
         try:
-            values = {
-                key: _values(column.drop_null(), len(at_rows)) for key, column in columns.items()
-            }
-            images, masks = transform(
-                step, images, index_of_rows, at_rows, values, masks, drawn, carried
-            )
+            images, masks = _apply(step, stage, index, images, masks, carried)
         except (TypeError, KeyError, IndexError, ValueError) as error:
             raise CellprepError(
                 f"the record of {stage['name']!r} in {str(path)!r} is damaged ({error!r})"
             ) from error
     return images
+
+
+def _apply(
+    step: Any,
+    stage: Mapping[str, Any],
+    index: pa.Table,
+    images: Images,
+    masks: Masks | None,
+    carried: bool,
+) -> tuple[Images, Masks | None]:
+    """Images and masks after a step, with the parameters that the index records for each row."""
+    prefix = f"{stage['name']}."
+    columns = {
+        column.removeprefix(prefix): index[column]
+        for column in index.column_names
+        if column.startswith(prefix) and "." not in column.removeprefix(prefix)
+    }
+    touched = np.ones(len(index), bool)
+    for column in columns.values():
+        touched &= column.is_valid().to_numpy()
+    rows, known_masks = np.flatnonzero(touched), bool(stage.get("known_masks"))
+    values = {name: _values(column.drop_null(), len(rows)) for name, column in columns.items()}
+    every = np.arange(len(index))
+    return transform(step, images, every, rows, values, masks, known_masks, carried)
 
 
 def _values(column: Any, n: int) -> NDArray[Any]:
