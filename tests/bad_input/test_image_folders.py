@@ -79,7 +79,7 @@ FOLDERS = [
     (nothing, "contains no images; it needs one folder of images per class"),
     (only_text, "contains no images; it needs one folder of images per class"),
     (only_text_in_a_class, "contains no images; add some, or delete it"),
-    (loose_images, "1 images lie outside the class folders"),
+    (loose_images, "1 image outside its class folders"),
     (class_without_images, "c' contains no images; add some, or delete it"),
     (class_of_an_empty_folder_called_png, "c' contains no images; add some, or delete it"),
     (all_bad, "is empty"),

@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 
 from ..arrays import Images, Masks, Positions
-from ..errors import BadImagesError, CellprepError
+from ..errors import BadImagesError, CellprepError, counted
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
 from ..system.executors import cut
@@ -142,7 +142,7 @@ def read(
     folders = sorted(by_class)
     if loose:
         raise CellprepError(
-            f"{len(loose)} images are outside the class folders of {str(path)!r} "
+            f"{str(path)!r} has {counted(len(loose), 'image')} outside its class folders "
             f"({loose[0]}, ...); move each into the folder of its class"
         )
     if not folders:

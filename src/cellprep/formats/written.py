@@ -122,7 +122,10 @@ def _finished(folder: Path) -> dict[str, Any] | None:
 
 def load_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a folder or npz file that `write` has finished."""
-    found = look_at(path)
+    try:
+        found = look_at(path)
+    except OSError:
+        found = Found()
     if found.damage is not None and not found.begun:
         raise found.damage
     if found.manifest is None or not found.complete:
