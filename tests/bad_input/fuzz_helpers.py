@@ -91,10 +91,10 @@ def containers_and_keys(value: Any) -> list[tuple[Any, Any]]:
     """Every container below a JSON value, with each of its keys."""
     inside = value.items() if isinstance(value, dict) else enumerate(value)
     found = []
-    for key, held in list(inside):
+    for key, item in list(inside):
         found.append((value, key))
-        if isinstance(held, dict | list):
-            found += containers_and_keys(held)
+        if isinstance(item, dict | list):
+            found += containers_and_keys(item)
     return found
 
 

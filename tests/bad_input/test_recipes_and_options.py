@@ -95,7 +95,7 @@ OPTIONS = {
     "size 0": ("convert FOLDER OUT --size 0", "`--size` must be a whole number in [1,"),
     "size below 0": ("inspect FOLDER --size -3", "`--size` must be a whole number in [1,"),
     "size for npz": ("convert NPZ OUT --size 8", "`--size` is for "),
-    "size for drawn cells": ("demo --out OUT --size 8", "`--size` is for images of your own"),
+    "size for synthetic cells": ("demo --out OUT --size 8", "`--size` is for images of your own"),
     "no workers": ("convert NPZ OUT --workers 0", "`--workers` must be a whole number in [1,"),
     "no rows": ("convert NPZ OUT --rows-per-shard 0", "`--rows-per-shard` must be a whole number"),
     "seed below 0": ("run RECIPE NPZ OUT --seed -1", "`--seed` must be a whole number in [0,"),

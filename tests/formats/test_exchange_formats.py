@@ -182,9 +182,9 @@ def test_hugging_face_datasets_reads_our_files_and_we_read_its(made, tmp_path, m
 def test_medmnist_files_have_the_arrays_that_medmnist_expects(made, tmp_path) -> None:
     """As in medmnist's MedMNIST.__init__, which asks for `{split}_images` and `{split}_labels`."""
     cp.write(made, tmp_path / "cells.npz", format="medmnist", progress=False)
-    held = np.load(tmp_path / "cells.npz")
-    np.testing.assert_array_equal(held["train_images"], made.images[:])
-    np.testing.assert_array_equal(held["train_labels"], made.labels[:, None])
+    arrays = np.load(tmp_path / "cells.npz")
+    np.testing.assert_array_equal(arrays["train_images"], made.images[:])
+    np.testing.assert_array_equal(arrays["train_labels"], made.labels[:, None])
     for part in ("val", "test"):
-        assert held[f"{part}_images"].shape == (0, 48, 48, 3)
-        assert held[f"{part}_labels"].shape == (0, 1)
+        assert arrays[f"{part}_images"].shape == (0, 48, 48, 3)
+        assert arrays[f"{part}_labels"].shape == (0, 1)
