@@ -244,6 +244,6 @@ def test_good_files_are_written_as_if_there_were_no_bad_ones(tmp_path, on_error,
         assert all(cause in bad[f"a/{name}"] for name, cause in causes.items())
         copies = snapshot(manifest.parent / "quarantine") if on_error == "quarantine" else {}
         copies = {str(path): contents for path, contents in copies.items() if contents is not None}
-        held = {f"a/{name}": contents for name, (contents, _) in bad_files.items()}
-        assert copies == (held if on_error == "quarantine" else {})
+        expected = {f"a/{name}": contents for name, (contents, _) in bad_files.items()}
+        assert copies == (expected if on_error == "quarantine" else {})
         assert not (manifest.parent / "quarantine").exists() or on_error == "quarantine"

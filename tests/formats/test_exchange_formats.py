@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import cellprep as cp
 from cellprep import cli
-from cellprep.formats import FORMATS, parquet, webdataset
+from cellprep.formats import FORMATS, parquet_writer, webdataset
 
 from .exchange_helpers import (
     KINDS,
@@ -57,7 +57,9 @@ def test_files_do_not_depend_on_workers(kind, made, tmp_path) -> None:
     assert tree(one) == tree(two)
 
 
-@pytest.mark.parametrize(("kind", "module"), [("webdataset", webdataset), ("parquet", parquet)])
+@pytest.mark.parametrize(
+    ("kind", "module"), [("webdataset", webdataset), ("parquet", parquet_writer)]
+)
 def test_an_interrupted_write_is_resumed(kind, module, made, tmp_path, monkeypatch) -> None:
     shared = {"format": kind, "rows_per_shard": 20, "masks": True, "progress": False}
     cp.write(made, tmp_path / "expected", **shared)

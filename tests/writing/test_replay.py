@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import cellprep as cp
@@ -51,11 +51,22 @@ steps = st.one_of(
 recipes = st.builds(cp.Recipe, st.lists(steps, min_size=1, max_size=4), st.integers(0, 2**63 - 1))
 
 
+def apply(recipe: cp.Recipe, cells: cp.Dataset) -> cp.Dataset:
+    """The output of a recipe; those that leave nothing of a class to balance are not tested."""
+    made = recipe(cells)
+    try:
+        len(made)
+    except CellprepError as error:
+        assume("has no images to balance" not in str(error))
+        raise
+    return made
+
+
 @given(recipes, st.sampled_from(["shards", "folder"]), st.integers(1, 60), st.data())
 def test_replay_gives_the_written_bytes(recipe, format, rows_per_shard, data):
     with tempfile.TemporaryDirectory() as folder:
         path, cells = Path(folder) / "out", dataset()
-        made = recipe(cells)
+        made = apply(recipe, cells)
         write(made, path, format=format, rows_per_shard=rows_per_shard)
         images = cp.read(path).images[:]
         np.testing.assert_array_equal(images, made.to_arrays()[0])
@@ -69,9 +80,9 @@ def test_replay_gives_the_written_bytes(recipe, format, rows_per_shard, data):
 def test_replay_continues_through_a_second_write(first, second):
     with tempfile.TemporaryDirectory() as folder:
         one, two = Path(folder) / "one", Path(folder) / "two"
-        write(first(dataset()), one, rows_per_shard=20)
+        write(apply(first, dataset()), one, rows_per_shard=20)
         source = cp.read(one)
-        write(second(source), two, rows_per_shard=9)
+        write(apply(second, source), two, rows_per_shard=9)
         images = cp.read(two).images[:]
         np.testing.assert_array_equal(images, second(first(dataset())).to_arrays()[0])
         np.testing.assert_array_equal(cp.replay(two, dataset()), images)
