@@ -161,3 +161,15 @@ def test_a_manifest_without_file_names_is_refused(format, key, tmp_path) -> None
     (path / "dataset.json").write_text(json.dumps(manifest))
     with pytest.raises(CellprepError, match=r"dataset\.json.* damaged"):
         cp.read(path)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_source_names_its_rows_and_knows_its_image_sizes(format, written) -> None:
+    source = cp.read(written(format)).source
+    names = [source.row_name(row) for row in range(len(source.rows))]
+    assert all(names)
+    assert len(set(names)) == len(names)
+    assert source.image_sizes() == [(24, 24)] * len(names)
+    assert source.location() == f"from {written(format)}"
+    assert source.holds_files() == (format == "folder")
+    assert source.digested() is None

@@ -13,7 +13,7 @@ from ..plan.rows import Rows
 from ..plan.source import BaseSource, History, Source
 from ..system.plugins import Registry
 from . import folder, medmnist, npz, parquet, shards, tfrecord, webdataset, zarr
-from .format import Block, Contents, FileWriter, Format, ShardWriter, WrittenShard
+from .format import Block, Contents, FileWriter, Format, ShardWriter, WrittenShard, images_of
 from .index import load_rows, locations_of
 from .manifest import history_of
 from .stamps import Files, save, stamp
@@ -34,6 +34,7 @@ __all__ = [
     "WrittenShard",
     "format_of",
     "history_of",
+    "images_of",
     "load_rows",
     "locations_of",
     "manifest_of_format",

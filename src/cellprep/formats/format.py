@@ -19,7 +19,7 @@ can be imported from `cellprep.formats`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -166,6 +166,14 @@ class Format:
     def is_file(self) -> bool:
         """Whether a data set is one file, not a folder."""
         return self.write_file is not None
+
+
+def images_of(blocks: Iterable[Block], masks: list[Masks]) -> Iterator[Images]:
+    """The images of each block; its masks, if any, are appended to `masks`."""
+    for images, found in blocks:
+        yield images
+        if found is not None:
+            masks.append(found)
 
 
 def require(module: str, package: str) -> ModuleType:

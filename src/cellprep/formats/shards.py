@@ -8,7 +8,7 @@ import math
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -23,7 +23,7 @@ from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..plan.source import BaseSource, History, Shape
 from ..system.paths import is_remote, read_ranges, sizes
-from .format import Block, Contents, Format, WrittenShard
+from .format import Block, Contents, Format, WrittenShard, images_of
 from .index import load_rows
 from .manifest import digests_of, history_of
 from .maps import Pages
@@ -70,17 +70,15 @@ class ShardSource(BaseSource):
     @cached_property
     def _maps(self) -> Callable[[int], Images]:
         # Each map keeps a file descriptor open, of which a process has few.
-        return lru_cache(maxsize=128)(self._open)
+        return lru_cache(maxsize=128)(
+            lambda number: self._array(number, "shard", self.shape, np.uint8)
+        )
 
     @cached_property
     def _mask_maps(self) -> Callable[[int], NDArray[Any]]:
-        return lru_cache(maxsize=128)(self._open_masks)
-
-    def _open(self, number: int) -> Images:
-        return self._array(number, "shard", self.shape, np.uint8)
-
-    def _open_masks(self, number: int) -> NDArray[Any]:
-        return self._array(number, "masks", self.shape[:2], np.bool_)
+        return lru_cache(maxsize=128)(
+            lambda number: self._array(number, "masks", self.shape[:2], np.bool_)
+        )
 
     def row_name(self, row: int) -> str:
         shard = int(self._starts.searchsorted(row, side="right")) - 1
@@ -228,16 +226,9 @@ class NpyWriter:
         return {}
 
     def write_shard(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenShard:
-        n = len(self.contents.shard_rows(number))
-        name, masks = shard_name(number), []
-
-        def images() -> Iterator[Images]:
-            for batch, found in blocks:
-                yield batch
-                if found is not None:
-                    masks.append(found)
-
-        files = {name: _save(folder / name, "|u1", (n, *self.contents.shape), images())}
+        n, masks = len(self.contents.shard_rows(number)), list[Masks]()
+        name, images = shard_name(number), images_of(blocks, masks)
+        files = {name: _save(folder / name, "|u1", (n, *self.contents.shape), images)}
         if masks:
             name = shard_name(number, "masks")
             files[name] = _save(folder / name, "|b1", (n, *self.contents.shape[:2]), masks)

@@ -29,7 +29,7 @@ from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape
 from ..system.paths import make_folder, names, states
-from .format import Block, Contents, Format, WrittenShard, require
+from .format import Block, Contents, Format, WrittenShard, images_of, require
 from .index import load_rows
 from .manifest import check_files
 from .shards import ShardSource
@@ -258,15 +258,8 @@ class ZarrWriter:
         return {key: save(folder / key, [memory[key].to_bytes()]) for key in sorted(memory)}
 
     def write_shard(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenShard:
-        n, masks = len(self.contents.shard_rows(number)), []
-
-        def images() -> Iterator[Images]:
-            for batch, found in blocks:
-                yield batch
-                if found is not None:
-                    masks.append(found)
-
-        files = self._save(folder, number, "images", n, images())
+        n, masks = len(self.contents.shard_rows(number)), list[Masks]()
+        files = self._save(folder, number, "images", n, images_of(blocks, masks))
         if masks:
             files |= self._save(folder, number, "masks", n, masks)
         columns = {"shard": np.full(n, number, np.int32), "row": np.arange(n, dtype=np.int32)}
