@@ -62,7 +62,7 @@ def test_every_promise_names_tests_that_exist() -> None:
     promises = text.split("\n## ")[1:]
     assert [promise[:2] for promise in promises] == [f"{number}." for number in range(1, 9)]
     for promise in promises:
-        named = re.findall(r"`(tests/\w+\.py)::(\w+)`", promise)
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise)
         assert named, promise.splitlines()[0]
         for file, test in named:
             source = (DOCS.parent / file).read_text("utf-8")

@@ -54,7 +54,7 @@ def look_at(path: Path) -> Found:
 
 def _look_at_folder(path: Path, name: str, *, complete: bool) -> Found:
     try:
-        text = read_entry(path, name).decode("utf-8", "replace")
+        text = read_bytes(path / name).decode("utf-8", "replace")
         manifest = read_manifest(text, path / name)
     except CellprepError as error:
         return Found(begun=not complete, damage=error)
