@@ -19,7 +19,7 @@ import cellprep as cp
 from cellprep import Dataset
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
-from cellprep.formats.encoded import encode
+from cellprep.formats.codec import encode
 from cellprep.plan.source import ArraySource
 
 RECIPE = cp.Recipe([cp.Balance(target=6), cp.RandAugment(copies=1)], seed=5)
