@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -87,3 +89,18 @@ def test_a_folder_is_empty_with_only_what_a_killed_write_left_as_it_began(
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert is_empty(tmp_path) == empty
+
+
+@pytest.mark.parametrize(
+    "stamp", [None, {"bytes": 3}, {"bytes": 3, "xxh3_128": None}, {"xxh3_128": ""}]
+)
+def test_a_manifest_with_a_damaged_stamp_is_refused(stamp, written) -> None:
+    saved = json.loads((written / "dataset.json").read_text())
+    for files, entry in ((saved["shards"][0]["files"], "shards"), (saved["files"], "files")):
+        before = dict(files)
+        files[next(iter(files))] = stamp
+        (written / "dataset.json").write_text(json.dumps(saved))
+        for use in (cp.read, cp.verify):
+            with pytest.raises(CellprepError, match=f"has no usable {entry}"):
+                use(written)
+        files |= before

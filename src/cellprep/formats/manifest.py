@@ -40,8 +40,11 @@ def read_manifest(text: str, where: Path) -> dict[str, Any]:
             wrong.append("class_names")
         if saved.get("multiplied_by") is not None and not _fits(saved["multiplied_by"], str):
             wrong.append("multiplied_by")
-        if any(not inside(name) for shard in saved["shards"] for name in shard["files"]):
+        of_shards = [shard["files"] for shard in saved["shards"]]
+        if not all(_are_stamps(files) and all(map(inside, files)) for files in of_shards):
             wrong.append("shards")
+        if not _are_stamps(saved.get("files", {})):
+            wrong.append("files")
     if wrong:
         raise CellprepError(
             f"{str(where)!r} has no usable {', '.join(wrong)}; it is damaged or not from cellprep"
@@ -59,6 +62,11 @@ def _fits(value: object, kind: Any) -> bool:
     if kind is str:
         return isinstance(value, str) and is_text(value)
     return isinstance(value, kind)
+
+
+def _are_stamps(files: object) -> bool:
+    stamp = {"bytes": int, "xxh3_128": str}
+    return isinstance(files, dict) and all(_fits(found, stamp) for found in files.values())
 
 
 def to_json(value: object) -> str:
