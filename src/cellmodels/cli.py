@@ -19,8 +19,7 @@ from cellprep import CellprepError, Dataset
 from cellprep.cli.commands import SETTINGS, Commands, OneOf, completion, resumable, said
 from cellprep.cli.options import PATH, options
 from cellprep.cli.show import in_bytes, in_time, tell, tell_json
-from cellprep.errors import counted, in_range
-from cellprep.formats.format import require
+from cellprep.errors import counted, in_range, require
 from cellprep.system import executors
 
 from .backbones import BACKBONES, build

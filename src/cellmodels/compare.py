@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import cellprep
 from cellprep import CellprepError, Dataset, Recipe
-from cellprep.errors import nearest, one_of
-from cellprep.plan.draws import check_seed
+from cellprep.errors import check_seed, nearest, one_of
 from cellprep.steps.step import Step
 from cellprep.system import executors
 

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 import cellprep
 from cellprep import CellprepError, Dataset, Recipe
-from cellprep.errors import in_range, one_of
-from cellprep.plan.draws import check_seed
+from cellprep.errors import check_seed, in_range, one_of
 from cellprep.system import executors
 
 from .data import (

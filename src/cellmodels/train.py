@@ -16,8 +16,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from cellprep import CellprepError, Dataset, class_weights
-from cellprep.errors import in_range, nearest, one_of
-from cellprep.plan.draws import Draw, check_seed
+from cellprep.errors import check_seed, in_range, nearest, one_of
+from cellprep.plan.draws import Draw
 from cellprep.system import executors
 
 from .backbones import backbone_layers

@@ -124,7 +124,7 @@ OPTIONS = {
     "npz as shards": ("convert NPZ OUT --from shards", "cannot be read as shards"),
     "folder as shards": ("convert FOLDER OUT --from shards", "cannot be read as shards"),
     "folder as npz": ("convert FOLDER OUT --from npz", "Is a directory"),
-    "text as input": ("convert RECIPE OUT", "is no data set that can be read"),
+    "text as input": ("convert RECIPE OUT", "is not a data set that can be read"),
     "no input": ("inspect ABSENT.npz", "there is no file or folder"),
     "no input for run": ("run RECIPE ABSENT OUT", "there is no file or folder"),
     "no data for demo": ("demo --data ABSENT --out OUT", "there is no file or folder"),

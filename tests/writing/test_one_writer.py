@@ -16,7 +16,9 @@ import pytest
 
 import cellprep as cp
 from cellprep.errors import CellprepError
-from cellprep.system import locks
+from cellprep.system import locks, platform
+from cellprep.system.locks import lease as leases
+from cellprep.system.locks import owner as owners
 from cellprep.writing.job import plan_write
 
 from .test_kills import tree
@@ -127,9 +129,9 @@ def test_a_deleted_lock_file_is_no_lock(tmp_path, monkeypatch):
 def clock(monkeypatch) -> list[float]:
     """The time, set by the test, on paths without system locks."""
     now = [1000.0]
-    monkeypatch.setattr(locks, "_now", lambda: now[0])
-    monkeypatch.setattr(locks, "_pause", lambda seconds: None)
-    monkeypatch.setattr(locks, "_by_system", lambda place: False)
+    monkeypatch.setattr(leases, "_now", lambda: now[0])
+    monkeypatch.setattr(leases, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(platform, "has_system_locks", lambda path: False)
     return now
 
 
@@ -157,7 +159,7 @@ def test_a_lease_excludes_others_until_it_is_stale(clock, tmp_path):
 def test_a_lease_of_a_local_process_ends_with_the_process(clock, tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    here = locks._me()
+    here = owners.this_process()
     lease(tmp_path / "out", **{**here, "pid": os.getpid()})
     with pytest.raises(CellprepError, match=f"pid {os.getpid()} on"):
         locks.check_free(tmp_path / "out")
@@ -173,21 +175,21 @@ def retry(check: Callable[[], object]) -> None:
 
 
 def test_a_lease_is_refreshed_and_its_loss_detected(clock, tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "_REFRESHED", 0.001)
+    monkeypatch.setattr(leases, "_RENEWED", 0.001)
     path, place = tmp_path / "out", tmp_path / "out" / ".cellprep" / "lock"
     with locks.only_writer(path, is_file=False) as check:
         clock[0] = 2000.0
-        retry(lambda: locks._owner(place).get("time") == 2000.0)
-        assert locks._owner(place)["time"] == 2000.0
+        retry(lambda: leases.holder(place).get("time") == 2000.0)
+        assert leases.holder(place)["time"] == 2000.0
         check()
         lease(path, time=2000.0)
         with pytest.raises(CellprepError, match=r"being written .*pid 7 on far"):
             retry(check)
-    assert locks._owner(place)["token"] == "x"  # the other lease is kept
+    assert leases.holder(place)["token"] == "x"  # the other lease is kept
 
 
 def test_of_two_simultaneous_leases_one_remains(clock, tmp_path, monkeypatch):
     path = tmp_path / "out"
-    monkeypatch.setattr(locks, "_pause", lambda seconds: lease(path))
+    monkeypatch.setattr(leases, "_sleep", lambda seconds: lease(path))
     with pytest.raises(CellprepError, match="pid 7 on far"), locks.only_writer(path, is_file=False):
         pytest.fail("the other wrote last")

@@ -10,7 +10,7 @@ import pytest
 
 import cellprep as cp
 from cellprep.plan import plan as plan_module
-from cellprep.system.paths import reserve
+from cellprep.system.platform import reserve
 
 from .helpers import (
     FORMATS,

@@ -15,7 +15,7 @@ from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
-from ..system.paths import changed, together
+from ..system.paths import file_version, map_files
 from .codec import (
     BadFileError,
     Encoded,
@@ -153,7 +153,7 @@ def file_states(files: Iterable[Path]) -> str:
     """A digest of the files' names, sizes and times."""
     digest = xxhash.xxh3_128()
     paths = list(files)
-    for file, state in zip(paths, together(changed, paths), strict=True):
+    for file, state in zip(paths, map_files(file_version, paths), strict=True):
         known = f"{file.name}\0{state}\n"
         digest.update(known.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

@@ -17,7 +17,7 @@ from ..errors import BadImagesError, CellprepError, counted
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
 from ..system.executors import cut
-from ..system.paths import Found, as_path, found, is_remote, listed, sizes, states
+from ..system.paths import Prefetched, as_path, file_versions, is_remote, list_url, prefetch, sizes
 from .codec import BadFileError, check_size, decode_mask, decode_to_shape, size_by_header
 from .encoded import first_shape
 from .folder_writer import MASKS, SUFFIXES, FolderWriter, written_files
@@ -48,7 +48,7 @@ class FolderSource(BaseSource):
         """As requested, or that of the first file that can be decoded."""
         if self.size is not None:
             return *self.size, 3
-        return first_shape((file, found([self.path / file])[0]) for file in self.files)
+        return first_shape((file, prefetch([self.path / file])[0]) for file in self.files)
 
     def row_name(self, row: int) -> str:
         return self.files[row]
@@ -65,7 +65,7 @@ class FolderSource(BaseSource):
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
-        state = states(self.path)
+        state = file_versions(self.path)
         for file in self.files:
             try:
                 known = f"{file}\0{state(file)}\n"
@@ -75,7 +75,7 @@ class FolderSource(BaseSource):
         if self.mask_files is None:
             return f"folder {digest.hexdigest()} {self.size}"
         assert self.masks_at is not None
-        state = states(self.masks_at)
+        state = file_versions(self.masks_at)
         for mask in self.mask_files:
             if mask is not None:
                 known = f"{PurePosixPath(mask).name}\0{state(mask)}\n"
@@ -109,18 +109,18 @@ class FolderSource(BaseSource):
                 out[position] = mask
         return out
 
-    def _found(self, at: Positions) -> list[Found]:
-        return found([self.path / self.files[row] for row in at.tolist()])
+    def _found(self, at: Positions) -> list[Prefetched]:
+        return prefetch([self.path / self.files[row] for row in at.tolist()])
 
-    def _found_masks(self, at: Positions) -> list[Found | None]:
+    def _found_masks(self, at: Positions) -> list[Prefetched | None]:
         """The mask of each row, None where there is none."""
         if self.mask_files is None or self.masks_at is None:
             return [None] * len(at)
         named = [self.mask_files[row] for row in at.tolist()]
-        data = iter(found([self.masks_at / name for name in named if name is not None]))
+        data = iter(prefetch([self.masks_at / name for name in named if name is not None]))
         return [None if name is None else next(data) for name in named]
 
-    def _mask(self, data: Found | None) -> Masks | None:
+    def _mask(self, data: Prefetched | None) -> Masks | None:
         if data is None:
             return None
         return decode_mask(data, self.shape[:2], resize=self.size is not None)
@@ -181,7 +181,7 @@ def _list_url(path: Path) -> tuple[list[str], dict[str, Iterable[str]]]:
     """The same, from one listing of a URL."""
     loose: list[str] = []
     by_class: dict[str, list[str]] = {}
-    for name in sorted(listed(path)):
+    for name in sorted(list_url(path)):
         folder, _, file = name.partition("/")
         if any(part.startswith(".") for part in name.split("/")):
             continue

@@ -16,7 +16,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..plan.rows import Rows
-from ..system.paths import WORK, fetched, make_folder, replacing, together
+from ..system.paths import WORK, atomic_write, local_copy, make_folder, map_files
 from .codec import encode, encode_mask
 from .format import Block, Contents, WrittenShard
 from .manifest import INDEX, MANIFEST
@@ -85,7 +85,7 @@ class FolderWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with replacing(folder / _FILES) as temporary:
+        with atomic_write(folder / _FILES) as temporary:
             pq.write_table(pa.table({"file": self._names}), temporary)
         return {}
 
@@ -98,12 +98,12 @@ class FolderWriter:
         for images, masks in blocks:
             of_block = list(itertools.islice(left, len(images)))
             digests.setdefault("xxh3_128", []).extend(
-                together(_save, [folder / name for name in of_block], map(encode, images))
+                map_files(_save, [folder / name for name in of_block], map(encode, images))
             )
             if masks is not None:
                 paths = [folder / MASKS / name for name in of_block]
                 digests.setdefault("masks_xxh3_128", []).extend(
-                    together(_save, paths, map(encode_mask, masks))
+                    map_files(_save, paths, map(encode_mask, masks))
                 )
         columns = {name: np.array(values) for name, values in digests.items()}
         return WrittenShard({}, {"file": names, **columns})
@@ -112,7 +112,7 @@ class FolderWriter:
 def _save(path: Path, encoded: bytes) -> str:
     """Write a PNG file and return its digest."""
     make_folder(path.parent)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(encoded)
     return xxhash.xxh3_128_hexdigest(encoded)
 
@@ -127,7 +127,7 @@ def written_files(folder: Path) -> list[Path]:
         if not table.is_file():
             continue
         try:
-            with fetched(table) as local:
+            with local_copy(table) as local:
                 named = pq.read_table(local, columns=["file"])["file"].to_pylist()
         except (OSError, ValueError, KeyError, pa.ArrowException):
             continue  # the table is damaged

@@ -18,18 +18,15 @@ can be imported from `cellprep.formats`.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks
-from ..errors import MissingExtraError
 from ..plan.rows import Rows
 from ..plan.source import Shape, Source
 from .stamps import Files
@@ -174,13 +171,3 @@ def images_of(blocks: Iterable[Block], masks: list[Masks]) -> Iterator[Images]:
         yield images
         if found is not None:
             masks.append(found)
-
-
-def require(module: str, package: str) -> ModuleType:
-    """Import an optional module; the error names the command that installs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"this needs {module}: pip install '{package}' ({error})"
-        ) from error

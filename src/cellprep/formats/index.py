@@ -16,7 +16,7 @@ from ..errors import CellprepError
 from ..plan.nodes import Parameters, Record
 from ..plan.plan import Plan
 from ..plan.rows import Rows
-from ..system.paths import changed, fetched, is_remote
+from ..system.paths import file_version, is_remote, local_copy
 from .manifest import INDEX
 from .untrusted import DAMAGED_ZIP
 from .written import read_entry
@@ -84,7 +84,7 @@ def load_index(path: Path) -> pa.Table:
 
     try:
         if path.is_dir():
-            with fetched(path / INDEX) as file:  # it may be large
+            with local_copy(path / INDEX) as file:  # it may be large
                 return pq.read_table(file)
         return pq.read_table(io.BytesIO(read_entry(path, INDEX)))
     except CellprepError:
@@ -97,7 +97,7 @@ def load_index(path: Path) -> pa.Table:
 def load_record(path: Path) -> pa.Table | None:
     """What was done to each image of a written data set: the columns with a dot in their name."""
     file = path / INDEX if is_remote(path) and path.is_dir() else path
-    return _load_record(path, changed(file))
+    return _load_record(path, file_version(file))
 
 
 @lru_cache(maxsize=2)

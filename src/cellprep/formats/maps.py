@@ -12,8 +12,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Positions, run_of
+from ..arrays import Positions, as_slice
 from ..errors import CellprepError
+from ..system import platform
 
 _MOST_RESIDENT = 128 << 20
 _WINDOW = 2 << 20  # what the system may map around a page that is read
@@ -35,7 +36,7 @@ class Pages:
     def track(self, mapped: NDArray[Any]) -> NDArray[Any]:
         """Release the pages of this map from now on; returned as a plain, faster array."""
         memory = getattr(mapped, "_mmap", None)
-        if memory is not None and hasattr(memory, "madvise"):  # not on every system
+        if memory is not None and platform.can_release(memory):
             with self._lock:
                 self._maps.add(memory)
         return np.asarray(mapped)
@@ -50,7 +51,7 @@ class Pages:
             self._read = 0
             with self._lock:
                 for memory in self._maps:
-                    memory.madvise(mmap.MADV_DONTNEED)
+                    platform.release(memory)
 
     def __reduce__(self) -> tuple[type[Pages], tuple[()]]:
         return Pages, ()  # another process has its own maps
@@ -68,7 +69,7 @@ class FileArray:
     def take(self, at: Positions) -> NDArray[Any]:
         """The elements at these positions: a read-only view or a new array."""
         size = self.array[:1].nbytes
-        run = run_of(at)
+        run = as_slice(at)
         if run is not None and len(at) * size >= _WINDOW:
             self.pages.read(at, size)
             return self.array[run]
@@ -83,7 +84,7 @@ def file_array(mapped: NDArray[Any], file: IO[bytes] | None) -> FileArray | None
     """A map as a FileArray; None for arrays in memory, or not stored image by image."""
     if not isinstance(mapped, np.memmap) or file is None:
         return None
-    if not mapped.flags.c_contiguous or not hasattr(os, "preadv"):
+    if not mapped.flags.c_contiguous or not platform.CAN_READ_INTO:
         return None
     pages = Pages()
     return FileArray(pages.track(mapped), file, mapped.offset, pages)

@@ -23,14 +23,14 @@ from ..arrays import (
     check_ids,
     check_images,
     check_masks,
-    decoded,
+    decode_text,
     encode_labels,
     read_labels,
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, ArraySource, History
-from ..system.paths import fetched, opened, replacing
+from ..system.paths import atomic_write, local_copy, open_binary
 from .format import Block, Contents, Format
 from .index import check_copies
 from .manifest import INDEX, MANIFEST, history_of, read_manifest, to_json
@@ -90,7 +90,7 @@ def read_members(
 ) -> NpzSource:
     """The source of some members; classes that occur only in `other_labels` are known too."""
     try:
-        with fetched(path) as local, zipfile.ZipFile(local) as archive:
+        with local_copy(path) as local, zipfile.ZipFile(local) as archive:
             members = _Members(path, local, archive)
             mask_name = masks
             if masks is None and members.from_cellprep and "masks" in members.names:
@@ -123,7 +123,7 @@ def _class_names(
     """The names of the classes, as far as they are not those of the labels."""
     names = members.optional("class_names")
     if names is not None:
-        return [str(name) for name in decoded(names, "class_names").ravel()]
+        return [str(name) for name in decode_text(names, "class_names").ravel()]
     others = [members.load(name)[0] for name in other_labels]
     if not others or labels.dtype.kind != "i":
         return None
@@ -242,7 +242,7 @@ def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
     """The shape of every array in an npz file, by the headers alone."""
     shapes = {}
     try:
-        with opened(path) as stream, zipfile.ZipFile(stream) as archive:
+        with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
                 if name != info.filename:
@@ -316,7 +316,7 @@ def write_members(
     """
     rows, shape = contents.rows, contents.shape
     with (
-        replacing(path) as temporary,
+        atomic_write(path) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
         tempfile.TemporaryFile(dir=temporary.parent) as mask_bytes,
     ):

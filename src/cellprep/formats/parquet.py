@@ -16,7 +16,7 @@ from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError, one_of
 from ..plan.rows import Rows
 from ..plan.source import Size
-from ..system.paths import answering, is_remote, names, opened
+from ..system.paths import as_os_errors, is_remote, names, open_binary
 from .codec import MOST_BYTES, BadFileError, Encoded, check_size
 from .encoded import EncodedSource, file_states
 from .format import Format
@@ -89,7 +89,7 @@ class ParquetStore:
             if number != opened:
                 file, opened = _open(self.files[number], self._footers(number)), number
             try:
-                with answering(self.files[number]):
+                with as_os_errors(self.files[number]):
                     images = _column(file, group, column)
                 values = [images[row] for row in run[:, 2].tolist()]
             except _DAMAGE as error:
@@ -192,7 +192,7 @@ def _open(file: Path, footer: Any = None) -> Any:
 
     try:
         if is_remote(file):  # one request per row group
-            return pq.ParquetFile(opened(file), metadata=footer, pre_buffer=True)
+            return pq.ParquetFile(open_binary(file), metadata=footer, pre_buffer=True)
         return pq.ParquetFile(file, metadata=footer)
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:

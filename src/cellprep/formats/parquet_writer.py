@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..plan.rows import Rows
-from ..system.paths import make_folder, replacing
+from ..system.paths import atomic_write, make_folder
 from .codec import encode, encode_mask
 from .format import Block, Contents, WrittenShard
 from .parquet_columns import is_image, schema_of
@@ -43,7 +43,7 @@ class ParquetWriter:
         name = shard_name(number, self.contents.shards)
         make_folder(folder / "data")
         with (
-            replacing(folder / name) as temporary,
+            atomic_write(folder / name) as temporary,
             temporary.open("xb") as stream,
             self._writer(stream) as out,
         ):

@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, run_of
+from ..arrays import Images, Masks, Positions, as_slice
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..plan.source import BaseSource, History, Shape
@@ -133,7 +133,7 @@ class ShardSource(BaseSource):
         if self._remote:
             out = np.empty((len(at), *self.shape), np.uint8)
             return self._fetched("shard", shard, rows, out)
-        if len(at) and shard[0] == shard[-1] and (run := run_of(rows)):
+        if len(at) and shard[0] == shard[-1] and (run := as_slice(rows)):
             self._pages.read(at, self._bytes)
             return self._maps(int(shard[0]))[run]
         self._pages.read(at, self._bytes)

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import xxhash
 
-from ..system.paths import opened, replacing, reserve
+from ..system.paths import atomic_write, open_binary
+from ..system.platform import reserve
 
 Stamp: TypeAlias = dict[str, Any]
 """`bytes` and `xxh3_128` of a file."""
@@ -25,7 +26,7 @@ def stamp(file: Path) -> Stamp:
     {'bytes': 0, 'xxh3_128': '99aa06d3014798d86001c324468d497f'}
     """
     digest, size = xxhash.xxh3_128(), 0
-    with opened(file) as stream:
+    with open_binary(file) as stream:
         while data := stream.read(1 << 20):
             digest.update(data)
             size += len(data)
@@ -35,7 +36,7 @@ def stamp(file: Path) -> Stamp:
 def save(path: Path, pieces: Iterable[bytes | memoryview], size: int = 0) -> Stamp:
     """Write a file from its pieces and return its stamp; `size` is that of the file, if known."""
     digest, written = xxhash.xxh3_128(), 0
-    with replacing(path) as temporary, temporary.open("xb") as file:
+    with atomic_write(path) as temporary, temporary.open("xb") as file:
         if size:
             reserve(file, size)
         for data in pieces:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from .format import require
+from ..errors import require
 
 FRAME = 16
 """Bytes of a record besides its Example: length, its checksum, and the Example's checksum."""

@@ -23,7 +23,7 @@ from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..plan.source import Size
-from ..system.paths import opened, pieces, replacing
+from ..system.paths import atomic_write, open_binary, pieces
 from .codec import MOST_BYTES, BadFileError, Encoded, check_size, encode, encode_mask
 from .encoded import EncodedSource, file_states
 from .format import Block, Contents, Format, WrittenShard
@@ -155,7 +155,7 @@ def _samples(number: int, path: Path) -> list[_Sample]:
     """The samples with an image, from one pass over the headers of a tar file."""
     found: dict[str, _Sample] = {}
     try:
-        with opened(path) as stream, tarfile.TarFile(fileobj=stream) as tar:
+        with open_binary(path) as stream, tarfile.TarFile(fileobj=stream) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
                 split = re.fullmatch(r"(?:\./)?((?:.*/)?[^./]+)\.([^/]+)", member.name)
@@ -274,7 +274,7 @@ class TarWriter:
         first = number * self.contents.rows_per_shard
         locations: list[list[int]] = []
         with (
-            replacing(path) as temporary,
+            atomic_write(path) as temporary,
             temporary.open("xb") as stream,
             tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
         ):

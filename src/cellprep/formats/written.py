@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CellprepError
-from ..system.paths import LOCK, TEMPORARY, WORK, opened, read_bytes
+from ..system.paths import LOCK, TEMPORARY, WORK, open_binary, read_bytes
 from .manifest import MANIFEST, read_manifest
 from .untrusted import DAMAGED_ZIP, check_expansion
 
@@ -75,7 +75,7 @@ def read_entry(path: Path, name: str) -> bytes:
     """A file of a data set folder, or a member of an npz file."""
     if path.is_dir():
         return read_bytes(path / name)
-    with opened(path) as file, zipfile.ZipFile(file) as archive:
+    with open_binary(path) as file, zipfile.ZipFile(file) as archive:
         check_expansion(archive.getinfo(name), path)
         return archive.read(name)
 

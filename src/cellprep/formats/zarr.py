@@ -18,18 +18,18 @@ from ..arrays import (
     Images,
     Masks,
     Positions,
+    as_slice,
     check_ids,
     check_images,
     check_masks,
     encode_labels,
     read_labels,
-    run_of,
 )
-from ..errors import CellprepError, nearest
+from ..errors import CellprepError, nearest, require
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape
-from ..system.paths import make_folder, names, states
-from .format import Block, Contents, Format, WrittenShard, images_of, require
+from ..system.paths import file_versions, make_folder, names
+from .format import Block, Contents, Format, WrittenShard, images_of
 from .index import load_rows
 from .manifest import check_files
 from .shards import ShardSource
@@ -86,7 +86,7 @@ class GroupSource(BaseSource):
         digest = xxhash.xxh3_128()
         for array in (self.array, self.mask_array) if self.has_masks else (self.array,):
             folder = self.path / array.path
-            state = states(folder)
+            state = file_versions(folder)
             for name in names(folder):
                 known = f"{array.path}/{name}\0{state(name)}\n"
                 digest.update(known.encode("utf-8", "surrogateescape"))
@@ -179,7 +179,7 @@ def _values(path: Path, array: Any, at: Positions | None = None) -> NDArray[Any]
             raise ValueError("it contains Python objects, which may run code when loaded")
         if at is None:
             return np.asarray(array[...])
-        run = run_of(at)
+        run = as_slice(at)
         return np.asarray(array.oindex[at] if run is None else array[run])
     except Exception as error:  # stores and codecs raise anything on damage
         raise CellprepError(

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from .. import errors
 from ..errors import counted
-from ..formats import format
 from . import charts
 from .attention import Alert, passed
 from .gather import FIELDS, MOST_TILES, TILES_AN_ALERT, Findings, Group, Tile
@@ -27,7 +27,7 @@ _SPARE = 20_000  # what the second rendering may add
 def require() -> None:
     """Refuse before any work what could not be rendered."""
     for module in ("jinja2", "matplotlib"):
-        format.require(module, "cellprep[report]")
+        errors.require(module, "cellprep[report]")
 
 
 def render(found: Findings, told: list[Alert]) -> tuple[bytes, int]:

@@ -12,17 +12,17 @@ from ..formats import FORMATS
 from ..formats.manifest import INDEX, MANIFEST
 from ..formats.written import load_manifest
 from ..system import executors
-from ..system.paths import opened
+from ..system.paths import open_binary
 from .file_state import INTACT
 
 
 def damaged_members(path: Path) -> tuple[int, int, dict[str, str]]:
     """Rows and members of a data set, and the state of each member that is not intact."""
     try:
-        with opened(path) as stream, zipfile.ZipFile(stream) as archive:
+        with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        with opened(path) as file:
+        with open_binary(path) as file:
             if file.read(4) != b"PK\x03\x04":
                 raise CellprepError(f"{str(path)!r} is not a data set: {error}") from None
         return 0, 1, {path.name: "cut short"}
@@ -54,7 +54,7 @@ class _ReadTask:
     def __call__(self, span: executors.Span) -> str:
         try:
             with (
-                opened(self.path) as stream,
+                open_binary(self.path) as stream,
                 zipfile.ZipFile(stream) as archive,
                 archive.open(self.names[span[0]]) as file,
             ):

@@ -16,7 +16,7 @@ from ..system.paths import (
     WORK,
     is_remote,
     leftovers,
-    listed,
+    list_url,
     make_folder,
     move,
     remove_folder,
@@ -68,7 +68,7 @@ def _remove_data_set(path: Path, *, for_a_file: bool) -> None:
 def _check_only_ours(path: Path, files: list[Path]) -> None:
     """Refuse to replace a folder by a file if it contains files of the user."""
     ours = {*files, path / MANIFEST, path / INDEX}
-    for file in (path / name for name in listed(path)) if is_remote(path) else path.rglob("*"):
+    for file in (path / name for name in list_url(path)) if is_remote(path) else path.rglob("*"):
         if not (file.is_dir() or file in ours or path / WORK in file.parents):
             raise CellprepError(
                 f"{str(path)!r} contains a file of yours, {file.name!r}; move it away, so that one "

@@ -12,16 +12,15 @@ from typing import TypeVar
 
 from ..arrays import check_texts
 from ..dataset.dataset import Dataset, check_dataset
-from ..errors import BadImagesError, CellprepError, counted, in_range, one_of
+from ..errors import BadImagesError, CellprepError, counted, in_range, one_of, require
 from ..formats import FORMATS
-from ..formats.format import require
 from ..formats.manifest import MANIFEST
 from ..formats.stamps import Files
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..system import executors
 from ..system.locks import check_free, only_writer
-from ..system.paths import answering, as_path, check_shared, is_remote
+from ..system.paths import as_os_errors, as_path, check_shared, is_remote
 from .check import check
 from .clearing import make_way, needs_sweep, sweep
 from .file_state import reads_fast
@@ -106,7 +105,7 @@ class Job:
         """Write the data set."""
         began = time.monotonic()
         try:
-            with answering(self.path):
+            with as_os_errors(self.path):
                 resumed, repaired = self._write()
                 copied = copy_bad_files(self.plan, self.path) if self.quarantined else 0
         except OSError as error:
@@ -233,7 +232,7 @@ def _test_writing(path: Path, kind: str) -> None:
 def _responding(path: Path, look: Callable[[], Result]) -> Result:
     """The result of looking at a path; a path that does not respond is reported in one line."""
     try:
-        with answering(path):
+        with as_os_errors(path):
             return look()
     except OSError as error:
         raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error

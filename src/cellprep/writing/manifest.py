@@ -17,7 +17,7 @@ from ..formats.manifest import INDEX, to_json
 from ..formats.stamps import Files
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
-from ..system.paths import replacing
+from ..system.paths import atomic_write
 from .records import ShardRecord
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def manifest_of(
 
 
 def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("x", encoding="utf-8") as file:
         file.write(to_json(manifest))
         file.flush()
         os.fsync(file.fileno())  # a power cut may damage the files it names, but not itself
@@ -86,7 +86,7 @@ def write_index(path: Path, records: Iterable[ShardRecord]) -> list[dict[str, An
 
     records = iter(records)
     entries: list[dict[str, Any]] = []
-    with replacing(path / INDEX) as temporary, ExitStack() as opened:
+    with atomic_write(path / INDEX) as temporary, ExitStack() as opened:
         index: pq.ParquetWriter | None = None
         while some := list(islice(records, _SHARDS_PER_GROUP)):
             tables, of_these = zip(*some, strict=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..formats.stamps import Files, stamp
 from ..plan.plan import Plan
-from ..system.paths import copy, make_folder, whole
+from ..system.paths import canonical, copy, make_folder
 
 QUARANTINE = "quarantine"
 
@@ -29,7 +29,7 @@ def copy_bad_files(plan: Plan, path: Path) -> int:
     assert source is not None
     for name in plan.bad:
         file = path / QUARANTINE / name
-        if whole(source) not in whole(source / name).parents:
+        if canonical(source) not in canonical(source / name).parents:
             continue  # a link out of the folder: its target is not part of the input
         make_folder(file.parent)
         copied += copy(source / name, file)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import xxhash
 
-from ..system.paths import WORK, Found, found, is_remote, replacing
+from ..system.paths import WORK, Prefetched, atomic_write, is_remote, prefetch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -40,7 +40,7 @@ def save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
     with pa.ipc.new_file(buffer, table.schema) as out:
         out.write_table(table)
     data = buffer.getvalue()
-    with replacing(path) as temporary, temporary.open("xb") as file:
+    with atomic_write(path) as temporary, temporary.open("xb") as file:
         file.write(data)
         file.write(xxhash.xxh3_128_digest(data))
 
@@ -50,13 +50,13 @@ def load_records(paths: Iterable[Path]) -> Iterator[ShardRecord]:
     paths = iter(paths)
     while some := list(islice(paths, 1)):
         some += islice(paths, _AT_ONCE - 1) if is_remote(some[0]) else ()
-        yield from map(_parsed, found(some))
+        yield from map(_parsed, prefetch(some))
 
 
 def load_intact(paths: list[Path]) -> list[ShardRecord | None]:
     """Each record; None where it is damaged."""
     records: list[ShardRecord | None] = []
-    for data in found(paths):
+    for data in prefetch(paths):
         try:
             records.append(_parsed(data))
         except _DAMAGED:
@@ -64,7 +64,7 @@ def load_intact(paths: list[Path]) -> list[ShardRecord | None]:
     return records
 
 
-def _parsed(data: Found) -> ShardRecord:
+def _parsed(data: Prefetched) -> ShardRecord:
     import pyarrow as pa
 
     if isinstance(data, OSError):

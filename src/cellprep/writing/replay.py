@@ -16,7 +16,7 @@ from ..formats.index import load_index
 from ..formats.written import load_manifest
 from ..plan.nodes import transform
 from ..steps.step import Step
-from ..system.paths import answering, as_path
+from ..system.paths import as_os_errors, as_path
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +46,7 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
             "original images; pass those"
         )
     try:
-        with answering(path):
+        with as_os_errors(path):
             saved, index = load_manifest(path), load_index(path)
     except OSError as error:
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error

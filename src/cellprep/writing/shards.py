@@ -39,7 +39,7 @@ class ShardTask:
     contents: Contents
 
     @property
-    def reaches(self) -> tuple[Path, ...]:
+    def required_paths(self) -> tuple[Path, ...]:
         """What a worker must be able to see: the folder, and the source."""
         source = self.plan.source.path
         return (self.folder / PLAN, *([] if source is None else [source]))
@@ -65,7 +65,7 @@ class ShardTask:
         spans = self.plan.spans(stop - start)
         buffer = np.empty((spans[0][1], *self.plan.shape), np.uint8)
         for first, last in spans:
-            executors.go_on()
+            executors.check_running()
             at = np.arange(start + first, start + last)
             masks = None
             if self.contents.masks:

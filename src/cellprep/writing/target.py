@@ -11,7 +11,7 @@ from ..errors import CellprepError
 from ..formats import FORMATS
 from ..formats.written import Found, is_empty, look_at
 from ..plan.fingerprint import Fingerprint
-from ..system.paths import is_remote, whole
+from ..system.paths import canonical, is_remote
 
 
 class TargetState(enum.Enum):
@@ -116,7 +116,7 @@ def check_apart(path: Path, source: Path | None) -> None:
     """Refuse an output that is the input, is inside it or contains it."""
     if source is None:
         return
-    target, origin = whole(path), whole(source)
+    target, origin = canonical(path), canonical(source)
     if target == origin:
         raise CellprepError(f"the output {str(path)!r} is the input itself; choose another path")
     if origin in target.parents:

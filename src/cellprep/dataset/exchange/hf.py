@@ -11,10 +11,9 @@ import numpy as np
 import xxhash
 
 from ...arrays import Images, Positions
-from ...errors import CellprepError
+from ...errors import CellprepError, require
 from ...formats.codec import check_size, encode
 from ...formats.encoded import EncodedSource
-from ...formats.format import require
 from ...formats.manifest import to_json
 from ...formats.parquet_columns import (
     features_of,
@@ -26,7 +25,7 @@ from ...formats.parquet_columns import (
 from ...plan.fingerprint import Fingerprint
 from ...plan.plan import Plan
 from ...system.executors import cut
-from ...system.paths import changed
+from ...system.paths import file_version
 from . import check_not_empty
 from .tables import rows_of
 
@@ -53,10 +52,10 @@ def to_hf(plan: Plan, cache_dir: str | Path | None) -> datasets.Dataset:
         for (start, stop), files in plan.each(_encoded):
             columns = {name: known[name][start:stop].tolist() for name in schema.names[1:]}
             for image, *values in zip(files, *columns.values(), strict=True):
-                held = dict(zip(columns, values, strict=True))
-                yield {"image": {"bytes": image, "path": None}, **held}
+                row = dict(zip(columns, values, strict=True))
+                yield {"image": {"bytes": image, "path": None}, **row}
 
-    # Their cache goes by this: the same data set is not made twice, another one never mistaken.
+    # The key of the cache of `datasets`: equal data sets are computed only once.
     fingerprint = Fingerprint.of(plan, "datasets", 1).with_source(plan.source.identity())
     identity = xxhash.xxh3_128_hexdigest(to_json(fingerprint.to_dict()).encode())
     try:
@@ -75,11 +74,11 @@ def _encoded(images: Images) -> list[bytes]:
 
 
 def _state(file: Path | bytes) -> bytes:
-    """What is another text when the image is another one."""
+    """A text that changes when the image changes."""
     if isinstance(file, bytes):
         return xxhash.xxh3_128_digest(file)
     try:
-        return f"{file}\0{changed(file)}".encode("utf-8", "surrogateescape")
+        return f"{file}\0{file_version(file)}".encode("utf-8", "surrogateescape")
     except OSError:
         return f"{file}\0unreadable".encode("utf-8", "surrogateescape")
 
@@ -89,7 +88,7 @@ class HFStore:
     """Encoded images of a `datasets.Dataset`, or the files that it names."""
 
     table: Any
-    """Of the columns with images, as Arrow."""
+    """The columns with images, in Arrow format."""
     image: str
     mask: str | None
 
@@ -110,8 +109,8 @@ class HFStore:
 
     def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Path | bytes]:
         column = self.mask if masks else self.image
-        for held in self.table[at.tolist()][column].to_pylist() if len(at) else ():
-            file = held if isinstance(held, dict) else {"bytes": held}
+        for cell in self.table[at.tolist()][column].to_pylist() if len(at) else ():
+            file = cell if isinstance(cell, dict) else {"bytes": cell}
             data, path = file["bytes"], file.get("path")
             yield Path(path) if data is None and path else data or b""
 
@@ -128,11 +127,11 @@ def from_hf(
     datasets = require("datasets", _INSTALL)
     if not isinstance(data, datasets.Dataset):
         raise CellprepError(
-            f"`data` must be a datasets.Dataset, got {type(data).__name__}; choose one part, as in "
-            'load_dataset(..., split="train"), without streaming'
+            f"`data` must be a datasets.Dataset, got {type(data).__name__}; choose one split and "
+            'do not stream, as in load_dataset(..., split="train")'
         )
     if not len(data):
-        raise CellprepError("`data` holds no images")
+        raise CellprepError("`data` contains no images")
     schema = data.features.arrow_schema
     features = features_of(schema)
     image = image_column(schema, features, image, _WHAT)
