@@ -128,7 +128,7 @@ def test_from_hf_refuses_unusable_data(grouped, tmp_path):
         ),
         (data.to_iterable_dataset(), {}, "do not stream"),
         (data.select([]), {}, "contains no images"),
-        (data.remove_columns("image"), {}, "no column holds images"),
+        (data.remove_columns("image"), {}, "no column contains images"),
         (data, {"label": "labl"}, "has no column 'labl'; did you mean 'label'?"),
         (data, {"id": "name"}, "has no column 'name'"),
     ]
