@@ -159,7 +159,7 @@ def _origin(dataset: Dataset) -> str:
     """What the ids of a data set number: the source that it was written from, or its own."""
     path = dataset.source.history.path
     if path is not None:
-        from cellprep.formats.manifest import load_manifest
+        from cellprep.formats.written import load_manifest
 
         return str(load_manifest(path)["made_of"]["source"])
     return dataset.source.identity()

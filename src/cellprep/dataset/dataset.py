@@ -14,7 +14,6 @@ from ..arrays import Ids, Images, Labels, check_images, read_labels
 from ..errors import CellprepError, in_range
 from ..plan.plan import Plan
 from ..plan.readable import only_readable
-from ..plan.source import ArraySource
 from ..system import executors
 from .exchange.exchange import Exchange
 from .tables import Tables
@@ -120,12 +119,11 @@ class Dataset(Exchange, Tables):
     def __repr__(self) -> str:
         size = "x".join(str(side) for side in self.source.shape[:2])
         start = f"{len(self.source.rows):,} images of {size}, {len(self.class_names)} classes"
-        held = isinstance(self.source, ArraySource) and not self.source.path
-        place = "in memory" if held else f"from {self.source.path or 'another library'}"
+        location = self.source.location()
         if self._move is None:
-            return f"Dataset({start}, {place})"
+            return f"Dataset({start}, {location})"
         moves = ", ".join(str(dataset._move) for dataset in self.chain[1:])
-        return f"Dataset({start}, {place}, then {moves})"
+        return f"Dataset({start}, {location}, then {moves})"
 
     # -- steps -------------------------------------------------------------------------------
 
