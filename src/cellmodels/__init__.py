@@ -1,12 +1,19 @@
-"""Classifiers trained on what cellprep wrote, measured on shifted images, and looked into."""
+"""Train classifiers on cellprep's data sets, evaluate them on shifted images, map saliency."""
 
-from .backbones import build
-from .compare import compare
-from .evaluate import Report, evaluate, predict, shift
-from .files import Card, load, load_card
-from .metrics import Scores, score
-from .saliency import overlay, saliency, share_inside
-from .train import Fitted, Training, fit
+from .comparison import compare
+from .evaluation import (
+    Report,
+    Scores,
+    evaluate,
+    overlay,
+    predict,
+    saliency,
+    score,
+    share_inside,
+    shift,
+)
+from .models import Card, build, load, load_card
+from .training import Fitted, Training, fit
 
 __all__ = [
     "Card",

@@ -23,6 +23,7 @@ from ..plan.plan import Plan
 from ..plan.source import ArraySource, Source
 from ..system import executors
 from ..system.paths import check_shared
+from .provenance import HasProvenance
 from .views import ImageView, MaskView
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ Move = Callable[[Plan], Plan]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset:
+class Dataset(HasProvenance):
     """Labelled images with the steps that they go through; frozen and lazy.
 
     Nothing is read until it is looked at, and then only what is looked at. Made by `read` or

@@ -1,9 +1,8 @@
-"""A trained model as one `.keras` file that knows its classes and what it was trained on."""
+"""A trained model as one `.keras` file with its class names and how it was trained."""
 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import zipfile
 from collections.abc import Mapping
@@ -15,31 +14,33 @@ from typing import Any
 import cellprep
 from cellprep import CellprepError
 
+from ..atomic import atomic_write
+
 _MEMBER = "cellmodels.json"
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a trained model beside its weights.
+    """What is known about a trained model besides its weights.
 
     Attributes
     ----------
     model : str
-        Its name in the table of `build`.
+        Its name in `build`.
     class_names : tuple of str
-        Of the outputs, in their order.
+        The classes of the outputs, in order.
     recipe : tuple of dict
-        The steps that the training images went through: `dataset.json` has the same.
+        The steps applied to the training images, as in `dataset.json`.
     settings : dict
-        Those of `fit`.
+        The settings of `fit`.
     history : dict
-        One value an epoch of each measured quantity.
+        Each measured quantity, one value per epoch.
     best_epoch : int
-        The epoch whose weights these are, from 0.
+        The epoch that these weights come from, counted from 0.
     seconds : float
-        Of training.
+        Training time.
     versions : dict
-        Of the libraries, and the backend.
+        Versions of the libraries, and the backend.
     """
 
     model: str
@@ -53,7 +54,7 @@ class Card:
 
 
 def versions() -> dict[str, str]:
-    """Of what made a model."""
+    """The versions of the libraries that train a model here, and the backend."""
     import keras
 
     backend = keras.backend.backend()
@@ -67,21 +68,16 @@ def versions() -> dict[str, str]:
 
 
 def save(model: Any, path: Path, card: Card) -> None:
-    """Write the model to `path`, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    try:
+    """Write the model to `path`; the file appears only once it is complete."""
+    with atomic_write(path) as temporary:
         model.save(temporary, include_optimizer=False)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(_MEMBER, json.dumps(asdict(card), indent=1))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     model.card = card
 
 
 def load_card(path: str | Path) -> Card:
-    """What a saved model says of itself; Keras is not needed for it.
+    """The card of a saved model, read without Keras.
 
     Raises
     ------
@@ -93,8 +89,8 @@ def load_card(path: str | Path) -> Card:
         raise CellprepError(f"there is no model file {str(path)!r}")
     try:
         with zipfile.ZipFile(path) as archive:
-            held = json.loads(archive.read(_MEMBER))
-        card = Card(**{name.name: held[name.name] for name in fields(Card)})
+            saved = json.loads(archive.read(_MEMBER))
+        card = Card(**{each.name: saved[each.name] for each in fields(Card)})
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError):
         raise CellprepError(
             f"{str(path)!r} is not a model that cellmodels saved: it has no class names; train it "
@@ -104,7 +100,7 @@ def load_card(path: str | Path) -> Card:
 
 
 def load(path: str | Path) -> Any:
-    """The model of a file that `fit` wrote; what is known of it is its `card`.
+    """Load a model that `fit` saved, with its `card`.
 
     Parameters
     ----------
@@ -132,7 +128,7 @@ def load(path: str | Path) -> Any:
 
     try:
         model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # of many kinds
+    except Exception as error:  # Keras raises many types
         raise CellprepError(f"{str(path)!r} cannot be read by this Keras: {error}") from error
     model.card = card
     return model

@@ -1,4 +1,4 @@
-"""Scores from labels and probabilities; Keras is not needed for them."""
+"""Scores from labels and probabilities, without Keras."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cellprep import CellprepError
 from cellprep.arrays import Labels
 
 BINS = 15
-"""Of the reliability table."""
+"""Number of bins of the reliability diagram."""
 
 
 @dataclass(frozen=True)
 class ClassScores:
-    """One class: images of it, and how well it is found."""
+    """One class: its number of images, precision, recall and F1."""
 
     name: str
     images: int
@@ -28,7 +28,7 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Bin:
-    """Images whose highest probability lies in (low, high]: how sure, and how often right."""
+    """Images whose highest probability is in (low, high]: mean confidence and accuracy."""
 
     low: float
     high: float
@@ -39,23 +39,23 @@ class Bin:
 
 @dataclass(frozen=True)
 class Scores:
-    """What `score` measures.
+    """The result of `score`.
 
     Attributes
     ----------
     images : int
     accuracy : float
     precision, recall, f1 : float
-        Means over classes, weighted by their images: the report's columns.
+        Means over classes, weighted by their number of images.
     macro_precision, macro_recall, macro_f1 : float
-        Plain means over classes: rare ones count as much.
+        Unweighted means over classes: rare classes count as much as frequent ones.
     ece : float
-        Expected calibration error [1]_: how far apart confidence and accuracy are, in the mean.
+        Expected calibration error [1]_: the mean difference between confidence and accuracy.
     classes : tuple of ClassScores
     confusion : tuple of tuple of int
         Images by true class (rows) and predicted class (columns).
     reliability : tuple of Bin
-        Bins of equal width that hold images.
+        The bins, of equal width, that contain images.
 
     References
     ----------
@@ -85,7 +85,7 @@ def score(labels: ArrayLike, probabilities: ArrayLike, *, class_names: Sequence[
         True classes, each an index into the columns of `probabilities`.
     probabilities : (n, classes) float
     class_names : sequence of str
-        Of the columns.
+        Names of the columns.
 
     Returns
     -------
@@ -94,8 +94,7 @@ def score(labels: ArrayLike, probabilities: ArrayLike, *, class_names: Sequence[
     Raises
     ------
     CellprepError
-        For shapes that do not belong together, labels outside the classes, and values that are no
-        probabilities.
+        For shapes that do not match, labels out of range, and values that are not probabilities.
 
     Examples
     --------
@@ -117,7 +116,7 @@ def score(labels: ArrayLike, probabilities: ArrayLike, *, class_names: Sequence[
 
     each = metrics.precision_recall_fscore_support(truth, guess, labels=numbers, zero_division=0)
     bins = _reliability(truth == guess, given.max(axis=1))
-    off = sum(bin.images * abs(bin.confidence - bin.accuracy) for bin in bins)
+    difference = sum(bin.images * abs(bin.confidence - bin.accuracy) for bin in bins)
     precision, recall, f1 = means("weighted")
     macro_precision, macro_recall, macro_f1 = means("macro")
     return Scores(
@@ -129,7 +128,7 @@ def score(labels: ArrayLike, probabilities: ArrayLike, *, class_names: Sequence[
         macro_precision=macro_precision,
         macro_recall=macro_recall,
         macro_f1=macro_f1,
-        ece=off / len(truth),
+        ece=difference / len(truth),
         classes=tuple(
             ClassScores(name, int(images), float(p), float(r), float(f))
             for name, p, r, f, images in zip(class_names, *each, strict=True)
@@ -152,8 +151,8 @@ def _check(
         )
     if given.shape != (len(truth), classes):
         raise CellprepError(
-            f"`probabilities` must be ({len(truth)}, {classes}), one row an image and one column "
-            f"a class, got {given.shape}"
+            f"`probabilities` must be ({len(truth)}, {classes}), one row per image and one "
+            f"column per class, got {given.shape}"
         )
     if truth.min() < 0 or truth.max() >= classes:
         wrong = truth.min() if truth.min() < 0 else truth.max()
@@ -163,15 +162,16 @@ def _check(
     return truth.astype(np.int64), given
 
 
-def _reliability(right: NDArray[np.bool_], sure: NDArray[np.float64]) -> tuple[Bin, ...]:
-    place = np.clip(np.ceil(sure * BINS).astype(int) - 1, 0, BINS - 1)
+def _reliability(correct: NDArray[np.bool_], confidence: NDArray[np.float64]) -> tuple[Bin, ...]:
+    # scikit-learn's calibration_curve has no counts, and its bins include their lower edge.
+    position = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     return tuple(
         Bin(
             low=k / BINS,
             high=(k + 1) / BINS,
-            images=int((place == k).sum()),
-            confidence=float(sure[place == k].mean()),
-            accuracy=float(right[place == k].mean()),
+            images=int((position == k).sum()),
+            confidence=float(confidence[position == k].mean()),
+            accuracy=float(correct[position == k].mean()),
         )
-        for k in np.unique(place).tolist()
+        for k in np.unique(position).tolist()
     )

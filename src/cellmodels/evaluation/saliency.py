@@ -1,4 +1,4 @@
-"""`saliency`: which pixels move a class score; the only code that knows the Keras backend."""
+"""`saliency`: which pixels change a class score; its gradients depend on the Keras backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cellprep import CellprepError, Dataset
 from cellprep.arrays import Images, Masks, check_images, check_masks
 from cellprep.errors import in_range
 
-from .data import check_fits
+from ..data import check_fits
 
 
 def saliency(
@@ -20,8 +20,8 @@ def saliency(
 ) -> NDArray[np.float32]:
     """Saliency maps: the absolute gradient of a class score by the image, maximum over channels.
 
-    The score is that before the softmax, as in [1]_, where the model ends with one: the probability
-    of a class that the model is sure of hardly changes with any pixel.
+    If the model ends with a softmax, the score is taken before it, as in [1]_: the probability of a
+    class that the model is sure of hardly changes with any pixel.
 
     Parameters
     ----------
@@ -29,19 +29,19 @@ def saliency(
     images : (n, height, width, 3) uint8
         Prepared as the training images were.
     labels : (n,) int, optional
-        The class of each image whose score is looked at. Default: the predicted one.
+        The class of each image whose score is differentiated. Default: the predicted class.
     batch_size : int
 
     Returns
     -------
     (n, height, width) float32
-        0 or more, in score per grey level.
+        Not negative, in score per grey level.
 
     Raises
     ------
     CellprepError
-        For images that the model does not take, labels outside its classes, and on the backends
-        other than TensorFlow and JAX.
+        For images that do not fit the model, labels out of range, and on backends other than
+        TensorFlow and JAX.
 
     References
     ----------
@@ -70,34 +70,34 @@ def saliency(
     for start in range(0, n, batch_size):
         x = np.asarray(batch[start : start + batch_size], np.float32)
         if chosen is None:
-            at = keras.ops.convert_to_numpy(scores(x, training=False)).argmax(axis=1)
+            classes = keras.ops.convert_to_numpy(scores(x, training=False)).argmax(axis=1)
         else:
-            at = chosen[start : start + batch_size]
-        maps.append(np.abs(gradient(scores, x, at)).max(axis=-1))
+            classes = chosen[start : start + batch_size]
+        maps.append(np.abs(gradient(scores, x, classes)).max(axis=-1))
     return np.concatenate(maps).astype(np.float32)
 
 
 def share_inside(maps: ArrayLike, masks: ArrayLike) -> NDArray[np.float64]:
-    """The share of each map that lies within its mask: how much a model looks at the cell.
+    """The fraction of each map that lies inside its mask.
 
-    A model that looks nowhere in particular has the share of the image that the mask covers.
+    A map that is the same everywhere has as its fraction that of the image which the mask covers.
 
     Parameters
     ----------
     maps : (n, height, width) float
         From `saliency`.
     masks : (n, height, width) bool
-        From `cellprep.segment`, or drawn.
+        From `cellprep.segment`, or annotated.
 
     Returns
     -------
     (n,) float64
-        In [0, 1]; NaN for a map of zeros.
+        In [0, 1]; NaN if the map is 0 everywhere.
 
     Raises
     ------
     CellprepError
-        For shapes that differ, and maps with values below 0.
+        For shapes that differ, and maps with negative values.
 
     Examples
     --------
@@ -125,19 +125,19 @@ def overlay(
     titles: list[str] | None = None,
     masks: Masks | None = None,
 ) -> None:
-    """Draw images, their maps, and the maps laid over them, into a picture file.
+    """Save a figure of images, their maps, and the maps overlaid on the images.
 
     Parameters
     ----------
     path : str or Path
-        Its ending names the format.
+        The suffix chooses the file format.
     images : (n, height, width, 3) uint8
     maps : (n, height, width) float
         From `saliency`.
     titles : list of str, optional
-        One an image.
+        One per image.
     masks : (n, height, width) bool, optional
-        Adds to each title the share of saliency inside.
+        Adds to each title the fraction of saliency inside the mask.
 
     Examples
     --------
@@ -145,11 +145,14 @@ def overlay(
     """
     from .figures import draw_saliency
 
-    lines = list(titles or [""] * len(images))
+    captions = list(titles or [""] * len(images))
     if masks is not None:
         shares = share_inside(maps, masks)
-        lines = [f"{line}\n{share:.0%} inside" for line, share in zip(lines, shares, strict=True)]
-    draw_saliency(Path(path), images, maps, lines)
+        captions = [
+            f"{caption}\n{share:.0%} inside"
+            for caption, share in zip(captions, shares, strict=True)
+        ]
+    draw_saliency(Path(path), images, maps, captions)
 
 
 def _check_labels(labels: ArrayLike, n: int, classes: int) -> NDArray[np.int64]:
@@ -166,7 +169,7 @@ def _check_labels(labels: ArrayLike, n: int, classes: int) -> NDArray[np.int64]:
 
 
 def _scores(model: Any) -> Any:
-    """The model up to its softmax, where that is a layer of its own."""
+    """The model without its softmax, if that is a separate layer."""
     import keras
 
     last = model.layers[-1]
@@ -175,17 +178,17 @@ def _scores(model: Any) -> Any:
     return model
 
 
-def _by_tensorflow(scores: Any, x: NDArray[np.float32], at: NDArray[np.int64]) -> NDArray[Any]:
+def _by_tensorflow(scores: Any, x: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[Any]:
     import tensorflow as tf
 
     images = tf.constant(x)
     with tf.GradientTape() as tape:
         tape.watch(images)
-        chosen = tf.gather(scores(images, training=False), at, axis=1, batch_dims=1)
+        chosen = tf.gather(scores(images, training=False), classes, axis=1, batch_dims=1)
     return np.asarray(tape.gradient(chosen, images))
 
 
-def _by_jax(scores: Any, x: NDArray[np.float32], at: NDArray[np.int64]) -> NDArray[Any]:
+def _by_jax(scores: Any, x: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[Any]:
     import jax
     import jax.numpy as jnp
 
@@ -193,8 +196,8 @@ def _by_jax(scores: Any, x: NDArray[np.float32], at: NDArray[np.int64]) -> NDArr
     state = [v.value for v in scores.non_trainable_variables]
 
     def total(images: Any) -> Any:
-        # Images do not meet in a model that is not training: the gradient of the sum is theirs.
+        # Outside training images do not interact, so the gradient of the sum is that of each.
         out, _ = scores.stateless_call(fixed, state, images, training=False)
-        return jnp.take_along_axis(out, at[:, None], axis=1).sum()
+        return jnp.take_along_axis(out, classes[:, None], axis=1).sum()
 
     return np.asarray(jax.grad(total)(jnp.asarray(x)))

@@ -1,4 +1,4 @@
-"""Pictures of reports and saliency maps, drawn by matplotlib."""
+"""Figures of reports and saliency maps, by matplotlib."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .metrics import Scores
 def draw_scores(
     path: Path, title: str, class_names: Sequence[str], sets: Mapping[str, Scores]
 ) -> None:
-    """Confusion matrix of the first set, in shares of the true class; reliability of them all."""
+    """Confusion matrix of the first set, coloured by row, and reliability diagram of all sets."""
     figure = _figure(11, 5)
     first = next(iter(sets.values()))
     counts = np.array(first.confusion)
@@ -46,7 +46,7 @@ def draw_scores(
         bins = scores.reliability
         x, y = [b.confidence for b in bins], [b.accuracy for b in bins]
         right.plot(x, y, marker="o", label=f"{name}: ECE {scores.ece:.3f}")
-    right.set(xlabel="highest probability", ylabel="share that is right", xlim=(0, 1), ylim=(0, 1))
+    right.set(xlabel="highest probability", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     right.legend()
     _save(figure, path)
 
@@ -54,11 +54,11 @@ def draw_scores(
 def draw_saliency(
     path: Path, images: Images, maps: NDArray[np.float32], titles: Sequence[str]
 ) -> None:
-    """Each image above its map and the map laid over it."""
-    many = len(images)
-    figure = _figure(1.6 * many + 0.2, 5.2)
-    rows = figure.subplots(3, many, squeeze=False)
-    for k in range(many):
+    """Each image above its map, and the map overlaid on the image."""
+    n = len(images)
+    figure = _figure(1.6 * n + 0.2, 5.2)
+    rows = figure.subplots(3, n, squeeze=False)
+    for k in range(n):
         top = np.quantile(maps[k], 0.995) or 1.0
         rows[0, k].imshow(images[k])
         rows[1, k].imshow(maps[k], cmap="inferno", vmin=0, vmax=top)
@@ -85,5 +85,5 @@ def _save(figure: Any, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         figure.savefig(path, dpi=120)
-    except ValueError as error:  # an ending that matplotlib does not know
-        raise CellprepError(f"{str(path)!r} cannot be drawn: {error}") from None
+    except ValueError as error:  # a suffix that matplotlib does not know
+        raise CellprepError(f"the figure cannot be saved as {str(path)!r}: {error}") from None

@@ -1,4 +1,4 @@
-"""Batches for Keras, read ahead of the step that trains on them. Imports Keras."""
+"""Batches for Keras, prefetched while the model trains. Importing this module imports Keras."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cellprep import Dataset
-from cellprep.system.executors import cut
 
 
 class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no types
-    """Images (b, height, width, 3) uint8 and labels (b,), with weights if there are some.
+    """Images (b, height, width, 3) uint8, labels (b,), and weights if there are class weights.
 
     Parameters
     ----------
     dataset : Dataset
     size : int
-        Images a batch; the last one holds what is left.
+        Images per batch; the last batch has the remainder.
     order : (n,) int, optional
-        The rows to read. Default: all of them, as they stand.
+        Positions of the rows to read. Default: all rows in order.
     weights : dict, optional
-        Of each class in the loss.
+        Weight of each class in the loss.
     """
 
     def __init__(
@@ -37,16 +36,17 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
         super().__init__(workers=2, max_queue_size=8)
         self._images, self._labels = dataset.images, dataset.labels
         self._order = np.arange(len(dataset)) if order is None else order
-        self._spans = list(cut(len(self._order), size))
+        self._starts = range(0, len(self._order), size)
         self._weights: NDArray[np.float32] | None = None
         if weights is not None:
             self._weights = np.array([weights[k] for k in sorted(weights)], np.float32)
 
     def __len__(self) -> int:
-        return len(self._spans)
+        return len(self._starts)
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
-        rows = self._order[slice(*self._spans[number])]
+        start = self._starts[number]
+        rows = self._order[start : start + self._starts.step]
         images, labels = self._images[rows], self._labels[rows]
         if self._weights is None:
             return images, labels

@@ -1,0 +1,45 @@
+"""`cellmodels compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cellprep.cli.commands import resumable
+from cellprep.cli.options import PATH, options
+from cellprep.cli.show import in_time
+
+from ..comparison import compare as compare_rows
+from ..comparison import plan_compare, show
+from .common import LOCAL, import_keras
+
+
+@click.command()
+@click.argument("table", type=LOCAL)
+@click.argument("out", type=LOCAL)
+@click.option("--data", type=PATH, metavar="PATH", help="Instead of the table's data.")
+@options("dry_run", "json")
+@resumable
+def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Train and evaluate every row of TABLE, a TOML file, and save the result to
+    OUT. The same command resumes where it was interrupted.
+
+    Example: cellmodels compare examples/table1.toml out/table1 --data cells.npz
+    """
+    if table.is_file():
+        import_keras()
+    if dry_run:
+        planned = plan_compare(table, out, data=data)
+        if as_json:
+            click.echo(planned.to_json(orient="records", indent=1))
+            return
+        total = in_time(planned["seconds"].sum())
+        click.echo(planned.to_string(index=False))
+        click.echo(f"{out}: training here takes {total}; a dry run: nothing was written")
+        return
+    result = compare_rows(table, out, data=data, progress=not as_json)
+    if as_json:
+        click.echo(result.to_json(orient="records", indent=1))
+    else:
+        click.echo(f"{show(result)}\n\nsaved to {out / 'table.csv'}")
