@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, quiet
+from benchmarks.measure import Call, Images, Job, Peer, quiet
 
 
 def ours(images: Images, folder: Path) -> Call:

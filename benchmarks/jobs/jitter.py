@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, in_processes, in_threads
+from benchmarks.measure import Call, Images, Job, Peer, in_processes, in_threads
 
 
 def ours(images: Images, folder: Path) -> Call:

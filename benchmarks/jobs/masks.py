@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cellprep as cp
-from harness import Call, Images, Job, Make, Peer, in_processes, in_threads
+from benchmarks.measure import Call, Images, Job, Make, Peer, in_processes, in_threads
 
 SAMPLE = 48  # images whose inertia is compared
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Call, Images, Job, Peer, in_processes, in_threads
+from benchmarks.measure import Call, Images, Job, Peer, in_processes, in_threads
 
 
 def hashes(images: Images) -> NDArray[np.uint64]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, cores, undone
+from benchmarks.measure import Call, Images, Job, Peer, cores, undone
 
 from . import jitter, masks, rand_augment
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, undone
+from benchmarks.measure import Call, Images, Job, Peer, undone
 
 BATCH = 256
 

@@ -12,7 +12,7 @@ import click
 import cellprep
 from cellprep import CellprepError, Dataset
 
-from ..models import load
+from ..models.files import load
 
 LOCAL = click.Path(path_type=Path)
 batch_size = click.option(

@@ -10,8 +10,9 @@ from cellprep.cli.commands import resumable
 from cellprep.cli.options import PATH, options
 from cellprep.cli.show import in_time
 
-from ..comparison import compare as compare_rows
-from ..comparison import plan_compare, show
+from ..comparison.compare import compare as compare_rows
+from ..comparison.display import show
+from ..comparison.forecast import plan_compare
 from .common import LOCAL, import_keras
 
 

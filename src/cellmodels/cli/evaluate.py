@@ -10,8 +10,8 @@ import click
 from cellprep.cli.commands import OneOf, said
 from cellprep.cli.options import PATH, options
 
-from ..evaluation import SUITES
-from ..evaluation import evaluate as measure
+from ..evaluation.evaluate import evaluate as measure
+from ..evaluation.shift import SUITES
 from .common import LOCAL, allow_leaks, batch_size, open_data, open_model
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from cellprep.cli.commands import said
 from cellprep.cli.options import PATH, options
 
-from ..evaluation import predict as probabilities_of
+from ..evaluation.predict import predict as probabilities_of
 from .common import LOCAL, batch_size, open_data, open_model
 
 

@@ -14,8 +14,8 @@ from cellprep.cli.options import PATH, options
 from cellprep.cli.show import tell_json
 from cellprep.errors import in_range
 
-from ..evaluation import overlay, share_inside
-from ..evaluation import saliency as saliency_maps
+from ..evaluation.saliency import overlay, share_inside
+from ..evaluation.saliency import saliency as saliency_maps
 from .common import LOCAL, open_data, open_model
 
 

@@ -14,8 +14,12 @@ from cellprep.cli.options import PATH, options
 from cellprep.cli.show import in_bytes, in_time, tell, tell_json
 from cellprep.errors import counted
 
-from ..models import BACKBONES, build
-from ..training import CHECKPOINT, Fitted, Forecast, Training, fit, forecast
+from ..models.backbones import BACKBONES
+from ..models.build import build
+from ..training.checkpoint import CHECKPOINT
+from ..training.fit import Fitted, fit
+from ..training.forecast import Forecast, forecast
+from ..training.settings import Training
 from .common import LOCAL, allow_leaks, import_keras, open_data
 
 

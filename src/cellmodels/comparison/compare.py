@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import cellprep
 from cellprep import Dataset
 
-from ..evaluation import evaluate, shift
-from ..training import fit
+from ..evaluation.evaluate import evaluate
+from ..evaluation.shift import shift
+from ..training.fit import fit
 from .display import show
 from .runs import Run, open_table
 from .table import SPLITS, Table, folder_name

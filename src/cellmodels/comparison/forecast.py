@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import cellprep
 
-from ..training import Forecast, forecast
+from ..training.forecast import Forecast, forecast
 from .runs import open_table
 from .table import SPLITS
 

@@ -11,7 +11,7 @@ from typing import Any
 from cellprep import CellprepError, Dataset
 
 from ..atomic import atomic_write
-from ..models import build
+from ..models.build import build
 from .table import Row, Table, folder_name
 
 _RECORD = "row.json"

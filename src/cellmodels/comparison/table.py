@@ -15,10 +15,11 @@ import tomli_w
 from cellprep import CellprepError, Recipe
 from cellprep.errors import in_range, nearest, one_of
 
-from ..data import PREPARATION
-from ..evaluation import SUITES
-from ..models import BACKBONES, build
-from ..training import Training
+from ..data.checks import PREPARATION
+from ..evaluation.shift import SUITES
+from ..models.backbones import BACKBONES
+from ..models.build import build
+from ..training.settings import Training
 
 SPLITS = ("train", "val", "test")
 

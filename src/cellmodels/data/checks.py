@@ -55,7 +55,7 @@ def check_preparation(recipe: Sequence[Mapping[str, Any]], dataset: Dataset, nam
 
     Examples
     --------
-    >>> from cellmodels.data import as_dataset
+    >>> from cellmodels.data.inputs import as_dataset
     >>> cells = as_dataset((np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 1, 0]), "test")
     >>> masked = cellprep.Recipe([cellprep.KMeansMask()])(cells)
     >>> check_preparation([], masked, "test")

@@ -8,15 +8,8 @@ from typing import Any
 from cellprep import CellprepError, Dataset
 from cellprep.errors import in_range, one_of
 
-from ..data import (
-    Data,
-    as_dataset,
-    check_classes,
-    check_disjoint,
-    check_fits,
-    check_preparation,
-    readable,
-)
+from ..data.checks import check_classes, check_disjoint, check_fits, check_preparation
+from ..data.inputs import Data, as_dataset, readable
 from .metrics import score
 from .predict import probabilities
 from .report import Report

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from cellprep import Dataset
 from cellprep.errors import in_range
 
-from ..data import as_dataset, check_fits, readable
+from ..data.checks import check_fits
+from ..data.inputs import as_dataset, readable
 
 
 def predict(

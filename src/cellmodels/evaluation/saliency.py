@@ -12,7 +12,7 @@ from cellprep import CellprepError, Dataset
 from cellprep.arrays import Images, Masks, check_images, check_masks
 from cellprep.errors import in_range
 
-from ..data import check_fits
+from ..data.checks import check_fits
 
 
 def saliency(

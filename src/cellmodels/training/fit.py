@@ -12,16 +12,9 @@ import xxhash
 
 from cellprep import CellprepError, Dataset
 
-from ..data import (
-    Data,
-    as_dataset,
-    check_classes,
-    check_disjoint,
-    check_fits,
-    readable,
-    recipe_of,
-)
-from ..models import Card, save, versions
+from ..data.checks import check_classes, check_disjoint, check_fits
+from ..data.inputs import Data, as_dataset, readable, recipe_of
+from ..models.files import Card, save, versions
 from .checkpoint import CHECKPOINT, Checkpoint, State
 from .epochs import set_weights, train_epochs
 from .phases import set_trainable

@@ -10,8 +10,8 @@ from typing import Any
 
 from cellprep import class_weights
 
-from ..data import Data
-from ..models import save
+from ..data.inputs import Data
+from ..models.files import save
 from .checkpoint import CHECKPOINT, Checkpoint, State
 from .fit import MODEL, card_of, prepare
 from .phases import FINE_TUNING, TRANSFER, compile_for

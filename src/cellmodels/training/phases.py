@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..models import backbone_layers
+from ..models.build import backbone_layers
 from .settings import Training
 
 TRANSFER, FINE_TUNING = "transfer", "fine-tuning"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def settled() -> int:
-    """What the process holds, once what it does not need is given back; `peak` starts from here."""
+    """Resident memory after unused memory was returned; `peak` is counted from here on."""
     gc.collect()
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
@@ -19,7 +19,7 @@ def settled() -> int:
 
 
 def peak() -> int:
-    """The most it held since it was `settled`."""
+    """The highest resident memory since `settled` was called."""
     return _status("VmHWM")
 
 

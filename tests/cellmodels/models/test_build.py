@@ -1,4 +1,4 @@
-"""Six classifiers: what goes in, what comes out, what is frozen, penalised and loaded."""
+"""The six classifiers: their inputs and outputs, frozen layers, L2 penalty and initial weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import cellmodels as cm
-from cellmodels.backbones import BACKBONES, backbone_layers
+from cellmodels.models.backbones import BACKBONES
+from cellmodels.models.build import backbone_layers
 from cellprep import CellprepError
 
 keras = pytest.importorskip("keras")
@@ -32,24 +33,24 @@ def penalty(model):
 
 
 @pytest.mark.parametrize("name", BACKBONES)
-def test_each_takes_levels_and_gives_probabilities(name):
+def test_each_classifier_maps_grey_levels_to_probabilities(name):
     model = small(name, l2=1e-3)
     out = model.predict_on_batch(noise(model))
     assert out.shape == (4, 3)
     np.testing.assert_allclose(out.sum(axis=1), 1, atol=1e-5)
-    # The first layer that computes brings levels near 1: a model that took 0-1 would have none.
+    # The first layer that computes scales 0-255 to about 1: the model includes preprocessing.
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Rescaling))
     assert np.abs(keras.ops.convert_to_numpy(first(noise(model)))).max() <= 1.01
     assert first is model.layers[1]
-    # Every convolution is penalised, in the loss itself.
-    wanted = 1e-3 * sum(float((keras.ops.convert_to_numpy(k) ** 2).sum()) for k in kernels(model))
+    # The loss includes the penalty of every convolution.
+    expected = 1e-3 * sum(float((keras.ops.convert_to_numpy(k) ** 2).sum()) for k in kernels(model))
     assert len(model.losses) == len(kernels(model)) >= 2
-    assert penalty(model) == pytest.approx(wanted, rel=1e-4)
+    assert penalty(model) == pytest.approx(expected, rel=1e-4)
     dense = [layer for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     assert len(dense) == (1 if name == "baseline_cnn" else 2)
 
 
-def test_the_penalty_is_in_the_loss_that_is_trained_and_survives_saving(tmp_path):
+def test_training_loss_includes_the_l2_penalty_also_after_saving(tmp_path):
     model = small("mobilenet_v3", l2=1e-2)
     model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = noise(model), np.array([0, 1, 2, 0])
@@ -63,7 +64,7 @@ def test_the_penalty_is_in_the_loss_that_is_trained_and_survives_saving(tmp_path
 
 
 @pytest.mark.parametrize(("frozen", "count"), [(3, 3), (0.5, 4), (1.0, 7), (0, 0)])
-def test_frozen_layers_are_counted_from_the_input_and_survive_saving(tmp_path, frozen, count):
+def test_frozen_layers_count_from_the_input_and_survive_saving(tmp_path, frozen, count):
     model = small("baseline_cnn", frozen=frozen)
     assert len(backbone_layers(model)) == 7
     flags = [layer.trainable for layer in backbone_layers(model)]
@@ -75,7 +76,7 @@ def test_frozen_layers_are_counted_from_the_input_and_survive_saving(tmp_path, f
     assert model.get_layer("head_scores").trainable
 
 
-def test_weights_are_those_of_the_seed_and_pythons_generator_is_left_alone():
+def test_initial_weights_depend_on_the_seed_and_pythons_generator_is_restored():
     import random
 
     random.seed(1)
@@ -87,7 +88,7 @@ def test_weights_are_those_of_the_seed_and_pythons_generator_is_left_alone():
 
 
 def application(path):
-    """A file of EfficientNetB0's weights as published: deviations in place of variances."""
+    """A file of EfficientNetB0 weights as published: with deviations instead of variances."""
     model = keras.applications.EfficientNetB0(
         include_top=False, weights=None, input_shape=(32, 32, 3)
     )
@@ -98,7 +99,7 @@ def application(path):
     return str(path)
 
 
-def test_a_file_of_weights_gives_the_model_that_imagenet_gives(tmp_path, monkeypatch):
+def test_weights_from_a_file_give_the_same_model_as_imagenet(tmp_path, monkeypatch):
     file = application(tmp_path / "b0.weights.h5")
     by_path = small("efficientnet_b0", weights=file)
     from keras.src.utils import file_utils
@@ -114,29 +115,29 @@ def test_a_file_of_weights_gives_the_model_that_imagenet_gives(tmp_path, monkeyp
     for a, b in zip(kernels(by_path), kernels(by_name), strict=True):
         np.testing.assert_array_equal(a, b)
     assert np.abs(stem(by_path) - stem(small("efficientnet_b0"))).max() > 0.1
-    with pytest.raises(CellprepError, match="does not hold weights of mobilenet_v3"):
+    with pytest.raises(CellprepError, match="does not contain weights of mobilenet_v3"):
         small("mobilenet_v3", weights=file)
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
-def test_without_a_network_one_line_says_where_the_weights_are(name, monkeypatch):
+def test_failed_download_names_the_address_of_the_weights_in_one_line(name, monkeypatch):
     from keras.src.utils import file_utils
 
-    asked = []
+    requested = []
 
     def refuse(fname, origin, **_):
-        asked.append(origin)
+        requested.append(origin)
         raise Exception(f"URL fetch failure on {origin}: None -- no network")
 
     monkeypatch.setattr(file_utils, "get_file", refuse)
-    with pytest.raises(CellprepError, match=r"weights=None to start from random") as error:
+    with pytest.raises(CellprepError, match=r"weights=None to start from random weights") as error:
         small(name, weights="imagenet")
-    assert asked == [BACKBONES[name].weights]
-    assert asked[0] in str(error.value)
+    assert requested == [BACKBONES[name].weights]
+    assert requested[0] in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_the_baseline_starts_at_random_or_from_its_own_file(tmp_path):
+def test_the_baseline_starts_from_random_weights_or_its_own_file(tmp_path):
     model = small("baseline_cnn", weights="imagenet", seed=1)
     model.save_weights(tmp_path / "own.weights.h5")
     again = small("baseline_cnn", weights=tmp_path / "own.weights.h5", seed=2)
@@ -144,8 +145,8 @@ def test_the_baseline_starts_at_random_or_from_its_own_file(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_mixed_precision_keeps_probabilities_and_weights_in_32_bits(monkeypatch):
-    monkeypatch.setattr("cellmodels.backbones.mixed_policy", lambda: "mixed_bfloat16")
+def test_mixed_precision_keeps_probabilities_and_weights_in_float32(monkeypatch):
+    monkeypatch.setattr("cellmodels.models.precision.mixed_policy", lambda: "mixed_bfloat16")
     model = small("baseline_cnn")
     assert model.layers[2].compute_dtype == "bfloat16"
     assert model.layers[2].kernel.dtype == model.output.dtype == "float32"
@@ -154,7 +155,7 @@ def test_mixed_precision_keeps_probabilities_and_weights_in_32_bits(monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "settings", "said"),
+    ("arguments", "settings", "message"),
     [
         (("efficientnet_b1", 8, (96, 96, 3)), {}, "did you mean 'efficientnet_b"),
         (("baseline_cnn", 1, (96, 96, 3)), {}, r"`n_classes` must be a whole number in \[2"),
@@ -167,8 +168,10 @@ def test_mixed_precision_keeps_probabilities_and_weights_in_32_bits(monkeypatch)
         (("baseline_cnn", 8, (96, 96, 3)), {"precision": "mixed"}, "needs a GPU"),
     ],
 )
-def test_what_cannot_be_built_is_refused_in_one_line(monkeypatch, arguments, settings, said):
-    monkeypatch.setattr("cellmodels.backbones.mixed_policy", lambda: None)
-    with pytest.raises(CellprepError, match=said) as error:
+def test_invalid_settings_of_build_are_refused_in_one_line(
+    monkeypatch, arguments, settings, message
+):
+    monkeypatch.setattr("cellmodels.models.precision.mixed_policy", lambda: None)
+    with pytest.raises(CellprepError, match=message) as error:
         cm.build(*arguments, **settings)
     assert "\n" not in str(error.value)
