@@ -1,4 +1,4 @@
-"""What a new process pays: the import, and the first call, compiled code at hand or not."""
+"""What a new process takes: the import, and the first call with and without compiled code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from statistics import median
 
-from report import Report
+from .report import Report
 
 CALLS = {
     "find_duplicates": "cp.find_duplicates(images)",
@@ -52,7 +52,7 @@ def test_import(report: Report) -> None:
     taken = {name: median(turn[name] for turn in turns) for name in codes}
     report.add(
         "Import, median of 5 processes",
-        ["a bare Python", "`import numpy`", "`import cellprep`", "cellprep beyond NumPy"],
+        ["a bare Python", "`import numpy`", "`import cellprep`", "cellprep minus NumPy"],
         [
             [
                 "seconds",
@@ -64,7 +64,7 @@ def test_import(report: Report) -> None:
 
 
 def test_first_call(report: Report, tmp_path: Path) -> None:
-    """Compiling once in a machine's life, loading what was compiled once in a process's."""
+    """Code is compiled once per machine, and loaded once per process."""
     rows = []
     for name, call in CALLS.items():
         code = FIRST.format(call=call)
@@ -75,5 +75,7 @@ def test_first_call(report: Report, tmp_path: Path) -> None:
         ]
         rows.append([name, *(f"{seconds:.2f} s" for seconds in taken)])
     report.add(
-        "First call of a process, 8 images", ["compiling", "compiled by an earlier process"], rows
+        "First call of a process, 8 images",
+        ["compiled now", "compiled by an earlier process"],
+        rows,
     )

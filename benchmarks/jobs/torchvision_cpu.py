@@ -1,7 +1,7 @@
-"""torchvision where its compiled operators do not load beside a CPU build of torch.
+"""Importing torchvision when its compiled operators do not load with a CPU build of torch.
 
-Its transforms are Python over torch and Pillow and need none of them; only `import torchvision`
-insists that the names exist.
+Its transforms use torch and Pillow and none of these operators; only `import torchvision` requires
+that their names exist.
 """
 
 import sys
@@ -13,7 +13,7 @@ OPERATORS = ("nms", "qnms", "roi_align", "ps_roi_align", "roi_pool", "ps_roi_poo
 
 @cache
 def load() -> Any:
-    """Import torchvision, the names of its operators declared where they are missing."""
+    """Import torchvision; if its operators are missing, declare their names."""
     import torch
 
     try:
@@ -26,5 +26,5 @@ def load() -> Any:
             declared.define(f"{name}(Tensor x) -> Tensor")
         import torchvision
 
-        return torchvision, declared  # the names last as long as this does
+        return torchvision, declared  # the names exist as long as this object
     return torchvision, None
