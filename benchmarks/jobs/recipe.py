@@ -132,7 +132,7 @@ def careful_keras(images: Images, folder: Path) -> Call:
     return _written(route, folder)
 
 
-def fastest_peers(images: Images, folder: Path) -> Call:
+def fastest_libraries(images: Images, folder: Path) -> Call:
     """xxh3, cv2.warpAffine and cv2.kmeans on two threads, torchvision in two processes, np.save"""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -193,7 +193,7 @@ JOBS = (
         (
             Peer("the notebook route", notebook, target=300, images=400),
             Peer("the careful Keras route", careful_keras, target=40, images=1000),
-            Peer("the fastest peers together", fastest_peers, target=5, images=4096),
+            Peer("the fastest libraries together", fastest_libraries, target=5, images=4096),
         ),
         check,
         rounds=3,
