@@ -24,8 +24,8 @@ from PIL import Image, ImageDraw
 
 import cellprep as cp
 from cellprep.arrays import Images
+from cellprep.operations.suites import SUITES
 from cellprep.plan.draws import Draw, id_keys, row_keys
-from cellprep.steps.corrupt import CORRUPTIONS
 from cellprep.synthetic import draw_cells
 
 HERE = Path(__file__).parent
@@ -51,7 +51,7 @@ def sheet(rows: list[tuple[str, Images]], heads: list[str]) -> Image.Image:
 def microscopy(image: NDArray[np.uint8]) -> Image.Image:
     """Every corruption at every severity."""
     rows = []
-    for name in CORRUPTIONS["microscopy"]:
+    for name in SUITES["microscopy"].names:
         made = [
             cp.corrupt(image[None], corruption=name, severity=severity, seed=4)[0]
             for severity in range(1, 6)
@@ -64,7 +64,7 @@ def heavy(image: NDArray[np.uint8]) -> Image.Image:
     """Every change five times, as it is drawn."""
     five = np.repeat(image[None], 5, axis=0)
     rows = [
-        (name, cp.corrupt(five, suite="heavy", corruption=name)) for name in CORRUPTIONS["heavy"]
+        (name, cp.corrupt(five, suite="heavy", corruption=name)) for name in SUITES["heavy"].names
     ]
     return sheet(rows, ["drawn five times", "", "", "", ""])
 
@@ -74,7 +74,7 @@ def examples(images: Images) -> Image.Image:
     rows = [("as they are", images)]
     rows += [
         (f"{suite}, seed {seed}", cp.corrupt(images, suite=suite, seed=seed))
-        for suite in CORRUPTIONS
+        for suite in SUITES
         for seed in range(3)
     ]
     return sheet(rows, [""] * len(images))
@@ -114,7 +114,7 @@ def compare(images: Images) -> None:
     print(f"{len(images)} photographs at 224x224; {versions}, {wand.version.MAGICK_VERSION}")
     print("| corruption | severity | change | theirs | mean apart | most apart | correlation |")
     print("|---|---|---|---|---|---|---|")
-    for name in CORRUPTIONS["microscopy"]:
+    for name in SUITES["microscopy"].names:
         theirs = CORRUPTIONS_DS["bloodmnist"][THEIRS.get(name, name)]
         at_random = name in ("stain_deposit", "bubble")  # other places: only the sizes compare
         before = np.concatenate([images] * 10) if at_random else images
@@ -173,7 +173,7 @@ def speed(images: Images) -> None:
     print(f"{len(images)} images of {images.shape[1]}x{images.shape[2]}, severity 3")
     print("| suite | corruption | images a second | medmnistc |")
     print("|---|---|---|---|")
-    for suite, names in CORRUPTIONS.items():
+    for suite, names in ((name, table.names) for name, table in SUITES.items()):
         for name in (None, *names):
             severity = 3 if suite == "microscopy" else None
             step = cp.Corrupt(suite, severity, name)

@@ -20,10 +20,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 import cellprep as cp
 from cellprep.arrays import Images
-from cellprep.kernels import OPERATIONS
-from cellprep.kernels.augment import chain
 from cellprep.kernels.segment import components, kmeans, spaces
-from cellprep.steps.corrupt import CORRUPTIONS
+from cellprep.operations import KERAS_CV, OPERATIONS, Slots
+from cellprep.operations.suites import SUITES
 from cellprep.synthetic import CLASS_NAMES, draw_cells, draw_messy_set
 
 FOLDER = Path(__file__).parent / "steps"
@@ -296,15 +295,12 @@ def rand_augment() -> Image.Image:
     """The ten operations, weak and strong, and copies that were drawn."""
     image, strips = cells_of("eosinophil", seed=5)[0], []
     for magnitude in (0.2, 0.5, 0.9):
-        pictures = np.repeat(image, len(OPERATIONS), axis=0)
-        each = np.arange(len(OPERATIONS))
-        chain.chain(
-            *(pictures, each, pictures, each),
-            each[:, None],
-            np.array([[strength(name, magnitude)] for name in OPERATIONS], np.float32),
-            np.full((len(OPERATIONS), 1), 255 * (1 - magnitude), np.float32),
-        )
-        names = [name.replace("_", " ") if magnitude == 0.9 else "" for name in OPERATIONS]
+        pictures = np.repeat(image, len(KERAS_CV), axis=0)
+        values = np.full((len(KERAS_CV), 1, 3), 255 * (1 - magnitude), np.float32)
+        values[:, 0, 0] = [strength(name, magnitude) for name in KERAS_CV]
+        slots = Slots(np.array(KERAS_CV)[:, None], values)
+        slots.run(OPERATIONS, pictures, np.arange(len(KERAS_CV)))
+        names = [name.replace("_", " ") if magnitude == 0.9 else "" for name in KERAS_CV]
         tiles = [Tile(*pair) for pair in zip(pictures, names, strict=True)]
         strips.append(strip(f"the ten operations, magnitude {magnitude} at its most", tiles, 10))
     cells, _ = cells_of("basophil", "neutrophil", seed=2)
@@ -334,7 +330,7 @@ def corrupt() -> Image.Image:
     images, labels = draw_cells([1] * 8, seed=2)
     names = [CLASS_NAMES[label] for label in labels]
     strips = [strip("the test images", [Tile(*pair) for pair in zip(images, names, strict=True)])]
-    for suite in CORRUPTIONS:
+    for suite in SUITES:
         pictures, record = made(cp.Corrupt(suite), images, seed=1)
         tiles = []
         for picture, row in zip(pictures, record, strict=True):

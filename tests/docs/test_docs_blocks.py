@@ -100,7 +100,7 @@ def test_what_is_not_run_is_listed() -> None:
 )
 def test_a_page_that_is_wrong_fails(text, why, tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pages.ROOT", tmp_path)
+    monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
     for file in ("pyproject.toml", "Makefile"):
         shutil.copy(ROOT / file, file)
     page = tmp_path / "page.md"
@@ -111,7 +111,7 @@ def test_a_page_that_is_wrong_fails(text, why, tmp_path, monkeypatch) -> None:
 
 def test_a_page_that_is_right_runs(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("pages.ROOT", tmp_path)
+    monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
     page = tmp_path / "page.md"
     page.write_text(
         '```toml title="a.toml"\nseed = 1\n```\n'
@@ -124,7 +124,7 @@ def test_a_page_that_is_right_runs(tmp_path, monkeypatch) -> None:
 
 
 def test_a_picture_that_is_another_fails(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("pages.ROOT", tmp_path)
+    monkeypatch.setattr("tests.docs.pages.ROOT", tmp_path)
     page = tmp_path / "page.md"
     page.write_text("![a](pictures/a.png)")
     for folder, level in (("pictures", 100), ("same", 101), ("another", 110)):

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_docs import DOCS, load
 
 import cellprep as cp
+
+from .test_docs import DOCS, load
 
 PAGES = DOCS / "steps"
 STEPS = {
@@ -79,10 +80,10 @@ def test_columns_are_those_recorded(name, cells, tmp_path) -> None:
 
 
 def test_the_operations_of_randaugment_are_named() -> None:
-    from cellprep.kernels import OPERATIONS
+    from cellprep.operations import KERAS_CV
 
     page = section("rand_augment", "Settings").replace("colour", "color")
-    assert all(name.replace("_", " ") in page for name in OPERATIONS)
+    assert all(name.replace("_", " ") in page for name in KERAS_CV)
 
 
 def test_every_page_stands_in_the_overview() -> None:

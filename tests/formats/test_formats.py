@@ -19,13 +19,21 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_write import assert_equal_sets, breaking, dataset, kill_everywhere, outcome, tree
 
 import cellprep as cp
 from cellprep import cli
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS, tfrecord
 from cellprep.synthetic import CLASS_NAMES
+
+from ..writing.test_write import (
+    assert_equal_sets,
+    breaking,
+    dataset,
+    kill_everywhere,
+    outcome,
+    tree,
+)
 
 MANY = [name for name, format in FORMATS.items() if format.writer is not None]
 NAMES = [f"../{name} / é" for name in CLASS_NAMES]

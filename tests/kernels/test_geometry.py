@@ -8,7 +8,8 @@ from PIL import Image
 from skimage import transform
 
 import cellprep as cp
-from cellprep.kernels.augment import affine, geometry
+from cellprep.kernels import resize
+from cellprep.kernels.augment import affine, windows
 
 NONE = {"rotation": 0, "shift_x": 0, "shift_y": 0, "zoom": 1, "flip_x": False, "flip_y": False}
 
@@ -93,7 +94,7 @@ def test_warp_leaves_the_other_images_alone(photographs) -> None:
     ids=str,
 )
 def test_resize_is_that_of_pillow(photographs, size) -> None:
-    ours = geometry.resize(photographs[:3], *size)
+    ours = resize.resize(photographs[:3], *size)
     theirs = np.stack(
         [
             np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
@@ -108,7 +109,7 @@ def test_resize_is_that_of_pillow(photographs, size) -> None:
 
 def test_windows() -> None:
     images = np.random.default_rng(0).integers(0, 256, (3, 9, 11, 3), np.uint8)
-    crops = geometry.windows(images, np.array([0, 4, 2]), np.array([6, 0, 3]), 5)
+    crops = windows.windows(images, np.array([0, 4, 2]), np.array([6, 0, 3]), 5)
     for crop, image, (top, left) in zip(crops, images, [(0, 6), (4, 0), (2, 3)], strict=True):
         assert (crop == image[top : top + 5, left : left + 5]).all()
 

@@ -36,8 +36,7 @@ from PIL import Image
 
 from cellprep import Dataset, RandAugment, Recipe
 from cellprep.arrays import Images
-from cellprep.kernels import OPERATIONS
-from cellprep.kernels.augment.chain import SKIP, chain
+from cellprep.operations import KERAS_CV, NONE, Slots, engines
 from cellprep.operations import keras_cv as keras_cv_engine
 from cellprep.plan.draws import Draw, id_keys, row_keys
 from cellprep.synthetic import draw_cells
@@ -72,22 +71,23 @@ def pictures(height: int, width: int) -> Images:
 SIZES = [(96, 96), (64, 97)]
 
 
-def chained(images: Images, *slots: Any) -> Images:
-    """All images sent through their operations; the arrays stay."""
+def filled(operation: str, shape: tuple[int, int], value: float, threshold: float) -> Slots:
+    """One operation in all slots of all images."""
+    values = np.zeros((*shape, 3), np.float32)
+    values[..., :2] = value, threshold
+    return Slots(np.full(shape, operation), values)
+
+
+def sent(images: Images, slots: Slots) -> Images:
+    """All images after their operations; the arrays stay."""
     out = images.copy()
     every = np.arange(len(out))
-    chain(out, every, out, every, *slots)
+    engines.run("native", out, every, out, every, slots)
     return out
 
 
 def by_kernel(name: str, images: Images, value: float = 0.0, threshold: float = 0.0) -> Images:
-    shape = (len(images), 1)
-    return chained(
-        images,
-        np.full(shape, OPERATIONS.index(name)),
-        np.full(shape, value, np.float32),
-        np.full(shape, threshold, np.float32),
-    )
+    return sent(images, filled(name, (len(images), 1), value, threshold))
 
 
 def by_keras_cv(
@@ -177,7 +177,7 @@ def test_shear_call(name: str) -> None:
 
 N = 30_000
 SETTINGS = [(0.5, 0.15), (0.85, 0.3)]
-SAMPLED = OPERATIONS[2:]
+SAMPLED = KERAS_CV[2:]
 """The operations that take a value."""
 
 
@@ -186,7 +186,7 @@ def ours(magnitude: float = 0.5, stddev: float = 0.15, seed: int = 0) -> dict[st
     """Three slots as columns: op, value and threshold, each (N, 3)."""
     draw = Draw(seed, "rand_augment", row_keys(id_keys(np.arange(N)), np.ones(N, np.int64)))
     step = RandAugment(magnitude=magnitude, magnitude_stddev=stddev)
-    drawn = step.parameters(np.zeros((N, 1, 1, 3), np.uint8), draw)
+    drawn = step.sample(draw)
     return {
         name: np.stack([drawn[f"{name}_{slot}"] for slot in (1, 2, 3)], axis=1)
         for name in ("op", "value", "threshold")
@@ -205,7 +205,7 @@ def by_policy(magnitude: float, stddev: float) -> dict[str, NDArray[np.float32]]
     layers = keras_cv.layers.RandAugment.get_standard_policy(FULL, magnitude, stddev, seed=2)
     drawn = {
         name: layer.get_random_transformation_batch(N)
-        for name, layer in zip(OPERATIONS, layers, strict=True)
+        for name, layer in zip(KERAS_CV, layers, strict=True)
     }
     solarization = drawn["solarization"]
     samples = {
@@ -270,10 +270,10 @@ def test_values(name: str, reference: Any, setting: tuple[float, float]) -> None
 
 def test_operations_are_uniform() -> None:
     def uniform(op: NDArray[Any]) -> bool:
-        return bool(stats.chisquare([(op == name).sum() for name in OPERATIONS]).pvalue > 1e-3)
+        return bool(stats.chisquare([(op == name).sum() for name in KERAS_CV]).pvalue > 1e-3)
 
     for op in ours()["op"].T:
-        assert set(op) == {*OPERATIONS, "none"}
+        assert set(op) == {*KERAS_CV, "none"}
         assert uniform(op)
         assert not uniform(op[(op != "contrast") | (np.arange(N) % 8 > 0)]), "an eighth less"
 
@@ -370,7 +370,7 @@ def test_engines_agree(num_ops: int, mean: float, within_2: float) -> None:
     for name, column in native.items():
         assert all(map(np.array_equal, column, theirs[name]))
     ops = native["rand_augment.op_1"]
-    assert set(ops.values[ops.present]) == {*OPERATIONS, "none"}
+    assert set(ops.values[ops.present]) == {*KERAS_CV, "none"}
     difference = np.abs(made["native"].astype(int) - made["keras_cv"])
     assert difference.mean() <= mean
     assert (difference <= 2).mean() >= within_2
@@ -380,13 +380,7 @@ def test_engines_agree(num_ops: int, mean: float, within_2: float) -> None:
 def test_engines_round_alike(name: str, value: float, threshold: float) -> None:
     """Halves too: 0.3 of the range is 76.5 levels."""
     images = pictures(64, 97)
-    shape = (len(images), 1)
-    theirs = keras_cv_engine.chain(
-        images,
-        np.full(shape, OPERATIONS.index(name)),
-        np.full(shape, value, np.float32),
-        np.full(shape, threshold, np.float32),
-    )
+    theirs = keras_cv_engine.run(images, filled(name, (len(images), 1), value, threshold))
     assert (by_kernel(name, images, value, threshold) == theirs).mean() > 0.99
 
 
@@ -419,7 +413,7 @@ IDENTITIES = [
     ("solarization", 0.0, 256.0),
     ("color_degeneration", 0.0, 0.0),
     ("contrast", 1.0, 0.0),
-    *((name, 0.0, 0.0) for name in OPERATIONS[5:]),
+    *((name, 0.0, 0.0) for name in KERAS_CV[5:]),
 ]
 
 
@@ -437,11 +431,16 @@ def batches(draw: Any) -> tuple[Images, Any]:
 @given(batches())
 def test_identities(batch: tuple[Images, Any]) -> None:
     images, _ = batch
-    shape = (len(images), 3)
-    anything = np.full(shape, 0.7, np.float32)
-    assert np.array_equal(chained(images, np.full(shape, SKIP), anything, anything), images)
+    assert np.array_equal(sent(images, filled(NONE, (len(images), 3), 0.7, 0.7)), images)
     for identity in IDENTITIES:
         assert np.array_equal(by_kernel(identity[0], images, *identity[1:]), images), identity
+
+
+def random_slots(rng: Any, n: int) -> Slots:
+    values = np.zeros((n, 3, 3), np.float32)
+    values[..., 0] = rng.random((n, 3))
+    values[..., 1] = 255 * rng.random((n, 3))
+    return Slots(rng.choice(np.array([*KERAS_CV, NONE]), (n, 3)), values)
 
 
 @few
@@ -449,15 +448,11 @@ def test_identities(batch: tuple[Images, Any]) -> None:
 def test_other_rows_stay(batch: tuple[Images, Any]) -> None:
     images, rng = batch
     rows = rng.permutation(len(images))[: len(images) // 2]
-    slots = [
-        rng.integers(0, SKIP, (len(rows), 3)),
-        rng.random((len(rows), 3), np.float32),
-        255 * rng.random((len(rows), 3), np.float32),
-    ]
+    slots = random_slots(rng, len(rows))
     some = images.copy()
-    chain(some, rows, some, rows, *slots)
+    engines.run("native", some, rows, some, rows, slots)
     expected = images.copy()
-    expected[rows] = chained(images[rows], *slots)
+    expected[rows] = sent(images[rows], slots)
     assert np.array_equal(some, expected)
 
 
@@ -465,14 +460,10 @@ def test_other_rows_stay(batch: tuple[Images, Any]) -> None:
 @given(batches())
 def test_batch_equals_singles(batch: tuple[Images, Any]) -> None:
     images, rng = batch
-    before, shape = images.copy(), (len(images), 3)
-    slots = (
-        rng.integers(0, SKIP + 1, shape),
-        rng.random(shape, np.float32),
-        255 * rng.random(shape, np.float32),
-    )
-    together = chained(images, *slots)
+    before, slots = images.copy(), random_slots(rng, len(images))
+    together = sent(images, slots)
     assert np.array_equal(images, before)
     for i, image in enumerate(together):
         row = slice(i, i + 1)
-        assert np.array_equal(chained(images[row], *(slot[row] for slot in slots))[0], image)
+        alone = Slots(slots.operations[row], slots.values[row])
+        assert np.array_equal(sent(images[row], alone)[0], image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from itertools import pairwise
 
@@ -13,15 +14,16 @@ from PIL import Image, ImageEnhance, ImageOps
 
 import cellprep as cp
 from cellprep.arrays import Images
-from cellprep.kernels.corrupt import blur, corruptions
-from cellprep.steps import corrupt as suites
+from cellprep.kernels.corrupt import blur
+from cellprep.kernels.corrupt.noise import numbers
+from cellprep.operations import Slots, suites
 
 cv2 = pytest.importorskip("cv2")
 skimage_color = pytest.importorskip("skimage.color")
 stats = pytest.importorskip("scipy.stats")
 ndimage = pytest.importorskip("scipy.ndimage")
 
-MICROSCOPY, HEAVY = suites.CORRUPTIONS["microscopy"], suites.CORRUPTIONS["heavy"]
+MICROSCOPY, HEAVY = (suites.SUITES[name].names for name in ("microscopy", "heavy"))
 SIZES = [(28, 28), (96, 96), (64, 97), (224, 224)]
 sizes = st.sampled_from(SIZES[:3])
 
@@ -36,7 +38,8 @@ def sent(images: Images, name: str, a=0.0, b=0.0, c=0.0, seed: int = 1) -> Image
     operations = np.full((len(out), 1), name)
     values = np.broadcast_to(np.array([a, b, c], np.float32), (len(out), 1, 3))
     seeds = np.arange(len(out), dtype=np.uint64) + np.uint64(seed)
-    corruptions.apply(out, np.arange(len(out)), operations, values, seeds)
+    slots = Slots(operations, values, numbers(seeds, 1)).with_details(suites.TABLE)
+    slots.run(suites.TABLE, out, np.arange(len(out)))
     return out
 
 
@@ -188,13 +191,14 @@ def test_kernels_do_not_depend_on_the_others_of_a_batch(photographs) -> None:
     images = photographs[:4].copy()
     blur.convolve(images, np.arange(4), blur.lines(radius, sigma, angle, 0.43), "edge")
     blur.convolve(images, np.arange(4), blur.disks(radius, 0.43), "reflect")
-    blur.gaussian_blur(images, np.arange(4), radius)
+    sigmas = radius * np.float32(224 / min(images.shape[1:3]))
+    blur.gaussian_blur(images, np.arange(4), sigmas)
     alone = photographs[:4].copy()
     for row in range(4):
         at, this = np.array([row]), slice(row, row + 1)
         blur.convolve(alone, at, blur.lines(radius[this], sigma[this], angle[this], 0.43), "edge")
         blur.convolve(alone, at, blur.disks(radius[this], 0.43), "reflect")
-        blur.gaussian_blur(alone, at, radius[this])
+        blur.gaussian_blur(alone, at, sigmas[this])
     assert (alone == images).all()
 
 
@@ -247,7 +251,8 @@ def test_other_rows_stay_and_a_row_alone_is_the_same(name, size, seed) -> None:
     )
     record = whole.plan.evaluate(np.arange(3))[1]
     parameters = {key.split(".")[1]: column.values[1:2] for key, column in record.items()}
-    made = step.apply(images.copy(), np.array([1]), **parameters)
+    made, row = images.copy(), np.array([1])
+    step.apply_to(made, row, made, row, **parameters)
     assert (made[[0, 2]] == images[[0, 2]]).all()
     assert (made[1] == whole.images[1]).all()
 
@@ -328,7 +333,7 @@ def test_heavy_values_lie_in_their_ranges() -> None:
                 high = max(np.max(way[place]) if place < len(way) else 0 for way in same)
                 assert low <= found[column].min()
                 assert found[column].max() <= high
-                if name in suites._WHOLE and place < len(taken):
+                if suites.TABLE[name].whole and place < len(taken):
                     assert np.unique(found[column]).tolist() == list(range(low, high))
 
 
@@ -351,6 +356,29 @@ def test_rows_stay_and_replay_makes_the_same_bytes(step, cells, tmp_path) -> Non
     assert (cp.replay(tmp_path / "out", source, at=[7, 2]) == written[[7, 2]]).all()
 
 
+def test_augmix_is_replayed_from_its_recorded_mixture_alone(cells) -> None:
+    images, _ = cells
+    step = cp.Corrupt("heavy", corruption="augmix")
+    found = record(step, len(images))
+    mixtures = [json.loads(text) for text in found["details"].tolist()]
+    assert all(len(mixture) == 3 for mixture in mixtures)
+    lengths = {len(chain) for mixture in mixtures for _, chain in mixture}
+    assert lengths == {1, 2, 3}
+    rows, expected = np.arange(len(images)), images.copy()
+    step.apply_to(expected, rows, expected, rows, **found)
+    other_seeds = found | {"seed": found["seed"] + np.uint64(1)}
+    replayed = images.copy()
+    step.apply_to(replayed, rows, replayed, rows, **other_seeds)
+    assert (replayed == expected).all()
+    old = {name: column for name, column in found.items() if name != "details"}  # version 0.1
+    replayed = images.copy()
+    step.apply_to(replayed, rows, replayed, rows, **old)
+    assert (replayed == expected).all()
+    resampled = images.copy()
+    step.apply_to(resampled, rows, resampled, rows, **(old | {"seed": other_seeds["seed"]}))
+    assert (resampled != expected).any()
+
+
 def test_a_corrupted_set_may_be_split(cells) -> None:
     """Nothing was multiplied: every image is there once."""
     dataset = cp.Recipe([cp.Corrupt("heavy")])(cp.Dataset.from_arrays(*cells))
@@ -366,10 +394,10 @@ def test_masks_follow_the_moves(name) -> None:
     step = cp.Corrupt("heavy", corruption=name)
     images = np.where(masks[..., None], np.uint8(255), np.uint8(0)).repeat(3, axis=3)
     found = record(step, 12)
-    moved = step.move(masks, np.arange(12), **found)
-    if name in corruptions._MOVES:
-        made = step.apply(images, np.arange(12), **found)[..., 0]
-        assert ((made > 127) != moved).mean() < 0.01
+    moved = step.move_masks(masks, np.arange(12), **found)
+    if suites.TABLE[name].moves:
+        step.apply_to(images, np.arange(12), images, np.arange(12), **found)
+        assert ((images[..., 0] > 127) != moved).mean() < 0.01
         assert (moved != masks).any(axis=(1, 2)).mean() > 0.9
     else:
         assert (moved == masks).all()
@@ -384,7 +412,7 @@ def test_mistakes_are_errors() -> None:
         ("microscopy", True): "got True",
         ("microscopy", 2, "pixelated"): "did you mean 'pixelate'",
         ("microscopy", None, "cutout"): "`corruption` got 'cutout'",
-        ("heavy", 3): "which draws every strength from its range; leave it out",
+        ("heavy", 3): "which samples every strength from its range; omit it",
         ("heavy", None, "gausian_noise"): "did you mean 'gaussian_noise'",
     }.items():
         with pytest.raises(cp.CellprepError, match=words):
@@ -396,6 +424,6 @@ def test_mistakes_are_errors() -> None:
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (1, 40), (9, 5)])
 def test_tiny_images(shape) -> None:
     images = np.random.default_rng(0).integers(0, 256, (40, *shape, 3), np.uint8)
-    for suite, names in suites.CORRUPTIONS.items():
-        for name in (None, *names):
+    for suite, table in suites.SUITES.items():
+        for name in (None, *table.names):
             assert cp.corrupt(images, suite=suite, corruption=name).shape == images.shape

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import cellprep as cp
-from cellprep.steps.crop import middles
+from cellprep.kernels.segment import centers
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 
@@ -23,7 +23,7 @@ def windows(dataset: cp.Dataset) -> dict[str, np.ndarray]:
 @given(st.integers(0, 2**32 - 1))
 def test_half_of_the_cell_lies_on_either_side_of_its_middle(seed: int) -> None:
     masks = np.random.default_rng(seed).random((3, 12, 17)) < 0.3
-    for mask, (y, x) in zip(masks, middles(np.empty((3, 12, 17, 3)), masks), strict=True):
+    for mask, (y, x) in zip(masks, centers.centers(masks), strict=True):
         for line, middle in ((mask.sum(axis=1), y), (mask.sum(axis=0), x)):
             assert 2 * line[:middle].sum() <= line.sum()
             assert 2 * line[middle + 1 :].sum() <= line.sum()
@@ -55,14 +55,15 @@ def test_an_image_without_a_cell_is_cut_in_its_middle_and_says_so() -> None:
 
 
 def test_several_sizes_look_for_the_cells_once(cells, monkeypatch) -> None:
-    from cellprep.steps import functions
-
     images, labels = cells
     calls = []
-    looked_for = functions.middles
-    monkeypatch.setattr(
-        functions, "middles", lambda images: calls.append(len(images)) or looked_for(images)
-    )
+    find = centers.find_centers
+
+    def counted(images):
+        calls.append(len(images))
+        return find(images)
+
+    monkeypatch.setattr(centers, "find_centers", counted)
     dataset = cp.Dataset.from_arrays(images, labels, [str(n) for n in range(8)])
     made = cp.crops(dataset, sizes=(24, 32, 40), resize_to=24)
     assert calls == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 import cellprep as cp
 from cellprep.plan import plan as plan_module
+from cellprep.steps.step import STEPS as STEPS_BY_NAME
 
 STEPS = [
     cp.Dedupe(),
@@ -70,7 +71,8 @@ def made(step: cp.Step, messy, seed: int = 5, at=slice(None)) -> cp.Dataset:
 
 
 def test_every_kind_of_step_is_listed() -> None:
-    assert set(cp.Step.__subclasses__()) == set(KINDS)
+    ours = {kind for kind in STEPS_BY_NAME.values() if kind.__module__.startswith("cellprep.")}
+    assert ours == set(KINDS)
 
 
 @every_step
@@ -292,4 +294,5 @@ def test_copies_that_are_never_made_are_those_that_would_be(step, cells) -> None
     rows = np.flatnonzero(next(iter(record.values())).present)
     parameters = {name.split(".")[1]: column.values[rows] for name, column in record.items()}
     taken = images[plan.origin(at)].copy()
-    assert np.array_equal(made, step.apply(taken, rows, **parameters))
+    step.apply_to(taken, rows, taken, rows, **parameters)
+    assert np.array_equal(made, taken)

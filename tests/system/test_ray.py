@@ -362,4 +362,4 @@ def parts_module() -> Any:
     """The module, which the function of its name hides."""
     import importlib
 
-    return importlib.import_module("cellprep.parts")
+    return importlib.import_module("cellprep.writing.shards")

@@ -18,13 +18,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from test_write import MOVE, breaking, dataset, tree, write
 
 import cellprep as cp
 from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.synthetic import CLASS_NAMES
 from cellprep.system import paths as place
+
+from .test_write import MOVE, breaking, dataset, tree, write
 
 upath = pytest.importorskip("upath")
 

@@ -21,8 +21,6 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from test_kills import NAMES, tree
-from test_kills import write as write_job
 
 import cellprep as cp
 from cellprep.cli import main
@@ -33,6 +31,9 @@ from cellprep.system import locks
 from cellprep.writing.records import Saved, load_whole, save_record
 from cellprep.writing.shards import Part, write_parts
 from cellprep.writing.write import plan_write
+
+from .test_kills import NAMES, tree
+from .test_kills import write as write_job
 
 FOLDERS = [name for name in NAMES if not FORMATS[name].is_file]
 

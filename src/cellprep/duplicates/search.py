@@ -16,7 +16,8 @@ from ..errors import CellprepError
 from ..kernels import SYMMETRIES
 from ..plan import policies
 from ..plan.digests import digest, prefilter_digest
-from ..plan.plan import Pixels, Plan
+from ..plan.nodes import Node
+from ..plan.plan import Plan
 from ..plan.rows import SAME
 from ..system import executors
 from . import near
@@ -45,8 +46,8 @@ def exact_groups(plan: Plan) -> tuple[Plan, policies.Groups]:
 def _proposed(plan: Plan) -> tuple[Plan, policies.Groups]:
     """Groups of rows with one digest.
 
-    Of images at hand a prefilter_digest goes first: equal images have equal middle rows, so an image whose
-    middle row is like no other needs no digest.
+    Of images at hand a prefilter_digest goes first: equal images have equal middle rows, so an
+    image whose middle row is like no other needs no digest.
     """
     if not plan.is_unprocessed or "digest" in plan.rows.columns:
         plan = plan.measure("digest", digest)
@@ -93,7 +94,7 @@ def _equal_pixels(plan: Plan, rows: Positions, others: Positions) -> Masks:
 class _Equal:
     """Whether the pairs of a span are equal."""
 
-    pixels: Pixels
+    pixels: Node
     rows: Positions
     others: Positions
 
@@ -233,7 +234,7 @@ def _turned_pairs(
 class _Turned:
     """The symmetries of the pairs of a span."""
 
-    pixels: Pixels
+    pixels: Node
     rows: Positions
     others: Positions
 
@@ -249,7 +250,7 @@ class _Turned:
 class _Least:
     """The least digest of each image of a span and its turned images."""
 
-    pixels: Pixels
+    pixels: Node
     rows: Positions
 
     def __call__(self, span: executors.Span) -> NDArray[np.uint64]:
@@ -262,7 +263,7 @@ class _Least:
         return np.asarray(found[least, np.arange(len(images))])
 
 
-def _evaluated(pixels: Pixels, rows: Positions) -> tuple[Images, Positions]:
+def _evaluated(pixels: Node, rows: Positions) -> tuple[Images, Positions]:
     """The different images of these rows, and which is whose."""
     wanted, place = np.unique(rows, return_inverse=True)
     if len(wanted) == len(rows):

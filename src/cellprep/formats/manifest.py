@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from ..arrays import Masks, check_ids
 from ..errors import CellprepError
-from ..plan.plan import Parameters, Plan, Record
+from ..plan.nodes import Parameters, Record
+from ..plan.plan import Plan
 from ..plan.rows import Rows
 from ..plan.source import History
 from ..system.paths import WORK, changed, fetched, is_remote, opened, read_bytes, reserve, sizes

@@ -7,18 +7,6 @@ SPACES = ("rgb", "lab", "chroma", "stain", "purple", "dark")
 TARGETS = ("cell", "nucleus")
 HASHES = ("phash", "dhash", "ahash", "whash")
 FOREGROUNDS = ("auto", "darkest", "two-darkest", "not-brightest")
-OPERATIONS = (
-    "auto_contrast",
-    "equalization",
-    "solarization",
-    "color_degeneration",
-    "contrast",
-    "brightness",
-    "shear_x",
-    "shear_y",
-    "translation_x",
-    "translation_y",
-)
 SYMMETRIES = (
     "identity",
     "flip_left_right",

@@ -1,0 +1,36 @@
+"""The table of pixel operations that RandAugment, Corrupt and the keras-cv engine share.
+
+A new operation is one entry in a file here and one function in `cellprep.kernels`; other packages
+add entries by an entry point of the group `cellprep.operations`, which names an `Operation`.
+"""
+
+from __future__ import annotations
+
+from ..system.plugins import Registry
+from . import augmix, colors, filters, moves
+from .operation import NONE, Arguments, Operation, Strength
+from .slots import Slots
+
+OPERATIONS: Registry[Operation] = Registry(
+    "cellprep.operations",
+    {
+        operation.name: operation
+        for module in (colors, moves, filters, augmix)
+        for operation in module.OPERATIONS
+    },
+)
+KERAS_CV = (
+    "auto_contrast",
+    "equalization",
+    "solarization",
+    "color_degeneration",
+    "contrast",
+    "brightness",
+    "shear_x",
+    "shear_y",
+    "translation_x",
+    "translation_y",
+)
+"""The ten of KerasCV's RandAugment, in its order."""
+
+__all__ = ["KERAS_CV", "NONE", "OPERATIONS", "Arguments", "Operation", "Slots", "Strength"]

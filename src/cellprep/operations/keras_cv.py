@@ -10,26 +10,21 @@ from numpy.typing import NDArray
 
 from ..arrays import Images
 from ..errors import CellprepError
-from ..kernels import OPERATIONS
+from .operation import NONE
+from .slots import Slots
 
 
-def chain(
-    images: Images,
-    operations: NDArray[np.int64],
-    values: NDArray[np.float32],
-    thresholds: NDArray[np.float32],
-) -> Images:
-    """Like `kernels.chain.chain`, by keras-cv's layers; floats are kept from slot to slot."""
+def run(images: Images, slots: Slots) -> Images:
+    """Send images (m, height, width, 3) uint8 through their slots, with floats in between."""
     layers = _layers()
     current = images.astype(np.float32)
-    for slot in range(operations.shape[1]):
-        for number, name in enumerate(OPERATIONS):
-            mine = np.flatnonzero(operations[:, slot] == number)
-            if len(mine):
-                current[mine] = _one(
-                    layers[name], name, current[mine], values[mine, slot], thresholds[mine, slot]
-                )
-    return (current + np.float32(0.5)).astype(np.uint8)  # halves up, like the kernels
+    for slot, names in enumerate(slots.operations.T):
+        for name in np.unique(names).tolist():
+            if name != NONE:
+                at = np.flatnonzero(names == name)
+                a, b, _ = slots.values[at, slot].T
+                current[at] = _one(layers[name], name, current[at], a, b)
+    return (current + np.float32(0.5)).astype(np.uint8)  # halves rounded up, as in our kernels
 
 
 def _one(
@@ -39,7 +34,7 @@ def _one(
     values: NDArray[np.float32],
     thresholds: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """One operation on a batch, with given parameters instead of the layer's own draws."""
+    """One operation on a batch, with these parameters instead of the layer's own sampling."""
     from tensorflow import convert_to_tensor
 
     column, cube = values[:, None], values[:, None, None, None]

@@ -1,9 +1,9 @@
-"""The plan: which rows come out, and how each one's pixels are made, without making any.
+"""The plan: which rows there are, and how the pixels of each are computed, without computing any.
 
-A `Plan` has four verbs. `measure` reads pixels once and adds a column; `keep` and `repeat` turn
-rows into fewer or more and never see a pixel; `map` adds a pixel step; `evaluate` makes a batch.
-Everything that is computed hangs on the row alone, so batches can be made in any order, size and
-place.
+A `Plan` has four verbs. `measure` reads pixels once and adds a column; `keep` and `repeat` select
+or repeat rows and never see a pixel; `map` adds a pixel step; `evaluate` computes a batch.
+Everything depends on the row alone, so batches may have any order and size, and be computed
+anywhere.
 """
 
 from __future__ import annotations
@@ -12,322 +12,23 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast, runtime_checkable
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Keys, Masks, Positions, taken
+from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..system import executors
 from ..system.executors import Span
 from .digests import digest
-from .draws import Draw
+from .nodes import MASKS, Joined, Mapped, Node, Origin, Parameters, PixelStep, Record, Taken
 from .rows import Rows
 from .source import Shape, Source
-
-Parameters = dict[str, NDArray[Any]]
-"""By name, one value for each row that a step touches."""
-
-
-class Column(NamedTuple):
-    """A parameter in the record of all rows."""
-
-    values: NDArray[Any]
-    present: Masks
-    """Which rows have one: a step may leave a row alone."""
-
-
-Record = dict[str, Column]
-"""What made each row: its parameters by `step.parameter`."""
-
-MASKS = "masks"
-"""What the masks are called on their way along with the record; no step's parameter has a name
-without a dot."""
 
 Result = TypeVar("Result")
 
 _BLOCK_BYTES = 4 << 20
-
-
-class PixelStep(Protocol):
-    """What `map` needs of a step."""
-
-    def out_shape(self, shape: Shape) -> Shape:
-        """The shape of an image after the step, or a CellprepError where it cannot be taken."""
-
-    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
-        """What is drawn for each row of `draw`, or found in each image or its known mask."""
-
-    def apply(
-        self,
-        images: Images,
-        rows: Positions,
-        masks: Masks | None = None,
-        **parameters: NDArray[Any],
-    ) -> Images:
-        """The images with those at `rows` sent through the step, which needs the parameters alone.
-
-        Where shapes stay the images are changed in place, unless they are a source's own. `masks`
-        are those of `rows`, where they are known.
-        """
-
-    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        """The masks with those at `rows` moved as `apply` moves images, to the nearest pixel."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The saved form."""
-
-
-@runtime_checkable
-class CopyStep(PixelStep, Protocol):
-    """A step that reads images in one place and writes them to another: none is copied before."""
-
-    def apply_to_copies(
-        self,
-        images: Images,
-        places: Positions,
-        rows: Positions,
-        out: Images,
-        **parameters: NDArray[Any],
-    ) -> None:
-        """What becomes of ``images[places]`` goes to `rows` of `out`, which may be `images`."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Origin:
-    """Pixels as the source has them."""
-
-    source: Source
-
-    @property
-    def shape(self) -> Shape:
-        return self.source.shape
-
-    @property
-    def largest(self) -> int:
-        """Bytes of the largest picture on the way to one image: a crop begins with all of it."""
-        return math.prod(self.shape)
-
-    @property
-    def has_masks(self) -> bool:
-        """Whether masks came with the images, so that steps use these."""
-        return self.source.has_masks
-
-    @property
-    def masked(self) -> bool:
-        """Whether there are masks at all."""
-        return self.source.has_masks
-
-    def evaluate(
-        self, at: Positions, out: Images | None = None, masks: bool = False
-    ) -> tuple[Images, Record]:
-        images = self.source.images(at)
-        if not self.has_masks:
-            return images, {}
-        return images, {MASKS: Column(self.source.masks(at), np.ones(len(at), bool))}
-
-    def shared(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
-        """As of `_Taken`: all are different here."""
-        images, record = self.evaluate(at, None, masks)
-        return images, np.arange(len(at)), record
-
-    def origin(self, at: Positions) -> Positions:
-        return at
-
-
-@dataclass(frozen=True, eq=False)
-class _Taken:
-    """Pixels of other rows: fewer, repeated, or both."""
-
-    before: Pixels
-    at: Positions
-
-    @property
-    def shape(self) -> Shape:
-        return self.before.shape
-
-    @property
-    def largest(self) -> int:
-        return self.before.largest
-
-    @property
-    def has_masks(self) -> bool:
-        return self.before.has_masks
-
-    @property
-    def masked(self) -> bool:
-        return self.before.masked
-
-    def evaluate(
-        self, at: Positions, out: Images | None = None, masks: bool = False
-    ) -> tuple[Images, Record]:
-        taken = self.at[at]
-        if (taken[1:] > taken[:-1]).all():
-            return self.before.evaluate(taken, out, masks)
-        images, places, record = self.shared(at, masks)
-        # "clip": no place is outside, and NumPy takes straight into `out`
-        return np.take(images, places, axis=0, out=out, mode="clip"), record
-
-    def shared(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
-        """Each image that these rows are copies of, computed once, and which is whose."""
-        wanted, places = np.unique(self.at[at], return_inverse=True)
-        images, record = self.before.evaluate(wanted, None, masks)
-        return (
-            images,
-            places,
-            {name: Column(*(part[places] for part in each)) for name, each in record.items()},
-        )
-
-    def origin(self, at: Positions) -> Positions:
-        return self.before.origin(self.at[at])
-
-
-@dataclass(frozen=True, eq=False)
-class _Mapped:
-    """Pixels after a step, on all rows or on some."""
-
-    before: Pixels
-    step: PixelStep
-    name: str
-    seed: int
-    keys: Keys
-    touched: Masks | None
-    known: Parameters | None = None
-
-    @property
-    def shape(self) -> Shape:
-        return self.step.out_shape(self.before.shape)
-
-    @property
-    def largest(self) -> int:
-        return max(self.before.largest, math.prod(self.shape))
-
-    @property
-    def has_masks(self) -> bool:
-        return self.before.has_masks
-
-    @property
-    def masked(self) -> bool:
-        return self.before.masked or finds_masks(self.step)
-
-    def evaluate(
-        self, at: Positions, out: Images | None = None, masks: bool = False
-    ) -> tuple[Images, Record]:
-        plain = self.known is None and not (masks or self.has_masks)
-        if plain and isinstance(self.before, _Origin | _Taken) and isinstance(self.step, CopyStep):
-            return self._evaluate_copies(self.before, self.step, at, out)
-        stays = self.shape == self.before.shape
-        images, record = self.before.evaluate(at, out if stays else None, masks)
-        plane = record[MASKS].values if MASKS in record else None
-        touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
-        rows = np.flatnonzero(touched)
-        if self.known is None:
-            draw = Draw(self.seed, self.name, self.keys[at[rows]])
-            known = plane[rows] if plane is not None and self.has_masks else None
-            parameters = self.step.parameters(images, draw, known)
-        else:
-            parameters = {name: values[at[rows]] for name, values in self.known.items()}
-        images, plane = send(self.step, images, plane, rows, parameters, self.has_masks, masks)
-        if plane is not None:
-            record[MASKS] = Column(plane, np.ones(len(at), bool))
-        return images, record | self._recorded(parameters, rows, touched)
-
-    def _evaluate_copies(
-        self, before: _Origin | _Taken, step: CopyStep, at: Positions, out: Images | None
-    ) -> tuple[Images, Record]:
-        """The same, where the images need not be copied first."""
-        images, places, record = before.shared(at)
-        touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
-        rows = np.flatnonzero(touched)
-        parameters = step.parameters(images, Draw(self.seed, self.name, self.keys[at[rows]]))
-        made = np.empty((len(at), *self.shape), np.uint8) if out is None else out
-        made[~touched] = taken(images, places[~touched])
-        step.apply_to_copies(images, places[rows], rows, made, **parameters)
-        return made, record | self._recorded(parameters, rows, touched)
-
-    def _recorded(self, parameters: Parameters, rows: Positions, touched: Masks) -> Record:
-        record = {}
-        for parameter, values in parameters.items():
-            spread = np.zeros(len(touched), values.dtype)
-            spread[rows] = values
-            record[f"{self.name}.{parameter}"] = Column(spread, touched)
-        return record
-
-    def origin(self, at: Positions) -> Positions:
-        return self.before.origin(at)
-
-
-def finds_masks(step: PixelStep) -> bool:
-    """Whether a step looks for the cells and can say what it found."""
-    return hasattr(step, "masks")
-
-
-def send(
-    step: PixelStep,
-    images: Images,
-    plane: Masks | None,
-    rows: Positions,
-    parameters: Parameters,
-    drawn: bool,
-    wanted: bool,
-) -> tuple[Images, Masks | None]:
-    """Images and their masks after a step; masks that are `drawn` stand in for what it would find.
-
-    Without masks on the way or any `wanted` of it, the step finds what it needs by itself.
-    """
-    known = None
-    if finds_masks(step) and (drawn or wanted):
-        finder: Any = step
-        before = plane[rows] if drawn and plane is not None else None
-        known = finder.masks(taken(images, rows), before)
-        if plane is None:
-            plane = np.zeros(images.shape[:3], bool)
-        plane[rows] = known
-    images = step.apply(images, rows, known, **parameters)
-    return images, None if plane is None else step.move(plane, rows, **parameters)
-
-
-@dataclass(frozen=True, eq=False)
-class _Joined:
-    """Pixels of two plans of one shape, one after the other."""
-
-    first: Pixels
-    second: Pixels
-    n_first: int
-
-    @property
-    def shape(self) -> Shape:
-        return self.first.shape
-
-    @property
-    def largest(self) -> int:
-        return max(self.first.largest, self.second.largest)
-
-    @property
-    def has_masks(self) -> bool:
-        return False
-
-    @property
-    def masked(self) -> bool:
-        return False
-
-    def evaluate(
-        self, at: Positions, out: Images | None = None, masks: bool = False
-    ) -> tuple[Images, Record]:
-        images = np.empty((len(at), *self.shape), np.uint8)
-        early = at < self.n_first
-        if early.any():
-            images[early] = self.first.evaluate(at[early])[0]
-        if not early.all():
-            images[~early] = self.second.evaluate(at[~early] - self.n_first)[0]
-        return images, {}
-
-    def origin(self, at: Positions) -> Positions:
-        raise NotImplementedError("rows of two sources are only compared")
-
-
-Pixels = _Origin | _Taken | _Mapped | _Joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -355,12 +56,12 @@ class Change:
 class Plan:
     """Rows and the way to their pixels; every verb returns another plan.
 
-    `source_counts` counts the readable images of each class that the source gave, `saved` is the form in
-    which the steps so far are written down, `stages` are those of them that change pixels.
+    `source_counts` counts the readable images of each class that the source gave, `saved` is the
+    form in which the steps so far are written down, `stages` are those of them that change pixels.
     """
 
     source: Source
-    pixels: Pixels
+    pixels: Node
     rows: Rows
     class_names: tuple[str, ...]
     source_counts: NDArray[np.int64]
@@ -378,7 +79,7 @@ class Plan:
         past = source.history
         return cls(
             source,
-            _Origin(source),
+            Origin(source),
             source.rows,
             source.class_names,
             np.bincount(source.rows.labels, minlength=len(source.class_names)),
@@ -392,7 +93,7 @@ class Plan:
         names = tuple(dict.fromkeys((*first.class_names, *second.class_names)))
         renumber = np.array([names.index(name) for name in second.class_names], np.int64)
         rows = Rows.concatenate(first.rows, second.rows, renumber[second.rows.labels])
-        pixels = _Joined(first.pixels, second.pixels, len(first))
+        pixels = Joined(first.pixels, second.pixels, len(first))
         return cls(first.source, pixels, rows, names, np.bincount(rows.labels))
 
     def __len__(self) -> int:
@@ -401,7 +102,7 @@ class Plan:
     @property
     def is_unprocessed(self) -> bool:
         """Whether pixels are the source's own, and neither read from files of theirs nor made."""
-        return isinstance(self.pixels, _Origin) and self.source.trusted
+        return isinstance(self.pixels, Origin) and self.source.trusted
 
     @property
     def shape(self) -> Shape:
@@ -411,7 +112,7 @@ class Plan:
     @property
     def touched(self) -> Masks:
         """(n,) whether the last step changed the pixels of a row."""
-        if not isinstance(self.pixels, _Mapped):
+        if not isinstance(self.pixels, Mapped):
             return np.zeros(len(self), bool)
         touched = self.pixels.touched
         return np.ones(len(self), bool) if touched is None else touched
@@ -442,7 +143,7 @@ class Plan:
         reasons = {reason: places for reason, places in (why or {}).items() if len(places)}
         said = ", ".join(f"{len(places):,} {reason}" for reason, places in reasons.items())
         removed = {reason: self.rows.take(places) for reason, places in reasons.items()}
-        kept = replace(self, pixels=_Taken(self.pixels, at), rows=self.rows.take(at))
+        kept = replace(self, pixels=Taken(self.pixels, at), rows=self.rows.take(at))
         return kept.note(len(self), said or "nothing to remove", removed)
 
     def repeat(
@@ -455,7 +156,7 @@ class Plan:
         removed = {"above the target": self.rows.take(gone)} if len(gone) else {}
         plan = replace(
             self,
-            pixels=_Taken(self.pixels, at),
+            pixels=Taken(self.pixels, at),
             rows=rows,
             multiplied_by=self.multiplied_by or self.step,
         )
@@ -475,12 +176,12 @@ class Plan:
         """
         step.out_shape(self.shape)
         name = f"{self.step}.{part}" if part else self.step
-        node = _Mapped(self.pixels, step, name, self.seed, self.rows.keys, only, known)
+        node = Mapped(self.pixels, step, name, self.seed, self.rows.keys, only, known)
         plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
         return plan._with_columns({})  # the pixels are others now
 
     def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
-        """Pixels of the rows at these places, and the parameters that made them.
+        """Node of the rows at these places, and the parameters that made them.
 
         Images that are a source's own come read-only and uncopied; others may lie in `out`, memory
         of their shape that is free to use.
@@ -548,7 +249,7 @@ class Plan:
 
     def readable(self) -> Plan:
         """This plan over the images that can be read; the others are named in `bad`."""
-        assert isinstance(self.pixels, _Origin)
+        assert isinstance(self.pixels, Origin)
         if self.source.trusted:
             return self
         good, digests = [], []
@@ -588,7 +289,7 @@ class Plan:
 class _Calling(Generic[Result]):
     """A function of the images of a span; or what is wrong with them."""
 
-    pixels: Pixels
+    pixels: Node
     function: Callable[[Images], Result]
     out: Images | None
 

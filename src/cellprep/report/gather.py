@@ -23,7 +23,7 @@ from ..formats.encoded import EncodedSource, frequencies
 from ..formats.folder import FolderSource
 from ..formats.manifest import load_manifest, load_record, to_json
 from ..formats.shards import ShardSource
-from ..kernels import OPERATIONS
+from ..operations import KERAS_CV as OPERATIONS
 from ..plan.digests import digest
 from ..plan.draws import Draw
 from ..plan.plan import Plan
@@ -537,7 +537,7 @@ def _to_be_drawn(made: Dataset) -> list[Operations]:
         if len(after.plan.stages) == len(before.plan.stages) or not isinstance(step, RandAugment):
             continue
         draw = Draw(after.plan.seed, name, after.plan.rows.keys[after.plan.touched])
-        columns = step.parameters(np.empty((0, *after.plan.shape), np.uint8), draw)
+        columns = step.sample(draw)
         found.append(_counted(name, step.rate, columns))
     return found
 

@@ -1,6 +1,7 @@
 """The steps of a recipe, one frozen dataclass a file."""
 
-from .balance import Balance, class_weights
+from .balance import Balance
+from .class_weights import class_weights
 from .corrupt import Corrupt
 from .crop import Crop
 from .dedupe import Dedupe

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from ..arrays import encode_labels, read_labels
-from ..errors import CellprepError, in_range, one_of
+from ..errors import CellprepError, in_range
 from ..plan import policies
 from ..plan.draws import Draw
 from ..plan.plan import Plan
 from .jitter import Jitter
-from .step import Step, plain_settings
+from .settings import OneOf, Range
+from .step import Step
 
-Target = str | int | Mapping[str, int] | Mapping[int, int]
+Target = (
+    Annotated[str, OneOf("max", "min", "median")]
+    | Annotated[int, Range(1, 2**31)]
+    | Mapping[str, int]
+    | Mapping[int, int]
+)
 _MOST_COPIES = 2**20  # of one image
 
 
@@ -46,16 +50,10 @@ class Balance(Step):
     jitter: Jitter | None = field(default_factory=Jitter)
 
     def __post_init__(self) -> None:
-        plain_settings(self)
+        super().__post_init__()
         if isinstance(self.target, Mapping):
             for name, count in self.target.items():
                 in_range(f"target['{name}']", count, 0, 2**31, whole=True)
-        elif isinstance(self.target, str):
-            one_of("target", self.target, ("max", "min", "median"))
-        else:
-            in_range("target", self.target, 1, 2**31, whole=True)
-        if self.jitter is not None and not isinstance(self.jitter, Jitter):
-            raise CellprepError(f"`jitter` must be a Jitter or None, got {self.jitter!r}")
 
     def extend(self, plan: Plan) -> Plan:
         labels, names = plan.rows.labels, plan.class_names
@@ -89,36 +87,3 @@ class Balance(Step):
                     "nothing; find more, leave the class out, or give a target by "
                     "class"
                 )
-
-
-def class_weights(labels: ArrayLike, class_names: Sequence[str] | None = None) -> dict[Any, float]:
-    """Weights that make every class count the same in a loss: n / (classes x images of the class).
-
-    The formula is that of scikit-learn's `compute_class_weight("balanced")`.
-
-    Parameters
-    ----------
-    labels : (n,), (n, 1) or one-hot (n, classes)
-    class_names : sequence of str, optional
-        Where a class may be without images (which is refused) or labels are text in another order.
-
-    Returns
-    -------
-    dict
-        Weight by label number, as Keras takes it for `class_weight=`.
-
-    Examples
-    --------
-    >>> class_weights([0, 0, 0, 1])
-    {0: 0.666..., 1: 2.0}
-    """
-    n = len(np.asarray(labels)) if np.ndim(labels) else 0
-    if not n:
-        raise CellprepError("`labels` holds no labels")
-    codes, names = encode_labels(read_labels(labels, n, empty=class_names is not None), class_names)
-    counts = np.bincount(codes, minlength=len(names))
-    if (counts == 0).any():
-        raise CellprepError(
-            f"class '{names[int(counts.argmin())]}' has no images, so no weight makes it count"
-        )
-    return {number: n / (len(names) * count) for number, count in enumerate(counts.tolist())}

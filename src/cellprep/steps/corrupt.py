@@ -3,71 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, own
-from ..errors import CellprepError, in_range, one_of
+from ..arrays import Images, Masks, Positions
+from ..errors import CellprepError, one_of
+from ..operations import Slots
+from ..operations.engines import copy_rows
+from ..operations.operation import PARAMETERS
+from ..operations.suites import SUITES, TABLE
 from ..plan.draws import Draw
-from ..plan.plan import Parameters, Plan
-from ..plan.source import Shape
-from .step import Step, plain_settings
+from ..plan.nodes import Parameters
+from .settings import OneOf, Range
+from .step import Step
 
-SUITES = ("microscopy", "heavy")
-_ANY = (-45, 45)
-
-# What each operation takes, a constant or the ends of what is drawn; one column a severity.
-_MICROSCOPY: dict[str, tuple[tuple[Any, ...], ...]] = {
-    "pixelate": ((0.6, 0.5, 0.4, 0.3, 0.25),),
-    "jpeg": ((50, 30, 15, 10, 7),),
-    "defocus_blur": ((2, 3, 4, 5, 6),),
-    "motion_blur": ((3, 5, 10, 10, 10), (3, 5, 5, 7, 9), (_ANY, _ANY, _ANY, _ANY, _ANY)),
-    "brightness_up": ((1.1, 1.2, 1.3, 1.35, 1.4),),
-    "brightness_down": ((0.9, 0.8, 0.7, 0.6, 0.5),),
-    "contrast_up": ((1.1, 1.15, 1.2, 1.25, 1.3),),
-    "contrast_down": ((0.9, 0.8, 0.7, 0.6, 0.5),),
-    "saturate": ((0.05, 0.1, 0.15, 0.17, 0.2),),
-    "stain_deposit": (((1, 2), (1, 3), (1, 4), (1, 4), (1, 4)), (21, 21, 21, 21, 26.5)),
-    "bubble": (((7, 11), (7, 11), (7, 11), (7, 13), (7, 13)), (5, 7, 10, 12, 15)),
-}
-_OPERATION = {
-    "brightness_up": "gain",
-    "brightness_down": "gain",
-    "contrast_up": "grey_contrast",
-    "contrast_down": "grey_contrast",
-}
-
-# A change is one of its ways, each with what the operation takes.
-_HEAVY: tuple[tuple[tuple[Any, ...], ...], ...] = (
-    (("rotation", (-180, 180)),),
-    (("flip", (0, 3)),),
-    (("translation", (-0.4, 0.4), (-0.4, 0.4)),),
-    (("shear_x", (-0.5, 0.5)), ("shear_y", (-0.5, 0.5))),
-    (("zoom", (0.8, 1.25)),),
-    (("brightness", (0.25, 0.7)), ("brightness", (-0.7, -0.25))),
-    (("contrast", (0.3, 1.8)),),
-    (("saturation", (0, 2)),),
-    (("color_degeneration", (0.25, 1)),),
-    (("hue", (-0.5, 0.5)),),
-    (("channel_shuffle", (0, 5)),),
-    (("channel_shift", (-0.5, 0.5), (-0.5, 0.5), (-0.5, 0.5)),),
-    (("solarization", (64, 192)), ("solarization", 0)),
-    (("posterize", (2, 5)),),
-    (("auto_contrast",),),
-    (("equalization",),),
-    (("cutout", (0.2, 0.5)),),
-    (("grid_mask", (0.3, 0.6), (0.2, 0.5), (-45, 45)),),
-    (("gaussian_noise", (0.05, 0.3)),),
-    (("gaussian_blur", (2, 6)), ("motion_blur", (5, 15), (5, 15), (-180, 180))),
-    (("augmix", (0.3, 0.9)),),
-)
 _SLOTS = 4
 _UNTOUCHED = 0.05
-_WHOLE = ("flip", "channel_shuffle", "posterize", "stain_deposit", "bubble")
-"""Operations whose first value is a whole number below the upper end."""
+_DETAILS = "details"
 
 
 @dataclass(frozen=True)
@@ -109,129 +63,105 @@ class Corrupt(Step):
     cellprep.errors.CellprepError: `corruption` got 'cutuot'; did you mean 'cutout'? Allowed: ...
     """
 
-    suite: str = "microscopy"
-    severity: int | None = None
+    suite: Annotated[str, OneOf(*SUITES)] = "microscopy"
+    severity: Annotated[int, Range(1, 5)] | None = None
     corruption: str | None = None
 
     def __post_init__(self) -> None:
-        plain_settings(self)
-        one_of("suite", self.suite, SUITES)
-        if self.severity is not None:
-            in_range("severity", self.severity, 1, 5, whole=True)
-            if self.suite == "heavy":
-                raise CellprepError(
-                    f"`severity` is for suite 'microscopy', got {self.severity!r} with 'heavy', "
-                    "which draws every strength from its range; leave it out"
-                )
+        super().__post_init__()
+        if self.severity is not None and self.suite == "heavy":
+            raise CellprepError(
+                f"`severity` is for suite 'microscopy', got {self.severity!r} with 'heavy', "
+                "which samples every strength from its range; omit it"
+            )
         if self.corruption is not None:
-            one_of("corruption", self.corruption, CORRUPTIONS[self.suite])
+            one_of("corruption", self.corruption, SUITES[self.suite].names)
 
-    def extend(self, plan: Plan) -> Plan:
-        plan = plan.map(self)
+    def summary(self) -> str:
         what = self.corruption or f"the {self.suite} suite"
-        grade = f" at severity {self.severity}" if self.severity else ""
-        return plan.note(len(plan), f"every image corrupted by {what}{grade}")
+        severity = f" at severity {self.severity}" if self.severity else ""
+        return f"every image corrupted by {what}{severity}"
 
-    def out_shape(self, shape: Shape) -> Shape:
-        return shape
-
-    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
-        drawn = self._heavy(draw) if self.suite == "heavy" else self._microscopy(draw)
-        drawn["seed"] = draw.bits("seed")
-        return drawn
-
-    def _microscopy(self, draw: Draw) -> Parameters:
-        names = CORRUPTIONS["microscopy"]
-        if self.corruption is None:
-            which = draw.integers("corruption", len(names))
+    def sample(self, draw: Draw) -> Parameters:
+        sampled: Parameters = {}
+        if self.suite == "heavy":
+            rows = self._heavy(draw)
         else:
-            which = np.full(len(draw.rows), names.index(self.corruption))
+            rows, sampled = self._microscopy(draw)
+        sampled |= self._parameters(draw, rows)
+        sampled["seed"] = draw.bits("seed")
+        if any(TABLE[name].details for name in self._operations()):
+            sampled[_DETAILS] = _slots(sampled).details  # type: ignore[assignment]
+        return sampled
+
+    def _operations(self) -> list[str]:
+        """The operations that may be sampled."""
+        suite = SUITES[self.suite]
+        rows = slice(-1) if self.corruption is None else suite.rows_of(self.corruption)
+        return list(suite.operations[rows].tolist())
+
+    def _microscopy(self, draw: Draw) -> tuple[NDArray[np.int64], Parameters]:
+        """The rows (1, n) of the suite's table, and what else is recorded."""
+        suite, n = SUITES["microscopy"], len(draw.rows)
+        if self.corruption is None:
+            choice = draw.integers("corruption", len(suite.names))
+        else:
+            choice = np.full(n, suite.names.index(self.corruption))
         severity = draw.integers("severity", 5) + 1
         if self.severity is not None:
             severity[:] = self.severity
-        labels = {"corruption": np.array(names)[which], "severity": severity}
-        return labels | _columns(draw, (5 * which + severity - 1)[None], self.suite)
+        recorded = {"corruption": np.array(suite.names)[choice], "severity": severity}
+        return (suite.first[choice] + severity - 1)[None], recorded
 
-    def _heavy(self, draw: Draw) -> Parameters:
-        if self.corruption is None:
-            order = draw.bits([f"order_{number}" for number in range(len(_HEAVY))]).argsort(axis=0)
-            changes = order[:_SLOTS]
-            used = draw.integers("count", _SLOTS - 1) + 2
-            used[draw.uniform("untouched", 0, 1) < _UNTOUCHED] = 0
-            at = _START[changes] + _pick(draw, _WAYS[changes])
-            at[np.arange(_SLOTS)[:, None] >= used] = len(_CHANGES) - 1
-        else:
-            ways = [n for n, way in enumerate(_CHANGES) if way[0] == self.corruption]
-            at = np.array(ways)[_pick(draw, np.full((1, len(draw.rows)), len(ways)))]
-        return _columns(draw, at, self.suite)
+    def _heavy(self, draw: Draw) -> NDArray[np.int64]:
+        """The rows (slots, n) of the suite's table."""
+        suite, n = SUITES["heavy"], len(draw.rows)
+        if self.corruption is not None:
+            rows = suite.rows_of(self.corruption)
+            return rows[_choose(draw, np.full((1, n), len(rows)))]
+        order = draw.bits([f"order_{k}" for k in range(len(suite.first))]).argsort(axis=0)
+        changes = order[:_SLOTS]
+        used = draw.integers("count", _SLOTS - 1) + 2
+        used[draw.uniform("untouched", 0, 1) < _UNTOUCHED] = 0
+        rows = suite.first[changes] + _choose(draw, suite.count[changes])
+        rows[np.arange(_SLOTS)[:, None] >= used] = suite.nothing
+        return rows
 
-    def apply(
-        self,
-        images: Images,
-        rows: Positions,
-        masks: Masks | None = None,
-        **parameters: NDArray[Any],
-    ) -> Images:
-        from ..kernels.corrupt import corruptions
+    def _parameters(self, draw: Draw, rows: NDArray[np.int64]) -> Parameters:
+        """Operations and their parameters, a column each, from rows (slots, n) of the table."""
+        suite, slots = SUITES[self.suite], range(1, len(rows) + 1)
+        operations = suite.operations[rows]
+        columns: Parameters = {f"op_{slot}": operations[slot - 1] for slot in slots}
+        for k, stem in enumerate(PARAMETERS):
+            low, high = suite.low[rows, k], suite.high[rows, k]
+            values = draw.uniform([f"{stem}_{slot}" for slot in slots], low, high)
+            if stem == "a":
+                whole = suite.whole[rows]
+                values[whole] = np.minimum(np.floor(values), high - 1)[whole]
+            columns |= {f"{stem}_{slot}": values[slot - 1] for slot in slots}
+        return columns
 
-        images = own(images)
-        corruptions.apply(images, rows, *_slots(parameters), parameters["seed"])
-        return images
+    def apply_to(
+        self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any
+    ) -> None:
+        copy_rows(images, at, out, to)
+        _slots(parameters).run(TABLE, out, to)
 
-    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        from ..kernels.corrupt import corruptions
-
-        return corruptions.move(masks, rows, *_slots(parameters))
-
-
-# Both suites as one kind of table: an operation and what it takes.
-_GRADES = [
-    (_OPERATION.get(name, name), *(grades[severity] for grades in taken))
-    for name, taken in _MICROSCOPY.items()
-    for severity in range(5)
-]
-_CHANGES = [*(way for ways in _HEAVY for way in ways), ("none",)]
-_WAYS = np.array([len(ways) for ways in _HEAVY])
-_START = np.cumsum(_WAYS) - _WAYS
-CORRUPTIONS = {
-    "microscopy": tuple(_MICROSCOPY),
-    "heavy": tuple(dict.fromkeys(way[0] for way in _CHANGES if way[0] != "none")),
-}
-"""What `corruption` may be, by suite."""
+    def move_masks(self, masks: Masks, rows: Positions, **parameters: Any) -> Masks:
+        return _slots(parameters).move_masks(TABLE, masks, rows)
 
 
-def _pick(draw: Draw, stop: NDArray[np.int64]) -> NDArray[np.int64]:
-    """(slots, n), uniform over 0 to stop - 1 in each place."""
-    part = draw.uniform([f"way_{slot + 1}" for slot in range(len(stop))], 0, 1)
-    return np.minimum((part * stop).astype(np.int64), stop - 1)
+def _choose(draw: Draw, stop: NDArray[np.int64]) -> NDArray[np.int64]:
+    """(slots, n), uniform over 0 to stop - 1."""
+    unit = draw.uniform([f"way_{slot + 1}" for slot in range(len(stop))], 0, 1)
+    return np.minimum((unit * stop).astype(np.int64), stop - 1)
 
 
-@cache
-def _table(suite: str) -> tuple[NDArray[np.str_], NDArray[np.float64]]:
-    """The operations of a suite, and the ends of the three values that each takes."""
-    table = _GRADES if suite == "microscopy" else _CHANGES
-    taken = [[np.broadcast_to(ends, 2) for ends in (*way[1:], 0, 0, 0)[:3]] for way in table]
-    return np.array([way[0] for way in table]), np.array(taken, float)
+def _slots(recorded: Parameters) -> Slots:
+    """The operations of each slot; for records of version 0.1, seeds give the details again."""
+    from ..kernels.corrupt.noise import numbers
 
-
-def _columns(draw: Draw, at: NDArray[np.int64], suite: str) -> Parameters:
-    """Operations and values, a column each, of places (slots, n) in a suite's table."""
-    names, ends = _table(suite)
-    low, high = ends[at].transpose(3, 2, 0, 1)
-    op, slots = names[at], range(1, len(at) + 1)
-    columns: Parameters = {f"op_{slot}": op[slot - 1] for slot in slots}
-    for stem, least, most in zip("abc", low, high, strict=True):
-        values = draw.uniform([f"{stem}_{slot}" for slot in slots], least, most)
-        if stem == "a":
-            whole = np.isin(op, _WHOLE)
-            values[whole] = np.minimum(np.floor(values), most - 1)[whole]
-        columns |= {f"{stem}_{slot}": values[slot - 1] for slot in slots}
-    return columns
-
-
-def _slots(parameters: Parameters) -> tuple[NDArray[np.str_], NDArray[np.float32]]:
-    """The operation in each slot, and its values."""
-    slots = [name.removeprefix("op_") for name in sorted(parameters) if name.startswith("op_")]
-    values = [[parameters[f"{stem}_{slot}"] for stem in "abc"] for slot in slots]
-    operations = np.stack([parameters[f"op_{slot}"] for slot in slots], axis=1)
-    return operations, np.array(values, np.float32).transpose(2, 0, 1)
+    count = sum(name.startswith("op_") for name in recorded)
+    seeds = numbers(recorded["seed"], count)
+    slots = Slots.from_columns(recorded, PARAMETERS, seeds=seeds, details=recorded.get(_DETAILS))
+    return slots if slots.details is not None else slots.with_details(TABLE)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
-from ..errors import CellprepError, in_range, one_of
-from ..plan.draws import Draw
-from ..plan.plan import Parameters, Plan
+from ..errors import CellprepError
+from ..plan.nodes import Parameters, completed
+from ..plan.plan import Plan
 from ..plan.source import Shape
-from .step import Step, plain_settings
+from .settings import OneOf, Range
+from .step import Step
 
 CELL = "cell"
-"""The measured column that several crops of one data set share (see `middles`)."""
+"""The measured column of cells' centres, which several crops of one data set share."""
 
 
 @dataclass(frozen=True)
@@ -46,30 +47,23 @@ class Crop(Step):
     Crop(size=64, center='image', resize_to=96, fill=None)
     """
 
-    size: int = field(metadata={"example": 80})
-    center: str = "cell"
-    resize_to: int | None = None
-    fill: str | int | None = None
+    size: Annotated[int, Range(1, 2**15)] = field(metadata={"example": 80})
+    center: Annotated[str, OneOf("cell", "image")] = "cell"
+    resize_to: Annotated[int, Range(1, 2**15)] | None = None
+    fill: Annotated[str, OneOf("reflect", "edge")] | Annotated[int, Range(0, 255)] | None = None
 
-    def __post_init__(self) -> None:
-        plain_settings(self)
-        in_range("size", self.size, 1, 2**15, whole=True)
-        one_of("center", self.center, ("cell", "image"))
-        if self.resize_to is not None:
-            in_range("resize_to", self.resize_to, 1, 2**15, whole=True)
-        if isinstance(self.fill, str):
-            one_of("fill", self.fill, ("reflect", "edge"))
-        elif self.fill is not None:
-            in_range("fill", self.fill, 0, 255, whole=True)
+    finds_parameters: ClassVar[bool] = True
 
     def extend(self, plan: Plan) -> Plan:
         known = None
         if self.center == "cell" and CELL in plan.rows.columns:
             known = self._windows(plan.shape, plan.rows.columns[CELL])
-        plan = plan.map(self, known=known)
+        return plan.map(self, known=known).note(len(plan), self.summary())
+
+    def summary(self) -> str:
         side = self.resize_to or self.size
         resized = f", resized to {side}x{side}" if side != self.size else ""
-        return plan.note(len(plan), f"{self.size}x{self.size} around the {self.center}{resized}")
+        return f"{self.size}x{self.size} around the {self.center}{resized}"
 
     def out_shape(self, shape: Shape) -> Shape:
         if self.fill is None and self.size > min(shape[:2]):
@@ -81,9 +75,12 @@ class Crop(Step):
         side = self.resize_to or self.size
         return side, side, shape[2]
 
-    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
+    def find(self, images: Images, masks: Masks | None) -> Parameters:
         if self.center == "cell":
-            return self._windows(images.shape[1:], middles(images, masks))
+            from ..kernels.segment.centers import centers
+            from ..kernels.segment.segment import segment
+
+            return self._windows(images.shape[1:], centers(completed(masks, images, segment)))
         found = self._windows(images.shape[1:], np.full((len(images), 2), -1, np.int32))
         return {name: found[name] for name in ("top", "left")}
 
@@ -97,58 +94,20 @@ class Crop(Step):
         top, left = corner.astype(np.int32).T
         return {"top": top, "left": left, "found": found}
 
-    def apply(
-        self,
-        images: Images,
-        rows: Positions,
-        masks: Masks | None = None,
-        **parameters: NDArray[Any],
-    ) -> Images:
-        from ..kernels.augment import geometry
+    def apply(self, images: Images, **parameters: NDArray[Any]) -> Images:
+        from ..kernels.augment.windows import windows
+        from ..kernels.resize import resize
 
-        crops = geometry.windows(
-            images, parameters["top"], parameters["left"], self.size, self.fill
-        )
+        crops = windows(images, parameters["top"], parameters["left"], self.size, self.fill)
         if self.resize_to in (None, self.size):
             return crops
-        return geometry.resize(crops, self.resize_to, self.resize_to)
+        return resize(crops, self.resize_to, self.resize_to)
 
-    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        from ..kernels.augment import geometry
+    def move_masks(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
+        from ..kernels.augment.windows import windows
+        from ..kernels.resize import resize_masks
 
-        # a grey border holds no cell
-        fill = 0 if isinstance(self.fill, int) else self.fill
-        cut = geometry.windows(
-            masks[..., None].view(np.uint8), parameters["top"], parameters["left"], self.size, fill
-        )
-        return geometry.resize_masks(cut[..., 0].view(bool), self.resize_to or self.size)
-
-
-def middles(images: Images, masks: Masks | None = None) -> NDArray[np.int32]:
-    """(n, 2) int32: row and column of each cell's middle, -1 where there is no cell.
-
-    A mask that is known stands in for what `segment` finds; an empty one is not known.
-
-    Examples
-    --------
-    >>> masks = np.zeros((2, 8, 8), bool)
-    >>> masks[0, 2:6, 3:5] = True
-    >>> middles(np.zeros((2, 8, 8, 3), np.uint8), masks).tolist()
-    [[4, 4], [-1, -1]]
-    """
-    if not len(images):
-        return np.empty((0, 2), np.int32)
-    missing = np.ones(len(images), bool) if masks is None else ~masks.any(axis=(1, 2))
-    if missing.any():
-        from ..kernels.segment.segment import segment
-
-        found_here = segment(images[missing])
-        masks = np.empty(images.shape[:3], bool) if masks is None else masks.copy()
-        masks[missing] = found_here
-    assert masks is not None
-    middle = np.full((len(masks), 2), -1, np.int32)
-    found = masks.any(axis=(1, 2))
-    for axis, other in ((0, 2), (1, 1)):
-        below = masks.sum(axis=other).cumsum(axis=1)
-        middle[found, axis] = (2 * below <= below[:, -1:]).sum(axis=1)[found]
-    return middle
+        fill = 0 if isinstance(self.fill, int) else self.fill  # no cell in a constant border
+        bytes_ = masks[..., None].view(np.uint8)
+        crops = windows(bytes_, parameters["top"], parameters["left"], self.size, fill)
+        return resize_masks(crops[..., 0].view(bool), self.resize_to or self.size)

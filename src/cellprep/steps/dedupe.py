@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 
 from ..duplicates.near import Search
 from ..duplicates.search import related
-from ..errors import in_range, one_of
+from ..kernels import HASHES
 from ..plan import policies
 from ..plan.plan import Plan
-from .step import Step, plain_settings
+from .settings import OneOf, Range
+from .step import Step
 
 
 @dataclass(frozen=True)
@@ -46,20 +48,12 @@ class Dedupe(Step):
     Dedupe(on_conflict='drop', on_duplicate='drop', max_copies=10, near=None, symmetries=False, ...)
     """
 
-    on_conflict: str = "drop"
-    on_duplicate: str = "one"
-    max_copies: int | None = 10
-    near: int | None = None
+    on_conflict: Annotated[str, OneOf("drop", "majority", "keep")] = "drop"
+    on_duplicate: Annotated[str, OneOf("one", "drop", "keep")] = "one"
+    max_copies: Annotated[int, Range(1, 2**31)] | None = 10
+    near: Annotated[int, Range(0, 24)] | None = None
     symmetries: bool = False
-    hash: str = "phash"
-
-    def __post_init__(self) -> None:
-        plain_settings(self)
-        one_of("on_conflict", self.on_conflict, ("drop", "majority", "keep"))
-        one_of("on_duplicate", self.on_duplicate, ("one", "drop", "keep"))
-        if self.max_copies is not None:
-            in_range("max_copies", self.max_copies, 1, 2**31, whole=True)
-        Search(self.near, self.symmetries, self.hash)
+    hash: Annotated[str, OneOf(*HASHES)] = "phash"
 
     def extend(self, plan: Plan) -> Plan:
         plan, found = related(plan, Search(self.near, self.symmetries, self.hash))

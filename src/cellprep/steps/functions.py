@@ -15,7 +15,7 @@ from ..plan.plan import Plan
 from ..system import executors
 from . import Balance, Corrupt, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
 from .balance import Target
-from .crop import CELL, middles
+from .crop import CELL
 from .step import Applied
 
 AnyLabels = NDArray[Any]
@@ -237,7 +237,9 @@ class _Cells:
     """Each cell's middle, measured once for the crops that follow."""
 
     def __call__(self, plan: Plan) -> Plan:
-        return plan if plan.pixels.has_masks else plan.measure(CELL, middles)
+        from ..kernels.segment.centers import find_centers
+
+        return plan if plan.pixels.has_masks else plan.measure(CELL, find_centers)
 
     def __str__(self) -> str:
         return "cells found"

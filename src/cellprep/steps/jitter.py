@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, own
-from ..errors import in_range, one_of
+from ..arrays import Images, Masks, Positions
 from ..plan.draws import Draw
-from ..plan.plan import Parameters, Plan
-from ..plan.source import Shape
-from .step import Step, plain_settings
-
-FLIPS = ("both", "horizontal", "vertical", "none")
-FILLS = ("reflect", "edge")
+from ..plan.nodes import Parameters
+from .settings import OneOf, Range
+from .step import Step
 
 
 @dataclass(frozen=True)
@@ -45,33 +40,21 @@ class Jitter(Step):
     Jitter(rotation=15, shift=0.1, zoom=0.1, flip='none', fill='reflect')
     """
 
-    rotation: float = 180.0
-    shift: float = 0.1
-    zoom: float = 0.1
-    flip: str | bool = "both"
-    fill: str | int = "reflect"
+    rotation: Annotated[float, Range(0, 180)] = 180.0
+    shift: Annotated[float, Range(0, 1)] = 0.1
+    zoom: Annotated[float, Range(0, 0.9)] = 0.1
+    flip: Annotated[str, OneOf("both", "horizontal", "vertical", "none")] | bool = "both"
+    fill: Annotated[str, OneOf("reflect", "edge")] | Annotated[int, Range(0, 255)] = "reflect"
 
     def __post_init__(self) -> None:
-        plain_settings(self)
-        in_range("rotation", self.rotation, 0, 180)
-        in_range("shift", self.shift, 0, 1)
-        in_range("zoom", self.zoom, 0, 0.9)
+        super().__post_init__()
         if isinstance(self.flip, bool):
             object.__setattr__(self, "flip", "both" if self.flip else "none")
-        one_of("flip", self.flip, FLIPS)
-        if isinstance(self.fill, str):
-            one_of("fill", self.fill, FILLS)
-        else:
-            in_range("fill", self.fill, 0, 255, whole=True)
 
-    def extend(self, plan: Plan) -> Plan:
-        plan = plan.map(self)
-        return plan.note(len(plan), "every image moved at random")
+    def summary(self) -> str:
+        return "every image rotated, shifted, zoomed and flipped at random"
 
-    def out_shape(self, shape: Shape) -> Shape:
-        return shape
-
-    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
+    def sample(self, draw: Draw) -> Parameters:
         none = np.zeros(len(draw.rows), bool)
         return {
             "rotation": draw.uniform("rotation", -self.rotation, self.rotation),
@@ -82,32 +65,18 @@ class Jitter(Step):
             "flip_y": draw.boolean("flip_y") if self.flip in ("both", "vertical") else none,
         }
 
-    def apply(
-        self,
-        images: Images,
-        rows: Positions,
-        masks: Masks | None = None,
-        **parameters: NDArray[Any],
-    ) -> Images:
-        images = own(images)
-        self.apply_to_copies(images, rows, rows, images, **parameters)
-        return images
-
-    def apply_to_copies(
-        self,
-        images: Images,
-        places: Positions,
-        rows: Positions,
-        out: Images,
-        **parameters: NDArray[Any],
+    def apply_to(
+        self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any
     ) -> None:
         from ..kernels.augment import affine
 
         matrices = affine.similarity(images.shape[1:3], **parameters)
-        affine.warp(images, places, out, rows, matrices, self.fill)
+        affine.warp(images, at, out, to, matrices, self.fill)
 
-    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
+    def move_masks(self, masks: Masks, rows: Positions, **parameters: Any) -> Masks:
         from ..kernels.augment import affine
 
+        moved = masks.copy()
         matrices = affine.similarity(masks.shape[1:3], **parameters)
-        return affine.warp_masks(masks, rows, matrices, self.fill)
+        affine.warp_masks(moved, rows, matrices, self.fill)
+        return moved

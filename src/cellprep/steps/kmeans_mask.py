@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, own, taken
-from ..errors import CellprepError, in_range, one_of
+from ..arrays import Images, Masks, Positions
+from ..errors import CellprepError
 from ..kernels import FOREGROUNDS, SPACES, TARGETS
-from ..plan.draws import Draw
-from ..plan.plan import Parameters, Plan
+from ..operations.engines import copy_rows
 from ..plan.source import Shape
-from .step import Step, plain_settings
+from .settings import OneOf, Range
+from .step import Step
 
 
 @dataclass(frozen=True)
@@ -62,25 +61,16 @@ class KMeansMask(Step):
     0
     """
 
-    n_clusters: int | None = None
-    color_space: str | None = None
-    foreground: str = "auto"
-    target: str = "cell"
-    background: int = 0
+    n_clusters: Annotated[int, Range(2, 8)] | None = None
+    color_space: Annotated[str, OneOf(*SPACES)] | None = None
+    foreground: Annotated[str, OneOf(*FOREGROUNDS)] = "auto"
+    target: Annotated[str, OneOf(*TARGETS)] = "cell"
+    background: Annotated[int, Range(0, 255)] = 0
 
-    def __post_init__(self) -> None:
-        plain_settings(self)
-        if self.n_clusters is not None:
-            in_range("n_clusters", self.n_clusters, 2, 8, whole=True)
-        if self.color_space is not None:
-            one_of("color_space", self.color_space, SPACES)
-        one_of("foreground", self.foreground, FOREGROUNDS)
-        one_of("target", self.target, TARGETS)
-        in_range("background", self.background, 0, 255, whole=True)
+    finds_masks: ClassVar[bool] = True
 
-    def extend(self, plan: Plan) -> Plan:
-        plan = plan.map(self)
-        return plan.note(len(plan), f"everything but the {self.target} painted {self.background}")
+    def summary(self) -> str:
+        return f"everything but the {self.target} painted {self.background}"
 
     def out_shape(self, shape: Shape) -> Shape:
         if min(shape[:2]) < 8:
@@ -89,22 +79,10 @@ class KMeansMask(Step):
             )
         return shape
 
-    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
-        return {}
-
-    def masks(self, images: Images, known: Masks | None = None) -> Masks:
-        """(n, height, width) bool, True where the image is kept.
-
-        A mask that is known is taken as it is; an empty one is not known.
-        """
+    def masks(self, images: Images) -> Masks:
+        """(n, height, width) bool, True where the image is kept."""
         from ..kernels.segment.segment import segment
 
-        if known is not None:
-            missing = ~known.any(axis=(1, 2))
-            if missing.any():
-                known = known.copy()
-                known[missing] = self.masks(images[missing])
-            return known
         return segment(
             images,
             n_clusters=self.n_clusters,
@@ -113,19 +91,10 @@ class KMeansMask(Step):
             target=self.target,
         )
 
-    def apply(
-        self,
-        images: Images,
-        rows: Positions,
-        masks: Masks | None = None,
-        **parameters: NDArray[Any],
-    ) -> Images:
+    def apply_to(
+        self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any
+    ) -> None:
         from ..kernels.augment import color
 
-        images = own(images)
-        kept = self.masks(taken(images, rows)) if masks is None else masks
-        color.paint(images, rows, kept.view(np.uint8), np.uint8(self.background))
-        return images
-
-    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        return masks
+        copy_rows(images, at, out, to)
+        color.paint(out, to, parameters["masks"].view(np.uint8), np.uint8(self.background))

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, own
-from ..errors import CellprepError, in_range, one_of
-from ..kernels import OPERATIONS
+from ..arrays import Images, Masks, Positions
+from ..operations import KERAS_CV, NONE, OPERATIONS, Slots, Strength, engines
+from ..operations.engines import ENGINES
 from ..plan.draws import Draw
-from ..plan.plan import Parameters, Plan
-from ..plan.source import Shape
-from .step import Step, plain_settings
+from ..plan.nodes import Parameters
+from ..plan.plan import Plan
+from .settings import OneOf, Range
+from .step import Step
 
-ENGINES = ("native", "keras_cv")
-_NAMES = np.array([*OPERATIONS, "none"])
-_ORDER = np.argsort(_NAMES)
+_STEMS = ("value", "threshold")
+"""What records call the first two parameters of an operation."""
 
 
 @dataclass(frozen=True)
@@ -62,26 +61,13 @@ class RandAugment(Step):
     3
     """
 
-    copies: int = 3
-    num_ops: int = 3
-    magnitude: float = 0.5
-    magnitude_stddev: float = 0.15
-    rate: float = 10 / 11
+    copies: Annotated[int, Range(1, 10_000)] = 3
+    num_ops: Annotated[int, Range(1, 100)] = 3
+    magnitude: Annotated[float, Range(0, 1)] = 0.5
+    magnitude_stddev: Annotated[float, Range(0, 1)] = 0.15
+    rate: Annotated[float, Range(0, 1)] = 10 / 11
     keep_originals: bool = True
-    engine: str = "native"
-
-    def __post_init__(self) -> None:
-        plain_settings(self)
-        in_range("copies", self.copies, 1, 10_000, whole=True)
-        in_range("num_ops", self.num_ops, 1, 100, whole=True)
-        in_range("magnitude", self.magnitude, 0, 1)
-        in_range("magnitude_stddev", self.magnitude_stddev, 0, 1)
-        in_range("rate", self.rate, 0, 1)
-        if not isinstance(self.keep_originals, bool):
-            raise CellprepError(
-                f"`keep_originals` must be True or False, got {self.keep_originals!r}"
-            )
-        one_of("engine", self.engine, ENGINES)
+    engine: Annotated[str, OneOf(*ENGINES)] = "native"
 
     def extend(self, plan: Plan) -> Plan:
         # Copies are numbered from 1 whether or not the originals stay, so they are the same copies.
@@ -92,87 +78,39 @@ class RandAugment(Step):
         plan, added = plan.repeat(counts, self.copies + 1, why, first=first)
         return plan.map(self, only=added)
 
-    def out_shape(self, shape: Shape) -> Shape:
-        return shape
-
-    def parameters(self, images: Images, draw: Draw, masks: Masks | None = None) -> Parameters:
-        used = draw.uniform(self._each("used"), 0, 1) <= self.rate
-        op = np.where(used, draw.integers(self._each("op"), len(OPERATIONS)), len(OPERATIONS))
-        threshold = draw.normal(
-            self._each("threshold"), 255 * (1 - self.magnitude), 255 * self.magnitude_stddev
+    def sample(self, draw: Draw) -> Parameters:
+        strength = Strength(
+            draw.uniform(self._each("uniform"), -self.magnitude, self.magnitude),
+            draw.normal(self._each("normal"), self.magnitude, self.magnitude_stddev).clip(0, 1),
+            np.where(draw.boolean(self._each("sign")), np.float32(1), np.float32(-1)),
+            draw.normal(
+                self._each("threshold"), 255 * (1 - self.magnitude), 255 * self.magnitude_stddev
+            ).clip(0, 255),
         )
-        inverts = op == OPERATIONS.index("solarization")
-        threshold = np.where(inverts, threshold.clip(0, 255), np.float32(0))
-        columns = {"op": _NAMES[op], "value": self._values(draw, op), "threshold": threshold}
+        used = draw.uniform(self._each("used"), 0, 1) <= self.rate
+        choice = draw.integers(self._each("op"), len(KERAS_CV))
+        choice[~used] = len(KERAS_CV)
+        names = np.array([*KERAS_CV, NONE])
+        by_operation = [OPERATIONS[name].sampled(strength) for name in KERAS_CV]
+        nothing = np.zeros_like(strength.normal)
+        columns = {"op": names[choice]}
+        for stem, of_each in zip(_STEMS, zip(*by_operation, strict=True), strict=False):
+            columns[stem] = np.choose(choice, [*of_each, nothing])
         return {
-            name: column
+            f"{stem}_{slot + 1}": by_slot[slot]
             for slot in range(self.num_ops)
             for stem, by_slot in columns.items()
-            for name, column in [(f"{stem}_{slot + 1}", by_slot[slot])]
         }
 
     def _each(self, name: str) -> list[str]:
-        """The parameter's name in every slot."""
+        """The name of a random parameter in every slot."""
         return [f"{name}_{slot}" for slot in range(1, self.num_ops + 1)]
 
-    def _values(self, draw: Draw, op: NDArray[np.int64]) -> NDArray[np.float32]:
-        """The one parameter of each operation, 0 where it takes none."""
-        uniform = draw.uniform(self._each("uniform"), -self.magnitude, self.magnitude)
-        normal = draw.normal(self._each("normal"), self.magnitude, self.magnitude_stddev)
-        normal = normal.clip(0, 1)
-        sign = np.where(draw.boolean(self._each("sign")), np.float32(1), np.float32(-1))
-        by_name = {
-            "solarization": 110 * normal,
-            "color_degeneration": normal,
-            "contrast": 1 + uniform,
-            "brightness": uniform,
-            "shear_x": sign * normal,
-            "shear_y": sign * normal,
-            "translation_x": uniform,
-            "translation_y": uniform,
-        }
-        nothing = np.zeros_like(normal)
-        return np.choose(op, [by_name.get(name, nothing) for name in _NAMES.tolist()])
-
-    def apply(
-        self,
-        images: Images,
-        rows: Positions,
-        masks: Masks | None = None,
-        **parameters: NDArray[Any],
-    ) -> Images:
-        images = own(images)
-        self.apply_to_copies(images, rows, rows, images, **parameters)
-        return images
-
-    def apply_to_copies(
-        self,
-        images: Images,
-        places: Positions,
-        rows: Positions,
-        out: Images,
-        **parameters: NDArray[Any],
+    def apply_to(
+        self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any
     ) -> None:
-        from ..kernels.augment import chain
+        slots = Slots.from_columns(parameters, _STEMS)
+        engines.run(self.engine, images, at, out, to, slots)
 
-        operations, values = self._operations(parameters)
-        thresholds = np.stack([parameters[name] for name in self._each("threshold")], axis=1)
-        if self.engine == "keras_cv":
-            from ..operations import keras_cv as keras_cv_engine
-
-            out[rows] = keras_cv_engine.chain(images[places], operations, values, thresholds)
-        else:
-            chain.chain(images, places, out, rows, operations, values, thresholds)
-
-    def move(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
-        from ..kernels.augment import chain
-
-        return chain.move(masks, rows, *self._operations(parameters))
-
-    def _operations(self, parameters: Parameters) -> tuple[NDArray[Any], NDArray[Any]]:
-        """The operation in each slot, and its value."""
-        op, values = (
-            np.stack([parameters[name] for name in self._each(stem)], axis=1)
-            for stem in ("op", "value")
-        )
-        return _ORDER[np.searchsorted(_NAMES[_ORDER], op)], values
+    def move_masks(self, masks: Masks, rows: Positions, **parameters: Any) -> Masks:
+        return Slots.from_columns(parameters, _STEMS).move_masks(OPERATIONS, masks, rows)

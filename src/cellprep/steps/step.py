@@ -1,44 +1,117 @@
-"""`Step`, the one base of all steps: settings that can be saved, and one method."""
+"""`Step`, the base of all steps: settings that can be saved, and what a step does to a plan."""
 
 from __future__ import annotations
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, Self
+from dataclasses import MISSING, Field, dataclass, fields
+from typing import Any, ClassVar, Self, cast
 
-import numpy as np
+from numpy.typing import NDArray
 
+from ..arrays import Images, Masks, Positions
 from ..errors import CellprepError, nearest
-from ..plan.draws import check_seed
+from ..plan.draws import Draw, check_seed
+from ..plan.nodes import Parameters
 from ..plan.plan import Plan
+from ..plan.source import Shape
+from ..system.plugins import Registry
+from . import settings
+
+STEPS: Registry[type[Step]] = Registry("cellprep.steps", {})
+"""The steps that a recipe may name: all subclasses of `Step`, and those of entry points."""
 
 
 @dataclass(frozen=True)
-class Step(ABC):
+class Step:
     """A frozen dataclass whose fields are its settings.
 
-    A step is either this class or final. What it does to a data set is said in `extend` with the
-    verbs of `Plan`; a step that changes pixels also has the methods of `PixelStep`.
+    A step that changes pixels has `apply`, and `sample` if it is random:
+
+        @dataclass(frozen=True)
+        class Brighten(Step):
+            most: Annotated[float, Range(0, 1)] = 0.2
+
+            def sample(self, draw):
+                return {"factor": draw.uniform("factor", 1, 1 + self.most)}
+
+            def apply(self, images, factor):
+                return np.clip(images * factor[:, None, None, None], 0, 255).astype(np.uint8)
+
+    A step that drops or repeats images, or works on some of them, has `extend` instead, written
+    with the verbs of `Plan`. Types of fields may carry a constraint (`Annotated[int, Range(1, 9)]`,
+    `Annotated[str, OneOf("a", "b")]`), which is checked when the step is made.
     """
 
-    def __new__(cls, *args: Any, **settings: Any) -> Self:
-        for name in settings:
+    finds_parameters: ClassVar[bool] = False
+    """Whether `find` reads the images."""
+    finds_masks: ClassVar[bool] = False
+    """Whether the step has `masks`; `apply` then gets these, or those that came with the images."""
+
+    def __init_subclass__(cls) -> None:
+        STEPS.add(cls.__name__, cls)
+
+    def __new__(cls, *args: Any, **given: Any) -> Self:
+        for name in given:
             _check_setting(cls, name)
         return super().__new__(cls)
 
-    @abstractmethod
+    def __post_init__(self) -> None:
+        settings.check(self)
+
+    # -- what it does ----------------------------------------------------------------------------
+
     def extend(self, plan: Plan) -> Plan:
-        """The plan with this step at its end."""
+        """The plan with this step at its end. Default: every image is sent through it."""
+        return plan.map(self).note(len(plan), self.summary())
+
+    def summary(self) -> str:
+        """What happens to every image, in a few words for `Dataset.changes`."""
+        return f"every image sent through {type(self).__name__}"
+
+    def out_shape(self, shape: Shape) -> Shape:
+        """The shape of an image after the step, or a CellprepError for images it cannot take."""
+        return shape
+
+    def sample(self, draw: Draw) -> Parameters:
+        """The random parameters of each row of `draw`: (m,) arrays by name, which are recorded."""
+        return {}
+
+    def find(self, images: Images, masks: Masks | None) -> Parameters:
+        """Parameters found in the images, or their given masks; these are recorded too."""
+        return {}
+
+    def masks(self, images: Images) -> Masks:
+        """The masks (m, height, width) bool that a step which `finds_masks` finds in the images."""
+        raise NotImplementedError
+
+    def apply(self, images: Images, **parameters: Any) -> Images:
+        """The images (m, height, width, 3) after the step; they may be changed in place."""
+        raise NotImplementedError
+
+    def apply_to(
+        self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any
+    ) -> None:
+        """Send ``images[at]`` through the step to ``out[to]``; all of `to` are different.
+
+        `out` may be `images` if `to` equals `at`. Default: by `apply`; a step whose kernel works on
+        rows of a batch spares a copy here.
+        """
+        out[to] = self.apply(images[at], **parameters)
+
+    def move_masks(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
+        """The masks, those at `rows` moved as the step moves images, to the nearest pixel."""
+        return masks
+
+    # -- its saved form --------------------------------------------------------------------------
 
     @classmethod
     def key(cls) -> str:
-        """The name of the step's lower-case function, records and random numbers."""
+        """The name of the step's lower-case function, of its records and its random numbers."""
         return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
     def to_dict(self) -> dict[str, Any]:
-        """The saved form: `step` and the settings; an unset one is left out, a None is False."""
+        """The saved form: `step` and the settings; an unset one is omitted, a None is False."""
         saved: dict[str, Any] = {"step": type(self).__name__}
         for field in fields(self):
             value = getattr(self, field.name)
@@ -63,24 +136,12 @@ class Step(ABC):
         cellprep.errors.CellprepError: step Dedupe has no setting 'on_duplicates'; did you mean
         'on_duplicate'? Allowed: on_conflict, on_duplicate, max_copies, near, symmetries, hash
         """
-        kinds = {kind.__name__: kind for kind in Step.__subclasses__()}
         name = saved.get("step")
         if name is None:
             raise CellprepError('a step of a recipe needs its name: step = "Dedupe"')
-        if not isinstance(name, str) or name not in kinds:
-            raise CellprepError(f"there is no step {name!r}; {nearest(str(name), sorted(kinds))}")
-        return _build(kinds[name], {k: v for k, v in saved.items() if k != "step"})
-
-
-def plain_settings(step: Step) -> None:
-    """Settings from NumPy as Python's own, and a copy of a mapping: what a recipe file can hold."""
-    for field in fields(step):
-        value = getattr(step, field.name)
-        if isinstance(value, np.generic):
-            object.__setattr__(step, field.name, value.item())
-        if isinstance(value, Mapping):
-            plain = {str(k): v.item() if isinstance(v, np.generic) else v for k, v in value.items()}
-            object.__setattr__(step, field.name, plain)
+        if not isinstance(name, str) or name not in STEPS:
+            raise CellprepError(f"there is no step {name!r}; {nearest(str(name), sorted(STEPS))}")
+        return _build(STEPS[name], {k: v for k, v in saved.items() if k != "step"})
 
 
 def _check_setting(kind: type[Step], name: str) -> None:
@@ -89,19 +150,11 @@ def _check_setting(kind: type[Step], name: str) -> None:
         raise CellprepError(f"step {kind.__name__} has no setting {name!r}; {nearest(name, known)}")
 
 
-def _build(kind: type[Step], settings: Mapping[str, Any]) -> Step:
-    known = {field.name: field for field in fields(kind)}
-    ready: dict[str, Any] = {}
-    for name, value in settings.items():
+def _build(kind: type[Step], given: Mapping[str, Any]) -> Step:
+    known, ready = {field.name: field for field in fields(kind)}, {}
+    for name, value in given.items():
         _check_setting(kind, name)
-        field = known[name]
-        factory = field.default_factory
-        default = field.default if factory is MISSING else factory()
-        if isinstance(default, Step) and isinstance(value, Mapping):
-            value = _build(type(default), value)
-        elif value is False and "None" in str(field.type):  # TOML has no null
-            value = None
-        ready[name] = value
+        ready[name] = _loaded(kind, known[name], value)
     missing = [
         name
         for name, field in known.items()
@@ -113,6 +166,15 @@ def _build(kind: type[Step], settings: Mapping[str, Any]) -> Step:
         return kind(**ready)
     except CellprepError as error:
         raise CellprepError(f"step {kind.__name__}: {error}") from None
+
+
+def _loaded(kind: type[Step], field: Field[Any], value: Any) -> Any:
+    """A setting from a recipe file: a step is a table, and None is False, as TOML has no null."""
+    allowed = [option for option, _ in settings.options(cast(Any, kind))[field.name]]
+    step = next((one for one in allowed if isinstance(one, type) and issubclass(one, Step)), None)
+    if step is not None and isinstance(value, Mapping):
+        return _build(step, value)
+    return None if value is False and type(None) in allowed else value
 
 
 @dataclass(frozen=True)

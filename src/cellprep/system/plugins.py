@@ -1,10 +1,13 @@
 """Registries of what other packages may add: steps, operations, formats.
 
-A package adds one by an entry point (https://packaging.python.org/specifications/entry-points) of the
-registry's group. In its `pyproject.toml`:
+A package adds one by an entry point of the registry's group [1]_. In its `pyproject.toml`:
 
     [project.entry-points."cellprep.steps"]
     Sharpen = "my_package:Sharpen"
+
+References
+----------
+.. [1] https://packaging.python.org/specifications/entry-points
 """
 
 from __future__ import annotations
@@ -43,6 +46,10 @@ class Registry(Mapping[str, T]):
         self._loaded = dict(built_in)
         self._found: dict[str, EntryPoint] | None = None
 
+    def add(self, name: str, thing: T) -> None:
+        """Add one, or replace the one of this name."""
+        self._loaded[name] = thing
+
     def __getitem__(self, name: str) -> T:
         if name not in self._loaded:
             self._loaded[name] = self._load(self._entry_points()[name])
@@ -60,12 +67,13 @@ class Registry(Mapping[str, T]):
     def _entry_points(self) -> dict[str, EntryPoint]:
         if self._found is None:
             found = entry_points(group=self.group)
-            clash = next((entry for entry in found if entry.name in self._loaded), None)
-            if clash is not None:
-                raise CellprepError(
-                    f"entry point {clash.value!r} of group {self.group!r} is called "
-                    f"{clash.name!r}, which exists already; rename or uninstall it"
-                )
+            for entry in found:
+                loaded = self._loaded.get(entry.name)
+                if loaded is not None and getattr(loaded, "__module__", "") != entry.module:
+                    raise CellprepError(
+                        f"entry point {entry.value!r} of group {self.group!r} is called "
+                        f"{entry.name!r}, which exists already; rename or uninstall it"
+                    )
             self._found = {entry.name: entry for entry in found}
         return self._found
 

@@ -12,7 +12,7 @@ from ..arrays import Images
 from ..dataset.dataset import Dataset
 from ..errors import CellprepError
 from ..formats.manifest import load_index, load_manifest
-from ..plan.plan import send
+from ..plan.nodes import transform
 from ..steps.step import Step
 from ..system.paths import answering, as_path
 
@@ -62,6 +62,7 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     if dataset.plan.pixels.has_masks and not carried:
         masks = None
     images = dataset.images[rows]
+    index_of_rows = np.arange(len(rows))
     for stage in saved["stages"]:
         name = f"{stage['name']}."
         setting = {k: v for k, v in stage.items() if k not in ("name", "known_masks")}
@@ -79,7 +80,9 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
             values = {
                 key: _values(column.drop_null(), len(at_rows)) for key, column in columns.items()
             }
-            images, masks = send(step, images, masks, at_rows, values, drawn, carried)
+            images, masks = transform(
+                step, images, index_of_rows, at_rows, values, masks, drawn, carried
+            )
         except (TypeError, KeyError, IndexError, ValueError) as error:
             raise CellprepError(
                 f"the record of {stage['name']!r} in {str(path)!r} is damaged ({error!r})"

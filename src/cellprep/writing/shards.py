@@ -18,7 +18,8 @@ from ..arrays import Images, Masks
 from ..formats import FORMATS
 from ..formats.format import Block, Contents, Files, PartWriter
 from ..formats.manifest import INDEX, MANIFEST, digests_of, index_of, stamp, to_json
-from ..plan.plan import Plan, Record
+from ..plan.nodes import Record
+from ..plan.plan import Plan
 from ..system import executors
 from ..system.paths import WORK, make_folder, replacing, sizes
 from .records import Saved, load_records, load_whole, record_path, save_record

@@ -1,9 +1,10 @@
-"""Changes of value and colour on one 8-bit RGB image, in place, compiled.
+"""Changes of value and colour on some 8-bit RGB images of a batch, in place, compiled.
 
-Every function takes an image `(height, width, 3)` uint8 and changes it. Results are clipped to
-0-255 and rounded to the nearest level, halves up. The formulas are those of keras-cv 0.9.0, which
-keeps floats where these round, unless another source is named. Loops run over whole rows of bytes,
-with one value a byte where the channels differ, so that they fill vector registers.
+Every public function takes images (n, height, width, 3) uint8, the (m,) rows to change, and one
+float32 value per row for each parameter. Results are clipped to 0-255 and rounded to the nearest
+level, halves up. The formulas are those of keras-cv 0.9.0, which keeps floats where these round,
+unless another source is named. Loops run over whole rows of bytes, with one value per byte where
+the channels differ, so that they fill vector registers.
 """
 
 from __future__ import annotations
@@ -11,49 +12,18 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def to_level(value):
-    """A float as the nearest of 0-255, halves up."""
-    # by way of int32: processors turn a register of floats into those in one instruction
-    return np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5)))
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def scaled(value, factor, offset):
-    return to_level(np.float32(value) * factor + offset)
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def solarized(value, addition, threshold):
-    level = min(np.float32(value) + addition, np.float32(255))
-    return to_level(level if level < threshold else np.float32(255) - level)
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def spread(value, mean, factor):
-    return to_level((np.float32(value) - mean) * factor + mean)
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def raised(value, levels):
-    return to_level(np.float32(value) + levels)
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def grey_of(red, green, blue):
-    """ITU-R BT.601 luma of three float32."""
-    return np.float32(0.2989) * red + np.float32(0.587) * green + np.float32(0.114) * blue
-
-
-@nb.njit(cache=True, nogil=True, inline="always")
-def faded(value, grey, factor):
-    return to_level(value + factor * (grey - value))
+from ..levels import equalization_table, fade, linear, luma, raise_by, solarize, spread, to_level
 
 
 @nb.njit(cache=True, nogil=True)
-def auto_contrast(image):
-    """Each channel's smallest and largest value go to 0 and 255; a channel of one value stays."""
+def auto_contrast(images, rows):
+    """Stretch each channel to 0-255; a channel of one value stays."""
+    for i in range(len(rows)):
+        _auto_contrast(images[rows[i]])
+
+
+@nb.njit(cache=True, nogil=True)
+def _auto_contrast(image):
     height, width, _ = image.shape
     low = np.full(3 * width, 255, np.uint8)
     high = np.zeros(3 * width, np.uint8)
@@ -75,16 +45,22 @@ def auto_contrast(image):
     for y in range(height):
         row = image[y].reshape(3 * width)
         for i in range(3 * width):
-            row[i] = scaled(row[i], scale[i], offset[i])
+            row[i] = linear(row[i], scale[i], offset[i])
 
 
 @nb.njit(cache=True, nogil=True)
-def equalization(image):
+def equalization(images, rows):
     """Histogram equalisation, channel by channel.
 
     As in keras-cv the step is that of PIL's `ImageOps.equalize`, except that the count taken off
     the total is the smallest that occurs, not that of the brightest value.
     """
+    for i in range(len(rows)):
+        _equalization(images[rows[i]])
+
+
+@nb.njit(cache=True, nogil=True)
+def _equalization(image):
     flat = image.reshape(image.size)
     # Eight pixels are three words: a byte read alone costs as much as what is done with it. Bytes
     # of one value wait for each other, so neighbours count in two tables.
@@ -101,7 +77,7 @@ def equalization(image):
         counts[0, i % 3, flat[i]] += np.uint32(1)
     table = np.empty((3, 256), np.uint8)
     for c in range(3):
-        equalizing(counts[0, c] + counts[1, c], len(flat) // 3, table[c])
+        equalization_table(counts[0, c] + counts[1, c], len(flat) // 3, table[c])
     for first in range(np.uint64(0), np.uint64(len(words)), np.uint64(3)):
         for j in range(3):
             word, mapped = words[first + np.uint64(j)], np.uint64(0)
@@ -114,32 +90,35 @@ def equalization(image):
 
 
 @nb.njit(cache=True, nogil=True)
-def equalizing(counts, total, table):
-    """The table of 256 values that spreads a channel's `total` values, counted, evenly."""
-    rarest = total
-    for value in range(256):
-        if counts[value]:
-            rarest = min(rarest, int(counts[value]))
-    step = (total - rarest) // 255
-    below = 0
-    for value in range(256):
-        table[value] = value if step == 0 else min((below + step // 2) // step, 255)
-        below += int(counts[value])
-    if step:
-        table[0] = 0
+def solarization(images, rows, additions, thresholds):
+    """Add, clip, then invert the values from the threshold up; both in levels."""
+    for i in range(len(rows)):
+        _solarization(images[rows[i]], additions[i], thresholds[i])
 
 
 @nb.njit(cache=True, nogil=True)
-def solarization(image, addition, threshold):
-    """Add, clip, then turn the values from the threshold up into 255 minus themselves."""
+def _solarization(image, addition, threshold):
     flat = image.reshape(image.size)
     for i in range(len(flat)):
-        flat[i] = solarized(flat[i], addition, threshold)
+        flat[i] = solarize(flat[i], addition, threshold)
 
 
 @nb.njit(cache=True, nogil=True)
-def contrast(image, factor):
-    """Scale the distance to the channel's mean by `factor`."""
+def solarize_above(images, rows, thresholds):
+    """Invert the values from the threshold up, as `PIL.ImageOps.solarize` does."""
+    for i in range(len(rows)):
+        _solarization(images[rows[i]], np.float32(0), thresholds[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def contrast(images, rows, factors):
+    """Scale the distance to the channel's mean."""
+    for i in range(len(rows)):
+        _contrast(images[rows[i]], factors[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _contrast(image, factor):
     height, width, _ = image.shape
     sums = np.zeros(3 * width, np.uint32)
     for y in range(height):
@@ -161,40 +140,71 @@ def contrast(image, factor):
 
 
 @nb.njit(cache=True, nogil=True)
-def brightness(image, shift):
-    """Add `shift`, a part of the full range in [-1, 1]."""
-    flat = image.reshape(image.size)
-    levels = shift * np.float32(255)
-    for i in range(len(flat)):
-        flat[i] = raised(flat[i], levels)
+def brightness(images, rows, shifts):
+    """Add a fraction of the full range, in [-1, 1]."""
+    for i in range(len(rows)):
+        _brightness(images[rows[i]], shifts[i])
 
 
 @nb.njit(cache=True, nogil=True)
-def color_degeneration(image, factor):
-    """Blend with the grey image (ITU-R BT.601 luma); factor 0 keeps it, 1 leaves only grey."""
+def _brightness(image, shift):
+    flat = image.reshape(image.size)
+    levels = shift * np.float32(255)
+    for i in range(len(flat)):
+        flat[i] = raise_by(flat[i], levels)
+
+
+@nb.njit(cache=True, nogil=True)
+def color_degeneration(images, rows, factors):
+    """Blend with the grey image (ITU-R BT.601 luma): 0 keeps the colours, 1 removes them."""
+    for i in range(len(rows)):
+        _color_degeneration(images[rows[i]], factors[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _color_degeneration(image, factor):
     height, width, _ = image.shape
     for y in range(height):
         row = image[y].reshape(3 * width)
         for x in range(width):
             red, green = np.float32(row[3 * x]), np.float32(row[3 * x + 1])
             blue = np.float32(row[3 * x + 2])
-            grey = grey_of(red, green, blue)
-            row[3 * x] = faded(red, grey, factor)
-            row[3 * x + 1] = faded(green, grey, factor)
-            row[3 * x + 2] = faded(blue, grey, factor)
+            grey = luma(red, green, blue)
+            row[3 * x] = fade(red, grey, factor)
+            row[3 * x + 1] = fade(green, grey, factor)
+            row[3 * x + 2] = fade(blue, grey, factor)
 
 
 @nb.njit(cache=True, nogil=True)
-def gain(image, factor):
+def saturation(images, rows, factors):
+    """Scale the distance to the grey image: 0 removes the colours, 1 keeps them."""
+    for i in range(len(rows)):
+        _color_degeneration(images[rows[i]], np.float32(1) - factors[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def gain(images, rows, factors):
     """Scale all values, as `PIL.ImageEnhance.Brightness` does."""
+    for i in range(len(rows)):
+        _gain(images[rows[i]], factors[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _gain(image, factor):
     flat = image.reshape(image.size)
     for i in range(len(flat)):
         flat[i] = to_level(np.float32(flat[i]) * factor)
 
 
 @nb.njit(cache=True, nogil=True)
-def grey_contrast(image, factor):
+def grey_contrast(images, rows, factors):
     """Scale the distance to the mean of the grey image, as `PIL.ImageEnhance.Contrast` does."""
+    for i in range(len(rows)):
+        _grey_contrast(images[rows[i]], factors[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _grey_contrast(image, factor):
     flat = image.reshape(image.size)
     n = len(flat) // 3
     total = 0
@@ -208,7 +218,7 @@ def grey_contrast(image, factor):
 
 
 @nb.njit(cache=True, nogil=True)
-def saturate(image, amount):
+def saturate(images, rows, amounts):
     """Add to the saturation of HSV [1]_; grey, which has hue 0 there, turns red.
 
     With the hue and the value kept, the distance of each channel to the largest one grows as the
@@ -218,6 +228,12 @@ def saturate(image, amount):
     ----------
     .. [1] A. R. Smith. Color gamut transform pairs. SIGGRAPH 1978.
     """
+    for i in range(len(rows)):
+        _saturate(images[rows[i]], amounts[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _saturate(image, amount):
     flat = image.reshape(image.size)
     for p in range(len(flat) // 3):
         at = np.uint64(3 * p)
@@ -235,8 +251,14 @@ def saturate(image, amount):
 
 
 @nb.njit(cache=True, nogil=True)
-def hue(image, turn):
-    """Turn the hue of HSV, where 1 is the full circle; greys stay."""
+def hue(images, rows, turns):
+    """Rotate the hue of HSV by a fraction of the full circle; greys stay."""
+    for i in range(len(rows)):
+        _hue(images[rows[i]], turns[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _hue(image, turn):
     flat = image.reshape(image.size)
     # A channel falls from the largest value to the smallest and back as the hue goes round; red,
     # green and blue do so at 5, 3 and 1 sixths of the circle.
@@ -263,8 +285,14 @@ def hue(image, turn):
 
 
 @nb.njit(cache=True, nogil=True)
-def posterize(image, bits):
+def posterize(images, rows, bits):
     """Keep the highest bits of each value, as `PIL.ImageOps.posterize` does."""
+    for i in range(len(rows)):
+        _posterize(images[rows[i]], int(bits[i]))
+
+
+@nb.njit(cache=True, nogil=True)
+def _posterize(image, bits):
     flat = image.reshape(image.size)
     mask = np.uint8(256 - (1 << (8 - bits)))
     for i in range(len(flat)):
@@ -272,8 +300,14 @@ def posterize(image, bits):
 
 
 @nb.njit(cache=True, nogil=True)
-def channel_shuffle(image, order):
-    """Put the channels into another order: 0 to 4 for gbr, brg, rbg, bgr, grb."""
+def channel_shuffle(images, rows, orders):
+    """Permute the channels: 0 to 4 for gbr, brg, rbg, bgr, grb."""
+    for i in range(len(rows)):
+        _channel_shuffle(images[rows[i]], int(orders[i]))
+
+
+@nb.njit(cache=True, nogil=True)
+def _channel_shuffle(image, order):
     first, second = (1, 2, 0, 2, 1)[order], (2, 0, 2, 1, 0)[order]
     third = 3 - first - second
     flat = image.reshape(image.size)
@@ -283,8 +317,14 @@ def channel_shuffle(image, order):
 
 
 @nb.njit(cache=True, nogil=True)
-def channel_shift(image, red, green, blue):
-    """Add to each channel its own part of the full range."""
+def channel_shift(images, rows, red, green, blue):
+    """Add to each channel its own fraction of the full range."""
+    for i in range(len(rows)):
+        _channel_shift(images[rows[i]], red[i], green[i], blue[i])
+
+
+@nb.njit(cache=True, nogil=True)
+def _channel_shift(image, red, green, blue):
     height, width, _ = image.shape
     levels = np.empty(3 * width, np.float32)
     for c, shift in enumerate((red, green, blue)):

@@ -1,8 +1,8 @@
-"""The operations of RandAugment on an image as three planes, by steps of 64 bytes, compiled.
+"""KerasCV's operations on an image as three planes, 64 bytes at a time, compiled.
 
-The same bytes as `color` and `geometry` make of an image of RGB pixels, several times as fast, on
-processors that permute bytes. Where channels lie apart a table is one look-up for 64 values; and a
-row of up to 256 pixels is a table itself, of which the shifted row is a look-up.
+The same bytes as `augment.color` and `augment.shift` compute from RGB pixels, several times as
+fast, on processors that permute bytes. With separate channels one instruction looks up 64 values in
+a table; and a row of up to 256 pixels is itself a table, from which the shifted row is looked up.
 """
 
 from __future__ import annotations
@@ -10,25 +10,33 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from ..augment.color import equalizing, faded, grey_of, raised, scaled, solarized, spread
-from ..augment.geometry import split_offset
-from .vectors import between_places, between_rows, choose_rows, copy, translate
+from ..levels import (
+    equalization_table,
+    fade,
+    linear,
+    luma,
+    raise_by,
+    solarize,
+    split_offset,
+    spread,
+)
+from .vectors import between_indices, between_rows, choose_rows, copy, translate
 
 WIDEST = 256
-"""Pixels of a row that is a table."""
+"""The most pixels of a row that can be a table."""
 _BEYOND = 256
 _SUMMED = 1 << 24  # bytes whose sum a uint32 holds
 
 
 @nb.njit(cache=True, nogil=True)
-def room(height, width):
-    """Memory for the three planes of an image, (3, height * width or a little more)."""
+def allocate(height, width):
+    """Uninitialised memory for the planes of an image, (3, at least height * width) uint8."""
     size = (height * width + 63) // 64 * 64
     return np.empty(3 * size + _BEYOND, np.uint8)[: 3 * size].reshape(3, size)
 
 
 @nb.njit(cache=True, nogil=True)
-def part(image, planes):
+def separate(image, planes):
     """Copy the pixels of an image to planes."""
     flat = image.reshape(image.size)
     red, green, blue = planes[0], planes[1], planes[2]
@@ -47,7 +55,7 @@ def join(planes, image):
 
 @nb.njit(cache=True, nogil=True)
 def _through(values, table):
-    """Values through a table; a function of its own, so that the arrays outlive their addresses."""
+    """Look values up in a table; a function of its own, so that arrays outlive their addresses."""
     translate(values.ctypes.data, values.size, table.ctypes.data)
 
 
@@ -63,13 +71,13 @@ def auto_contrast(planes, size):
             factor = np.float32(255) / np.float32(most - least)
             offset = -np.float32(least) * factor
             for value in range(256):
-                table[value] = scaled(value, factor, offset)
+                table[value] = linear(value, factor, offset)
             _through(plane, table)
 
 
 @nb.njit(cache=True, nogil=True)
 def equalization(planes, size):
-    # Bytes of one value wait for each other, so neighbours count in four tables.
+    # Increments of one counter wait for each other, so neighbours count in four tables.
     counts = np.empty((4, 256), np.uint32)
     table = np.empty(256, np.uint8)
     for c in range(3):
@@ -84,7 +92,7 @@ def equalization(planes, size):
         for value in range(256):
             for k in range(1, 4):
                 counts[0, value] += counts[k, value]
-        equalizing(counts[0], size, table)
+        equalization_table(counts[0], size, table)
         _through(plane, table)
 
 
@@ -92,7 +100,7 @@ def equalization(planes, size):
 def solarization(planes, addition, threshold):
     table = np.empty(256, np.uint8)
     for value in range(256):
-        table[value] = solarized(value, addition, threshold)
+        table[value] = solarize(value, addition, threshold)
     _through(planes, table)
 
 
@@ -101,7 +109,7 @@ def brightness(planes, shift):
     table = np.empty(256, np.uint8)
     levels = shift * np.float32(255)
     for value in range(256):
-        table[value] = raised(value, levels)
+        table[value] = raise_by(value, levels)
     _through(planes, table)
 
 
@@ -112,10 +120,10 @@ def contrast(planes, size, factor):
         plane = planes[c]
         total = 0
         for start in range(0, size, _SUMMED):
-            some, part = plane[start : min(start + _SUMMED, size)], np.uint32(0)
+            some, subtotal = plane[start : min(start + _SUMMED, size)], np.uint32(0)
             for i in range(len(some)):
-                part += np.uint32(some[i])
-            total += int(part)
+                subtotal += np.uint32(some[i])
+            total += int(subtotal)
         mean = np.float32(total / size)
         for value in range(256):
             table[value] = spread(value, mean, factor)
@@ -127,41 +135,41 @@ def color_degeneration(planes, factor):
     reds, greens, blues = planes[0], planes[1], planes[2]
     for i in range(len(reds)):
         red, green, blue = np.float32(reds[i]), np.float32(greens[i]), np.float32(blues[i])
-        grey = grey_of(red, green, blue)
-        reds[i] = faded(red, grey, factor)
-        greens[i] = faded(green, grey, factor)
-        blues[i] = faded(blue, grey, factor)
+        grey = luma(red, green, blue)
+        reds[i] = fade(red, grey, factor)
+        greens[i] = fade(green, grey, factor)
+        blues[i] = fade(blue, grey, factor)
 
 
 @nb.njit(cache=True, nogil=True)
 def mirror(width):
-    """Places in a row of `width` pixels and its mirror image, that repeat, from 0 on."""
-    places = np.empty(3 * width + 1 + _BEYOND, np.uint8)
-    for i in range(len(places)):
-        places[i] = _mirrored(i, width)
-    return places
+    """Indices into a row of `width` pixels, followed by its mirror image, repeated."""
+    indices = np.empty(3 * width + 1 + _BEYOND, np.uint8)
+    for i in range(len(indices)):
+        indices[i] = _mirrored(i, width)
+    return indices
 
 
 @nb.njit(cache=True, nogil=True)
-def shift_rows(planes, height, width, places, first, step, out):
-    """`geometry.shift_rows` from planes to others; `places` are those of `mirror`."""
+def shift_rows(planes, height, width, indices, first, step, out):
+    """`augment.shift.shift_rows` from planes to others; `indices` come from `mirror`."""
     row, made = planes.ctypes.data, out.ctypes.data
     for y in range(height):
         low, part = split_offset(first + step * np.float32(y))
-        near = places.ctypes.data + low % (2 * width)
+        near = indices.ctypes.data + low % (2 * width)
         for c in range(3):
             at = c * planes.shape[1] + y * width
             for x in range(0, width, 64):
                 x = max(0, min(x, width - 64))
-                between_places(made + at + x, min(64, width), row + at, near + x, part)
+                between_indices(made + at + x, min(64, width), row + at, near + x, part)
 
 
 @nb.njit(cache=True, nogil=True)
 def shift_columns(planes, height, width, first, step, out):
-    """`geometry.shift_columns` from planes to others.
+    """`augment.shift.shift_columns` from planes to others, 64 columns at a time.
 
-    Of 64 columns at a time: these move by whole pixels bit by bit, all their rows by 32, 16, 8 ...
-    pixels in the columns whose number of pixels has that bit.
+    Columns move by whole pixels bit by bit: by 32, 16, 8 ... pixels those whose offset has that
+    bit.
     """
     moves, parts = np.empty(64, np.int64), np.empty(64, np.int16)
     wanted = np.empty(64, np.uint8)
@@ -179,11 +187,11 @@ def shift_columns(planes, height, width, first, step, out):
         lines = np.empty(64 * rows, np.uint8)
         for c in range(3):
             source = planes.ctypes.data + c * planes.shape[1] + begin
-            place = start % (2 * height)
+            position = start % (2 * height)
             for y in range(rows):
-                at = place if place < height else 2 * height - 1 - place
+                at = position if position < height else 2 * height - 1 - position
                 copy(lines.ctypes.data + 64 * y, source + at * width)
-                place = place + 1 if place < 2 * height - 1 else 0
+                position = position + 1 if position < 2 * height - 1 else 0
             for bit in range(bits - 1, -1, -1):
                 for x in range(64):
                     wanted[x] = moves[x] >> bit & 1
@@ -193,7 +201,7 @@ def shift_columns(planes, height, width, first, step, out):
 
 
 @nb.njit(cache=True, nogil=True, inline="always")
-def _mirrored(place, side):
-    """The pixel at a place, where the picture and its mirror image repeat."""
-    place %= 2 * side
-    return place if place < side else 2 * side - 1 - place
+def _mirrored(position, side):
+    """The pixel at a position, where the image and its mirror image repeat."""
+    position %= 2 * side
+    return position if position < side else 2 * side - 1 - position

@@ -1,9 +1,9 @@
-"""Steps of 64 bytes at once, for processors that permute bytes (AVX-512 VBMI), compiled.
+"""Operations on 64 bytes at once, for processors that permute bytes (AVX-512 VBMI), compiled.
 
-Numba fills vector registers by itself where a loop is plain arithmetic; a table look-up a byte it
-cannot. These few steps are told to LLVM. They take addresses, and the number of bytes `n`, 1 to 64,
-that are written; up to 256 bytes may be read from an address, wanted or not. `widen` and
-`between_four` go by steps of 16 and 8 pixels, and write whole steps.
+Numba vectorises plain arithmetic by itself, but not a table look-up per byte. These few functions
+are written in LLVM's own terms. They take addresses, and the number `n` of bytes to write, 1 to 64;
+up to 256 bytes may be read from an address. `widen` and `between_four` work in steps of 16 and 8
+pixels, and write whole steps.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from llvmlite import ir
 from numba import extending
 from numba.core import cgutils, config, types
 
-_TOLD = any(getattr(config, name, None) for name in ("CPU_NAME", "CPU_FEATURES"))
+_FORCED = any(getattr(config, name, None) for name in ("CPU_NAME", "CPU_FEATURES"))
 """Whether Numba is to compile for another processor than this one."""
-SUPPORTED = bool(not _TOLD and llvm.get_host_cpu_features().get("avx512vbmi"))
+SUPPORTED = bool(not _FORCED and llvm.get_host_cpu_features().get("avx512vbmi"))
 
-PLACE_BITS, WEIGHT_BITS = 32, 13
-"""Of `between_four`: places are whole numbers of 2**-32 pixels, weights of 2**-13."""
+POSITION_BITS, WEIGHT_BITS = 32, 13
+"""`between_four` takes positions in units of 2**-32 pixels, and weights of 2**-13."""
 
 intrinsic: Any = extending.intrinsic  # compiled code calls it without the context
 
@@ -32,30 +32,30 @@ _ADDRESS, _COUNT, _NOTHING = types.uintp, types.intp, types.void
 
 @intrinsic
 def translate(context, data, n, table):
-    """Put each of n bytes, any number, through a table of 256; up to 63 more may change."""
+    """Look each of n bytes, any number, up in a table of 256; up to 63 bytes more may change."""
 
     def codegen(context, builder, signature, args):
         data, n, table = args
         quarters = _table(builder, table)
         with cgutils.for_range_slice(builder, _long(0), n, _long(64)) as (at, _):
-            place = builder.add(data, at)
-            found = _looked_up(builder, quarters, _load(builder, place))
-            builder.store(found, _pointer(builder, place), align=1)
+            position = builder.add(data, at)
+            found = _looked_up(builder, quarters, _load(builder, position))
+            builder.store(found, _pointer(builder, position), align=1)
         return context.get_dummy_value()
 
     return _NOTHING(_ADDRESS, _COUNT, _ADDRESS), codegen
 
 
 @intrinsic
-def between_places(context, out, n, table, places, part):
-    """The bytes of a table at `places`, moved by `part` (of 2**15) to those at the next ones."""
+def between_indices(context, out, n, table, indices, part):
+    """Interpolate, by `part` / 2**15, between a table's bytes at `indices` and the next ones."""
 
     def codegen(context, builder, signature, args):
-        out, n, table, places, part = args
+        out, n, table, indices, part = args
         quarters = _table(builder, table)
-        near = _looked_up(builder, quarters, _load(builder, places))
-        far = _looked_up(builder, quarters, _load(builder, builder.add(places, _long(1))))
-        _store(builder, _between(builder, near, far, _spread(builder, part)), out, n)
+        near = _looked_up(builder, quarters, _load(builder, indices))
+        far = _looked_up(builder, quarters, _load(builder, builder.add(indices, _long(1))))
+        _store(builder, _between(builder, near, far, _broadcast(builder, part)), out, n)
         return context.get_dummy_value()
 
     return _NOTHING(_ADDRESS, _COUNT, _ADDRESS, _ADDRESS, types.int16), codegen
@@ -63,7 +63,7 @@ def between_places(context, out, n, table, places, part):
 
 @intrinsic
 def between_rows(context, out, n, rows, stride, lines, parts):
-    """Each of the rows, 64 bytes apart, moved by `parts` (words, of 2**15) to the next one."""
+    """Interpolate between rows, 64 bytes apart, and the next ones, by `parts` (words) / 2**15."""
 
     def codegen(context, builder, signature, args):
         out, n, rows, stride, lines, parts = args
@@ -80,7 +80,7 @@ def between_rows(context, out, n, rows, stride, lines, parts):
 
 @intrinsic
 def choose_rows(context, lines, rows, beyond, wanted):
-    """In rows of 64 bytes, put those `beyond` in place of the bytes where `wanted` is not 0."""
+    """In rows of 64 bytes, replace bytes by those `beyond` where `wanted` is not 0."""
 
     def codegen(context, builder, signature, args):
         lines, rows, beyond, wanted = args
@@ -97,7 +97,7 @@ def choose_rows(context, lines, rows, beyond, wanted):
 
 @intrinsic
 def copy(context, to, source):
-    """64 bytes."""
+    """Copy 64 bytes."""
 
     def codegen(context, builder, signature, args):
         to, source = args
@@ -109,17 +109,17 @@ def copy(context, to, source):
 
 @intrinsic
 def widen(context, out, n, source):
-    """Put n pixels of three bytes, by sixteens, to pixels of four; the fourth is 0."""
+    """Widen n pixels of three bytes to four, 16 at a time; the fourth byte is 0."""
 
     def codegen(context, builder, signature, args):
         out, n, source = args
         nothing = ir.Constant(_BYTES, [0] * 64)
-        places = [place for k in range(16) for place in (3 * k, 3 * k + 1, 3 * k + 2, 64)]
+        indices = [position for k in range(16) for position in (3 * k, 3 * k + 1, 3 * k + 2, 64)]
         with cgutils.for_range_slice(builder, _long(0), n, _long(16)) as (at, _):
             pixels = _load(builder, builder.add(source, builder.mul(at, _long(3))))
-            wide = builder.shuffle_vector(pixels, nothing, _places(*places))
-            place = builder.add(out, builder.mul(at, _long(4)))
-            builder.store(wide, _pointer(builder, place), align=1)
+            wide = builder.shuffle_vector(pixels, nothing, _indices(*indices))
+            position = builder.add(out, builder.mul(at, _long(4)))
+            builder.store(wide, _pointer(builder, position), align=1)
         return context.get_dummy_value()
 
     return _NOTHING(_ADDRESS, _COUNT, _ADDRESS), codegen
@@ -127,44 +127,45 @@ def widen(context, out, n, source):
 
 @intrinsic
 def between_four(context, out, steps, pixels, stride, at_x, at_y, step_x, step_y):
-    """Weigh the four neighbours of places in a straight line; 8 pixels of three bytes a step.
+    """Interpolate between the four neighbours of positions on a straight line, 8 pixels per step.
 
-    The pixels of the table have four bytes, its rows `stride` pixels. 32 bytes are written for 24.
+    The table has pixels of four bytes and rows of `stride` pixels; results have three bytes. Each
+    step writes 32 bytes for 24.
     """
 
     def codegen(context, builder, signature, args):
         out, steps, pixels, stride, at_x, at_y, step_x, step_y = args
-        upper_row = _spread(builder, pixels, 8)
-        lower_row = _spread(builder, builder.add(pixels, builder.mul(stride, _long(4))), 8)
-        strides = _spread(builder, stride, 8)
+        upper_row = _broadcast(builder, pixels, 8)
+        lower_row = _broadcast(builder, builder.add(pixels, builder.mul(stride, _long(4))), 8)
+        strides = _broadcast(builder, stride, 8)
         lanes = ir.Constant(_LONGS, list(range(8)))
         ways = []
         for start, step in ((at_x, step_x), (at_y, step_y)):
-            steps_on = _spread(builder, step, 8)
+            steps_on = _broadcast(builder, step, 8)
             at = cgutils.alloca_once(builder, _LONGS)
-            begin = builder.add(_spread(builder, start, 8), builder.mul(steps_on, lanes))
+            begin = builder.add(_broadcast(builder, start, 8), builder.mul(steps_on, lanes))
             builder.store(begin, at)
             ways.append((at, builder.mul(steps_on, _longs(8))))
         with cgutils.for_range(builder, steps) as loop:
-            places, parts = [], []
+            indices, parts = [], []
             for way, step in ways:
                 at = builder.load(way)
                 builder.store(builder.add(at, step), way)
-                places.append(builder.lshr(at, _longs(PLACE_BITS)))
-                part = builder.lshr(at, _longs(PLACE_BITS - WEIGHT_BITS))
+                indices.append(builder.lshr(at, _longs(POSITION_BITS)))
+                part = builder.lshr(at, _longs(POSITION_BITS - WEIGHT_BITS))
                 parts.append(builder.and_(part, _longs((1 << WEIGHT_BITS) - 1)))
-            place = builder.add(builder.mul(places[1], strides), places[0])
-            place = builder.shl(place, _longs(2))
+            position = builder.add(builder.mul(indices[1], strides), indices[0])
+            position = builder.shl(position, _longs(2))
             upper, lower = _weights(builder, *parts)
-            above = _weighed(builder, builder.add(upper_row, place), upper)
-            below = _weighed(builder, builder.add(lower_row, place), lower)
+            above = _weighed(builder, builder.add(upper_row, position), upper)
+            below = _weighed(builder, builder.add(lower_row, position), lower)
             halves = []
             for sums in zip(above, below, strict=True):
                 level = builder.add(builder.add(*sums), _ints(1 << (WEIGHT_BITS - 1)))
                 level = builder.lshr(level, _ints(WEIGHT_BITS))
                 halves.append(builder.bitcast(level, _BYTES))
             colors = [16 * k + 4 * c for k in range(8) for c in range(3)] + [0] * 8
-            made = builder.shuffle_vector(*halves, _places(*colors))
+            made = builder.shuffle_vector(*halves, _indices(*colors))
             to = builder.add(out, builder.mul(loop.index, _long(24)))
             builder.store(made, builder.inttoptr(to, made.type.as_pointer()), align=1)
         return context.get_dummy_value()
@@ -174,7 +175,7 @@ def between_four(context, out, steps, pixels, stride, at_x, at_y, step_x, step_y
 
 
 def _weights(builder: Any, across: Any, down: Any) -> tuple[Any, Any]:
-    """Weights of the upper two neighbours and of the lower two, a pair of words for a place."""
+    """Weights of the upper and of the lower two neighbours, a pair of words per position."""
     both = builder.add(builder.mul(across, down), _longs(1 << (WEIGHT_BITS - 1)))
     both = builder.lshr(both, _longs(WEIGHT_BITS))
     right, below = builder.sub(across, both), builder.sub(down, both)
@@ -184,12 +185,12 @@ def _weights(builder: Any, across: Any, down: Any) -> tuple[Any, Any]:
     return upper, lower
 
 
-def _weighed(builder: Any, places: Any, weights: Any) -> list[Any]:
-    """Two neighbours at each of 8 places, weighed: sums of four channels for the first 4, the last.
+def _weighed(builder: Any, indices: Any, weights: Any) -> list[Any]:
+    """Weighted sums of two neighbours in four channels, for the first and last 4 of 8 positions.
 
-    A pixel and the next one are one number of 64 bits.
+    A pixel and the next one are one 64-bit number.
     """
-    pointers = builder.inttoptr(places, ir.VectorType(_LONG.as_pointer(), 8))
+    pointers = builder.inttoptr(indices, ir.VectorType(_LONG.as_pointer(), 8))
     every = ir.Constant(ir.VectorType(ir.IntType(1), 8), [1] * 8)
     nothing = ir.Constant(_LONGS, ir.Undefined)
     arguments = [pointers, ir.Constant(_INT, 4), every, nothing]
@@ -199,9 +200,9 @@ def _weighed(builder: Any, places: Any, weights: Any) -> list[Any]:
     sums = []
     for first in (0, 4):
         pairs = [(8 * k + c, 8 * k + 4 + c) for k in range(first, first + 4) for c in range(4)]
-        levels = [place for left, right in pairs for place in (left, 64, right, 64)]
-        words = builder.bitcast(builder.shuffle_vector(pixels, zeros, _places(*levels)), _HALF)
-        of_each = _places(*[2 * (first + k // 4) for k in range(16)])
+        levels = [position for left, right in pairs for position in (left, 64, right, 64)]
+        words = builder.bitcast(builder.shuffle_vector(pixels, zeros, _indices(*levels)), _HALF)
+        of_each = _indices(*[2 * (first + k // 4) for k in range(16)])
         factors = builder.bitcast(builder.shuffle_vector(weights, weights, of_each), _HALF)
         sums.append(_call(builder, "llvm.x86.avx512.pmaddw.d.512", _INTS, words, factors))
     return sums
@@ -228,14 +229,14 @@ def _load(builder: Any, address: Any) -> Any:
 
 
 def _store(builder: Any, value: Any, address: Any, n: Any) -> None:
-    """The first n bytes."""
+    """Store the first n bytes."""
     pointer = _pointer(builder, address)
-    with builder.if_else(builder.icmp_signed("==", n, _long(64))) as (all_of_them, fewer):
-        with all_of_them:
+    with builder.if_else(builder.icmp_signed("==", n, _long(64))) as (whole, partial):
+        with whole:
             builder.store(value, pointer, align=1)
-        with fewer:
+        with partial:
             lanes = ir.Constant(_BYTES, list(range(64)))
-            wanted = builder.icmp_unsigned("<", lanes, _spread(builder, builder.trunc(n, _BYTE)))
+            wanted = builder.icmp_unsigned("<", lanes, _broadcast(builder, builder.trunc(n, _BYTE)))
             arguments = [value, pointer, ir.Constant(_INT, 1), wanted]
             _call(builder, "llvm.masked.store.v64i8.p0", ir.VoidType(), *arguments)
 
@@ -245,36 +246,36 @@ def _call(builder: Any, name: str, kind: Any, *arguments: Any) -> Any:
     return builder.call(cgutils.get_or_insert_function(builder.module, function, name), arguments)
 
 
-def _places(*places: int) -> Any:
-    return ir.Constant(ir.VectorType(_INT, len(places)), list(places))
+def _indices(*indices: int) -> Any:
+    return ir.Constant(ir.VectorType(_INT, len(indices)), list(indices))
 
 
-def _spread(builder: Any, value: Any, n: int = 64) -> Any:
-    """The value in every of n places."""
+def _broadcast(builder: Any, value: Any, n: int = 64) -> Any:
+    """The value in each of n lanes."""
     empty = ir.Constant(ir.VectorType(value.type, n), ir.Undefined)
     first = builder.insert_element(empty, value, ir.Constant(_INT, 0))
-    return builder.shuffle_vector(first, empty, _places(*[0] * n))
+    return builder.shuffle_vector(first, empty, _indices(*[0] * n))
 
 
 def _table(builder: Any, address: Any) -> list[Any]:
     return [_load(builder, builder.add(address, _long(64 * quarter))) for quarter in range(4)]
 
 
-def _looked_up(builder: Any, quarters: list[Any], places: Any) -> Any:
+def _looked_up(builder: Any, quarters: list[Any], indices: Any) -> Any:
     permute = "llvm.x86.avx512.vpermi2var.qi.512"
-    low = _call(builder, permute, _BYTES, quarters[0], places, quarters[1])
-    high = _call(builder, permute, _BYTES, quarters[2], places, quarters[3])
-    upper = builder.icmp_signed("<", places, ir.Constant(_BYTES, [0] * 64))
+    low = _call(builder, permute, _BYTES, quarters[0], indices, quarters[1])
+    high = _call(builder, permute, _BYTES, quarters[2], indices, quarters[3])
+    upper = builder.icmp_signed("<", indices, ir.Constant(_BYTES, [0] * 64))
     return builder.select(upper, high, low)
 
 
 def _between(builder: Any, near: Any, far: Any, parts: Any) -> Any:
-    """`parts`, in 2**15, of the way from `near` to `far`, to the nearest level, halves up."""
+    """`parts` / 2**15 of the way from `near` to `far`, to the nearest level, halves rounded up."""
     start = builder.zext(near, _WORDS)
     way = builder.sub(builder.zext(far, _WORDS), start)
     gone = []
-    for half in (_places(*range(32)), _places(*range(32, 64))):
+    for half in (_indices(*range(32)), _indices(*range(32, 64))):
         factors = [builder.shuffle_vector(words, words, half) for words in (way, parts)]
         gone.append(_call(builder, "llvm.x86.avx512.pmul.hr.sw.512", _HALF, *factors))
-    moved = builder.add(start, builder.shuffle_vector(*gone, _places(*range(64))))
+    moved = builder.add(start, builder.shuffle_vector(*gone, _indices(*range(64))))
     return builder.trunc(moved, _BYTES)

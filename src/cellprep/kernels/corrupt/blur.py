@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images, Positions
-from ..augment.color import to_level
+from ..levels import to_level
+
+_FULL_SIDE = 224
 
 Kernels = NDArray[np.float32]
 """(m, height, width), both odd, sums of 1; weights of the pixels around the one in the middle."""
@@ -96,19 +98,40 @@ def _scaled(y, x, weights, scale):
     return out
 
 
-def gaussian_blur(images: Images, rows: Positions, sigma: NDArray[np.float32]) -> None:
-    """Blur some images by a normal distribution, in place, along the rows and then the columns.
+def defocus_blur(images: Images, rows: Positions, radii: NDArray[np.float32]) -> None:
+    """Blur by a disc, in place; radii in pixels at a side of 224."""
+    convolve(images, rows, disks(radii, _scale(images)), "reflect")
 
-    `sigma` is in pixels of the images; weights go to 4 sigma, and the outside is the mirror image
+
+def motion_blur(
+    images: Images,
+    rows: Positions,
+    radii: NDArray[np.float32],
+    sigmas: NDArray[np.float32],
+    angles: NDArray[np.float32],
+) -> None:
+    """Blur along a line, in place; radii and sigmas in pixels at a side of 224, angles in °."""
+    convolve(images, rows, lines(radii, sigmas, angles, _scale(images)), "edge")
+
+
+def gaussian_blur(images: Images, rows: Positions, sigmas: NDArray[np.float32]) -> None:
+    """Blur by a normal distribution, in place, along the rows and then the columns.
+
+    `sigmas` are in pixels at a side of 224. Weights reach to 4 sigma; outside lies the mirror image
     about the outer edge of the border pixels, as in `scipy.ndimage.gaussian_filter`.
     """
-    reach = np.floor(4 * sigma.astype(np.float64) + 0.5)
-    place = np.arange(-int(reach.max()), int(reach.max()) + 1)
-    weights = np.exp(-((place / sigma[:, None].astype(np.float64)) ** 2) / 2)
-    weights[abs(place) > reach[:, None]] = 0
+    scaled = (sigmas * np.float32(_scale(images))).astype(np.float64)
+    reach = np.floor(4 * scaled + 0.5)
+    offsets = np.arange(-int(reach.max()), int(reach.max()) + 1)
+    weights = np.exp(-((offsets / scaled[:, None]) ** 2) / 2)
+    weights[abs(offsets) > reach[:, None]] = 0
     weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
     convolve(images, rows, weights[:, None, :], "symmetric")
     convolve(images, rows, weights[:, :, None], "symmetric")
+
+
+def _scale(images: Images) -> float:
+    return float(min(images.shape[1:3]) / _FULL_SIDE)
 
 
 def convolve(images: Images, rows: Positions, kernels: Kernels, border: str) -> None:

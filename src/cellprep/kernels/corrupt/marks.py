@@ -12,7 +12,7 @@ import math
 import numba as nb
 import numpy as np
 
-from ..augment.color import to_level
+from ..levels import to_level
 from .noise import unit
 
 _FULL = 224

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ...arrays import Images, Keys, Positions
 from .. import splitmix
-from ..augment.color import to_level
+from ..levels import to_level
 
 _GOLDEN = splitmix.GOLDEN
 _mix: Any = nb.njit(splitmix.mix, inline="always")  # of one number here

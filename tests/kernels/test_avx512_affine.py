@@ -1,4 +1,4 @@
-"""Affine moves eight pixels at a time make the bytes that the plain way makes."""
+"""Affine transformations with AVX-512 compute the same bytes as pixel by pixel."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ FILLS = st.one_of(st.sampled_from(["reflect", "edge"]), st.integers(0, 255))
 
 
 @st.composite
-def moves(draw: st.DrawFn) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Four images of noise, and a map for each of three: turned, flipped, far away, shrunk."""
+def maps(draw: st.DrawFn) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Four images of noise, and maps for three: rotated, flipped, shifted far away, shrunk."""
     height, width = draw(st.integers(1, 70)), draw(st.integers(1, 70))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     matrices = affine.similarity(
@@ -42,27 +42,27 @@ def plain(*arguments) -> None:
 
 
 @settings(deadline=None, max_examples=200)
-@given(moves(), FILLS)
-def test_eight_at_a_time_are_the_plain_way(case, fill) -> None:
+@given(maps(), FILLS)
+def test_avx512_equals_pixel_by_pixel(case, fill) -> None:
     images, matrices = case
-    places, rows = np.array([1, 2, 2]), np.array([2, 0, 1])  # the last image is left alone
+    at, to = np.array([1, 2, 2]), np.array([2, 0, 1])  # the last image stays
     slow, fast = images.copy(), images.copy()
-    plain(images, places, slow, rows, matrices, fill)
+    plain(images, at, slow, to, matrices, fill)
     with mock.patch.object(affine, "_MOST_FRAMED", 1000):
-        affine.warp(images, places, fast, rows, matrices, fill)
+        affine.warp(images, at, fast, to, matrices, fill)
     assert np.array_equal(fast, slow)
     assert np.array_equal(fast[3], images[3])
 
 
-def test_no_image_is_moved() -> None:
+def test_an_empty_batch_is_allowed() -> None:
     images, none = np.zeros((2, 8, 8, 3), np.uint8), np.arange(0)
     for way in (plain, affine.warp):
         way(images, none, images, none, np.zeros((0, 2, 3)), "reflect")
 
 
-def test_a_map_that_looks_far_away_takes_the_plain_way() -> None:
+def test_a_map_that_reads_far_outside_takes_the_plain_path() -> None:
     images, first = np.full((1, 32, 32, 3), 9, np.uint8), np.array([0])
     matrices = np.array([[[1, 0, 1e6], [0, 1, 0]]], np.float64)
-    with mock.patch.object(affine, "_by_eights", side_effect=AssertionError):
+    with mock.patch.object(affine.avx512, "warp", side_effect=AssertionError):
         affine.warp(images, first, images, first, matrices, "edge")
     assert (images == 9).all()

@@ -1,0 +1,103 @@
+"""KerasCV's ten operations, one after another on each image, with the image in cache; compiled.
+
+The same bytes as the kernels of `augment`, which take one operation at a time. The numbers of the
+operations exist in this file alone.
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+from numpy.typing import NDArray
+
+from ...arrays import Images, Positions
+from . import planes, vectors
+
+OPERATIONS = (
+    "auto_contrast",
+    "equalization",
+    "solarization",
+    "color_degeneration",
+    "contrast",
+    "brightness",
+    "shear_x",
+    "shear_y",
+    "translation_x",
+    "translation_y",
+)
+"""The operations that `run` knows; any other name leaves an image as it is."""
+
+
+def supports(width: int, operations: NDArray[np.str_]) -> bool:
+    """Whether this processor can run these operations, all of them, on images of this width."""
+    known = (*OPERATIONS, "none")
+    return vectors.SUPPORTED and width <= planes.WIDEST and bool(np.isin(operations, known).all())
+
+
+def run(
+    source: Images,
+    at: Positions,
+    out: Images,
+    to: Positions,
+    operations: NDArray[np.str_],
+    values: NDArray[np.float32],
+) -> None:
+    """Run the operations of each image, from one array to another or in place.
+
+    Parameters
+    ----------
+    source : (n, height, width, 3) uint8
+    at : (m,) int
+        The images to change; an image may occur several times.
+    out : (k, height, width, 3) uint8
+        May be `source`, if `to` equals `at`.
+    to : (m,) int
+        Where the results go; all different.
+    operations : (m, slots) str
+    values : (m, slots, 3) float32
+        The parameters of each operation, in the order of its kernel in `augment`.
+    """
+    names, inverse = np.unique(operations, return_inverse=True)
+    index = {name: number for number, name in enumerate(OPERATIONS)}
+    numbers = np.array([index.get(name, len(OPERATIONS)) for name in names.tolist()])
+    source = source.view()
+    source.flags.writeable = False  # so that Numba compiles one version
+    a, b = (np.ascontiguousarray(values[:, :, column]) for column in (0, 1))
+    _run(source, at, out, to, numbers[inverse.reshape(operations.shape)], a, b)
+
+
+@nb.njit(cache=True, nogil=True)
+def _run(source, at, out, to, operations, a, b):
+    _, height, width, _ = out.shape
+    size, still = height * width, np.float32(0)
+    image, spare = planes.allocate(height, width), planes.allocate(height, width)
+    mirror = planes.mirror(width)
+    for i in range(len(to)):
+        planes.separate(source[at[i]], image)
+        for slot in range(operations.shape[1]):
+            operation, value = operations[i, slot], a[i, slot]
+            if operation == 0:
+                planes.auto_contrast(image, size)
+            elif operation == 1:
+                planes.equalization(image, size)
+            elif operation == 2:
+                planes.solarization(image, value, b[i, slot])
+            elif operation == 3:
+                planes.color_degeneration(image, value)
+            elif operation == 4:
+                planes.contrast(image, size, value)
+            elif operation == 5:
+                planes.brightness(image, value)
+            elif operation == 6:
+                planes.shift_rows(image, height, width, mirror, still, value, spare)
+            elif operation == 7:
+                planes.shift_columns(image, height, width, still, value, spare)
+            elif operation == 8:
+                offset = -value * np.float32(width)
+                planes.shift_rows(image, height, width, mirror, offset, still, spare)
+            elif operation == 9:
+                offset = -value * np.float32(height)
+                planes.shift_columns(image, height, width, offset, still, spare)
+            if 6 <= operation <= 9:
+                image, spare = spare, image
+        planes.join(image, out[to[i]])

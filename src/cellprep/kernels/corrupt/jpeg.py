@@ -1,0 +1,23 @@
+"""Compression as JPEG."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ...arrays import Images, Positions
+
+
+def jpeg(images: Images, rows: Positions, qualities: NDArray[np.float32]) -> None:
+    """Encode some images as JPEG of a quality in 0-100 and decode them again, in place, by Pillow.
+
+    Its blocks measure 8 pixels, and 16 for colour, whatever the size of the image.
+    """
+    for row, quality in zip(rows.tolist(), qualities.tolist(), strict=True):
+        file = BytesIO()
+        Image.fromarray(images[row]).save(file, "JPEG", quality=int(quality))
+        with Image.open(file) as decoded:
+            images[row] = np.asarray(decoded)

@@ -1,0 +1,101 @@
+"""Formulas for one level, one offset, one position, shared by all code paths, compiled.
+
+Numba's cache watches a function's own file only, and these formulas are inlined into other files:
+after a change here, delete their caches (`make clean`).
+"""
+
+from __future__ import annotations
+
+import numba as nb
+import numpy as np
+
+from ..arrays import Positions
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def to_level(value):
+    """A float32 as the nearest level in 0-255, halves rounded up."""
+    # by way of int32: processors convert a whole register of floats to it in one instruction
+    return np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5)))
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def linear(value, factor, offset):
+    """value * factor + offset."""
+    return to_level(np.float32(value) * factor + offset)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def solarize(value, addition, threshold):
+    """Add, clip to 255, then invert from the threshold up."""
+    level = min(np.float32(value) + addition, np.float32(255))
+    return to_level(level if level < threshold else np.float32(255) - level)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def spread(value, mean, factor):
+    """Scale the distance to the mean."""
+    return to_level((np.float32(value) - mean) * factor + mean)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def raise_by(value, levels):
+    """value + levels."""
+    return to_level(np.float32(value) + levels)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def luma(red, green, blue):
+    """ITU-R BT.601 luma of three float32."""
+    return np.float32(0.2989) * red + np.float32(0.587) * green + np.float32(0.114) * blue
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def fade(value, grey, factor):
+    """`factor` of the way from a value to the grey one."""
+    return to_level(value + factor * (grey - value))
+
+
+@nb.njit(cache=True, nogil=True)
+def equalization_table(counts, total, table):
+    """Fill the look-up table (256,) that equalises a channel, from its histogram."""
+    rarest = total
+    for value in range(256):
+        if counts[value]:
+            rarest = min(rarest, int(counts[value]))
+    step = (total - rarest) // 255
+    below = 0
+    for value in range(256):
+        table[value] = value if step == 0 else min((below + step // 2) // step, 255)
+        below += int(counts[value])
+    if step:
+        table[0] = 0
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def split_offset(offset):
+    """An offset as whole pixels and a remainder in units of 2**-15 pixels."""
+    low = np.floor(offset)
+    part = np.int32((offset - low) * np.float32(1 << 15) + np.float32(0.5))
+    return np.int64(low), np.int16(min(part, np.int32((1 << 15) - 1)))
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def between(near, far, part):
+    """`part` / 2**15 of the way from `near` to `far`, to the nearest level, halves rounded up."""
+    way = np.int32(np.int32(far) - np.int32(near)) * np.int32(part)
+    return np.uint8(np.int32(near) + np.int32((way + (1 << 14)) >> 15))
+
+
+def border_indices(positions: Positions, side: int, fill: str | int) -> Positions:
+    """The pixel to read for each position on an axis, counted in an image framed by one pixel.
+
+    Inside the image that is the position plus 1. Outside it depends on `fill`: the mirrored
+    ("reflect") or nearest ("edge") pixel, or 0, the frame, for a constant.
+    """
+    if fill == "reflect":
+        positions = positions % (2 * side)
+        return np.where(positions < side, positions, 2 * side - 1 - positions) + 1
+    if fill == "edge":
+        return positions.clip(0, side - 1) + 1
+    return np.where((positions >= 0) & (positions < side), positions + 1, 0)

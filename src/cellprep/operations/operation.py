@@ -1,0 +1,124 @@
+"""What an operation is: one kind of change to an image, with up to three parameters."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Images, Keys, Masks, Positions
+
+Values = NDArray[np.float32]
+NONE = "none"
+"""The name, in records, of a slot that leaves its image as it is."""
+PARAMETERS = ("a", "b", "c")
+
+
+@dataclass(frozen=True)
+class Strength:
+    """What RandAugment samples per slot and image; operations derive their parameters from it.
+
+    Attributes
+    ----------
+    uniform : (n,) float32
+        Uniform in [-magnitude, magnitude].
+    normal : (n,) float32
+        Normal about the magnitude, clipped to [0, 1].
+    sign : (n,) float32
+        -1 or 1, each half of the time.
+    threshold : (n,) float32
+        A level in 0-255, normal about 255 * (1 - magnitude) and clipped.
+    """
+
+    uniform: Values
+    normal: Values
+    sign: Values
+    threshold: Values
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The parameters of one operation for m images.
+
+    Attributes
+    ----------
+    a, b, c : (m,) float32
+    seeds : (m,) uint64
+        The source of the random numbers within each image, such as noise.
+    details : (m,) str
+        What an operation with `details` sampled beyond three numbers.
+    """
+
+    a: Values
+    b: Values
+    c: Values
+    seeds: Keys
+    details: NDArray[np.str_]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One entry in the table of operations.
+
+    Parameters
+    ----------
+    name : str
+        In settings and records.
+    kernel : str or callable
+        `kernel(images, rows, ...)` changes the images (n, height, width, 3) uint8 at `rows` (m,) in
+        place; "module:function" names a function in `cellprep.kernels`, imported when first used.
+    takes : str
+        The further arguments of the kernel, in order, separated by spaces: names of `Arguments`.
+    whole : bool
+        Whether `a` is a whole number.
+    moves : bool
+        Whether pixels change their position. The kernel then also takes masks (n, height, width)
+        bool.
+    strength : callable, optional
+        `strength(sampled)`, of a `Strength`, gives `a`, or a tuple of `a` and `b`, in RandAugment.
+        Without it, RandAugment cannot use the operation, or calls it without parameters if it takes
+        none.
+    details : callable, optional
+        `details(seeds, a)` samples (m,) str, which is recorded and passed to the kernel as
+        `details`.
+
+    Examples
+    --------
+    >>> halve = Operation("halve", lambda images, rows: images[rows].__ifloordiv__(2))
+    >>> halve.moves, halve.strength is None
+    (False, True)
+    """
+
+    name: str
+    kernel: str | Callable[..., Any]
+    takes: str = ""
+    whole: bool = False
+    moves: bool = False
+    strength: Callable[[Strength], Any] | None = None
+    details: Callable[[Keys, Values], NDArray[np.str_]] | None = None
+
+    @cached_property
+    def _function(self) -> Callable[..., Any]:
+        if not isinstance(self.kernel, str):
+            return self.kernel
+        module, _, function = self.kernel.partition(":")
+        found: Callable[..., Any] = getattr(
+            importlib.import_module(f"cellprep.kernels.{module}"), function
+        )
+        return found
+
+    def __call__(self, pixels: Images | Masks, rows: Positions, arguments: Arguments) -> None:
+        """Change images, or masks if the operation `moves`, at these rows in place."""
+        self._function(pixels, rows, *(getattr(arguments, name) for name in self.takes.split()))
+
+    def sampled(self, strength: Strength) -> tuple[Any, ...]:
+        """The parameters that RandAugment records for it, zeros where there are none."""
+        found = self.strength(strength) if self.strength else ()
+        found = found if isinstance(found, tuple) else (found,)
+        zeros = (np.zeros_like(strength.normal),) * len(PARAMETERS)
+        return (*found, *zeros)[: len(PARAMETERS)]

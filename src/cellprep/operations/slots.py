@@ -1,0 +1,93 @@
+"""The operations that images go through, slot by slot: as records keep them, and run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arrays import Images, Keys, Masks, Positions
+from ..plan.nodes import Parameters
+from .operation import NONE, PARAMETERS, Arguments, Operation
+
+_TOGETHER = 32
+"""Images that pass all their slots before the next ones do, so that they stay in cache."""
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Operations of m images and their parameters.
+
+    Attributes
+    ----------
+    operations : (m, slots) str
+        `NONE` leaves an image as it is.
+    values : (m, slots, 3) float32
+        The parameters a, b and c.
+    seeds : (m, slots) uint64, optional
+        The source of random numbers within an image.
+    details : (m,) str, optional
+        Of the one operation of an image, if any, that has `details`.
+    """
+
+    operations: NDArray[np.str_]
+    values: NDArray[np.float32]
+    seeds: Keys | None = None
+    details: NDArray[np.str_] | None = None
+
+    @classmethod
+    def from_columns(cls, columns: Parameters, stems: Sequence[str], **more: Any) -> Slots:
+        """The slots recorded as `op_1` and, by these stems, `value_1`, `threshold_1` and so on."""
+        count = sum(name.startswith("op_") for name in columns)
+        slots = range(1, count + 1)
+        operations = np.stack([columns[f"op_{slot}"] for slot in slots], axis=1)
+        values = np.zeros((*operations.shape, len(PARAMETERS)), np.float32)
+        for parameter, stem in enumerate(stems):
+            for slot in slots:
+                values[:, slot - 1, parameter] = columns[f"{stem}_{slot}"]
+        return cls(operations, values, **more)
+
+    def with_details(self, table: Mapping[str, Operation]) -> Slots:
+        """These slots with the details that their operations sample from their seeds."""
+        assert self.seeds is not None
+        details = np.full(len(self.operations), "", object)
+        for name, slot, at in self._by_operation(slice(None)):
+            sample = table[name].details
+            if sample is not None:
+                details[at] = sample(self.seeds[at, slot], self.values[at, slot, 0])
+        return replace(self, details=details.astype(np.str_))
+
+    def run(self, table: Mapping[str, Operation], images: Images, rows: Positions) -> None:
+        """Change images (n, height, width, 3) at these rows (m,), in place."""
+        for start in range(0, len(rows), _TOGETHER):
+            part = slice(start, start + _TOGETHER)
+            for name, slot, at in self._by_operation(part):
+                table[name](images, rows[at], self._arguments(at, slot))
+
+    def move_masks(self, table: Mapping[str, Operation], masks: Masks, rows: Positions) -> Masks:
+        """Masks (n, height, width) moved as `run` moves their images, to the nearest pixel."""
+        masks = masks.copy()
+        for name, slot, at in self._by_operation(slice(None)):
+            if table[name].moves:
+                table[name](masks, rows[at], self._arguments(at, slot))
+        return masks
+
+    def _by_operation(self, part: slice) -> Iterator[tuple[str, int, Positions]]:
+        """Slot by slot, each operation and the rows that sampled it."""
+        first = part.start or 0
+        names, numbers = np.unique(self.operations[part], return_inverse=True)
+        numbers = numbers.reshape(-1, self.operations.shape[1])
+        for slot, of_slot in enumerate(numbers.T):
+            for number, name in enumerate(names.tolist()):
+                at = np.flatnonzero(of_slot == number)
+                if name != NONE and len(at):
+                    yield name, slot, first + at
+
+    def _arguments(self, at: Positions, slot: int) -> Arguments:
+        a, b, c = np.ascontiguousarray(self.values[at, slot].T)
+        seeds = np.zeros(len(at), np.uint64) if self.seeds is None else self.seeds[at, slot]
+        details = np.zeros(len(at), "U1") if self.details is None else self.details[at]
+        return Arguments(a, b, c, seeds, details)

@@ -1,0 +1,94 @@
+"""What the settings of a step may be: constraints in the annotations of its fields."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from functools import cache
+from typing import Annotated, Any, get_args, get_origin
+
+import numpy as np
+
+from ..errors import CellprepError, in_range, one_of
+
+
+class Range(typing.NamedTuple):
+    """A number, whole if its type is int, between two ends, both included."""
+
+    low: float
+    high: float
+
+
+class OneOf(tuple[str, ...]):
+    """One of several words.
+
+    >>> OneOf("one", "drop")
+    ('one', 'drop')
+    """
+
+    def __new__(cls, *names: str) -> OneOf:
+        return super().__new__(cls, names)
+
+
+Option = tuple[Any, Any]
+"""A type that a setting may have, and its constraint, if any."""
+
+
+@cache
+def options(kind: type) -> dict[str, tuple[Option, ...]]:
+    """The types, with constraints, that each setting of a step may have."""
+    hints = typing.get_type_hints(kind, include_extras=True)
+    return {field.name: tuple(_options(hints[field.name])) for field in fields(kind)}
+
+
+def _options(hint: Any) -> Iterator[Option]:
+    if get_origin(hint) is Annotated:
+        base, *constraints = get_args(hint)
+        yield base, constraints[0]
+    elif get_origin(hint) in (typing.Union, types.UnionType):
+        for option in get_args(hint):
+            yield from _options(option)
+    else:
+        yield hint, None
+
+
+def check(step: Any) -> None:
+    """Convert settings to plain Python, as recipe files need them, and refuse invalid ones."""
+    kind: Any = type(step)
+    for name, allowed in options(kind).items():
+        value = _plain(getattr(step, name))
+        object.__setattr__(step, name, value)
+        _check(name, value, allowed)
+
+
+def _plain(value: Any) -> Any:
+    """NumPy scalars as Python's own; a copy of a mapping, with text for keys."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _check(name: str, value: Any, allowed: tuple[Option, ...]) -> None:
+    kinds: list[Any] = [get_origin(kind) or kind for kind, _ in allowed]
+    if value is None and type(None) in kinds:
+        return
+    if isinstance(value, bool) and bool in kinds:
+        return
+    constraints = [constraint for _, constraint in allowed]
+    words = next((c for c in constraints if isinstance(c, OneOf)), None)
+    numbers = next((option for option in allowed if isinstance(option[1], Range)), None)
+    if words is not None and (isinstance(value, str) or numbers is None):
+        one_of(name, value, words)
+    elif numbers is not None and not (isinstance(value, Mapping) and Mapping in kinds):
+        kind, (low, high) = numbers
+        in_range(name, value, low, high, whole=kind is int)
+    elif not isinstance(value, tuple(kinds)):
+        shown = " or ".join(dict.fromkeys(_described(kind) for kind in kinds))
+        raise CellprepError(f"`{name}` must be {shown}, got {value!r}")
+
+
+def _described(kind: type) -> str:
+    named = {bool: "True or False", type(None): "None", str: "text", Mapping: "a table"}
+    return named.get(kind, f"a {kind.__name__}")

@@ -1,0 +1,74 @@
+"""RandAugment with AVX-512 computes the same bytes as kernels that take one operation at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cellprep.arrays import Images
+from cellprep.kernels.avx512 import chain, planes, vectors
+from cellprep.operations import KERAS_CV, NONE, OPERATIONS, Slots
+
+pytestmark = pytest.mark.skipif(
+    not vectors.SUPPORTED, reason="this processor does not permute bytes (AVX-512 VBMI)"
+)
+SIDES = st.one_of(st.integers(1, 130), st.integers(250, planes.WIDEST))
+
+
+@st.composite
+def cases(draw: st.DrawFn) -> tuple[Images, Slots]:
+    """Images (of noise, of one value, of a few values), and two operations for each."""
+    height, width = draw(SIDES), draw(SIDES)
+    threshold = draw(st.floats(0, 256, width=32))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    images = rng.integers(0, 256, (4, height, width, 3)).astype(np.uint8)
+    images[1] = images[1, 0, 0]
+    images[2] = rng.choice(np.array([3, 60, 251], np.uint8), images[2].shape, p=(0.9, 0.09, 0.01))
+    operations = rng.choice(np.array([*KERAS_CV, NONE]), (4, 2))
+    values = np.full((4, 2, 3), threshold, np.float32)
+    values[..., 0] = rng.choice(np.array([-1, -0.5, 0, 0.5, 1, *rng.uniform(-1, 1, 9)]), (4, 2))
+    values[operations == "solarization", 0] *= 110
+    values[operations == "contrast", 0] += 1
+    return images, Slots(operations, values)
+
+
+def both(images: Images, at: list[int], to: list[int], slots: Slots) -> tuple[Images, Images]:
+    """The images after their slots, plain and with AVX-512."""
+    plain, fast = images.copy(), images.copy()
+    plain[to] = images[at]
+    slots.run(OPERATIONS, plain, np.array(to))
+    positions = np.array(at), fast, np.array(to)
+    chain.run(images, *positions, slots.operations, slots.values)
+    return plain, fast
+
+
+@settings(deadline=None, max_examples=150)
+@given(cases())
+def test_avx512_chain_equals_plain_operations(case) -> None:
+    images, slots = case
+    to = [2, 0, 1]
+    some = Slots(slots.operations[to], slots.values[to])
+    plain, fast = both(images, [1, 2, 2], to, some)
+    assert np.array_equal(fast, plain)
+    assert np.array_equal(fast[3], images[3])
+
+
+@pytest.mark.parametrize("operation", KERAS_CV)
+def test_every_operation_at_96_pixels(operation, photographs) -> None:
+    n = len(photographs)
+    values = np.full((n, 1, 3), 128, np.float32)
+    strength = np.linspace(-1, 1, n, dtype=np.float32)
+    scaled = {"solarization": 110 * strength, "contrast": 1 + strength}
+    values[:, 0, 0] = scaled.get(operation, strength)
+    plain, fast = both(
+        photographs, [*range(n)], [*range(n)], Slots(np.full((n, 1), operation), values)
+    )
+    assert np.array_equal(fast, plain)
+
+
+def test_other_operations_take_the_plain_path() -> None:
+    assert chain.supports(96, np.array([["contrast", NONE]]))
+    assert not chain.supports(96, np.array([["contrast", "hue"]]))
+    assert not chain.supports(planes.WIDEST + 1, np.array([["contrast"]]))
