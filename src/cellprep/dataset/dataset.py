@@ -23,7 +23,7 @@ from ..plan.plan import Plan
 from ..plan.source import ArraySource, Source
 from ..system import executors
 from ..system.paths import check_shared
-from .provenance import HasProvenance
+from .provenance import Provenance
 from .views import ImageView, MaskView
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ Move = Callable[[Plan], Plan]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset(HasProvenance):
+class Dataset(Provenance):
     """Labelled images with the steps that they go through; frozen and lazy.
 
     Nothing is read until it is looked at, and then only what is looked at. Made by `read` or

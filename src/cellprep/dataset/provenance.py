@@ -1,29 +1,27 @@
-"""Where a data set comes from: what training loops and comparisons need to know of it."""
+"""What a data set reports about its rows and their origin, for training and comparisons."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 import xxhash
 
 from ..arrays import Positions
+from ..plan.plan import Plan
 from ..plan.source import Source
 
-if TYPE_CHECKING:
-    from ..plan.plan import Plan
 
-
-class HasProvenance:
-    """The methods of `Dataset` that describe its rows and their origin."""
+class Provenance(ABC):
+    """The methods of a `Dataset` that describe its rows and their origin."""
 
     source: Source
 
-    if TYPE_CHECKING:
-
-        @property
-        def plan(self) -> Plan: ...
+    @property
+    @abstractmethod
+    def plan(self) -> Plan: ...
 
     def provenance(self) -> dict[str, Any]:
         """What the rows are and what was done to their images, as JSON values.
@@ -57,18 +55,18 @@ class HasProvenance:
             "class_names": list(self.source.class_names),
         }
 
-    def shares_ids(self, other: HasProvenance) -> bool:
+    def shares_ids(self, other: Provenance) -> bool:
         """Whether equal ids mean the same source image in both data sets.
 
         They do if the ids are file names, or numbers of the rows of one source.
 
         Examples
         --------
-        >>> from cellprep import Dataset, split
-        >>> cells = Dataset.from_arrays(np.arange(768, dtype=np.uint8).reshape(4, 8, 8, 3), [0] * 4)
-        >>> parts = split(cells, train=0.5, test=0.5)
-        >>> parts["train"].shares_ids(parts["test"])
-        True
+        >>> from cellprep import Dataset
+        >>> black = Dataset.from_arrays(np.zeros((4, 8, 8, 3), np.uint8), [0] * 4)
+        >>> white = Dataset.from_arrays(np.full((4, 8, 8, 3), 255, np.uint8), [0] * 4)
+        >>> black.shares_ids(black), black.shares_ids(white)
+        (True, False)
         """
         kinds = {each.plan.rows.ids.dtype.kind for each in (self, other)}
         if len(kinds) > 1:
