@@ -69,8 +69,8 @@ def test_number(report: Report, pool: Images, tmp_path: Path) -> None:
     images = different(numbers[-1], pool)
     rows = []
     for name in JOBS:
-        taken = [_seconds(name, images[:n], tmp_path) for n in numbers]
-        rows.append([name, *(f"{s:.3f} s" for s in taken), f"{_slope(numbers, taken):.2f}"])
+        times = [_seconds(name, images[:n], tmp_path) for n in numbers]
+        rows.append([name, *(f"{s:.3f} s" for s in times), f"{_slope(numbers, times):.2f}"])
     report.add("Time by number of images", [f"{n:,}" for n in numbers], rows)
 
 
@@ -86,8 +86,8 @@ def test_side(report: Report, cache: Path, tmp_path: Path) -> None:
         "Time per image by its side (slope 2: proportional to pixels)",
         [f"{side}x{side}" for side in SIDES],
         [
-            [name, *(f"{s * 1e6:,.1f} µs" for s in taken), f"{_slope(list(SIDES), taken):.2f}"]
-            for name, taken in rows.items()
+            [name, *(f"{s * 1e6:,.1f} µs" for s in times), f"{_slope(list(SIDES), times):.2f}"]
+            for name, times in rows.items()
         ],
     )
 
@@ -104,9 +104,9 @@ def test_workers(report: Report, pool: Images, tmp_path: Path) -> None:
             for workers in WORKERS:
                 with _workers(workers):
                     turns[workers].append(turn(call))
-        taken = [min(each[1:]) for each in turns.values()]
+        times = [min(each[1:]) for each in turns.values()]
         rows.append(
-            [name, *(f"{len(images) / s:,.0f}/s" for s in taken), f"{taken[0] / taken[1]:.2f}x"]
+            [name, *(f"{len(images) / s:,.0f}/s" for s in times), f"{times[0] / times[1]:.2f}x"]
         )
     report.add(
         "Images per second by number of workers", [str(n) for n in WORKERS], rows, "speed-up"

@@ -49,15 +49,15 @@ def _seconds(code: str) -> float:
 def test_import(report: Report) -> None:
     codes = {"python": "pass", "numpy": "import numpy", "cellprep": "import cellprep"}
     turns = [{name: _seconds(code) for name, code in codes.items()} for _ in range(6)][1:]
-    taken = {name: median(turn[name] for turn in turns) for name in codes}
+    times = {name: median(turn[name] for turn in turns) for name in codes}
     report.add(
         "Import, median of 5 processes",
         ["a bare Python", "`import numpy`", "`import cellprep`", "cellprep minus NumPy"],
         [
             [
                 "seconds",
-                *(f"{seconds:.3f}" for seconds in taken.values()),
-                f"{taken['cellprep'] - taken['numpy']:.3f}",
+                *(f"{seconds:.3f}" for seconds in times.values()),
+                f"{times['cellprep'] - times['numpy']:.3f}",
             ]
         ],
     )
@@ -69,11 +69,11 @@ def test_first_call(report: Report, tmp_path: Path) -> None:
     for name, call in CALLS.items():
         code = FIRST.format(call=call)
         cache = str(tmp_path / name)
-        taken = [
+        times = [
             float(_python(code, str(tmp_path / f"{name}-{turn}"), NUMBA_CACHE_DIR=cache))
             for turn in ("compiling", "loading")
         ]
-        rows.append([name, *(f"{seconds:.2f} s" for seconds in taken)])
+        rows.append([name, *(f"{seconds:.2f} s" for seconds in times)])
     report.add(
         "First call of a process, 8 images",
         ["compiled now", "compiled by an earlier process"],

@@ -45,7 +45,7 @@ def keras_cv_function(size: int, images: Images, folder: Path) -> Call:
     layer = keras_cv_layer()
     step = tf.function(lambda x: tf.cast(layer(x), tf.uint8))
     return lambda: _thrice(
-        lambda x: [step(x[at : at + size]).numpy() for at in range(0, len(x), size)], images
+        lambda x: [step(x[i : i + size]).numpy() for i in range(0, len(x), size)], images
     )
 
 

@@ -67,8 +67,8 @@ class Run:
 
     def _fingerprint(self) -> dict[str, Any]:
         """What the result depends on, except for the images themselves."""
-        others = ("rows", "recipes", "data", "seeds")
-        shared = {k: v for k, v in asdict(self.table).items() if k not in others}
+        separate = ("rows", "recipes", "data", "seeds")
+        shared = {k: v for k, v in asdict(self.table).items() if k not in separate}
         recipe = self.table.recipes[self.row.recipe]
         found = {**shared, "seed": self.seed, "row": asdict(self.row), "recipe": recipe}
         return dict(json.loads(json.dumps(found)))

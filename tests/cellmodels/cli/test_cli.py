@@ -26,8 +26,8 @@ def test_commands_from_training_to_prediction(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images, labels = pictures(48)
     cells = cp.Dataset.from_arrays(images, labels, NAMES)
-    for name, part in cp.split(cells, train=0.6, val=0.2, test=0.2).items():
-        cp.write(part, name, progress=False)
+    for name, split in cp.split(cells, train=0.6, val=0.2, test=0.2).items():
+        cp.write(split, name, progress=False)
     learn = ("--model", "baseline_cnn", "--epochs", 12, "--learning-rate", 2e-3)
     learn = (*learn, "--batch-size", 8)
     plan = json.loads(run("train", "train", "val", "m", *learn, "--dry-run", "--json"))
