@@ -16,10 +16,10 @@ from ..comparison.forecast import plan_compare
 from .common import LOCAL, import_keras
 
 
-@click.command()
+@click.command(short_help="Train and evaluate every row of a table.")
 @click.argument("table", type=LOCAL)
 @click.argument("out", type=LOCAL)
-@click.option("--data", type=PATH, metavar="PATH", help="Instead of the table's data.")
+@click.option("--data", type=PATH, metavar="PATH", help="Use this data instead of the table's.")
 @options("dry_run", "json")
 @resumable
 def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from ..evaluation.shift import SUITES
 from .common import LOCAL, allow_leaks, batch_size, open_data, open_model
 
 
-@click.command()
+@click.command(short_help="Evaluate a model on clean and shifted images.")
 @click.argument("model", type=LOCAL)
 @click.argument("test", type=PATH)
 @click.option(
@@ -44,8 +44,8 @@ def evaluate(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Evaluate MODEL on TEST, clean and shifted: corrupted by cellprep's suites
-    heavy and microscopy.
+    """Evaluate MODEL on TEST as it is, and shifted: corrupted by the suites heavy
+    (strong changes) and microscopy (defects of a microscope or camera).
 
     Example: cellmodels evaluate out/b0/model.keras out/test --shifted heavy
     """

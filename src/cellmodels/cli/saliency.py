@@ -19,7 +19,7 @@ from ..evaluation.saliency import saliency as saliency_maps
 from .common import LOCAL, open_data, open_model
 
 
-@click.command()
+@click.command(short_help="Save saliency maps of a model as a figure.")
 @click.argument("model", type=LOCAL)
 @click.argument("input", type=PATH)
 @click.argument("out", type=LOCAL)

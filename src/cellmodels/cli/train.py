@@ -23,7 +23,7 @@ from ..training.settings import Training
 from .common import LOCAL, allow_leaks, import_keras, open_data
 
 
-@click.command()
+@click.command(short_help="Train a model, and save its best epoch.")
 @click.argument("train", type=PATH)
 @click.argument("val", type=PATH)
 @click.argument("out", type=LOCAL)
@@ -70,10 +70,15 @@ from .common import LOCAL, allow_leaks, import_keras, open_data
     metavar="X",
     default=3e-4,
     show_default=True,
-    help="Highest rate.",
+    help="Highest learning rate.",
 )
 @click.option(
-    "--weight-decay", type=float, metavar="X", default=1e-4, show_default=True, help="Decoupled."
+    "--weight-decay",
+    type=float,
+    metavar="X",
+    default=1e-4,
+    show_default=True,
+    help="Decoupled weight decay.",
 )
 @click.option("--balanced", is_flag=True, help="Give all classes the same weight.")
 @click.option(
