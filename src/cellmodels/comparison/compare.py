@@ -66,7 +66,8 @@ def compare(
     written = {}
     for seed in sorted({runs[k].seed for k in todo}):
         recipes = {runs[k].row.recipe for k in todo if runs[k].seed == seed}
-        written[seed] = _write_data(read, source, folder / "data" / f"seed-{seed}", recipes, seed)
+        path = folder / "data" / f"seed-{seed}"
+        written[seed] = _write_data(read, source, path, recipes, seed, progress)
     for k in todo:  # report what cannot be built before the first row is trained
         runs[k].build(written[runs[k].seed][runs[k].row.recipe]["train"])
     for k in todo:
@@ -80,7 +81,7 @@ def compare(
 
 
 def _write_data(
-    table: Table, source: str, folder: Path, recipes: set[str], seed: int
+    table: Table, source: str, folder: Path, recipes: set[str], seed: int, progress: bool
 ) -> dict[str, dict[str, Dataset]]:
     """The splits of each recipe, written unless they exist already, and its shifted test sets.
 
@@ -95,7 +96,8 @@ def _write_data(
         written[name] = {}
         for split in SPLITS:
             path = folder / folder_name(name) / split
-            cellprep.write(table.recipe(name, split, seed)(splits[split]), path, progress=False)
+            made = table.recipe(name, split, seed)(splits[split])
+            cellprep.write(made, path, progress=progress)
             written[name][split] = cellprep.read(path)
         for suite in table.shifted:
             shifted = shift(splits["test"], suite, seed=seed)
