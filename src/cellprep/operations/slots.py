@@ -13,10 +13,6 @@ from ..arrays import Images, Keys, Masks, Positions
 from ..plan.nodes import Parameters
 from .operation import NONE, PARAMETERS, Arguments, Operation
 
-_TOGETHER = 32
-"""Images that pass all their slots before the next ones do, so that they stay in cache."""
-
-
 @dataclass(frozen=True)
 class Slots:
     """Operations of m images and their parameters.
@@ -54,7 +50,7 @@ class Slots:
         """These slots with the details that their operations sample from their seeds."""
         assert self.seeds is not None
         details = np.full(len(self.operations), "", object)
-        for name, slot, at in self._by_operation(slice(None)):
+        for name, slot, at in self._by_operation():
             sample = table[name].details
             if sample is not None:
                 details[at] = sample(self.seeds[at, slot], self.values[at, slot, 0])
@@ -62,29 +58,25 @@ class Slots:
 
     def run(self, table: Mapping[str, Operation], images: Images, rows: Positions) -> None:
         """Change images (n, height, width, 3) at these rows (m,), in place."""
-        for start in range(0, len(rows), _TOGETHER):
-            part = slice(start, start + _TOGETHER)
-            for name, slot, at in self._by_operation(part):
-                table[name](images, rows[at], self._arguments(at, slot))
+        for name, slot, at in self._by_operation():
+            table[name](images, rows[at], self._arguments(at, slot))
 
     def move_masks(self, table: Mapping[str, Operation], masks: Masks, rows: Positions) -> Masks:
         """Masks (n, height, width) moved as `run` moves their images, to the nearest pixel."""
         masks = masks.copy()
-        for name, slot, at in self._by_operation(slice(None)):
+        for name, slot, at in self._by_operation():
             if table[name].moves:
                 table[name](masks, rows[at], self._arguments(at, slot))
         return masks
 
-    def _by_operation(self, part: slice) -> Iterator[tuple[str, int, Positions]]:
-        """Slot by slot, each operation and the rows that sampled it."""
-        first = part.start or 0
-        names, numbers = np.unique(self.operations[part], return_inverse=True)
-        numbers = numbers.reshape(-1, self.operations.shape[1])
-        for slot, of_slot in enumerate(numbers.T):
+    def _by_operation(self) -> Iterator[tuple[str, int, Positions]]:
+        """Slot by slot, each operation and the images that have it."""
+        names, numbers = np.unique(self.operations, return_inverse=True)
+        for slot, of_slot in enumerate(numbers.reshape(self.operations.shape).T):
             for number, name in enumerate(names.tolist()):
                 at = np.flatnonzero(of_slot == number)
                 if name != NONE and len(at):
-                    yield name, slot, first + at
+                    yield name, slot, at
 
     def _arguments(self, at: Positions, slot: int) -> Arguments:
         a, b, c = np.ascontiguousarray(self.values[at, slot].T)
