@@ -41,7 +41,7 @@ from .common import LOCAL, allow_leaks, import_keras, open_data
     show_default=True,
     help="imagenet, none or a file.",
 )
-@click.option("--test", type=PATH, metavar="PATH", help="Check this set for leaks too.")
+@click.option("--test", type=PATH, metavar="PATH", help="Look for leaks into this set too.")
 @click.option(
     "--epochs", type=int, metavar="N", default=20, show_default=True, help="Epochs of fine-tuning."
 )
