@@ -102,6 +102,11 @@ class Operation:
     strength: Callable[[Strength], Any] | None = None
     details: Callable[[Keys, Values], NDArray[np.str_]] | None = None
 
+    @property
+    def can_be_sampled(self) -> bool:
+        """Whether RandAugment can use it."""
+        return self.strength is not None or not self.takes
+
     @cached_property
     def _function(self) -> Callable[..., Any]:
         if not isinstance(self.kernel, str):

@@ -13,6 +13,7 @@ from ..arrays import Images, Keys, Masks, Positions
 from ..plan.nodes import Parameters
 from .operation import NONE, PARAMETERS, Arguments, Operation
 
+
 @dataclass(frozen=True)
 class Slots:
     """Operations of m images and their parameters.

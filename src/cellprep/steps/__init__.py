@@ -8,16 +8,20 @@ from .dedupe import Dedupe
 from .jitter import Jitter
 from .kmeans_mask import KMeansMask
 from .rand_augment import RandAugment
-from .step import Step
+from .settings import OneOf, Range
+from .step import STEPS, Step
 
 __all__ = [
+    "STEPS",
     "Balance",
     "Corrupt",
     "Crop",
     "Dedupe",
     "Jitter",
     "KMeansMask",
+    "OneOf",
     "RandAugment",
+    "Range",
     "Step",
     "class_weights",
 ]

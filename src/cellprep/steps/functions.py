@@ -325,6 +325,7 @@ def rand_augment(
     rate: float = 10 / 11,
     keep_originals: bool = True,
     engine: str = "native",
+    operations: str | Sequence[str] = "keras-cv",
     seed: int = 0,
     ids: ArrayLike | None = None,
 ) -> tuple[Images, AnyLabels]:
@@ -352,5 +353,8 @@ def rand_augment(
     >>> more.shape, labels.tolist()
     ((8, 8, 8, 3), [0, 0, 0, 0, 1, 1, 1, 1])
     """
-    step = RandAugment(copies, num_ops, magnitude, magnitude_stddev, rate, keep_originals, engine)
+    step = RandAugment(
+        *(copies, num_ops, magnitude, magnitude_stddev, rate, keep_originals, engine),
+        operations if isinstance(operations, str) else tuple(operations),
+    )
     return _run(step, images, labels, seed, ids)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
 
 from ..arrays import Images, Masks, Positions
+from ..errors import CellprepError, one_of
 from ..operations import KERAS_CV, NONE, OPERATIONS, Slots, Strength, engines
 from ..operations.engines import ENGINES
 from ..plan.draws import Draw
@@ -49,6 +50,9 @@ class RandAugment(Step):
     engine : "native" or "keras_cv"
         What computes the pixels: cellprep's kernels, or keras-cv's layers (extra `keras-cv`, slow)
         with the same draws.
+    operations : "keras-cv" or list of str
+        The operations to draw from: keras-cv's ten, or any by name, such as those of installed
+        packages.
 
     References
     ----------
@@ -68,6 +72,23 @@ class RandAugment(Step):
     rate: Annotated[float, Range(0, 1)] = 10 / 11
     keep_originals: bool = True
     engine: Annotated[str, OneOf(*ENGINES)] = "native"
+    operations: Annotated[str, OneOf("keras-cv")] | tuple[str, ...] = field(
+        default="keras-cv",
+        metadata={"omit_default": True},  # sets of version 0.1 do not record it
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self._names:
+            one_of("operations", name, [n for n in OPERATIONS if OPERATIONS[n].can_be_sampled])
+            if self.engine == "keras_cv":
+                one_of("operations", name, KERAS_CV)
+        if not self._names:
+            raise CellprepError("`operations` must name at least one operation, got none")
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return KERAS_CV if isinstance(self.operations, str) else self.operations
 
     def extend(self, plan: Plan) -> Plan:
         # Copies are numbered from 1 whether or not the originals stay, so they are the same copies.
@@ -88,10 +109,10 @@ class RandAugment(Step):
             ).clip(0, 255),
         )
         used = draw.uniform(self._each("used"), 0, 1) <= self.rate
-        choice = draw.integers(self._each("op"), len(KERAS_CV))
-        choice[~used] = len(KERAS_CV)
-        names = np.array([*KERAS_CV, NONE])
-        by_operation = [OPERATIONS[name].sampled(strength) for name in KERAS_CV]
+        choice = draw.integers(self._each("op"), len(self._names))
+        choice[~used] = len(self._names)
+        names = np.array([*self._names, NONE])
+        by_operation = [OPERATIONS[name].sampled(strength) for name in self._names]
         nothing = np.zeros_like(strength.normal)
         columns = {"op": names[choice]}
         for stem, of_each in zip(_STEMS, zip(*by_operation, strict=True), strict=False):

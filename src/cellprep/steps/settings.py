@@ -64,31 +64,33 @@ def check(step: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """NumPy scalars as Python's own; a copy of a mapping, with text for keys."""
+    """NumPy scalars as Python's own; a copy of a mapping, with text for keys; a list as a tuple."""
     if isinstance(value, Mapping):
         return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_plain(one) for one in value)
     return value.item() if isinstance(value, np.generic) else value
 
 
 def _check(name: str, value: Any, allowed: tuple[Option, ...]) -> None:
-    kinds: list[Any] = [get_origin(kind) or kind for kind, _ in allowed]
-    if value is None and type(None) in kinds:
+    plain: tuple[Any, ...] = tuple(
+        get_origin(kind) or kind for kind, constraint in allowed if constraint is None
+    )
+    # True is an int to Python, but not to people
+    if isinstance(value, plain) and (bool in plain or not isinstance(value, bool)):
         return
-    if isinstance(value, bool) and bool in kinds:
-        return
-    constraints = [constraint for _, constraint in allowed]
-    words = next((c for c in constraints if isinstance(c, OneOf)), None)
+    words = next((one for _, one in allowed if isinstance(one, OneOf)), None)
     numbers = next((option for option in allowed if isinstance(option[1], Range)), None)
     if words is not None and (isinstance(value, str) or numbers is None):
         one_of(name, value, words)
-    elif numbers is not None and not (isinstance(value, Mapping) and Mapping in kinds):
+    elif numbers is not None:
         kind, (low, high) = numbers
         in_range(name, value, low, high, whole=kind is int)
-    elif not isinstance(value, tuple(kinds)):
-        shown = " or ".join(dict.fromkeys(_described(kind) for kind in kinds))
+    else:
+        shown = " or ".join(dict.fromkeys(_described(kind) for kind in plain))
         raise CellprepError(f"`{name}` must be {shown}, got {value!r}")
 
 
 def _described(kind: type) -> str:
-    named = {bool: "True or False", type(None): "None", str: "text", Mapping: "a table"}
+    named = {bool: "True or False", type(None): "None", str: "text", tuple: "a list"}
     return named.get(kind, f"a {kind.__name__}")

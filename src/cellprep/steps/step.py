@@ -115,13 +115,17 @@ class Step:
         saved: dict[str, Any] = {"step": type(self).__name__}
         for field in fields(self):
             value = getattr(self, field.name)
+            if field.metadata.get("omit_default") and value == field.default:
+                continue
             if isinstance(value, Step):
                 value = {k: v for k, v in value.to_dict().items() if k != "step"}
             if value is None:
                 if field.default is None:
                     continue
                 value = False
-            saved[field.name] = dict(value) if isinstance(value, Mapping) else value
+            if isinstance(value, Mapping):
+                value = dict(value)
+            saved[field.name] = list(value) if isinstance(value, tuple) else value
         return saved
 
     @staticmethod
