@@ -18,6 +18,7 @@ proofs: .venv/.dev
 lint: .venv/.dev
 	$(BIN)/ruff check src tests benchmarks docs/*.py examples
 	$(BIN)/ruff format --check src tests benchmarks docs/*.py examples
+	$(BIN)/lint-imports --no-logo
 
 types: .venv/.dev
 	$(BIN)/mypy
