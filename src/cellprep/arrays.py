@@ -1,7 +1,7 @@
-"""What an image array and a label array are, and the check at the door.
+"""Types of arrays and the checks of arrays that users pass.
 
-Images are `(n, height, width, 3)` uint8 RGB everywhere behind these checks, labels `(n,)` int64
-that index the class names.
+After these checks, images are `(n, height, width, 3)` uint8 RGB everywhere, and labels `(n,)` int64
+indices of the class names. The names in `__all__` are public: steps of other packages may use them.
 """
 
 from __future__ import annotations
@@ -14,6 +14,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from .errors import CellprepError
 
+__all__ = [
+    "Ids",
+    "Images",
+    "Keys",
+    "Labels",
+    "Masks",
+    "Positions",
+    "as_slice",
+    "check_ids",
+    "check_images",
+    "check_masks",
+    "check_texts",
+    "decode_text",
+    "encode_labels",
+    "read_labels",
+    "take",
+    "writable",
+]
+
 Images = NDArray[np.uint8]
 """(n, height, width, 3), RGB, 0-255."""
 Masks = NDArray[np.bool_]
@@ -21,25 +40,27 @@ Masks = NDArray[np.bool_]
 Labels = NDArray[np.int64]
 """(n,), an index into the class names."""
 Positions = NDArray[np.intp]
-"""(k,), places in a table of rows."""
+"""(k,), indices into a table of rows."""
 Keys = NDArray[np.uint64]
-"""(n,), one random-number key a row."""
+"""(n,), one random-number key per row."""
 Ids = NDArray[Any]
-"""(n,), int64 or str: what a source calls its images."""
+"""(n,), int64 or str: the names of the images of a source."""
 
 
 def check_images(images: ArrayLike, name: str = "images") -> Images:
-    """Refuse what is not a batch of 8-bit RGB images; nothing is converted, nothing copied.
+    """Refuse anything but a batch of 8-bit RGB images; nothing is converted or copied.
 
     Parameters
     ----------
     images : (n, height, width, 3) uint8
-        A memory map stays one.
+        A memory map remains one.
+    name : str
+        What error messages call the array.
 
     Raises
     ------
     CellprepError
-        For another rank, channel count or dtype, and for no images or images of no pixels.
+        For another rank, number of channels or dtype, and if there are no images or no pixels.
 
     Examples
     --------
@@ -50,7 +71,8 @@ def check_images(images: ArrayLike, name: str = "images") -> Images:
     got = f"got shape {array.shape}, dtype {array.dtype}"
     if array.ndim == 3 and array.shape[-1] == 3:
         raise CellprepError(
-            f"`{name}` must be a batch (n, height, width, 3), {got}; one image is {name}[None]"
+            f"`{name}` must be a batch (n, height, width, 3), {got}; for one image pass "
+            f"{name}[None]"
         )
     if array.ndim == 3 or (array.ndim == 4 and array.shape[-1] == 1):
         raise CellprepError(
@@ -71,34 +93,41 @@ def check_images(images: ArrayLike, name: str = "images") -> Images:
     if array.ndim != 4 or array.shape[-1] != 3:
         raise CellprepError(f"`{name}` must be (n, height, width, 3) uint8 RGB, {got}")
     if array.shape[0] == 0:
-        raise CellprepError(f"`{name}` holds no images, {got}")
+        raise CellprepError(f"`{name}` contains no images, {got}")
     if 0 in array.shape:
-        raise CellprepError(f"`{name}` holds images of no pixels, {got}")
+        raise CellprepError(f"`{name}` contains images without pixels, {got}")
     if array.dtype != np.uint8:
         raise CellprepError(f"`{name}` must be uint8 in 0-255, {got}; {_to_uint8(array, name)}")
     return array
 
 
 def _to_uint8(array: NDArray[Any], name: str) -> str:
-    """How this array would become uint8, from a look at its values."""
+    """How to convert this array to uint8, judging from its first values."""
     if array.dtype.kind not in "fiub":
         return "these are not numbers"
-    few = np.asarray(array[: 1 + 1_000_000 // max(1, array[0].size)])
-    if array.dtype.kind == "f" and not np.isfinite(few).all():
-        return "it holds NaN or infinite values, mend them first"
-    low, high = few.min(), few.max()
-    seen = f"values seen: {low:g} to {high:g}"
+    sample = np.asarray(array[: 1 + 1_000_000 // max(1, array[0].size)])
+    if array.dtype.kind == "f" and not np.isfinite(sample).all():
+        return "it contains NaN or infinite values, fix them first"
+    low, high = sample.min(), sample.max()
+    seen = f"values found: {low:g} to {high:g}"
     if array.dtype.kind in "fb" and low >= 0 and high <= 1:
-        return f"{seen}; if 0-1 is meant, use np.rint({name} * 255).astype(np.uint8)"
+        return f"{seen}; if the range is 0-1, use np.rint({name} * 255).astype(np.uint8)"
     if low >= 0 and high <= 255:
-        return f"{seen}; if 0-255 is meant, use np.rint({name}).astype(np.uint8)"
+        return f"{seen}; if the range is 0-255, use np.rint({name}).astype(np.uint8)"
     if array.dtype.kind in "iu" and low >= 0:
         return f"{seen}; scale 16-bit images down first, e.g. ({name} >> 8).astype(np.uint8)"
     return f"{seen}; scale them to 0-255 first"
 
 
 def check_masks(masks: ArrayLike, images: Images, name: str = "masks") -> Masks:
-    """Masks of these images as (n, height, width) bool: any value but 0 is the cell.
+    """Masks of these images as (n, height, width) bool: nonzero on the cell.
+
+    Parameters
+    ----------
+    masks : (n, height, width) bool or int
+    images : (n, height, width, 3) uint8
+    name : str
+        What error messages call the array.
 
     Examples
     --------
@@ -108,18 +137,25 @@ def check_masks(masks: ArrayLike, images: Images, name: str = "masks") -> Masks:
     array = masks if isinstance(masks, np.ndarray) else np.asarray(masks)
     if array.shape != images.shape[:3] or array.dtype.kind not in "bui":
         raise CellprepError(
-            f"`{name}` must be {images.shape[:3]} bool, or whole numbers of which any but 0 is "
-            f"the cell, got shape {array.shape}, dtype {array.dtype}"
+            f"`{name}` must have shape {images.shape[:3]} and be bool, or whole numbers that are "
+            f"nonzero on the cell, got shape {array.shape}, dtype {array.dtype}"
         )
     return array if array.dtype == bool else array != 0
 
 
 def read_labels(labels: ArrayLike, n: int, *, empty: bool = False) -> NDArray[Any]:
-    """Labels as one value an image, `(n,)` int64 or str.
+    """Labels as one value per image, `(n,)` int64 or str.
 
-    `(n,)` and `(n, 1)` are read as they stand, a one-hot or bool `(n, k >= 2)` by the place of its
-    one; whole numbers stored as floats become int64, bytes become str. `empty` allows a class of
-    a one-hot that no image has, which the values cannot tell.
+    `(n,)` and `(n, 1)` keep their values; a one-hot `(n, k >= 2)` becomes the index of its 1. Whole
+    numbers stored as floats become int64, bytes become str.
+
+    Parameters
+    ----------
+    labels : (n,), (n, 1) or one-hot (n, k)
+    n : int
+        The number of images.
+    empty : bool
+        Allow one-hot labels with a class that no image has.
 
     Raises
     ------
@@ -137,16 +173,16 @@ def read_labels(labels: ArrayLike, n: int, *, empty: bool = False) -> NDArray[An
     array = np.asarray(labels)
     got = f"got shape {array.shape}, dtype {array.dtype}"
     if array.ndim == 0 or len(array) != n:
-        raise CellprepError(f"`labels` must hold one label for each of the {n} images, {got}")
+        raise CellprepError(f"`labels` must have one label for each of the {n} images, {got}")
     if array.dtype.kind == "O":
         kinds = {type(value) for value in array.ravel()}
         if not kinds <= {str, np.str_}:
             raise CellprepError(
-                "`labels` of objects must all be str, got "
+                "`labels` of dtype object must all be str, got "
                 + ", ".join(sorted(kind.__name__ for kind in kinds))
             )
         array = array.astype(str)
-    array = decoded(array, "labels")
+    array = decode_text(array, "labels")
     if array.dtype.kind not in "iufbUT":
         raise CellprepError(f"`labels` must be whole numbers or text, {got}")
     if array.dtype.kind == "T":
@@ -154,23 +190,28 @@ def read_labels(labels: ArrayLike, n: int, *, empty: bool = False) -> NDArray[An
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.ndim == 2 and array.shape[1] >= 2 and array.dtype.kind != "U":
-        if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
-            raise CellprepError(
-                f"`labels` of two dimensions must be (n, 1) or one-hot (a single 1 "
-                f"a row, the rest 0), {got}; for probabilities pass the argmax, "
-                "for several labels an image choose one"
-            )
-        absent = np.flatnonzero(array.sum(axis=0) == 0)
-        if len(absent) and not empty:
-            raise CellprepError(
-                f"one-hot `labels` have {array.shape[1]} classes, but no image has label "
-                f"{absent[0]}; pass `class_names`, or leave its column out"
-            )
-        return np.asarray(array.argmax(axis=1), dtype=np.int64)
+        return _from_one_hot(array, got, empty)
     if array.ndim != 1:
         raise CellprepError(f"`labels` must be (n,), (n, 1) or one-hot (n, classes), {got}")
-    if array.dtype.kind == "U":
-        return array
+    return array if array.dtype.kind == "U" else _whole_numbers(array, got)
+
+
+def _from_one_hot(array: NDArray[Any], got: str, empty: bool) -> Labels:
+    if not (((array == 0) | (array == 1)).all() and (array.sum(axis=1) == 1).all()):
+        raise CellprepError(
+            "two-dimensional `labels` must be (n, 1) or one-hot (one 1 per row, the rest 0), "
+            f"{got}; for probabilities pass the argmax, of several labels per image choose one"
+        )
+    absent = np.flatnonzero(array.sum(axis=0) == 0)
+    if len(absent) and not empty:
+        raise CellprepError(
+            f"one-hot `labels` have {array.shape[1]} classes, but no image has label "
+            f"{absent[0]}; pass `class_names` or remove that column"
+        )
+    return np.asarray(array.argmax(axis=1), dtype=np.int64)
+
+
+def _whole_numbers(array: NDArray[Any], got: str) -> Labels:
     if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array % 1 == 0).all()):
         raise CellprepError(
             f"`labels` must be whole numbers, {got} with NaN, infinite or fractional values"
@@ -181,19 +222,23 @@ def read_labels(labels: ArrayLike, n: int, *, empty: bool = False) -> NDArray[An
     if (whole < 0).any():
         raise CellprepError(
             f"`labels` must not be negative, the smallest is {whole.min()}; "
-            "drop or renumber rows marked as unlabelled"
+            "remove or renumber unlabelled rows"
         )
     return whole
 
 
-def decoded(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Bytes as text; anything else as it is."""
+def decode_text(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Bytes as text; any other array unchanged.
+
+    >>> decode_text(np.array([b"mono", b"baso"]), "labels").tolist()
+    ['mono', 'baso']
+    """
     if array.dtype.kind != "S":
         return array
     try:
         return np.char.decode(array, "utf-8")
     except UnicodeDecodeError as error:
-        raise CellprepError(f"`{name}` given as bytes must be text in UTF-8: {error}") from None
+        raise CellprepError(f"`{name}` given as bytes must be UTF-8 text: {error}") from None
 
 
 def encode_labels(
@@ -201,8 +246,19 @@ def encode_labels(
 ) -> tuple[Labels, tuple[str, ...]]:
     """Label values as int64 indices of class names.
 
-    Text is numbered by its place in `class_names` (sorted, if none are given); numbers are
-    indices already, and without names they must use every number from 0 up.
+    Text becomes its index in `class_names` (default: the sorted values). Numbers are indices
+    already; without `class_names` they must use every number from 0 up.
+
+    Parameters
+    ----------
+    values : (n,) int64 or str
+        From `read_labels`.
+    class_names : sequence of str or None
+
+    Returns
+    -------
+    labels : (n,) int64
+    class_names : tuple of str
 
     Examples
     --------
@@ -212,7 +268,7 @@ def encode_labels(
     if class_names is not None:
         names = tuple(str(name) for name in class_names)
         if len(set(names)) != len(names) or not names:
-            raise CellprepError(f"`class_names` must be different names, got {list(names)}")
+            raise CellprepError(f"`class_names` must be unique and not empty, got {list(names)}")
         check_texts(names, "`class_names`")
     if values.dtype.kind == "U":
         found, codes = np.unique(values, return_inverse=True)
@@ -222,10 +278,10 @@ def encode_labels(
         missing = sorted(set(found.tolist()) - set(names))
         if missing:
             raise CellprepError(
-                f"`labels` hold {missing[:3]}, which `class_names` does not: {list(names)}"
+                f"`labels` contain {missing[:3]}, `class_names` do not: {list(names)}"
             )
-        place = np.array([names.index(name) for name in found.tolist()], dtype=np.int64)
-        return place[codes], names
+        index = np.array([names.index(name) for name in found.tolist()], dtype=np.int64)
+        return index[codes], names
     high = int(values.max()) if len(values) else -1
     if class_names is not None:
         if high >= len(names):
@@ -239,25 +295,24 @@ def encode_labels(
         absent = int((used != np.arange(len(used))).argmax())
         raise CellprepError(
             f"`labels` must use every number from 0 to {high}, but no image has "
-            f"label {absent}; pass `class_names` (one name a number) if that "
-            "class is empty, or renumber with np.unique(labels, "
-            "return_inverse=True)[1]"
+            f"label {absent}; if that class is empty pass `class_names`, otherwise renumber with "
+            "np.unique(labels, return_inverse=True)[1]"
         )
     return values, tuple(str(number) for number in range(high + 1))
 
 
 def check_texts(texts: Sequence[str], name: str) -> None:
-    """Refuse text that no table can hold: a NUL, or bytes that were not UTF-8.
+    """Refuse text that a table cannot store: NULs and surrogates (undecodable bytes).
 
     >>> check_texts(["Basophil 1"], "class names")
     """
-    if not _holds(" ".join(texts)):
-        wrong = next(text for text in texts if not _holds(text))
+    if not _is_storable(" ".join(texts)):
+        wrong = next(text for text in texts if not _is_storable(text))
         shown = wrong.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
-        raise CellprepError(f"{name} must be text in UTF-8 without NULs, got '{shown}'")
+        raise CellprepError(f"{name} must be UTF-8 text without NULs, got '{shown}'")
 
 
-def _holds(text: str) -> bool:
+def _is_storable(text: str) -> bool:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -266,7 +321,11 @@ def _holds(text: str) -> bool:
 
 
 def check_ids(ids: ArrayLike | None, n: int, name: str = "ids") -> Ids:
-    """Ids, or groups, as `(n,)` int64 or str; the row numbers if None."""
+    """Ids, or groups, as `(n,)` int64 or str; the row numbers if None.
+
+    >>> check_ids(["a/1.png", "a/2.png"], 2).tolist(), check_ids(None, 3).tolist()
+    (['a/1.png', 'a/2.png'], [0, 1, 2])
+    """
     if ids is None:
         return np.arange(n)
     array = np.asarray(ids)
@@ -282,10 +341,10 @@ def check_ids(ids: ArrayLike | None, n: int, name: str = "ids") -> Ids:
         array = np.array(array.tolist(), str)
     if array.dtype.kind == "u" and (array < 2**63).all():
         array = array.astype(np.int64)
-    array = decoded(array, name)
+    array = decode_text(array, name)
     if array.shape != (n,) or array.dtype.kind not in "iU":
         raise CellprepError(
-            f"`{name}` must be one whole number or text for each of the {n} images, "
+            f"`{name}` must have one whole number or text for each of the {n} images, "
             f"got shape {array.shape}, dtype {array.dtype}"
         )
     if array.dtype.kind == "i":
@@ -294,15 +353,20 @@ def check_ids(ids: ArrayLike | None, n: int, name: str = "ids") -> Ids:
     return array
 
 
-def own(images: Images) -> Images:
-    """Images that may be changed: a copy of those that belong to a source, which are read-only."""
+def writable(images: Images) -> Images:
+    """Images that may be changed in place: a copy if they are read-only, as those of a source.
+
+    >>> images = np.zeros((1, 8, 8, 3), np.uint8)
+    >>> writable(images) is images
+    True
+    """
     return images if images.flags.writeable else images.copy()
 
 
-def run_of(at: Positions) -> slice | None:
-    """Places as a slice, where each is the one before it plus one.
+def as_slice(at: Positions) -> slice | None:
+    """Consecutive positions as a slice; None if they are not consecutive.
 
-    >>> run_of(np.array([3, 4, 5]))
+    >>> as_slice(np.array([3, 4, 5]))
     slice(3, 6, None)
     """
     if not len(at) or at[-1] - at[0] != len(at) - 1:
@@ -311,7 +375,11 @@ def run_of(at: Positions) -> slice | None:
     return run if len(at) == 1 or (at[1:] - at[:-1] == 1).all() else None
 
 
-def taken(array: NDArray[Any], at: Positions) -> NDArray[Any]:
-    """What stands at some places: a view where they are a run, else a copy."""
-    run = run_of(at)
+def take(array: NDArray[Any], at: Positions) -> NDArray[Any]:
+    """The elements at these positions: a view if they are consecutive, otherwise a copy.
+
+    >>> take(np.arange(10), np.array([3, 4, 5])).tolist()
+    [3, 4, 5]
+    """
+    run = as_slice(at)
     return array[at if run is None else run]

@@ -1,9 +1,27 @@
-"""What goes wrong because of an input, said in one line: asked, received, allowed, what to do."""
+"""Errors about inputs, and checks that raise them: one line with what to do.
+
+The names in `__all__` are public: steps of other packages may use them.
+"""
 
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable, Mapping
+from numbers import Integral
+from types import ModuleType
+
+__all__ = [
+    "BadImagesError",
+    "CellprepError",
+    "MissingExtraError",
+    "check_seed",
+    "counted",
+    "in_range",
+    "nearest",
+    "one_of",
+    "require",
+]
 
 
 class CellprepError(ValueError):
@@ -11,7 +29,7 @@ class CellprepError(ValueError):
 
 
 class MissingExtraError(CellprepError):
-    """A library that an extra installs is not there."""
+    """A library of an extra is not installed."""
 
 
 class BadImagesError(CellprepError):
@@ -20,9 +38,9 @@ class BadImagesError(CellprepError):
     Attributes
     ----------
     causes : dict
-        File of every bad image, and why it is bad.
+        The file and cause of every bad image.
     places : tuple of int
-        Their places in the source, where they are known.
+        Their positions in the source, if known.
     """
 
     def __init__(
@@ -36,12 +54,12 @@ class BadImagesError(CellprepError):
         super().__init__(f"{count}: {shown}{more}{'. ' + advice if advice else ''}")
 
     def __reduce__(self) -> tuple[type[BadImagesError], tuple[object, ...]]:
-        # The default would pass the message as causes.
+        # By default, unpickling would pass the message as `causes`.
         return BadImagesError, (self.causes, "", self.places)
 
 
 def counted(n: int, one: str, many: str = "") -> str:
-    """A number and what it counts.
+    """A number and its noun.
 
     >>> counted(1, "image"), counted(2000, "class", "classes")
     ('1 image', '2,000 classes')
@@ -50,7 +68,7 @@ def counted(n: int, one: str, many: str = "") -> str:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """The hint that ends an unknown-name error.
+    """The hint at the end of an unknown-name error.
 
     >>> nearest("copeis", ["copies", "num_ops"])
     "did you mean 'copies'? Allowed: copies, num_ops"
@@ -58,20 +76,73 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     names = list(allowed)
     by_folded = {candidate.casefold(): candidate for candidate in names}
     found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
-    guess = f"did you mean '{by_folded[found[0]]}'? " if found else ""
-    return f"{guess}Allowed: {', '.join(names)}"
+    hint = f"did you mean '{by_folded[found[0]]}'? " if found else ""
+    return f"{hint}Allowed: {', '.join(names)}"
 
 
 def one_of(setting: str, value: object, allowed: Iterable[str]) -> None:
-    """Refuse a value that is not among the named ones."""
+    """Refuse a value that is not one of the allowed names.
+
+    Raises
+    ------
+    CellprepError
+
+    Examples
+    --------
+    >>> one_of("center", "cell", ["cell", "image"])
+    >>> one_of("center", "cel", ["cell", "image"])
+    Traceback (most recent call last):
+    cellprep.errors.CellprepError: `center` got 'cel'; did you mean 'cell'? Allowed: cell, image
+    """
     names = list(allowed)
     if not isinstance(value, str) or value not in names:
         raise CellprepError(f"`{setting}` got {value!r}; {nearest(str(value), names)}")
 
 
 def in_range(setting: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
-    """Refuse a number outside [low, high]; `whole` asks for an int."""
+    """Refuse a number outside [low, high]; with `whole`, anything but an int.
+
+    Raises
+    ------
+    CellprepError
+
+    Examples
+    --------
+    >>> in_range("copies", 3, 0, 100, whole=True)
+    >>> in_range("magnitude", 1.5, 0, 1)
+    Traceback (most recent call last):
+    cellprep.errors.CellprepError: `magnitude` must be a number in [0, 1], got 1.5
+    """
     kind = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
         what = "a whole number" if whole else "a number"
         raise CellprepError(f"`{setting}` must be {what} in [{low}, {high}], got {value!r}")
+
+
+def check_seed(seed: object) -> int:
+    """The seed as an int; refused unless it is a whole number in [0, 2**63).
+
+    >>> check_seed(7)
+    7
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral) or not 0 <= int(seed) < 2**63:
+        raise CellprepError(f"`seed` must be a whole number in [0, 2**63), got {seed!r}")
+    return int(seed)
+
+
+def require(module: str, package: str) -> ModuleType:
+    """An optional module, or an error with the command that installs it.
+
+    >>> require("json", "cellprep[json]").dumps([1])
+    '[1]'
+
+    Raises
+    ------
+    MissingExtraError
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"this needs {module}: pip install '{package}' ({error})"
+        ) from error

@@ -93,15 +93,15 @@ def test_the_same_bytes_for_any_workers(kind, made, tmp_path) -> None:
 def test_an_interrupted_write_goes_on(kind, module, made, tmp_path, monkeypatch) -> None:
     shared = {"format": kind, "rows_per_shard": 20, "masks": True, "progress": False}
     cp.write(made, tmp_path / "whole", **shared)
-    replacing = module.replacing
+    atomic_write = module.atomic_write
 
     def killed(path):
         if "00002" in path.name:
             raise KeyboardInterrupt
-        return replacing(path)
+        return atomic_write(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "replacing", killed)
+        patch.setattr(module, "atomic_write", killed)
         with pytest.raises(KeyboardInterrupt):
             cp.write(made, tmp_path / "cut", workers=1, **shared)
     with pytest.raises(cp.CellprepError, match="not written to the end"):

@@ -1,4 +1,4 @@
-"""Random numbers: the same for ever, and random."""
+"""Random numbers: the same in all versions, and random."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import cellprep as cp
-from cellprep.plan.draws import Draw, check_seed, id_keys, row_keys
+from cellprep.errors import check_seed
+from cellprep.plan.draws import Draw, id_keys, row_keys
 
 N = 40_000
 
@@ -18,18 +19,18 @@ def draw(seed: int = 0, step: str = "jitter", n: int = N, copy: int = 0) -> Draw
     return Draw(seed, step, row_keys(id_keys(np.arange(n)), np.full(n, copy)))
 
 
-def test_golden_values() -> None:
-    """Data sets that were written must be made again alike by every later version."""
-    few = Draw(7, "jitter", row_keys(id_keys(np.arange(3)), np.arange(3)))
+def test_random_numbers_are_those_of_earlier_versions() -> None:
+    """Every later version must be able to recreate a written data set."""
+    numbers = Draw(7, "jitter", row_keys(id_keys(np.arange(3)), np.arange(3)))
     text = Draw(7, "jitter", row_keys(id_keys(np.array(["a/1.png", "é"])), np.zeros(2, np.int64)))
-    assert few.bits("x").tolist() == GOLDEN["int"]
+    assert numbers.bits("x").tolist() == GOLDEN["int"]
     assert text.bits("x").tolist() == GOLDEN["text"]
-    assert few.integers("op", 10).tolist() == GOLDEN["integers"]
-    assert few.uniform("angle", -1, 1).tolist() == pytest.approx(GOLDEN["uniform"], abs=1e-7)
-    assert few.normal("m", 0.5, 0.15).tolist() == pytest.approx(GOLDEN["normal"], abs=1e-6)
+    assert numbers.integers("op", 10).tolist() == GOLDEN["integers"]
+    assert numbers.uniform("angle", -1, 1).tolist() == pytest.approx(GOLDEN["uniform"], abs=1e-7)
+    assert numbers.normal("m", 0.5, 0.15).tolist() == pytest.approx(GOLDEN["normal"], abs=1e-6)
 
 
-def test_distributions() -> None:
+def test_values_follow_their_distributions() -> None:
     d = draw()
     assert stats.kstest(d.uniform("u", -3, 5), stats.uniform(-3, 8).cdf).pvalue > 1e-3
     assert stats.kstest(d.normal("n", 2, 3), stats.norm(2, 3).cdf).pvalue > 1e-3
@@ -50,22 +51,22 @@ def test_distributions() -> None:
     ],
     ids=["parameter", "seed", "step", "copy", "id"],
 )
-def test_everything_in_the_key_matters_and_nothing_correlates(other) -> None:
-    one = draw().uniform("u", 0, 1)
-    assert (one != other).mean() > 0.999
-    assert abs(np.corrcoef(one, other)[0, 1]) < 4 / np.sqrt(N)
+def test_every_component_of_the_key_gives_uncorrelated_numbers(other) -> None:
+    first = draw().uniform("u", 0, 1)
+    assert (first != other).mean() > 0.999
+    assert abs(np.corrcoef(first, other)[0, 1]) < 4 / np.sqrt(N)
 
 
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, unique=True), st.randoms())
-def test_a_row_draws_alone_what_it_draws_among_others(ids, random) -> None:
+def test_a_row_has_the_same_numbers_alone_and_in_a_batch(ids, random) -> None:
     keys = row_keys(id_keys(np.array(ids)), np.zeros(len(ids), np.int64))
-    among = Draw(0, "s", keys).bits("p")
+    batch = Draw(0, "s", keys).bits("p")
     at = random.randrange(len(ids))
-    assert Draw(0, "s", keys[at : at + 1]).bits("p")[0] == among[at]
+    assert Draw(0, "s", keys[at : at + 1]).bits("p")[0] == batch[at]
 
 
 @given(st.floats(-100, 100, width=32), st.floats(0, 50, width=32))
-def test_uniform_stays_in_its_range(low, width) -> None:
+def test_uniform_values_are_in_their_range(low, width) -> None:
     values = draw(n=500).uniform("u", low, low + width)
     assert values.min() >= np.float32(low)
     assert values.max() <= np.float32(low + width)

@@ -1,4 +1,4 @@
-"""Balance, class weights and splits: exact, stratified, without leaks."""
+"""Rows under Balance, class weights and split: exact counts, stratified, without leaks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import cellprep as cp
 LABELS = st.lists(st.integers(0, 3), min_size=8, max_size=60).map(np.array)
 
 
-def unlike(n: int) -> np.ndarray:
+def distinct(n: int) -> np.ndarray:
     """n different images."""
     images = np.zeros((n, 8, 8, 3), np.uint8)
     images[:, 0, 0] = np.stack([np.arange(n) // 256, np.arange(n) % 256, np.zeros(n)], axis=1)
@@ -23,7 +23,7 @@ def unlike(n: int) -> np.ndarray:
 
 def dataset(labels, groups=None, ids=None) -> cp.Dataset:
     names = [str(number) for number in range(4)]
-    return cp.Dataset.from_arrays(unlike(len(labels)), labels, names, ids, groups)
+    return cp.Dataset.from_arrays(distinct(len(labels)), labels, names, ids, groups)
 
 
 @given(LABELS, st.sampled_from(["max", "min", "median", 1, 7, {"0": 3, "2": 11}]))
@@ -40,21 +40,21 @@ def test_balanced_counts_are_exact(labels, target) -> None:
         wanted = [3, counts[1], 11, counts[3]]
     assert list(balanced.counts().values()) == wanted
     assert set(balanced.ids.tolist()) <= set(range(len(labels)))
-    # Every image is used as evenly as can be.
+    # All images of a class are used equally often, give or take one.
     for label in range(4):
         uses = np.bincount(balanced.ids[balanced.labels == label], minlength=len(labels))
         uses = uses[labels == label]
         assert uses.max() - uses.min() <= 1
 
 
-def test_added_copies_are_no_repeats(photographs) -> None:
+def test_added_copies_are_not_exact_repeats(photographs) -> None:
     labels = np.arange(len(photographs)) % 3
     labels[labels == 2] = np.arange((labels == 2).sum()) > 1
     images, balanced = cp.balance(photographs, labels, target=60)
     assert cp.find_duplicates(images, balanced).empty
 
 
-def test_balance_names_what_it_cannot_balance() -> None:
+def test_balance_names_the_class_that_it_cannot_balance() -> None:
     labels = np.array([0, 0, 0, 1, 2, 2])
     for step, match in [
         (cp.Balance(target={"x": 3}), "Allowed: 0, 1, 2, 3"),
@@ -65,13 +65,13 @@ def test_balance_names_what_it_cannot_balance() -> None:
     with pytest.raises(cp.CellprepError, match="class '3' has no images"):
         len(cp.Recipe([cp.Balance()])(dataset(labels.repeat(2))))
     with pytest.raises(cp.CellprepError, match="class '1' has one image"):
-        cp.balance(unlike(6), labels)
+        cp.balance(distinct(6), labels)
     with pytest.raises(cp.CellprepError, match="one class"):
-        cp.balance(unlike(3), [0, 0, 0])
+        cp.balance(distinct(3), [0, 0, 0])
 
 
 @given(LABELS)
-def test_class_weights_are_those_of_scikit_learn(labels) -> None:
+def test_class_weights_equal_those_of_scikit_learn(labels) -> None:
     labels = np.unique(labels, return_inverse=True)[1]
     expected = compute_class_weight("balanced", classes=np.unique(labels), y=labels)
     assert list(cp.class_weights(labels).values()) == pytest.approx(expected.tolist())
@@ -84,7 +84,7 @@ def test_class_weights_refuse_an_empty_class() -> None:
 
 
 @given(st.data())
-def test_single_images_are_split_exactly(data) -> None:
+def test_images_without_groups_are_split_exactly(data) -> None:
     counts = data.draw(st.lists(st.integers(3, 40), min_size=4, max_size=4))
     labels = np.repeat(np.arange(4), counts)
     parts = cp.split(
@@ -92,24 +92,24 @@ def test_single_images_are_split_exactly(data) -> None:
     )
     for label, count in enumerate(counts):
         for name, share in (("train", 0.6), ("val", 0.3), ("test", 0.1)):
-            held = parts[name].counts()[str(label)]
-            assert held >= 1
-            assert abs(held - share * count) < 1 or held == 1 or count < 10
+            part = parts[name].counts()[str(label)]
+            assert part >= 1
+            assert abs(part - share * count) < 1 or part == 1 or count < 10
 
 
 @given(st.data())
-def test_groups_and_repeats_never_straddle_parts(data) -> None:
+def test_no_group_or_duplicate_ends_up_in_two_splits(data) -> None:
     n = data.draw(st.integers(30, 70))
     labels = np.arange(n) % 4
     groups = np.array(data.draw(st.lists(st.integers(0, 25), min_size=n, max_size=n)))
     pictures = np.array(data.draw(st.lists(st.integers(0, n), min_size=n, max_size=n)))
-    images = unlike(n + 1)[pictures]
+    images = distinct(n + 1)[pictures]
     names = [str(number) for number in range(4)]
     cells = cp.Dataset.from_arrays(images, labels, names, groups=groups)
     try:
         parts = cp.split(cells, train=0.7, test=0.3)
     except cp.CellprepError:
-        assume(False)  # a class hangs together in one group
+        assume(False)  # a class is in a single group
     ids = [part.ids for part in parts.values()]
     assert sorted(np.concatenate(ids).tolist()) == list(range(n))
     for key in (groups, pictures):
@@ -123,26 +123,26 @@ def test_a_split_does_not_depend_on_the_order_of_rows(seed, random) -> None:
     order = np.array(random.sample(range(n), n))
     labels, groups = np.arange(n) % 3, np.arange(n) // 2 % 17
     names = ["a", "b", "c"]
-    one = cp.Dataset.from_arrays(unlike(n), labels, names, groups=groups)
-    two = cp.Dataset.from_arrays(unlike(n)[order], labels[order], names, order, groups[order])
+    one = cp.Dataset.from_arrays(distinct(n), labels, names, groups=groups)
+    two = cp.Dataset.from_arrays(distinct(n)[order], labels[order], names, order, groups[order])
     for name, part in cp.split(one, seed=seed, train=0.5, val=0.25, test=0.25).items():
         other = cp.split(two, seed=seed, train=0.5, val=0.25, test=0.25)[name]
         assert set(part.ids.tolist()) == set(other.ids.tolist())
 
 
-def test_groups_are_spread_by_class() -> None:
-    """Twenty patients a class, of one to five images each: parts come near their shares."""
+def test_groups_are_stratified_by_class() -> None:
+    """20 patients per class, of one to five images each: splits are close to their fractions."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, 6, 80)
     groups = np.repeat(np.arange(80), sizes)
     labels = groups % 4
     parts = cp.split(dataset(labels, groups), train=0.7, val=0.15, test=0.15)
     for name, share in (("train", 0.7), ("val", 0.15), ("test", 0.15)):
-        held = np.array(list(parts[name].counts().values())) / np.bincount(labels)
-        assert np.abs(held - share).max() < 0.06
+        fraction = np.array(list(parts[name].counts().values())) / np.bincount(labels)
+        assert np.abs(fraction - share).max() < 0.06
 
 
-def test_another_seed_is_another_split() -> None:
+def test_another_seed_gives_another_split() -> None:
     cells = dataset(np.arange(80) % 4)
     one, two = (cp.split(cells, train=0.5, test=0.5, seed=seed)["train"] for seed in (0, 1))
     assert set(one.ids.tolist()) != set(two.ids.tolist())
@@ -165,44 +165,44 @@ def test_splitting_after_copies_is_refused(step) -> None:
         ({"train": "most", "test": 0.1}, "train"),
     ],
 )
-def test_wrong_shares_are_refused(shares, match) -> None:
+def test_wrong_fractions_are_refused(shares, match) -> None:
     with pytest.raises(cp.CellprepError, match=match):
         cp.split(dataset(np.arange(40) % 4), **shares)
 
 
-def test_split_names_what_it_cannot_split() -> None:
+def test_split_names_the_class_that_it_cannot_split() -> None:
     with pytest.raises(cp.CellprepError, match="one class"):
-        cp.split(cp.Dataset.from_arrays(unlike(9), np.zeros(9, int)), train=0.5, test=0.5)
+        cp.split(cp.Dataset.from_arrays(distinct(9), np.zeros(9, int)), train=0.5, test=0.5)
     with pytest.raises(cp.CellprepError, match="class '1' has 1 image"):
-        cp.split(cp.Dataset.from_arrays(unlike(4), [0, 0, 0, 1]), train=0.5, test=0.5)
+        cp.split(cp.Dataset.from_arrays(distinct(4), [0, 0, 0, 1]), train=0.5, test=0.5)
     with pytest.raises(cp.CellprepError, match="class '0' has 1 group"):
         cp.split(
-            cp.Dataset.from_arrays(unlike(4), [0, 0, 1, 1], groups=[7, 7, 1, 2]),
+            cp.Dataset.from_arrays(distinct(4), [0, 0, 1, 1], groups=[7, 7, 1, 2]),
             train=0.5,
             test=0.5,
         )
 
 
-def test_copies_that_cannot_be_numbered_are_refused() -> None:
-    """Copies of copies of copies: every key differs, or the step says that it cannot go on."""
+def test_copies_have_unique_keys_or_are_refused() -> None:
+    """Copies of copies of copies, until their numbers are exhausted."""
     made = dataset(np.arange(20) % 4)
     for _ in range(6):
         made = cp.Recipe([cp.Balance(target=len(made) // 4 + 8)])(made)
         try:
             keys = made.plan.rows.keys
         except cp.CellprepError as error:
-            assert "more than can be numbered" in str(error)  # noqa: PT017 - it may come, or not
+            assert "exceed the copy numbers" in str(error)  # noqa: PT017 - it need not be raised
             break
         assert len(np.unique(keys)) == len(made)
     else:
-        pytest.fail("six levels of copies went through")
-    with pytest.raises(cp.CellprepError, match="more than can be numbered"):
+        pytest.fail("six levels of copies were accepted")
+    with pytest.raises(cp.CellprepError, match="exceed the copy numbers"):
         len(cp.Recipe([cp.Balance({"0": 2**22}, jitter=None)])(dataset([0, 0, 1, 1, 2, 3])))
 
 
-def test_a_class_left_with_one_image_is_said() -> None:
+def test_a_class_left_with_one_image_is_reported() -> None:
     labels = np.r_[np.repeat(np.arange(4), 6), 3]
-    images = unlike(25)
+    images = distinct(25)
     images[18:] = images[18]
     clean = cp.Recipe([cp.Dedupe(), cp.Balance()])(
         cp.Dataset.from_arrays(images, labels, [str(n) for n in range(4)])
@@ -219,10 +219,12 @@ def test_missing_groups_and_ids_are_refused() -> None:
             dataset(np.arange(8) % 4, ids=missing)
 
 
-def test_a_slice_of_many_rows_is_as_cheap_as_one_of_few() -> None:
+def test_a_slice_of_a_million_rows_needs_little_memory() -> None:
     import tracemalloc
 
-    many = cp.Dataset.from_arrays(np.broadcast_to(unlike(1), (1_000_000, 8, 8, 3)), np.zeros(10**6))
+    many = cp.Dataset.from_arrays(
+        np.broadcast_to(distinct(1), (1_000_000, 8, 8, 3)), np.zeros(10**6)
+    )
     assert len(many) == 10**6
     tracemalloc.start()
     assert many.images[5:9].shape == (4, 8, 8, 3)
@@ -230,8 +232,8 @@ def test_a_slice_of_many_rows_is_as_cheap_as_one_of_few() -> None:
     tracemalloc.stop()
 
 
-def test_a_block_is_bounded_by_the_largest_picture_on_the_way() -> None:
-    wide = np.broadcast_to(unlike(1)[:, :1, :1], (600, 1000, 500, 3))
+def test_blocks_are_bounded_by_the_largest_intermediate_image() -> None:
+    wide = np.broadcast_to(distinct(1)[:, :1, :1], (600, 1000, 500, 3))
     small = cp.Recipe([cp.Crop(16, center="image"), cp.Crop(8, center="image")])
     cut = small(cp.Dataset.from_arrays(wide, np.arange(600) % 2)).plan
     assert cut.shape == (8, 8, 3)
@@ -239,29 +241,29 @@ def test_a_block_is_bounded_by_the_largest_picture_on_the_way() -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, "abc", None, True])
-def test_functions_check_their_seed(seed) -> None:
+def test_functions_refuse_wrong_seeds(seed) -> None:
     for call in (
-        lambda: cp.jitter(unlike(2), seed=seed),
-        lambda: cp.balance(unlike(4), [0, 0, 1, 1], seed=seed),
-        lambda: cp.rand_augment(unlike(2), [0, 1], seed=seed),
+        lambda: cp.jitter(distinct(2), seed=seed),
+        lambda: cp.balance(distinct(4), [0, 0, 1, 1], seed=seed),
+        lambda: cp.rand_augment(distinct(2), [0, 1], seed=seed),
         lambda: cp.split(dataset(np.arange(40) % 4), train=0.5, test=0.5, seed=seed),
     ):
         with pytest.raises(cp.CellprepError, match="seed"):
             call()
 
 
-def test_arrays_in_place_of_a_dataset_are_refused(tmp_path) -> None:
+def test_arrays_instead_of_a_dataset_are_refused(tmp_path) -> None:
     for call in (
-        lambda: cp.split(unlike(4), train=0.5, test=0.5),
-        lambda: cp.Recipe([cp.Dedupe()])(unlike(4)),
-        lambda: cp.write(unlike(4), tmp_path / "out"),
-        lambda: cp.find_leaks(unlike(4), unlike(4)),
+        lambda: cp.split(distinct(4), train=0.5, test=0.5),
+        lambda: cp.Recipe([cp.Dedupe()])(distinct(4)),
+        lambda: cp.write(distinct(4), tmp_path / "out"),
+        lambda: cp.find_leaks(distinct(4), distinct(4)),
     ):
-        with pytest.raises(cp.CellprepError, match="a Dataset is needed, got ndarray"):
+        with pytest.raises(cp.CellprepError, match="expected a Dataset, got ndarray"):
             call()
 
 
-def test_columns_of_a_dataset_cannot_be_written_to() -> None:
+def test_columns_of_a_dataset_are_read_only() -> None:
     made = dataset(np.arange(8) % 4)
     for column in (made.labels, made.ids, made.copies):
         with pytest.raises(ValueError, match="read-only"):

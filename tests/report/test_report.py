@@ -368,7 +368,7 @@ def test_a_missing_library_is_named(tmp_path, monkeypatch, module) -> None:
     ("line", "said"),
     [
         (["absent"], "there is no file or folder 'absent'"),
-        (["{folder}/recipe.toml"], "no data set that can be read"),
+        (["{folder}/recipe.toml"], "not a data set that can be read"),
         (["{folder}/in", "-o", "{folder}"], "is a folder; name the page to write"),
         (["{folder}/in", "--recipe", "absent.toml"], "there is no recipe file"),
         (["{folder}/in", "--near", "99"], "`--near` must be a whole number in [0, 24]"),
@@ -410,7 +410,7 @@ def test_wrong_arguments_are_refused(tmp_path) -> None:
     larger = cp.Dataset.from_arrays(*draw_cells([2] * 8, side=32))
     for settings, said in (
         ({"recipe": cp.Dedupe()}, "`recipe` must be a Recipe"),
-        ({"test": draw_cells([2] * 8, side=24)[0]}, "a Dataset is needed"),
+        ({"test": draw_cells([2] * 8, side=24)[0]}, "expected a Dataset"),
         ({"test": larger}, "read both with the same size="),
         ({"hash": "phsh"}, "did you mean 'phash'"),
     ):

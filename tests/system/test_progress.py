@@ -1,4 +1,4 @@
-"""What a run says while it works and when it ends."""
+"""What a run prints while it works and when it ends."""
 
 from __future__ import annotations
 
@@ -23,75 +23,75 @@ from cellprep.errors import CellprepError
 from cellprep.system import executors
 
 CELLPREP = Path(sys.executable).with_name("cellprep")
-LAST = r"([\d,]+) images written(?: \(([\d,]+) of them by an earlier run\))?, "
-LAST += r"([\d,]+) skipped, ([\d,]+) quarantined, ([\d.]+) s: (.+)"
+LAST_LINE = r"([\d,]+) images written(?: \(([\d,]+) of them by an earlier run\))?, "
+LAST_LINE += r"([\d,]+) skipped, ([\d,]+) quarantined, ([\d.]+) s: (.+)"
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """Sixty images of two classes and two files that are none, one of them a broken link."""
+    """Sixty images of two classes and two bad files, one of them a broken link."""
     rng = np.random.default_rng(0)
     for number in range(60):
         path = tmp_path / "data" / "ab"[number % 2] / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (16, 16, 3), np.uint8)).save(path)
-    (tmp_path / "data" / "a" / "text.png").write_text("no image")
-    (tmp_path / "data" / "b" / "gone.png").symlink_to("absent.png")
+    (tmp_path / "data" / "a" / "text.png").write_text("not an image")
+    (tmp_path / "data" / "b" / "missing.png").symlink_to("absent.png")
     return tmp_path / "data"
 
 
-def terminal(*line: object) -> tuple[str, str]:
-    """Standard output of a command, and what it shows on a terminal of its own."""
-    shown, side = pty.openpty()
-    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+def run_in_terminal(*line: object) -> tuple[str, str]:
+    """Standard output of a command, and what it prints on its terminal."""
+    screen, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     command = [CELLPREP, *map(str, line)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=side, text=True) as process:
-        os.close(side)
-        seen = b""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=terminal, text=True) as process:
+        os.close(terminal)
+        printed = b""
         while True:
             try:
-                piece = os.read(shown, 4096)
-            except OSError:  # the other side is closed
+                piece = os.read(screen, 4096)
+            except OSError:  # the process has closed its side
                 break
             if not piece:
                 break
-            seen += piece
-        os.close(shown)
+            printed += piece
+        os.close(screen)
         assert process.stdout is not None
-        said = process.stdout.read()
-    assert process.returncode == 0, seen
-    return said, seen.decode()
+        output = process.stdout.read()
+    assert process.returncode == 0, printed
+    return output, printed.decode()
 
 
-def last(said: str) -> tuple[str, ...]:
-    found = re.fullmatch(LAST, said.splitlines()[-1])
-    assert found, said
+def last_line(output: str) -> tuple[str, ...]:
+    found = re.fullmatch(LAST_LINE, output.splitlines()[-1])
+    assert found, output
     return found.groups()
 
 
-def test_a_bar_a_stage_in_images_and_megabytes_with_the_time_left(folder, tmp_path):
+def test_each_stage_has_a_bar_with_images_megabytes_and_time_left(folder, tmp_path):
     line = ("convert", folder, tmp_path / "out", "--on-error", "skip", "--rows-per-shard", 10)
-    said, seen = terminal(*line)
-    bars = [line for line in re.split(r"[\r\n]+", seen) if line]
+    output, printed = run_in_terminal(*line)
+    bars = [line for line in re.split(r"[\r\n]+", printed) if line]
     ends = {bar.partition(":")[0]: bar for bar in bars}  # the last of each
     assert list(ends) == ["reading", "writing"]
     assert re.search(r"100%.* 62\.0/62\.0 .*images/s, 0\.0 MB\]", ends["reading"]), ends
     assert re.search(r"100%.* 60\.0/60\.0 .*\[\d\d:\d\d<\d\d:\d\d, .*images/s, ", ends["writing"])
-    assert last(said)[:4] == ("60", None, "2", "0")
-    assert last(said)[5] == str(tmp_path / "out")
+    assert last_line(output)[:4] == ("60", None, "2", "0")
+    assert last_line(output)[5] == str(tmp_path / "out")
 
 
 @pytest.mark.parametrize(("on_error", "counts"), [("skip", ("2", "0")), ("quarantine", ("1", "1"))])
-def test_quiet_where_there_is_no_terminal(folder, tmp_path, on_error, counts):
+def test_without_a_terminal_only_the_last_line_is_printed(folder, tmp_path, on_error, counts):
     line = [CELLPREP, "convert", folder, tmp_path / "out", "--on-error", on_error]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
     assert done.stderr == ""
-    assert last(done.stdout)[2:4] == counts
+    assert last_line(done.stdout)[2:4] == counts
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_what_an_earlier_run_wrote_counts_as_done(tmp_path, monkeypatch):
-    """The bar begins there, so that the time left is that of what is missing."""
+def test_images_of_an_earlier_run_count_as_done(tmp_path, monkeypatch):
+    """The bar starts there, so that the time left is estimated from the missing images."""
     shown = []
 
     class Bar:
@@ -114,52 +114,52 @@ def test_what_an_earlier_run_wrote_counts_as_done(tmp_path, monkeypatch):
     monkeypatch.setattr("tqdm.tqdm", Bar)
     images = np.random.default_rng(0).integers(0, 256, (50, 100, 100, 3), np.uint8)
     cells = cp.Dataset.from_arrays(images, np.arange(50) % 2)
-    begun = interrupted(cells, tmp_path / "begun")
-    written = cp.write(cells, begun, rows_per_shard=10, workers=1)
+    path = interrupted(cells, tmp_path / "out")
+    written = cp.write(cells, path, rows_per_shard=10, workers=1)
     assert written.resumed == 20
-    checking, _, writing, *said = shown
+    checking, _, writing, *rest = shown
     assert checking["total"] == 20
     assert writing["total"] == 50
     assert writing["initial"] == 20
-    assert said == ["0.9 MB", "1.2 MB", "1.5 MB", 50]
+    assert rest == ["0.9 MB", "1.2 MB", "1.5 MB", 50]
     assert str(written).startswith("50 images written (20 of them by an earlier run), 0 skipped")
 
 
 def interrupted(cells: cp.Dataset, path: Path) -> Path:
-    """A write that stops after two of its five parts."""
+    """Write two of five shards, then stop."""
     from cellprep.formats import shards
 
-    whole, calls = shards.ShardWriter.write_part, []
+    write_part, calls = shards.ShardWriter.write_part, []
 
     def breaking(self, *given):
         calls.append(given)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return whole(self, *given)
+        return write_part(self, *given)
 
     shards.ShardWriter.write_part = breaking
     try:
         with pytest.raises(KeyboardInterrupt):
             cp.write(cells, path, rows_per_shard=10, workers=1, progress=False)
     finally:
-        shards.ShardWriter.write_part = whole
+        shards.ShardWriter.write_part = write_part
     return path
 
 
-def test_an_error_ends_what_other_threads_are_at():
-    begun = threading.Event()
+def test_an_error_ends_the_work_of_other_threads():
+    started = threading.Event()
 
     def work(span):
         if span[0] == 0:
-            begun.wait(60)
+            started.wait(60)
             raise CellprepError("no")
-        begun.set()
+        started.set()
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            executors.go_on()
+            executors.check_running()
             time.sleep(0.01)
 
-    began = time.monotonic()
+    start = time.monotonic()
     with executors.using(workers=2), pytest.raises(CellprepError):
         list(executors.run(work, [(0, 1), (1, 2)]))
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - start < 30

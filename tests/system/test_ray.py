@@ -1,4 +1,4 @@
-"""`executor="ray"` on a real cluster: the same bytes, whatever dies on the way."""
+"""`executor="ray"` on a real cluster: the same bytes, whichever worker or machine dies."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from cellprep.cli import main
 from cellprep.errors import BadImagesError, CellprepError
 from cellprep.plan.source import ArraySource
 from cellprep.synthetic import draw_cells
-from cellprep.system import executors
-from cellprep.system import ray_cluster as ray_engine
+from cellprep.system import executors, ray_cluster
+from cellprep.writing import shards
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 
@@ -34,14 +34,14 @@ RECIPE = cp.Recipe([cp.Dedupe(near=4), cp.Balance(), cp.RandAugment(copies=2)], 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head that does no work, and two nodes of one processor."""
+    """A head node without processors and two nodes with one processor each."""
     from ray.cluster_utils import Cluster
 
     with pytest.MonkeyPatch.context() as patch:
-        path = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
-        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))  # tasks of this file
+        path = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+        patch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))  # for tasks of this file
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        patch.setenv("RAY_health_check_timeout_ms", "60000")  # a busy machine is not a dead one
+        patch.setenv("RAY_health_check_timeout_ms", "60000")  # a busy machine may respond late
         head = {"num_cpus": 0, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(2):
@@ -52,7 +52,7 @@ def cluster() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def images() -> tuple[np.ndarray, np.ndarray]:
-    """40 drawn cells, (40, 24, 24, 3); one stands twice, one under two labels, one brighter."""
+    """40 synthetic cells, (40, 24, 24, 3): an exact repeat, a conflict, a brighter copy."""
     images, labels = draw_cells([6, 5, 4, 5, 5, 5, 6, 4], side=24, seed=4)
     images[1], images[20] = images[0], images[8]
     images[31] = np.minimum(images[30].astype(int) + 3, 255)
@@ -72,8 +72,8 @@ def write(made: cp.Dataset, path: Path, **options: Any) -> cp.Written:
 
 
 @pytest.mark.parametrize("format", ["shards", "folder", "npz"])
-def test_a_cluster_writes_what_threads_write(format, images, cluster, tmp_path):
-    write(cp.Dataset.from_arrays(*images), tmp_path / "source")  # files, as every machine sees them
+def test_a_cluster_writes_the_same_bytes_as_threads(format, images, cluster, tmp_path):
+    write(cp.Dataset.from_arrays(*images), tmp_path / "source")  # for all machines
     made = RECIPE(cp.read(tmp_path / "source"))
     write(made, tmp_path / f"threads.{format}", format=format)
     made = RECIPE(cp.read(tmp_path / "source"))
@@ -82,10 +82,10 @@ def test_a_cluster_writes_what_threads_write(format, images, cluster, tmp_path):
     assert len(cp.read(tmp_path / "source")) > made.changes().loc[0, "rows_out"]
     assert written.rows > 100
     assert tree(tmp_path / f"threads.{format}") == tree(tmp_path / f"ray.{format}")
-    assert not ray.is_initialized()  # what was opened is closed
+    assert not ray.is_initialized()  # the connection is closed again
 
 
-def test_the_command_line_and_bad_files(cluster, tmp_path, cells, monkeypatch):
+def test_the_command_line_skips_bad_files_as_with_threads(cluster, tmp_path, cells, monkeypatch):
     from PIL import Image
 
     for number, (image, label) in enumerate(zip(*cells, strict=True)):
@@ -100,9 +100,9 @@ def test_the_command_line_and_bad_files(cluster, tmp_path, cells, monkeypatch):
         ("ray", ["--executor", "ray", "--address", cluster.address]),
     ):
         command = ["run", "recipe.toml", "smears", name, "--on-error", "skip", *options]
-        said = CliRunner().invoke(main, command)
-        assert said.exit_code == 0, said.output
-        assert "1 unreadable" in said.output
+        done = CliRunner().invoke(main, command)
+        assert done.exit_code == 0, done.output
+        assert "1 unreadable" in done.output
     assert tree(tmp_path / "threads") == tree(tmp_path / "ray")
     with pytest.raises(BadImagesError, match=r"1 image cannot be used: class 7/39.png"):
         cp.read(tmp_path / "smears").to_arrays(executor="ray", address=cluster.address)
@@ -122,14 +122,14 @@ except cp.CellprepError as error:
 
 
 @pytest.mark.slow
-def test_a_local_ray_is_started_and_ended_and_no_cluster_is_joined_after_it(cluster):
+def test_a_local_ray_is_shut_down_and_a_cluster_refused_afterwards(cluster):
     script = LOCAL.format(address=cluster.address)
-    said = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, timeout=600
     )
-    equal, open_, refused = said.stdout.splitlines()
+    equal, open_, refused = done.stdout.splitlines()
     assert (equal, open_) == ("True", "False")
-    assert refused.startswith("this process has worked on another Ray"), said.stderr
+    assert refused.startswith("this process was connected to another Ray"), done.stderr
 
 
 # -- a machine dies ----------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_a_local_ray_is_started_and_ended_and_no_cluster_is_joined_after_it(clus
 
 @dataclass(frozen=True, eq=False)
 class Gated(ArraySource):
-    """The same images; those from row 60 on are given when the gate is open, and not before."""
+    """The same images, but those from row 60 on wait until the gate is open."""
 
     gate: Path = Path()
 
@@ -151,7 +151,7 @@ class Gated(ArraySource):
 
 
 @pytest.mark.slow
-def test_a_node_is_killed_in_the_middle_and_nothing_is_lost(cluster, tmp_path):
+def test_no_task_is_lost_when_a_node_is_killed(cluster, tmp_path):
     images, labels = draw_cells([25] * 8, side=24, seed=1)
     plain = cp.Dataset.from_arrays(images, labels)
     gate = tmp_path / "gate"
@@ -167,7 +167,7 @@ def test_a_node_is_killed_in_the_middle_and_nothing_is_lost(cluster, tmp_path):
         while not (there := list(gate.glob(f"{doomed.node_id}*"))):
             time.sleep(0.02)
         cluster.remove_node(doomed, allow_graceful=False)
-        with suppress(ProcessLookupError):  # of one machine, so both are gone
+        with suppress(ProcessLookupError):  # on the same machine as the node, so kill it too
             os.kill(int(there[0].name.split()[-1]), signal.SIGKILL)
         killed.append(len(list((tmp_path / "ray" / ".cellprep").glob("part-*.arrow"))))
         (gate / "open").touch()
@@ -177,18 +177,18 @@ def test_a_node_is_killed_in_the_middle_and_nothing_is_lost(cluster, tmp_path):
     options = {"executor": "ray", "address": cluster.address, "rows_per_shard": 20}
     write(augment(cp.Dataset(gated)), tmp_path / "ray", **options)
     killer.join()
-    cluster.wait_for_nodes(timeout=120)  # or later tests get work for the dead node
-    assert 0 < killed[0] < 20  # of 20 parts
+    cluster.wait_for_nodes(timeout=120)  # otherwise later tests schedule on the dead node
+    assert 0 < killed[0] < 20  # of 20 shards
     assert tree(tmp_path / "ray") == tree(tmp_path / "threads")
     begun = [file.name.split() for file in gate.iterdir() if " " in file.name]
     lost = {row for node, row, _ in begun if node == doomed.node_id}
     assert lost
-    assert lost <= {row for node, row, _ in begun if node != doomed.node_id}  # begun again
+    assert lost <= {row for node, row, _ in begun if node != doomed.node_id}  # retried
 
 
 @dataclass(frozen=True)
 class Deadly:
-    """A task that kills its worker, as often as it is tried."""
+    """A task that kills its worker at every attempt."""
 
     tries: Path
 
@@ -200,11 +200,11 @@ class Deadly:
 
 
 @pytest.mark.slow
-def test_what_kills_every_worker_is_tried_four_times(cluster, tmp_path):
+def test_a_task_that_kills_its_worker_is_tried_four_times(cluster, tmp_path):
     got = []
     with (
         executors.using("ray", address=cluster.address),
-        pytest.raises(CellprepError, match=r"Ray lost a task, tried 4 times .* fewer workers="),
+        pytest.raises(CellprepError, match=r"Ray lost a task after 4 attempts .* fewer workers="),
     ):
         got.extend(executors.run(Deadly(tmp_path), executors.cut(50, 1)))
     assert got == [0, 1]
@@ -216,17 +216,17 @@ def test_what_kills_every_worker_is_tried_four_times(cluster, tmp_path):
 
 @dataclass(frozen=True)
 class Counted:
-    """A task that says when it is under way."""
+    """A task that returns how many tasks are running."""
 
     folder: Path
 
     def __call__(self, span: executors.Span) -> tuple[int, int]:
-        mark = self.folder / str(span[0])
-        mark.touch()
-        under_way = len(list(self.folder.iterdir()))
+        file = self.folder / str(span[0])
+        file.touch()
+        running = len(list(self.folder.iterdir()))
         time.sleep(0.05 if span[0] % 3 == 0 else 0)
-        mark.unlink()
-        return span[0], under_way
+        file.unlink()
+        return span[0], running
 
 
 def fails_at_four(span: executors.Span) -> int:
@@ -235,14 +235,14 @@ def fails_at_four(span: executors.Span) -> int:
     return span[0]
 
 
-def test_workers_and_order(cluster, tmp_path):
+def test_results_are_ordered_and_workers_limit_running_tasks(cluster, tmp_path):
     with executors.using("ray", workers=1, address=cluster.address):
         found = list(executors.run(Counted(tmp_path), executors.cut(12, 1)))
         assert list(executors.run(Counted(tmp_path), [])) == []
     assert found == [(number, 1) for number in range(12)]
 
 
-def test_an_error_in_a_task_comes_out_as_itself(cluster):
+def test_an_error_in_a_task_is_raised_unchanged(cluster):
     got = []
     with (
         executors.using("ray", address=cluster.address),
@@ -252,7 +252,7 @@ def test_an_error_in_a_task_comes_out_as_itself(cluster):
     assert got == [0, 1, 2, 3]
 
 
-def test_what_cannot_travel_is_refused(cluster):
+def test_a_function_that_cannot_be_pickled_is_refused(cluster):
     lock = threading.Lock()
     with (
         executors.using("ray", address=cluster.address),
@@ -261,59 +261,59 @@ def test_what_cannot_travel_is_refused(cluster):
         list(executors.run(lambda span: lock, [(0, 1)]))
 
 
-def test_a_connection_of_the_user_is_used_and_left(cluster, images):
+def test_an_existing_connection_is_used_and_left_open(cluster, images):
     ray.init(address=cluster.address, log_to_driver=False)
     try:
         made = cp.Dataset.from_arrays(*images)
         np.testing.assert_array_equal(made.to_arrays(executor="ray")[0], images[0])
         assert ray.is_initialized()
-        with pytest.raises(CellprepError, match=r"works on the Ray cluster at .* already"):
+        with pytest.raises(CellprepError, match=r"is already connected to the Ray cluster at "):
             made.to_arrays(executor="ray", address="elsewhere:6379")
     finally:
         ray.shutdown()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "no.such.host.invalid:6379", "nonsense"])
-def test_no_cluster_at_the_address(address, images, tmp_path):
-    with pytest.raises(CellprepError, match="no Ray cluster answers at address=") as said:
+def test_an_address_without_a_cluster_is_refused_in_one_line(address, images, tmp_path):
+    with pytest.raises(CellprepError, match="no Ray cluster answers at address=") as caught:
         write(cp.Dataset.from_arrays(*images), tmp_path / "out", executor="ray", address=address)
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("executor", ["threads", "processes"])
-def test_an_address_is_for_ray(executor, images, tmp_path):
-    with pytest.raises(CellprepError, match=f"`address` is of a Ray .* executor='{executor}'"):
+def test_an_address_without_ray_is_refused(executor, images, tmp_path):
+    with pytest.raises(CellprepError, match=f"`address` is for .* executor='{executor}'"):
         write(cp.Dataset.from_arrays(*images), tmp_path, executor=executor, address="auto")
 
 
-def test_without_ray_the_extra_is_named(images, tmp_path, monkeypatch):
+def test_if_ray_is_missing_the_error_names_the_extra(images, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(CellprepError, match=r"pip install 'cellprep\[ray\]'"):
         write(cp.Dataset.from_arrays(*images), tmp_path / "out", executor="ray")
 
 
-# -- what a worker checks before it begins -----------------------------------------------------
+# -- what a worker checks before it starts -----------------------------------------------------
 
 
-def test_a_worker_that_does_not_see_the_folder_refuses(cluster, images, tmp_path, monkeypatch):
-    reaches = (tmp_path / "not mounted",)
-    monkeypatch.setattr(parts_module().Part, "reaches", reaches)
+def test_a_worker_without_access_to_the_folder_refuses(cluster, images, tmp_path, monkeypatch):
+    paths = (tmp_path / "not mounted",)
+    monkeypatch.setattr(shards.Part, "required_paths", paths)
     options = {"executor": "ray", "address": cluster.address}
-    with pytest.raises(CellprepError, match=r"does not see '.*not mounted'; every machine"):
+    with pytest.raises(CellprepError, match=r"cannot see '.*not mounted'; every machine"):
         write(cp.Dataset.from_arrays(*images), tmp_path / "out", **options)
 
 
-def test_a_worker_of_other_versions_refuses(cluster, images, monkeypatch):
-    monkeypatch.setattr(ray_engine, "_versions", lambda: ("cellprep 0.0.1", "numpy 1"))
+def test_a_worker_with_other_versions_refuses(cluster, images, monkeypatch):
+    monkeypatch.setattr(ray_cluster, "_versions", lambda: ("cellprep 0.0.1", "numpy 1"))
     made = cp.Dataset.from_arrays(*images)
-    with pytest.raises(CellprepError, match=r"has cellprep .*, and the task comes from cellprep 0"):
+    with pytest.raises(CellprepError, match=r"has cellprep .*, this process cellprep 0"):
         made.to_arrays(executor="ray", address=cluster.address)
 
 
 @dataclass(frozen=True)
 class Absent:
-    """A task that opens a file as it arrives."""
+    """A task that opens a file when it is unpickled."""
 
     file: Path
 
@@ -333,7 +333,7 @@ def test_a_worker_that_cannot_open_the_input_refuses(cluster, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_grouping_of_the_documentation(cluster, tmp_path):
+def test_the_grouping_in_the_documentation_finds_all_repeats(cluster, tmp_path):
     import pandas as pd
 
     from cellprep.plan.digests import digest
@@ -356,10 +356,3 @@ def test_the_grouping_of_the_documentation(cluster, tmp_path):
     found = pd.concat(map(pd.read_parquet, (tmp_path / "repeats").glob("*.parquet")))
     groups = found.groupby(["high", "low"])["id"].apply(lambda ids: sorted(map(int, ids)))
     assert sorted(groups) == [[3, 599], [7, 301, 500]]
-
-
-def parts_module() -> Any:
-    """The module, which the function of its name hides."""
-    import importlib
-
-    return importlib.import_module("cellprep.writing.shards")

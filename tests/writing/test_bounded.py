@@ -24,7 +24,7 @@ from cellprep.arrays import Images, Positions
 from cellprep.formats import FORMATS
 from cellprep.formats.format import Block, Contents, Files, Format, WrittenPart
 from cellprep.plan.rows import Rows
-from cellprep.plan.source import NO_PAST
+from cellprep.plan.source import NO_HISTORY
 
 SIDE = 96
 RECIPE = cp.Recipe([cp.Dedupe(), cp.Balance(), cp.RandAugment(copies=3)], seed=1)
@@ -42,7 +42,7 @@ class Generated:
     class_names: tuple[str, ...] = ("a", "b")
     shape: tuple[int, int, int] = (SIDE, SIDE, 3)
     path = None
-    past = NO_PAST
+    past = NO_HISTORY
     trusted = True
     drawn = False
 

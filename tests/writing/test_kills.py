@@ -1,4 +1,4 @@
-"""Writers that are killed, stopped or shut out: what they leave, and that the next one goes on."""
+"""Writers that are killed or interrupted: what they leave behind, and that the next one resumes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NAMES = [
 ]
 EXECUTORS = ("threads", "processes")
 CASES: dict[tuple[str, str], list[int]] = {}
-"""The 50 moments, in turns for each format; every seventh with processes, which start slowly."""
+"""50 seeded moments, divided among the formats; every seventh uses processes (slow to start)."""
 for moment in range(50):
     turn, which = divmod(moment, len(NAMES))
     CASES.setdefault((NAMES[which], EXECUTORS[turn % 7 == 3]), []).append(moment)
@@ -42,7 +42,7 @@ for moment in range(50):
 
 @cache
 def job(n: int) -> cp.Dataset:
-    """24 times n images of 48x48, in half as many parts."""
+    """24 times n images of 48x48, in half as many shards."""
     images, labels = draw_cells([n] * 8, side=48, seed=2)
     recipe = cp.Recipe([cp.KMeansMask(), cp.RandAugment(copies=2)], seed=6)
     return recipe(cp.Dataset.from_arrays(images, labels))
@@ -61,7 +61,7 @@ def tree(path: Path) -> dict[str, bytes]:
 
 
 def size(folder: Path) -> int:
-    """Bytes of all files below, while some of them come and go."""
+    """Bytes of all files below a folder, which may change meanwhile."""
     total = 0
     for parent, _, files in os.walk(folder):
         for file in files:
@@ -73,11 +73,11 @@ def size(folder: Path) -> int:
 
 
 def serve() -> None:
-    """Fork a writer for each line, so that none has to start Python first."""
+    """Fork a writer for each line of input, which is faster than starting Python each time."""
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder) / "warm", "shards", workers=1)  # all is imported and compiled
+        write(Path(folder) / "warm", "shards", workers=1)  # import and compile everything
     for line in sys.stdin:
         path, format, executor = json.loads(line)
         child = os.fork()
@@ -93,8 +93,8 @@ def serve() -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[subprocess.Popen[str]]:
-    code = "from test_kills import serve; serve()"
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    code = "from tests.writing.test_kills import serve; serve()"
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     with subprocess.Popen(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
@@ -107,7 +107,7 @@ def server() -> Iterator[subprocess.Popen[str]]:
 
 
 def killed(server: subprocess.Popen[str], path: Path, case: tuple[str, str], goal: float) -> bool:
-    """Whether a writer, and its workers, were killed in the middle, at `goal` bytes."""
+    """Kill a writer and its workers at `goal` bytes; False if it had finished."""
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdin.write(json.dumps([str(path), *case]) + "\n")
@@ -122,9 +122,9 @@ def killed(server: subprocess.Popen[str], path: Path, case: tuple[str, str], goa
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 @pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_killed_at_seeded_moments_it_goes_on(case, server, tmp_path):
+def test_resume_after_kill_is_byte_identical(case, server, tmp_path):
     write(tmp_path / "reference", case[0])
     expected, total = tree(tmp_path / "reference"), size(tmp_path)
     resumed = []
@@ -132,7 +132,7 @@ def test_killed_at_seeded_moments_it_goes_on(case, server, tmp_path):
         path = tmp_path / f"{moment}" / "out"
         path.parent.mkdir()
         goal = random.Random(moment).uniform(0.02, 0.9) * total
-        while not killed(server, path, case, goal):  # it was too quick
+        while not killed(server, path, case, goal):  # it had finished
             assert tree(path) == expected
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             goal *= 0.7
@@ -146,15 +146,15 @@ def test_killed_at_seeded_moments_it_goes_on(case, server, tmp_path):
         assert tree(path) == expected
         assert list(path.parent.iterdir()) == [path]
         shutil.rmtree(path.parent)
-    if FORMATS[case[0]].writer:  # a single file is begun anew
+    if FORMATS[case[0]].writer:  # a single file cannot be resumed
         assert sum(count > 0 for count in resumed) >= len(resumed) / 2
 
 
-# -- stopped by Ctrl-C -------------------------------------------------------------------------
+# -- interrupted by Ctrl-C ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
-def test_ctrl_c_says_how_to_go_on(executor, tmp_path):
+def test_the_same_command_resumes_after_ctrl_c(executor, tmp_path):
     images, labels = draw_cells([6] * 8, side=48, seed=2)
     cp.write(cp.Dataset.from_arrays(images, labels), tmp_path / "in.npz", progress=False)
     recipe = tmp_path / "recipe.toml"
@@ -167,15 +167,15 @@ def test_ctrl_c_says_how_to_go_on(executor, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A job that a shell runs in the background ignores SIGINT, and so would what it starts.
+        # Background jobs of a shell ignore SIGINT, and their children would too.
         preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     while not list(out.glob(".cellprep/part-*[0-9].arrow")):
         assert process.poll() is None
         time.sleep(0.001)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does, to the workers too
-    said, errors = process.communicate(timeout=600)
-    assert (process.returncode, said) == (130, "")
+    os.killpg(process.pid, signal.SIGINT)  # to the workers too, as a terminal does
+    output, errors = process.communicate(timeout=600)
+    assert (process.returncode, output) == (130, "")
     assert errors == "error: stopped; the same command goes on from here\n"
     done = CliRunner().invoke(main, [*line, "--json"])
     assert 0 < json.loads(done.stdout)["resumed"] < 480

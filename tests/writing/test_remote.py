@@ -1,4 +1,4 @@
-"""URLs in the place of paths: memory, and S3 as a server on this machine speaks it."""
+"""URLs instead of paths: fsspec's memory file system, and S3 with a local server."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ import cellprep as cp
 from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.synthetic import CLASS_NAMES
-from cellprep.system import paths as place
+from cellprep.system import paths
+from cellprep.system.paths import atomic
 
 from .test_write import MOVE, breaking, dataset, tree, write
 
@@ -35,7 +36,7 @@ ALL = cp.Recipe([cp.Balance(target=3), cp.KMeansMask(), cp.RandAugment(copies=1)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """An S3 server of this process, with the bucket `cells`."""
+    """An S3 server in this process, with the bucket `cells`."""
     pytest.importorskip("s3fs")
     moto = pytest.importorskip("moto.server")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
@@ -54,7 +55,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture(params=["memory", "s3"])
 def root(request: Any, tmp_path: Path) -> Iterator[str]:
-    """A URL under which nothing lies."""
+    """A URL below which there are no files."""
     if request.param == "s3":
         request.getfixturevalue("server")
     yield f"{request.param}://cells/{tmp_path.name} [1]"
@@ -71,36 +72,36 @@ def few() -> cp.Dataset:
 
 
 def below(url: str) -> dict[str, bytes]:
-    """Every file under a URL, hidden ones too; a file itself under the name '.'."""
-    path = place.as_path(url)
+    """Every file below a URL, including hidden ones; a single file has the name '.'."""
+    path = paths.as_path(url)
     if path.is_file():
-        return {".": place.read_bytes(path)}
-    return {name: place.read_bytes(path / name) for name in place.listed(path)}
+        return {".": paths.read_bytes(path)}
+    return {name: paths.read_bytes(path / name) for name in paths.list_url(path)}
 
 
 def fill(url: str, files: dict[str, bytes]) -> None:
     for name, data in files.items():
-        with place.replacing(place.as_path(url) / name) as temporary:
+        with paths.atomic_write(paths.as_path(url) / name) as temporary:
             temporary.write_bytes(data)
 
 
 def failing_at(monkeypatch: pytest.MonkeyPatch, moment: int, error: BaseException) -> None:
     """Let the nth upload fail."""
-    put, left = place._put, iter(range(moment, -1, -1))
+    put, left = atomic._upload, iter(range(moment, -1, -1))
 
     def broken(local: Path, path: Any) -> None:
         if next(left, 1) == 0:
             raise error
         put(local, path)
 
-    monkeypatch.setattr(place, "_put", broken)
+    monkeypatch.setattr(atomic, "_upload", broken)
 
 
-# -- the same as on a disk ---------------------------------------------------------------------
+# -- the same as on disk -----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", FORMATS)
-def test_what_is_written_to_a_url_is_what_is_written_to_a_disk(format, root, tmp_path):
+def test_a_write_to_a_url_has_the_bytes_of_a_local_write(format, root, tmp_path):
     one_file = cp.formats.FORMATS[format].is_file
     ending = ".npz" if one_file else ""
     url, local = f"{root}/out{ending}", tmp_path / f"out{ending}"
@@ -117,7 +118,7 @@ def test_what_is_written_to_a_url_is_what_is_written_to_a_disk(format, root, tmp
     np.testing.assert_array_equal(cp.replay(url, few()), here.images[:])
     again = write(made, url, **options)
     assert one_file or again.resumed == again.rows
-    # and on from there: the source, its record and the output are URLs
+    # Continue from there: the source, its record and the output are URLs.
     for source, target in ((url, f"{root}/next"), (local, tmp_path / "next")):
         write(cp.Recipe([cp.Jitter()], seed=2)(cp.read(source)), target)
     images = {name: data for name, data in below(f"{root}/next").items() if "json" not in name}
@@ -125,7 +126,7 @@ def test_what_is_written_to_a_url_is_what_is_written_to_a_disk(format, root, tmp
 
 
 @pytest.mark.parametrize("format", ["medmnist", "parquet", "tfrecord", "webdataset", "zarr"])
-def test_files_of_others_are_read_from_urls(format, root, tmp_path):
+def test_files_of_other_programs_are_read_from_urls(format, root, tmp_path):
     local, url, chosen = tmp_path / "set", f"{root}/set", {}
     if format == "medmnist":
         local, url, chosen = tmp_path / "set.npz", f"{root}/set.npz", {"part": "val"}
@@ -152,42 +153,42 @@ def test_files_of_others_are_read_from_urls(format, root, tmp_path):
     write(MOVE(here), tmp_path / "moved")
     assert below(f"{root}/moved")["shard-00000.npy"] == tree(tmp_path / "moved")["shard-00000.npy"]
     shards = [name for name in sorted(files) if "shard" in name]
-    if shards:  # another file in the place of one
+    if shards:  # replace one file by another
         fill(url, {shards[0]: files[shards[1]]})
         assert cp.read(url).source.identity() != before
 
 
-def test_image_folders_with_masks_and_bad_files(root, tmp_path):
+def test_image_folders_with_masks_and_bad_files_are_read_from_urls(root, tmp_path):
     images = dataset(n=6).to_arrays()[0]
     files = {}
     for number, image in enumerate(images):
         path = tmp_path / "x.png"
         Image.fromarray(image).save(path)
         files[f"{'ab'[number % 2]}/deep/{number}.png"] = path.read_bytes()
-    others = {"a/broken.png": b"no image", "b/.hidden/1.png": b"", "a/n.txt": b""}
-    fill(f"{root}/in", files | others)
-    drawn = {name: files[name] for name in list(files)[:3]}
-    fill(f"{root}/drawn", drawn)
-    found = cp.read(f"{root}/in", masks=f"{root}/drawn")
+    ignored = {"a/broken.png": b"not an image", "b/.hidden/1.png": b"", "a/n.txt": b""}
+    fill(f"{root}/in", files | ignored)
+    masks = {name: files[name] for name in list(files)[:3]}
+    fill(f"{root}/masks", masks)
+    found = cp.read(f"{root}/in", masks=f"{root}/masks")
     assert found.class_names == ("a", "b")
     with pytest.raises(cp.BadImagesError, match=r"broken.png: is not an image file"):
         write(found, f"{root}/out")
     done = write(found, f"{root}/out", on_error="quarantine")
     assert list(done.bad) == ["a/broken.png"]
-    assert below(f"{root}/out/quarantine") == {"a/broken.png": b"no image"}
+    assert below(f"{root}/out/quarantine") == {"a/broken.png": b"not an image"}
     assert set(below(f"{root}/in")) >= set(files)
     good = found.readable()
     assert {
         name: image.tobytes() for name, image in zip(good.ids, good.images[:], strict=True)
     } == {name: images[int(Path(name).stem)].tobytes() for name in files}
     masked = [name for name, mask in zip(good.ids, good.masks[:], strict=True) if mask.any()]
-    assert sorted(masked) == sorted(drawn)
+    assert sorted(masked) == sorted(masks)
     before = found.source.identity()
     fill(f"{root}/in", {"a/deep/0.png": files["a/deep/2.png"]})
-    assert cp.read(f"{root}/in", masks=f"{root}/drawn").source.identity() != before
+    assert cp.read(f"{root}/in", masks=f"{root}/masks").source.identity() != before
 
 
-def test_a_bucket_that_is_not_there_is_told_before_long_work(s3, monkeypatch):
+def test_a_missing_bucket_is_reported_before_any_computation(s3, monkeypatch):
     measured = []
     monkeypatch.setattr(cp.Dataset, "plan", property(measured.append))
     with pytest.raises(CellprepError, match=r"cannot write 's3://nobody/out': .*bucket") as error:
@@ -196,10 +197,10 @@ def test_a_bucket_that_is_not_there_is_told_before_long_work(s3, monkeypatch):
     assert not measured
 
 
-def test_an_outage_is_not_a_bad_file(root, monkeypatch):
+def test_a_connection_error_is_not_reported_as_a_bad_file(root, monkeypatch):
     fill(f"{root}/in", {"a/0.png": b"1", "b/1.png": b"2"})
     found = cp.read(f"{root}/in")
-    fs = place.as_path(root).fs
+    fs = paths.as_path(root).fs
     late = [TimeoutError("too late")] * 2
     monkeypatch.setattr(fs, "cat_ranges", lambda *given, **options: late)
     with pytest.raises(CellprepError, match=r"cannot read .*too late") as caught:
@@ -207,7 +208,7 @@ def test_an_outage_is_not_a_bad_file(root, monkeypatch):
     assert not isinstance(caught.value, cp.BadImagesError)
 
 
-def test_the_command_line_takes_urls(root, tmp_path):
+def test_the_command_line_accepts_urls(root, tmp_path):
     write(few(), tmp_path / "in", format="folder")
     dry = CliRunner().invoke(main, ["convert", str(tmp_path / "in"), f"{root}/dry", "--dry-run"])
     assert dry.exit_code == 0, dry.output
@@ -223,7 +224,7 @@ def test_the_command_line_takes_urls(root, tmp_path):
     assert {name.split("/")[0] for name in below(f"{root}/parts")} == {"train", "test"}
 
 
-def test_storage_options_and_upaths(server, s3, monkeypatch):
+def test_storage_options_and_upaths_are_accepted(server, s3, monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL")
     options = {"endpoint_url": server, "key": "any", "secret": "any"}
     write(dataset(n=5), f"{s3}/out", storage_options=options)
@@ -236,7 +237,7 @@ def test_storage_options_and_upaths(server, s3, monkeypatch):
 
 
 @pytest.mark.slow
-def test_processes_write_to_a_server_and_share_no_memory(s3, tmp_path):
+def test_processes_write_to_s3_but_not_to_memory_urls(s3, tmp_path):
     write(MOVE(dataset()), f"{s3}/out", executor="processes", rows_per_shard=20)
     write(MOVE(dataset()), tmp_path / "out", rows_per_shard=20)
     assert below(f"{s3}/out") == tree(tmp_path / "out")
@@ -249,11 +250,11 @@ def test_processes_write_to_a_server_and_share_no_memory(s3, tmp_path):
         cp.read("memory://cells/shared").to_arrays(executor="processes")
 
 
-# -- nothing half-written ----------------------------------------------------------------------
+# -- interruption ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("format", ["shards", "folder"])
-def test_an_interrupted_write_goes_on(format, root, tmp_path):
+def test_an_interrupted_write_to_a_url_resumes(format, root, tmp_path):
     options = {"format": format, "rows_per_shard": 5, "workers": 1}
     with pytest.raises(KeyboardInterrupt):
         write(MOVE(breaking(dataset(), KeyboardInterrupt())), f"{root}/out", **options)
@@ -266,7 +267,7 @@ def test_an_interrupted_write_goes_on(format, root, tmp_path):
     assert below(f"{root}/out") == tree(tmp_path / "out")
 
 
-def test_an_upload_that_fails_leaves_a_set_to_go_on_with(s3, tmp_path, monkeypatch):
+def test_a_write_resumes_after_a_failed_upload(s3, tmp_path, monkeypatch):
     from botocore.exceptions import ConnectionClosedError
 
     options = {"rows_per_shard": 5, "workers": 1}
@@ -280,26 +281,26 @@ def test_an_upload_that_fails_leaves_a_set_to_go_on_with(s3, tmp_path, monkeypat
 
 
 def write_and_die(url: str, moment: str) -> None:
-    """Killed before the nth upload."""
-    put, left = place._put, iter(range(int(moment) - 1, -1, -1))
+    """Write, but be killed before the nth upload."""
+    put, left = atomic._upload, iter(range(int(moment) - 1, -1, -1))
 
     def deadly(local: Path, path: Any) -> None:
         if not next(left):
             os.kill(os.getpid(), signal.SIGKILL)
         put(local, path)
 
-    place._put = deadly
+    atomic._upload = deadly
     write(MOVE(dataset()), url, rows_per_shard=12, workers=1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("moment", "rows"), [(5, 0), (8, 24), (11, 35)])
-def test_killed_it_goes_on(moment, rows, s3, tmp_path):
-    code = "import sys; from test_remote import write_and_die; write_and_die(*sys.argv[1:])"
-    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+def test_a_write_to_a_url_resumes_after_a_kill(moment, rows, s3, tmp_path):
+    code = "from tests.writing.test_remote import write_and_die as f; import sys; f(*sys.argv[1:])"
+    roots = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     killed = subprocess.run(
         [sys.executable, "-c", code, f"{s3}/out", str(moment)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, roots))},
         timeout=600,
     )
     assert killed.returncode == -signal.SIGKILL
@@ -309,9 +310,9 @@ def test_killed_it_goes_on(moment, rows, s3, tmp_path):
 
 
 @pytest.mark.parametrize(("old", "new"), [("folder", "shards"), ("shards", "npz")])
-def test_overwriting_leaves_nothing_behind_but_what_is_the_users(old, new, root):
+def test_overwriting_deletes_only_files_of_the_old_set(old, new, root):
     write(dataset(n=9), f"{root}/out", format=old, rows_per_shard=4)
-    beside = root.replace("[1]", "1")  # what a pattern made of the name would find
+    beside = root.replace("[1]", "1")  # would match if the name were used as a pattern
     fill(f"{beside}/out", {".cellprep/part-00000.arrow": b"", "shard-00000.npy": b""})
     with pytest.raises(CellprepError, match="holds another data set"):
         write(MOVE(dataset(n=9)), f"{root}/out", format=new)
@@ -324,10 +325,10 @@ def test_overwriting_leaves_nothing_behind_but_what_is_the_users(old, new, root)
         write(dataset(n=9), f"{root}/mine", overwrite=True)
 
 
-# -- refused in one line -----------------------------------------------------------------------
+# -- errors ------------------------------------------------------------------------------------
 
 
-def test_what_cannot_be_reached_is_said_in_one_line(server, monkeypatch):
+def test_unreachable_urls_are_refused_in_one_line(server, monkeypatch):
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -352,8 +353,8 @@ def test_what_cannot_be_reached_is_said_in_one_line(server, monkeypatch):
         cp.read("s3://cells/set")
 
 
-def test_without_permission_it_is_refused(s3, monkeypatch):
-    fs = place.as_path(s3).fs
+def test_missing_permission_is_reported(s3, monkeypatch):
+    fs = paths.as_path(s3).fs
 
     def refuse(*given: Any, **options: Any) -> None:
         raise PermissionError("Access Denied")
@@ -367,7 +368,7 @@ def test_without_permission_it_is_refused(s3, monkeypatch):
         cp.read(f"{s3}/out")
 
 
-def test_shards_that_end_too_early_are_damaged(root):
+def test_truncated_shards_are_reported_as_damaged(root):
     write(dataset(n=9), f"{root}/out")
     found = cp.read(f"{root}/out")
     fill(f"{root}/out", {"shard-00000.npy": b"short"})

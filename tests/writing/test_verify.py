@@ -27,7 +27,9 @@ from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
 from cellprep.synthetic import draw_cells
-from cellprep.system import locks
+from cellprep.system import locks, platform
+from cellprep.system.locks import lease as leases
+from cellprep.system.locks import owner as owners
 from cellprep.writing.records import Saved, load_whole, save_record
 from cellprep.writing.shards import Part, write_parts
 from cellprep.writing.write import plan_write
@@ -294,7 +296,7 @@ def test_an_overwrite_takes_the_copies_of_bad_files_with_it(complete, tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from cellprep.locks import only_writer
+from cellprep.system.locks import only_writer
 with only_writer(Path(sys.argv[1]), is_file=sys.argv[2] == "npz"):
     print("held", flush=True)
     sys.stdin.read()
@@ -399,9 +401,9 @@ def test_a_lock_that_was_taken_away_is_none(tmp_path, monkeypatch):
 def clock(monkeypatch) -> list[float]:
     """The time, which the test sets; and paths that know no locks of the system."""
     now = [1000.0]
-    monkeypatch.setattr(locks, "_now", lambda: now[0])
-    monkeypatch.setattr(locks, "_pause", lambda seconds: None)
-    monkeypatch.setattr(locks, "_by_system", lambda place: False)
+    monkeypatch.setattr(leases, "_now", lambda: now[0])
+    monkeypatch.setattr(leases, "_sleep", lambda seconds: None)
+    monkeypatch.setattr(platform, "has_system_locks", lambda path: False)
     return now
 
 
@@ -429,7 +431,7 @@ def test_a_lease_shuts_others_out_until_it_is_stale(clock, tmp_path):
 def test_a_lease_of_a_process_here_ends_with_it(clock, tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    here = locks._me()
+    here = owners.this_process()
     lease(tmp_path / "out", **{**here, "pid": os.getpid()})
     with pytest.raises(CellprepError, match=f"pid {os.getpid()} on"):
         locks.check_free(tmp_path / "out")
@@ -445,22 +447,22 @@ def again_and_again(check: Callable[[], object]) -> None:
 
 
 def test_a_lease_is_refreshed_and_its_loss_noticed(clock, tmp_path, monkeypatch):
-    monkeypatch.setattr(locks, "_REFRESHED", 0.001)
+    monkeypatch.setattr(leases, "_RENEWED", 0.001)
     path, place = tmp_path / "out", tmp_path / "out" / ".cellprep" / "lock"
     with locks.only_writer(path, is_file=False) as check:
         clock[0] = 2000.0
-        again_and_again(lambda: locks._owner(place).get("time") == 2000.0)
-        assert locks._owner(place)["time"] == 2000.0
+        again_and_again(lambda: leases.holder(place).get("time") == 2000.0)
+        assert leases.holder(place)["time"] == 2000.0
         check()
         lease(path, time=2000.0)
         with pytest.raises(CellprepError, match=r"being written .*pid 7 on far"):
             again_and_again(check)
-    assert locks._owner(place)["token"] == "x"  # the other's stays
+    assert leases.holder(place)["token"] == "x"  # the other's stays
 
 
 def test_two_leases_at_once_leave_one(clock, tmp_path, monkeypatch):
     path = tmp_path / "out"
-    monkeypatch.setattr(locks, "_pause", lambda seconds: lease(path))
+    monkeypatch.setattr(leases, "_sleep", lambda seconds: lease(path))
     with pytest.raises(CellprepError, match="pid 7 on far"), locks.only_writer(path, is_file=False):
         pytest.fail("the other wrote last")
 

@@ -32,10 +32,10 @@ from cellprep.errors import CellprepError
 from cellprep.plan import plan as plan_module
 from cellprep.plan.plan import Plan
 from cellprep.plan.rows import Rows
-from cellprep.plan.source import NO_PAST, ArraySource
+from cellprep.plan.source import NO_HISTORY, ArraySource
 from cellprep.synthetic import CLASS_NAMES, draw_cells
 from cellprep.system import executors
-from cellprep.system.paths import reserve
+from cellprep.system.platform import reserve
 from cellprep.writing.records import save_record
 from cellprep.writing.shards import Part
 from cellprep.writing.target import identity_of
@@ -842,7 +842,7 @@ class Endless:
     class_names: tuple[str, ...] = ("a", "b")
     shape: tuple[int, int, int] = (64, 64, 3)
     path = None
-    past = NO_PAST
+    past = NO_HISTORY
     trusted = True
     drawn = False
 

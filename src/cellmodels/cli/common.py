@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 import cellprep
-from cellprep import CellprepError, Dataset
+from cellprep import Dataset
+from cellprep.errors import require
 
 from ..models.files import load
 
@@ -39,11 +40,7 @@ def import_keras() -> None:
     kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     try:
-        import keras  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise CellprepError(
-            f"{error.name} is not installed; install it with pip install 'cellprep[models]'"
-        ) from None
+        require("keras", "cellprep[models]")
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 
 from cellprep import CellprepError, Recipe
-from cellprep.errors import in_range, nearest, one_of
+from cellprep.errors import check_seed, nearest, one_of
 
 from ..data.checks import PREPARATION
 from ..evaluation.shift import SUITES
@@ -128,7 +128,7 @@ class Table:
         if not isinstance(self.seeds, list | tuple) or not self.seeds:
             raise CellprepError(f"`seeds` must be a list such as [0, 1, 2], got {self.seeds!r}")
         for seed in self.seeds:
-            in_range("seed", seed, 0, 2**63 - 1, whole=True)
+            check_seed(seed)
         self.steps(self.before)
         for name, steps in self.recipes.items():
             self.steps(steps)

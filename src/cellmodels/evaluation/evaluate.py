@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cellprep import CellprepError, Dataset
-from cellprep.errors import in_range, one_of
+from cellprep.errors import check_seed, in_range, one_of
 
 from ..data.checks import check_classes, check_disjoint, check_fits, check_preparation
 from ..data.inputs import Data, as_dataset, readable
@@ -73,7 +73,7 @@ def evaluate(
     for suite in suites:
         one_of("shifted", suite, SUITES)
     in_range("batch_size", batch_size, 1, 2**20, whole=True)
-    in_range("seed", seed, 0, 2**63 - 1, whole=True)
+    check_seed(seed)
     sets = _checked_sets(model, {"data": data, **given})
     cells = sets.pop("data")
     sets |= {suite: shift(cells, suite, severity=severity, seed=seed) for suite in suites}

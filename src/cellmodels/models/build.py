@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cellprep import CellprepError
-from cellprep.errors import in_range, one_of
+from cellprep.errors import check_seed, in_range, one_of
 
 from .backbones import BACKBONES
 from .precision import dtype_policy
@@ -154,7 +154,7 @@ def penalise(layer: Any, l2: float) -> None:
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seed the initialisers of Keras: they use Python's generator, which is restored afterwards."""
-    in_range("seed", seed, 0, 2**63 - 1, whole=True)
+    check_seed(seed)
     before = random.getstate()
     random.seed(seed)
     try:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from cellprep import CellprepError
-from cellprep.errors import in_range, nearest, one_of
+from cellprep.errors import check_seed, in_range, nearest, one_of
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Training:
         one_of("class_weight", self.class_weight, ("none", "balanced"))
         if self.patience is not None:
             in_range("patience", self.patience, 1, 10**6, whole=True)
-        in_range("seed", self.seed, 0, 2**63 - 1, whole=True)
+        check_seed(self.seed)
 
     @property
     def total(self) -> int:

@@ -20,7 +20,7 @@ from ..steps import Balance, Dedupe, KMeansMask, RandAugment
 from ..steps.recipe import Recipe
 from ..steps.split import split
 from ..synthetic import CLASS_NAMES, draw_messy_set
-from ..system.paths import make_folder, replacing
+from ..system.paths import atomic_write, make_folder
 from ..writing.write import Job, Written, plan_write
 
 SHARES: dict[str, Any] = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -52,7 +52,7 @@ def draw_input(path: Path, images: int, seed: int) -> None:
     """Drawn cells with the planted mess as an npz file, its labels (n, 1) as in the wild."""
     drawn, labels = draw_messy_set(images, seed=seed)
     make_folder(path.parent)
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.savez(file, images=drawn, labels=labels[:, None], class_names=np.array(CLASS_NAMES))
 
 

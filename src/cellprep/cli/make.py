@@ -11,12 +11,11 @@ import click
 
 from ..dataset.dataset import Dataset
 from ..dataset.read import read
-from ..errors import CellprepError, in_range, nearest
+from ..errors import CellprepError, check_seed, in_range, nearest
 from ..formats import FORMATS
-from ..plan.draws import check_seed
 from ..steps.recipe import Recipe
 from ..steps.split import split as split_dataset
-from ..system.paths import as_path, opened
+from ..system.paths import as_path, open_binary
 from ..writing.forecast import forecast
 from .commands import resumable, said
 from .options import PATH, READING, WORKING, WRITING, job_of, options, reading, using
@@ -221,7 +220,7 @@ def _groups(text: str, dataset: Dataset) -> Any:
     import pandas as pd
 
     try:
-        with opened(path) as file:
+        with open_binary(path) as file:
             table = pd.read_parquet(file) if path.suffix == ".parquet" else pd.read_csv(file)
     except Exception as error:
         raise CellprepError(f"{name!r} cannot be read as a table: {error}") from error

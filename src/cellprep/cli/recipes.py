@@ -8,8 +8,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
-from ..errors import CellprepError, counted, nearest
-from ..plan.draws import check_seed
+from ..errors import CellprepError, check_seed, counted, nearest
 from ..steps.recipe import Recipe
 from ..system.paths import make_folder
 from .commands import Commands, said

@@ -9,7 +9,7 @@ from typing import Any
 from ..errors import CellprepError, nearest, one_of
 from ..formats import FORMATS
 from ..formats.manifest import written_format
-from ..system.paths import answering, as_path
+from ..system.paths import as_os_errors, as_path
 from .dataset import Dataset
 
 
@@ -22,40 +22,40 @@ def read(
     storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Dataset:
-    """A data set from disk; no pixel is read yet.
+    """A data set from a file, folder or URL; pixels are read on demand.
 
     Parameters
     ----------
     path : str or Path
-        An `.npz` file or a zarr group with `images` and `labels`, or an `.npz` file with the
-        `train_images` ... of MedMNIST; a folder with one folder of images a class; TFRecords,
-        WebDataset `.tar` files, Parquet files with encoded images, as Hugging Face's `datasets`
-        writes them, one or a folder of them; or what `write` made. Also as a URL that fsspec knows,
-        such as `s3://bucket/set`.
+        A data set written by `write`; an `.npz` file or zarr group with `images` and `labels`; an
+        `.npz` file of MedMNIST, with `train_images` and so on; a folder with one folder of images
+        per class; TFRecord files, WebDataset `.tar` files, or Parquet files with encoded images as
+        written by Hugging Face's `datasets`, a single file or a folder. Any of these may be a URL
+        that fsspec supports, such as `s3://bucket/set`.
     format : str, optional
         "shards", "medmnist", "npz", "zarr", "tfrecord", "folder", "webdataset" or "parquet".
-        Default: what the path looks like.
+        Default: detected from the path.
     size : int or (height, width), optional
-        For encoded images (folders, TFRecord, WebDataset, Parquet): what every image is resized to
-        (stretched, by a triangle filter). Without it all images must have the same size.
+        For encoded images (folders, TFRecord, WebDataset, Parquet): the size to which every image
+        is resized (stretched, with a triangle filter). Default: all images must have one size.
     masks : str or Path, optional
-        Drawn masks, which `KMeansMask` and `Crop` take in place of their own. For image folders: a
-        folder of PNG files with the same stems, in class folders or all in one; not 0 on the cell;
-        resized with the images. For npz and zarr: the name of the array. What
-        `write(masks=True)` wrote is found without it.
+        Your own masks, which `KMeansMask` and `Crop` use instead of computing masks. For image
+        folders: a folder of PNG files with the same stems, in class folders or all together,
+        nonzero on the cell; they are resized with the images. For npz and zarr: the name of the
+        array. Masks written by `write(masks=True)` are found without this setting.
     storage_options : dict, optional
-        What fsspec is to open a URL with. Default: what it finds in its configuration and in the
-        environment (such as `AWS_ENDPOINT_URL`).
+        Passed to fsspec for a URL. Default: its configuration and environment variables, such as
+        `AWS_ENDPOINT_URL`.
     **options
         npz, zarr: `images="images"`, `labels="labels"`: the names of the two arrays.
         tfrecord: `image="image"`, `label="label"`: the names of the two features.
-        medmnist and parquet: `part="train"`, `"val"` or `"test"`, which must be said where there
-        are several.
-        parquet: `image=` and `label=`: the two columns. Default: by the notes of `datasets`, else
-        `image` or `img`, and `label` or `labels`. Ids are the column `id`, or the names beside the
-        images, where these differ from row to row; else the row numbers.
-        webdataset: `label=`: an entry of each sample's json. Default: KEY.cls, else `label`,
-        `cls`, `class` or `class_name` in KEY.json, else the folder in KEY. Ids are the keys.
+        medmnist, parquet: `part="train"`, `"val"` or `"test"`: the split; required if there are
+        several.
+        parquet: `image=`, `label=`: the two columns. Default: as recorded by `datasets`, otherwise
+        `image` or `img`, and `label` or `labels`. Ids are the column `id`, or the file names stored
+        with the images, if unique; otherwise the row numbers.
+        webdataset: `label=`: an entry of each sample's json. Default: KEY.cls; otherwise `label`,
+        `cls`, `class` or `class_name` in KEY.json; otherwise the folder in KEY. Ids are the keys.
 
     Returns
     -------
@@ -64,12 +64,12 @@ def read(
     Raises
     ------
     CellprepError
-        For a path that holds no data set, wrong shapes, types, labels; the message says what to do.
-        Images that cannot be decoded are found when they are read: see `Dataset.readable`.
+        If the path is not a data set, or for wrong shapes, types or labels; the message says what
+        to do. Images that cannot be decoded are found when they are read: see `Dataset.readable`.
     """
     path = as_path(path, storage_options)
     try:
-        with answering(path):
+        with as_os_errors(path):
             return _read(path, format, {"size": size, "masks": masks}, options)
     except OSError as error:
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
@@ -82,7 +82,7 @@ def _read(
         raise CellprepError(f"there is no file or folder {str(path)!r}")
     if format is not None:
         one_of("format", format, FORMATS)
-    kind = format or _guess(path, options)
+    kind = format or _detect(path, options)
     known = FORMATS[kind].options
     advice = {
         "size": "resize with Crop(..., resize_to=)",
@@ -94,7 +94,7 @@ def _read(
         if name not in known:
             takes = " and ".join(n for n, format in FORMATS.items() if name in format.options)
             raise CellprepError(
-                f"`{name}` is for {takes}, {str(path)!r} is read as {kind}; {advice[name]}"
+                f"`{name}` is for {takes}, but {str(path)!r} is read as {kind}; {advice[name]}"
             )
         options[name] = value
     for name in options:
@@ -103,13 +103,13 @@ def _read(
     return Dataset(FORMATS[kind].read(path, **options))
 
 
-def _guess(path: Path, options: Mapping[str, Any]) -> str:
-    """The format that a path holds, by its manifest or by what it looks like."""
+def _detect(path: Path, options: Mapping[str, Any]) -> str:
+    """The format of a path, from its manifest or its appearance."""
     written = written_format(path) if path.is_dir() else None
     if written is not None:
         if written not in FORMATS:
             raise CellprepError(
-                f"{str(path)!r} was written as {written!r}, which is not known here"
+                f"{str(path)!r} was written as {written!r}, a format that is not installed"
             )
         return written
     alike = [name for name, format in FORMATS.items() if format.looks_like(path)]
@@ -120,6 +120,6 @@ def _guess(path: Path, options: Mapping[str, Any]) -> str:
     if not path.is_file():
         return "folder"
     raise CellprepError(
-        f"{str(path)!r} is no data set that can be read; pass an .npz file or a "
-        "folder, or say format="
+        f"{str(path)!r} is not a data set that can be read; pass an .npz file or a folder, or set "
+        "format="
     )

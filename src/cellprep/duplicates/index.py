@@ -17,7 +17,7 @@ from ..dataset.dataset import Dataset, as_dataset
 from ..errors import CellprepError
 from ..kernels import SYMMETRIES
 from ..plan.digests import digest
-from ..system.paths import as_path, opened, replacing
+from ..system.paths import as_path, atomic_write, open_binary
 from . import near as nearness
 from .near import Marks, Pairs, Search
 
@@ -234,7 +234,7 @@ class DuplicateIndex:
         arrays = {field.name: getattr(self.marks, field.name) for field in fields(Marks)}
         arrays |= {"ids": self.ids, "class_names": self.class_names}
         arrays["settings"] = np.array(json.dumps(settings))
-        with replacing(as_path(path)) as temporary, open(temporary, "wb") as file:
+        with atomic_write(as_path(path)) as temporary, open(temporary, "wb") as file:
             np.savez(file, **arrays)
 
     @staticmethod
@@ -254,7 +254,7 @@ class DuplicateIndex:
         if not path.is_file():
             raise CellprepError(f"there is no index file {str(path)!r}")
         try:
-            with opened(path) as file, np.load(file, allow_pickle=False) as arrays:
+            with open_binary(path) as file, np.load(file, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
             settings = json.loads(str(found.pop("settings")))
             version = settings.pop("version")

@@ -36,7 +36,7 @@ def exact_groups(plan: Plan) -> tuple[Plan, policies.Groups]:
     if SAME in plan.rows.columns:
         return plan, policies.equal_rows(plan.rows.columns[SAME][:, None])
     # Digests and comparisons hold the interpreter's lock: threads only pay where images are made.
-    with executors.alone() if plan.is_unprocessed else nullcontext():
+    with executors.in_this_thread() if plan.is_unprocessed else nullcontext():
         plan, proposed = _proposed(plan)
         groups = _confirmed(plan, proposed)
     same = np.where(groups >= 0, groups, int(groups.max(initial=-1)) + 1 + np.arange(len(plan)))

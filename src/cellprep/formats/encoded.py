@@ -19,7 +19,7 @@ from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError, in_range
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, History, Shape
-from ..system.paths import changed, together
+from ..system.paths import file_version, map_files
 from .manifest import MOST_PIXELS, is_text
 
 _READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
@@ -305,7 +305,7 @@ def file_states(files: Iterable[Path]) -> str:
     """A digest of the files' names, sizes and times."""
     digest = xxhash.xxh3_128()
     paths = list(files)
-    for file, state in zip(paths, together(changed, paths), strict=True):
+    for file, state in zip(paths, map_files(file_version, paths), strict=True):
         known = f"{file.name}\0{state}\n"
         digest.update(known.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

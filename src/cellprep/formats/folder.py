@@ -24,17 +24,17 @@ from ..plan.source import NO_HISTORY, History, Shape
 from ..system.executors import cut
 from ..system.paths import (
     WORK,
-    Found,
+    Prefetched,
     as_path,
-    fetched,
-    found,
+    atomic_write,
+    file_versions,
     is_remote,
-    listed,
+    list_url,
+    local_copy,
     make_folder,
-    replacing,
+    map_files,
+    prefetch,
     sizes,
-    states,
-    together,
 )
 from .encoded import (
     SIZE_ADVICE,
@@ -82,7 +82,7 @@ class FolderSource:
         causes = {}
         for file in self.files:
             try:
-                height, width, channels = decode(found([self.path / file])[0], None).shape
+                height, width, channels = decode(prefetch([self.path / file])[0], None).shape
             except BadFileError as error:
                 causes[file] = str(error)
             else:
@@ -100,7 +100,7 @@ class FolderSource:
 
     def identity(self) -> str:
         digest = xxhash.xxh3_128()
-        state = states(self.path)
+        state = file_versions(self.path)
         for file in self.files:
             try:
                 known = f"{file}\0{state(file)}\n"
@@ -110,7 +110,7 @@ class FolderSource:
         if self.mask_files is None:
             return f"folder {digest.hexdigest()} {self.size}"
         assert self.masks_at is not None
-        state = states(self.masks_at)
+        state = file_versions(self.masks_at)
         for mask in self.mask_files:
             if mask is not None:
                 known = f"{PurePosixPath(mask).name}\0{state(mask)}\n"
@@ -150,18 +150,18 @@ class FolderSource:
                 out[place] = mask
         return out
 
-    def _found(self, at: Positions) -> list[Found]:
-        return found([self.path / self.files[row] for row in at.tolist()])
+    def _found(self, at: Positions) -> list[Prefetched]:
+        return prefetch([self.path / self.files[row] for row in at.tolist()])
 
-    def _found_masks(self, at: Positions) -> list[Found | None]:
+    def _found_masks(self, at: Positions) -> list[Prefetched | None]:
         """The mask of each row, None where there is none."""
         if self.mask_files is None or self.masks_at is None:
             return [None] * len(at)
         named = [self.mask_files[row] for row in at.tolist()]
-        data = iter(found([self.masks_at / name for name in named if name is not None]))
+        data = iter(prefetch([self.masks_at / name for name in named if name is not None]))
         return [None if name is None else next(data) for name in named]
 
-    def _mask(self, data: Found | None) -> Masks | None:
+    def _mask(self, data: Prefetched | None) -> Masks | None:
         if data is None:
             return None
         return decode_mask(data, self.shape[:2], resize=self.size is not None)
@@ -219,7 +219,7 @@ def _of_folder(path: Path) -> tuple[list[str], dict[str, Iterable[str]]]:
 def _of_url(path: Path) -> tuple[list[str], dict[str, Iterable[str]]]:
     loose: list[str] = []
     inside: dict[str, list[str]] = {}
-    for name in sorted(listed(path)):
+    for name in sorted(list_url(path)):
         folder, _, file = name.partition("/")
         if any(part.startswith(".") for part in name.split("/")):
             continue
@@ -346,7 +346,7 @@ class FolderWriter:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with replacing(folder / _FILES) as temporary:
+        with atomic_write(folder / _FILES) as temporary:
             pq.write_table(pa.table({"file": self._names}), temporary)
         return {}
 
@@ -359,12 +359,12 @@ class FolderWriter:
         for images, masks in blocks:
             mine = list(itertools.islice(left, len(images)))
             digests.setdefault("xxh3_128", []).extend(
-                together(_save, [folder / name for name in mine], map(encode, images))
+                map_files(_save, [folder / name for name in mine], map(encode, images))
             )
             if masks is not None:
                 places = [folder / MASKS / name for name in mine]
                 digests.setdefault("masks_xxh3_128", []).extend(
-                    together(_save, places, map(encode_mask, masks))
+                    map_files(_save, places, map(encode_mask, masks))
                 )
         columns = {name: np.array(values) for name, values in digests.items()}
         return WrittenPart({}, {"file": names, **columns})
@@ -373,7 +373,7 @@ class FolderWriter:
 def _save(path: Path, encoded: bytes) -> str:
     """The digest of a PNG file that is written there."""
     make_folder(path.parent)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(encoded)
     return xxhash.xxh3_128_hexdigest(encoded)
 
@@ -388,7 +388,7 @@ def _written_files(folder: Path) -> list[Path]:
         if not table.is_file():
             continue
         try:
-            with fetched(table) as local:
+            with local_copy(table) as local:
                 named = pq.read_table(local, columns=["file"])["file"].to_pylist()
         except (OSError, ValueError, KeyError, pa.ArrowException):
             continue  # its files cannot be known from it

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks
-from ..errors import MissingExtraError
+from ..errors import require as require
 from ..plan.rows import Rows
 from ..plan.source import Shape, Source
 
@@ -132,13 +130,3 @@ class Format:
     def is_file(self) -> bool:
         """Whether a data set is one file, and no folder."""
         return self.write_file is not None
-
-
-def require(module: str, package: str) -> ModuleType:
-    """A module that not everybody has, or the command that installs it."""
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"this needs {module}: pip install '{package}' ({error})"
-        ) from error

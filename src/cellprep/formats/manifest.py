@@ -25,8 +25,17 @@ from ..plan.nodes import Parameters, Record
 from ..plan.plan import Plan
 from ..plan.rows import Rows
 from ..plan.source import History
-from ..system.paths import WORK, changed, fetched, is_remote, opened, read_bytes, reserve, sizes
-from ..system.paths import replacing as replacing
+from ..system.paths import (
+    WORK,
+    atomic_write,
+    file_version,
+    is_remote,
+    local_copy,
+    open_binary,
+    read_bytes,
+    sizes,
+)
+from ..system.platform import reserve
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,7 +136,7 @@ def load_index(path: Path) -> pa.Table:
 
     try:
         if path.is_dir():
-            with fetched(path / INDEX) as file:  # it may be large
+            with local_copy(path / INDEX) as file:  # it may be large
                 return pq.read_table(file)
         return pq.read_table(io.BytesIO(_load(path, INDEX)))
     except CellprepError:
@@ -140,7 +149,7 @@ def load_index(path: Path) -> pa.Table:
 def _load(path: Path, name: str) -> bytes:
     if path.is_dir():
         return read_bytes(path / name)
-    with opened(path) as file, zipfile.ZipFile(file) as archive:
+    with open_binary(path) as file, zipfile.ZipFile(file) as archive:
         check_expansion(archive.getinfo(name), path)
         return archive.read(name)
 
@@ -232,7 +241,7 @@ def history_of(manifest: Mapping[str, Any], path: Path) -> History:
 def load_record(path: Path) -> pa.Table | None:
     """What made each image of a written data set: the index without what says where it lies."""
     held = path / INDEX if is_remote(path) and path.is_dir() else path
-    return _load_record(path, changed(held))
+    return _load_record(path, file_version(held))
 
 
 @lru_cache(maxsize=2)
@@ -326,7 +335,7 @@ def stamp(file: Path) -> dict[str, Any]:
     {'bytes': 0, 'xxh3_128': '99aa06d3014798d86001c324468d497f'}
     """
     digest, size = xxhash.xxh3_128(), 0
-    with opened(file) as stream:
+    with open_binary(file) as stream:
         while data := stream.read(1 << 20):
             digest.update(data)
             size += len(data)
@@ -336,7 +345,7 @@ def stamp(file: Path) -> dict[str, Any]:
 def save(path: Path, pieces: Iterable[bytes | memoryview], room: int = 0) -> dict[str, Any]:
     """A file from its pieces, and its stamp, made on the way; `room` is the size, where known."""
     digest, size = xxhash.xxh3_128(), 0
-    with replacing(path) as temporary, temporary.open("xb") as file:
+    with atomic_write(path) as temporary, temporary.open("xb") as file:
         if room:
             reserve(file, room)
         for data in pieces:

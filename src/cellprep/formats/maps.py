@@ -12,8 +12,9 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Positions, run_of
+from ..arrays import Positions, as_slice
 from ..errors import CellprepError
+from ..system import platform
 
 _HELD = 128 << 20
 _WINDOW = 2 << 20  # what the system may map around a page that is touched
@@ -35,7 +36,7 @@ class Pages:
     def of(self, mapped: NDArray[Any]) -> NDArray[Any]:
         """A map as a plain array, which is quicker to cut, and from now on under this care."""
         held = getattr(mapped, "_mmap", None)
-        if held is not None and hasattr(held, "madvise"):  # not everywhere
+        if held is not None and platform.can_release(held):
             with self._lock:
                 self._maps.add(held)
         return np.asarray(mapped)
@@ -50,7 +51,7 @@ class Pages:
             self._read = 0
             with self._lock:
                 for held in self._maps:
-                    held.madvise(mmap.MADV_DONTNEED)
+                    platform.release(held)
 
     def __reduce__(self) -> tuple[type[Pages], tuple[()]]:
         return Pages, ()  # another process has maps of its own
@@ -68,7 +69,7 @@ class OnDisk:
     def take(self, at: Positions) -> NDArray[Any]:
         """The elements at these places: a read-only view or a new array."""
         size = self.array[:1].nbytes
-        run = run_of(at)
+        run = as_slice(at)
         if run is not None and len(at) * size >= _WINDOW:
             self.pages.read(at, size)
             return self.array[run]
@@ -83,7 +84,7 @@ def on_disk(mapped: NDArray[Any], file: IO[bytes] | None) -> OnDisk | None:
     """A map over a file so; None for what lies in memory, or otherwise than image by image."""
     if not isinstance(mapped, np.memmap) or file is None:
         return None
-    if not mapped.flags.c_contiguous or not hasattr(os, "preadv"):
+    if not mapped.flags.c_contiguous or not platform.CAN_READ_INTO:
         return None
     pages = Pages()
     return OnDisk(pages.of(mapped), file, mapped.offset, pages)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CellprepError, one_of
-from ..system.paths import opened
+from ..system.paths import open_binary
 from . import npz
 from .format import Block, Contents, Format
 from .manifest import DAMAGED_ZIP
@@ -63,7 +63,7 @@ def _looks_like(path: Path) -> bool:
     if path.suffix.lower() != ".npz" or not path.is_file():
         return False
     try:
-        with opened(path) as stream, zipfile.ZipFile(stream) as archive:
+        with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
             names = set(archive.namelist())
     except (*DAMAGED_ZIP, OSError, ValueError):
         return False

@@ -22,14 +22,14 @@ from ..arrays import (
     check_ids,
     check_images,
     check_masks,
-    decoded,
+    decode_text,
     encode_labels,
     read_labels,
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, ArraySource
-from ..system.paths import fetched, opened, replacing
+from ..system.paths import atomic_write, local_copy, open_binary
 from .format import Block, Contents, Format
 from .manifest import (
     DAMAGED_NPY,
@@ -97,7 +97,7 @@ def read_members(
 ) -> NpzSource:
     """The source of some members; what the labels in `among` number are classes too."""
     try:
-        with fetched(path) as local, zipfile.ZipFile(local) as archive:
+        with local_copy(path) as local, zipfile.ZipFile(local) as archive:
             infos = {info.filename: info for info in archive.infolist()}
             keys = [name.removesuffix(".npy") for name in infos if name.endswith(".npy")]
             for wanted in (images, labels):
@@ -138,7 +138,7 @@ def read_members(
         raise _damaged(path, error) from error
     names = None
     if "class_names" in extra:
-        names = [str(name) for name in decoded(extra["class_names"], "class_names").ravel()]
+        names = [str(name) for name in decode_text(extra["class_names"], "class_names").ravel()]
     elif others and values.dtype.kind == "i":
         numbers = [read_labels(array, len(array), empty=True) for array in others if len(array)]
         used = np.unique(np.concatenate([values, *numbers]))
@@ -214,7 +214,7 @@ def shapes_of(path: Path) -> dict[str, tuple[int, ...]]:
     """The shape of every array in an npz file, by the headers alone."""
     shapes = {}
     try:
-        with opened(path) as stream, zipfile.ZipFile(stream) as archive:
+        with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
             for info in archive.infolist():
                 name = info.filename.removesuffix(".npy")
                 if name != info.filename:
@@ -288,7 +288,7 @@ def write_members(
     """
     rows, shape = contents.rows, contents.shape
     with (
-        replacing(path) as temporary,
+        atomic_write(path) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
         tempfile.TemporaryFile(dir=temporary.parent) as waiting,
     ):
@@ -329,7 +329,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 def manifest_of(path: Path) -> dict[str, Any] | None:
     """The manifest of an npz file that cellprep wrote, None for any other file."""
     try:
-        with opened(path) as file, zipfile.ZipFile(file) as archive:
+        with open_binary(path) as file, zipfile.ZipFile(file) as archive:
             if MANIFEST not in archive.namelist():
                 return None
             return read_manifest(archive.read(MANIFEST).decode("utf-8", "replace"), path)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError, nearest, one_of
 from ..plan.rows import Rows
-from ..system.paths import answering, is_remote, make_folder, names, opened, replacing
+from ..system.paths import as_os_errors, atomic_write, is_remote, make_folder, names, open_binary
 from .encoded import (
     MOST_BYTES,
     BadFileError,
@@ -96,7 +96,7 @@ class ParquetStore:
             if number != opened:
                 file, opened = _open(self.files[number], self._footers(number)), number
             try:
-                with answering(self.files[number]):
+                with as_os_errors(self.files[number]):
                     held = _column(file, group, column)
                 values = [held[place] for place in run[:, 2].tolist()]
             except _DAMAGE as error:
@@ -196,7 +196,7 @@ def _open(file: Path, footer: Any = None) -> Any:
 
     try:
         if is_remote(file):  # one request a row group
-            return pq.ParquetFile(opened(file), metadata=footer, pre_buffer=True)
+            return pq.ParquetFile(open_binary(file), metadata=footer, pre_buffer=True)
         return pq.ParquetFile(file, metadata=footer)
     except _DAMAGE as error:
         if isinstance(error, OSError) and error.errno is not None:
@@ -452,7 +452,7 @@ class ParquetWriter:
         name = shard_name(number, self.contents.parts)
         make_folder(folder / "data")
         with (
-            replacing(folder / name) as temporary,
+            atomic_write(folder / name) as temporary,
             temporary.open("xb") as stream,
             self._writer(stream) as out,
         ):

@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, run_of
+from ..arrays import Images, Masks, Positions, as_slice
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..plan.source import History, Shape
@@ -132,7 +132,7 @@ class ShardSource:
         if self._remote:
             out = np.empty((len(at), *self.shape), np.uint8)
             return self._fetched("shard", shard, row, out)
-        if len(at) and shard[0] == shard[-1] and (run := run_of(row)):
+        if len(at) and shard[0] == shard[-1] and (run := as_slice(row)):
             self._pages.read(at, self._bytes)
             return self._maps(int(shard[0]))[run]
         self._pages.read(at, self._bytes)

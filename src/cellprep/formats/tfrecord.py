@@ -17,7 +17,7 @@ from ..arrays import Images, Masks, Positions, check_ids, encode_labels, read_la
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, History, Shape
-from ..system.paths import opened, pieces
+from ..system.paths import open_binary, pieces
 from .encoded import EncodedSource, check_size, file_states
 from .format import Block, Contents, Files, Format, WrittenPart, require
 from .manifest import (
@@ -147,7 +147,7 @@ def _parse(data: bytes, length: int, file: Path, start: int) -> Any:
 def _scan(file: Path) -> Iterator[tuple[int, int, Any]]:
     """Offset, length and Example of every record of a file."""
     start = 0
-    with opened(file) as stream:
+    with open_binary(file) as stream:
         size = stream.seek(0, 2)
         stream.seek(0)
         while start < size:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError
 from ..plan.rows import Rows
-from ..system.paths import opened, pieces, replacing
+from ..system.paths import atomic_write, open_binary, pieces
 from .encoded import (
     MOST_BYTES,
     BadFileError,
@@ -171,7 +171,7 @@ def _samples(number: int, path: Path) -> list[_Sample]:
     """The samples with an image, by one pass over the headers of a tar file."""
     found: dict[str, _Sample] = {}
     try:
-        with opened(path) as stream, tarfile.TarFile(fileobj=stream) as tar:
+        with open_binary(path) as stream, tarfile.TarFile(fileobj=stream) as tar:
             while (member := tar.next()) is not None:
                 tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
                 split = re.fullmatch(r"(?:\./)?((?:.*/)?[^./]+)\.([^/]+)", member.name)
@@ -289,7 +289,7 @@ class TarWriter:
         first = number * self.contents.rows_per_part
         places: list[list[int]] = []
         with (
-            replacing(path) as temporary,
+            atomic_write(path) as temporary,
             temporary.open("xb") as stream,
             tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
         ):

@@ -18,17 +18,17 @@ from ..arrays import (
     Images,
     Masks,
     Positions,
+    as_slice,
     check_ids,
     check_images,
     check_masks,
     encode_labels,
     read_labels,
-    run_of,
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, History, Shape
-from ..system.paths import make_folder, names, states
+from ..system.paths import file_versions, make_folder, names
 from .format import Block, Contents, Files, Format, WrittenPart, require
 from .manifest import check_files, load_written, save, written_format
 from .shards import ShardSource
@@ -83,7 +83,7 @@ class GroupSource:
         digest = xxhash.xxh3_128()
         for array in (self.array, self.mask_array) if self.has_masks else (self.array,):
             folder = self.path / array.path
-            state = states(folder)
+            state = file_versions(folder)
             for name in names(folder):
                 known = f"{array.path}/{name}\0{state(name)}\n"
                 digest.update(known.encode("utf-8", "surrogateescape"))
@@ -168,7 +168,7 @@ def _values(path: Path, array: Any, at: Positions | None = None) -> NDArray[Any]
             raise ValueError("it holds Python objects, which may run code when loaded")
         if at is None:
             return np.asarray(array[...])
-        run = run_of(at)
+        run = as_slice(at)
         return np.asarray(array.oindex[at] if run is None else array[run])
     except Exception as error:  # whatever a store or a codec makes of damage
         raise CellprepError(

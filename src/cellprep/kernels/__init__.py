@@ -1,6 +1,6 @@
-"""Pure functions on batches of pixels: one parameter value per image, no draws, no files.
+"""Pure functions on batches of pixels: one parameter value per image, no sampling, no files.
 
-The names that settings may take stand here, so that checking them does not load a compiler.
+The names that settings may have are defined here, so that checking them does not load a compiler.
 """
 
 SPACES = ("rgb", "lab", "chroma", "stain", "purple", "dark")
@@ -18,4 +18,4 @@ SYMMETRIES = (
     "transverse",
 )
 SIDE = 48
-"""Of the small picture that near duplicates are compared by."""
+"""Side in pixels of the thumbnails that near duplicates are compared by."""

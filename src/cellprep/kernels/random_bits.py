@@ -10,14 +10,14 @@ import numpy as np
 from ..arrays import Keys
 from .splitmix import mix
 
-_mix: Any = nb.njit(mix)  # of one number here
+_mix: Any = nb.njit(mix)
 
 
 @nb.njit(cache=True)
 def bits(rows: Keys, streams: Keys) -> Keys:
-    """Those of each row (n,) in each stream (m,), as (m, n) uint64."""
-    drawn = np.empty((len(streams), len(rows)), np.uint64)
+    """(m, n) uint64: the random bits of each row (n,) in each stream (m,)."""
+    sampled = np.empty((len(streams), len(rows)), np.uint64)
     for k in range(len(streams)):
         for i in range(len(rows)):
-            drawn[k, i] = _mix(_mix(rows[i] ^ streams[k]) + streams[k])
-    return drawn
+            sampled[k, i] = _mix(_mix(rows[i] ^ streams[k]) + streams[k])
+    return sampled

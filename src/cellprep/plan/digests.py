@@ -1,4 +1,4 @@
-"""From a batch of images to one value an image; what follows from it is decided elsewhere."""
+"""Digests of images: one value per image of a batch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..arrays import Images
 def digest(images: Images) -> NDArray[np.uint64]:
     """(n, 2) uint64: the XXH3-128 digest of each image's pixels, shape and dtype.
 
-    Equal images have equal digests; images with equal digests are still compared byte by byte
-    before anybody calls them equal.
+    Equal images have equal digests. Callers compare images with equal digests byte by byte before
+    treating them as equal.
 
     Examples
     --------
@@ -29,7 +29,7 @@ def digest(images: Images) -> NDArray[np.uint64]:
 
 
 def prefilter_digest(images: Images) -> NDArray[np.uint64]:
-    """(n,) uint64 that equal images share: the digest of their middle rows alone.
+    """(n,) uint64, the digest of each image's middle row only: a cheap test for inequality.
 
     Examples
     --------

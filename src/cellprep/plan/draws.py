@@ -1,8 +1,8 @@
 """All random numbers: each a pure function of (seed, step, parameter, source id, copy number).
 
-Nothing here keeps a state, so any row can be made alone, in any order, on any worker. The bits
-come from two rounds of splitmix64 [1]_ over the row's key and the stream's; the arithmetic is our
-own, so they are the same under every version of NumPy.
+There is no state, so any row can be computed alone, in any order, on any worker. The bits are two
+rounds of splitmix64 [1]_ over the keys of row and stream. The arithmetic does not use NumPy's
+generators, so the numbers are the same with every version of NumPy.
 
 References
 ----------
@@ -20,22 +20,14 @@ import xxhash
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Ids, Keys
-from ..errors import CellprepError
 from ..kernels.splitmix import GOLDEN, mix
 
 Names = str | Sequence[str]
-"""One parameter, or several of one distribution: their columns come as rows of one array."""
-
-
-def check_seed(seed: object) -> int:
-    """A seed is a whole number in [0, 2**63)."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise CellprepError(f"`seed` must be a whole number in [0, 2**63), got {seed!r}")
-    return int(seed)
+"""One parameter, or several with the same distribution: one row of the result for each."""
 
 
 def id_keys(ids: Ids) -> Keys:
-    """(n,) uint64 that stand for the ids, whatever their order."""
+    """(n,) uint64, the random-number keys of ids; independent of their order."""
     if ids.dtype.kind == "U":
         encoded = (text.encode("utf-8", "surrogateescape") for text in ids.tolist())
         return np.fromiter(map(xxhash.xxh3_64_intdigest, encoded), np.uint64, len(ids))
@@ -53,21 +45,21 @@ def _stream_keys(seed: int, step: str, names: tuple[str, ...]) -> Keys:
     return np.array([xxhash.xxh3_64_intdigest(text) for text in texts], np.uint64)
 
 
-def _each(name: Names, part: str) -> Names:
-    return f"{name}/{part}" if isinstance(name, str) else [f"{each}/{part}" for each in name]
+def _with_suffix(name: Names, suffix: str) -> Names:
+    return f"{name}/{suffix}" if isinstance(name, str) else [f"{one}/{suffix}" for one in name]
 
 
 @dataclass(frozen=True)
 class Draw:
-    """The random numbers of one step for a batch of rows, one column a parameter name.
+    """The random numbers of one step for a batch of rows, one column per parameter name.
 
     Parameters
     ----------
     seed : int
     step : str
-        Name of the step in its recipe; equal settings under another name draw other numbers.
+        Name of the step in its recipe; equal settings under another name give other numbers.
     rows : (n,) uint64
-        Keys made by `row_keys`.
+        Keys from `row_keys`.
 
     Examples
     --------
@@ -85,22 +77,22 @@ class Draw:
         from ..kernels.random_bits import bits
 
         names = (name,) if isinstance(name, str) else tuple(name)
-        drawn = bits(np.ascontiguousarray(self.rows), _stream_keys(self.seed, self.step, names))
-        return np.asarray(drawn[0]) if isinstance(name, str) else np.asarray(drawn)
+        result = bits(np.ascontiguousarray(self.rows), _stream_keys(self.seed, self.step, names))
+        return np.asarray(result[0]) if isinstance(name, str) else np.asarray(result)
 
     def _unit(self, name: Names) -> NDArray[np.float64]:
         """(n,) float64 in [0, 1), a multiple of 2**-53."""
         return np.asarray((self.bits(name) >> np.uint64(11)) * 2.0**-53)
 
     def uniform(self, name: Names, low: ArrayLike, high: ArrayLike) -> NDArray[np.float32]:
-        """(n,) float32 in [low, high]; either may hold one value a row."""
+        """(n,) float32 in [low, high]; either may have one value per row."""
         low = np.asarray(low, np.float64)
         return (low + (high - low) * self._unit(name)).astype(np.float32)
 
     def normal(self, name: Names, mean: ArrayLike, stddev: ArrayLike) -> NDArray[np.float32]:
-        """(n,) float32 of a normal distribution (Box and Muller, 1958)."""
-        radius = np.sqrt(-2.0 * np.log1p(-self._unit(_each(name, "radius"))))
-        deviate = radius * np.cos(2.0 * np.pi * self._unit(_each(name, "angle")))
+        """(n,) float32, normally distributed (Box and Muller, 1958)."""
+        radius = np.sqrt(-2.0 * np.log1p(-self._unit(_with_suffix(name, "radius"))))
+        deviate = radius * np.cos(2.0 * np.pi * self._unit(_with_suffix(name, "angle")))
         return np.asarray(mean + np.asarray(stddev) * deviate, np.float32)
 
     def integers(self, name: Names, stop: int) -> NDArray[np.int64]:

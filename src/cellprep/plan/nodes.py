@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Keys, Masks, Positions, taken
+from ..arrays import Images, Keys, Masks, Positions, take
 from .draws import Draw
 from .source import Shape, Source
 
@@ -216,7 +216,7 @@ class Mapped:
         parameters = self.step.sample(Draw(self.seed, self.name, self.keys[at]))
         if self.step.finds_parameters:
             given = masks[rows] if masks is not None and self.has_masks else None
-            parameters |= self.step.find(taken(images, index), given)
+            parameters |= self.step.find(take(images, index), given)
         return parameters
 
     def _recorded(self, parameters: Parameters, rows: Positions, touched: Masks) -> Record:
@@ -266,7 +266,7 @@ def transform(
     own_masks: dict[str, Any] = {}
     if step.finds_masks:
         given = masks[rows] if masks_given and masks is not None else None
-        own_masks["masks"] = completed(given, taken(images, index[rows]), step.masks)
+        own_masks["masks"] = completed(given, take(images, index[rows]), step.masks)
         if masks_given or masks_wanted:
             if masks is None:
                 masks = np.zeros((len(index), *images.shape[1:3]), bool)
@@ -280,7 +280,7 @@ def transform(
         still = np.ones(len(index), bool)
         still[rows] = False
         if still.any():
-            made[still] = taken(images, index[still])
+            made[still] = take(images, index[still])
     step.apply_to(images, index[rows], made, rows, **parameters, **own_masks)
     return made, None if masks is None else step.move_masks(masks, rows, **parameters)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -21,7 +20,6 @@ from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..system import executors
 from ..system.executors import Span
-from .digests import digest
 from .nodes import MASKS, Joined, Mapped, Node, Origin, Parameters, PixelStep, Record, Taken
 from .rows import Rows
 from .source import Shape, Source
@@ -42,7 +40,7 @@ class Change:
     why : str
         In words, with counts.
     removed : dict of str to Rows
-        The rows that went, by reason.
+        The removed rows by reason.
     """
 
     step: str
@@ -54,10 +52,30 @@ class Change:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Rows and the way to their pixels; every verb returns another plan.
+    """Rows, and how their pixels are computed; every verb returns another plan.
 
-    `source_counts` counts the readable images of each class that the source gave, `saved` is the
-    form in which the steps so far are written down, `stages` are those of them that change pixels.
+    Attributes
+    ----------
+    source : Source
+    pixels : Node
+        The last node of the chain that computes the pixels.
+    rows : Rows
+    class_names : tuple of str
+    source_counts : (classes,) int64
+        Readable images per class in the source.
+    seed : int
+        Of the current step.
+    step : str
+        The current step's name in records.
+    saved : tuple of dict
+        The saved forms of the steps so far.
+    multiplied_by : str or None
+        The first step that repeated rows.
+    changes : tuple of Change
+    stages : tuple of (str, PixelStep)
+        The steps that change pixels, by their names in records.
+    bad : dict of str to str
+        File and cause of every unreadable image.
     """
 
     source: Source
@@ -75,21 +93,21 @@ class Plan:
 
     @classmethod
     def of(cls, source: Source) -> Plan:
-        """All rows of a source, as they are."""
-        past = source.history
+        """All rows of a source, unchanged."""
+        history = source.history
         return cls(
             source,
             Origin(source),
             source.rows,
             source.class_names,
             np.bincount(source.rows.labels, minlength=len(source.class_names)),
-            saved=past.steps,
-            multiplied_by=past.multiplied_by,
+            saved=history.steps,
+            multiplied_by=history.multiplied_by,
         )
 
     @classmethod
     def joined(cls, first: Plan, second: Plan) -> Plan:
-        """The rows of two plans, to be compared; classes go by their names."""
+        """The rows of two plans, for a comparison; classes are matched by name."""
         names = tuple(dict.fromkeys((*first.class_names, *second.class_names)))
         renumber = np.array([names.index(name) for name in second.class_names], np.int64)
         rows = Rows.concatenate(first.rows, second.rows, renumber[second.rows.labels])
@@ -101,12 +119,12 @@ class Plan:
 
     @property
     def is_unprocessed(self) -> bool:
-        """Whether pixels are the source's own, and neither read from files of theirs nor made."""
+        """Whether pixels are the source's own arrays: neither decoded from files nor computed."""
         return isinstance(self.pixels, Origin) and self.source.trusted
 
     @property
     def shape(self) -> Shape:
-        """(height, width, 3) of every image that comes out."""
+        """(height, width, 3) of every image."""
         return self.pixels.shape
 
     @property
@@ -121,12 +139,12 @@ class Plan:
 
     def begin(self, step: str, saved: Mapping[str, Any], seed: int) -> Plan:
         """Name the step that the next verbs belong to: the second Jitter is "jitter-2"."""
-        before = sum(past["step"] == saved["step"] for past in self.saved)
+        before = sum(earlier["step"] == saved["step"] for earlier in self.saved)
         name = f"{step}-{before + 1}" if before else step
         return replace(self, step=name, seed=seed, saved=(*self.saved, {**saved, "seed": seed}))
 
     def measure(self, name: str, function: Callable[[Images], NDArray[Any]]) -> Plan:
-        """Add a column of what `function` finds in the pixels; they are read once."""
+        """Add a column of what `function` computes from the pixels, which are read once."""
         if name in self.rows.columns:
             return self
         values = [found for _, found in self.each(function, name)]
@@ -135,16 +153,16 @@ class Plan:
         return self._with_columns({**self.rows.columns, name: np.concatenate(values)})
 
     def with_column(self, name: str, values: NDArray[Any]) -> Plan:
-        """With a column of the pixels that was measured elsewhere."""
+        """Add a column that was measured elsewhere."""
         return self._with_columns({**self.rows.columns, name: values})
 
     def keep(self, at: Positions, why: Mapping[str, Positions] | None = None) -> Plan:
-        """The rows at these places, none twice; `why` names the reasons for those that go."""
-        reasons = {reason: places for reason, places in (why or {}).items() if len(places)}
-        said = ", ".join(f"{len(places):,} {reason}" for reason, places in reasons.items())
-        removed = {reason: self.rows.take(places) for reason, places in reasons.items()}
+        """The rows at these positions, all different; `why` has the others by reason."""
+        reasons = {reason: gone for reason, gone in (why or {}).items() if len(gone)}
+        counts = ", ".join(f"{len(gone):,} {reason}" for reason, gone in reasons.items())
+        removed = {reason: self.rows.take(gone) for reason, gone in reasons.items()}
         kept = replace(self, pixels=Taken(self.pixels, at), rows=self.rows.take(at))
-        return kept.note(len(self), said or "nothing to remove", removed)
+        return kept.note(len(self), counts or "nothing to remove", removed)
 
     def repeat(
         self, counts: NDArray[np.int64], radix: int, why: str, *, first: int = 0
@@ -170,21 +188,21 @@ class Plan:
         part: str = "",
         known: Parameters | None = None,
     ) -> Plan:
-        """Send the pixels through a step; `only` names the rows that it touches.
+        """Send the pixels through a step; `only` marks the rows that it changes. Default: all.
 
-        `known` are the parameters of all rows, where they were measured before.
+        `known` are the parameters of all rows, if they were measured before.
         """
         step.out_shape(self.shape)
         name = f"{self.step}.{part}" if part else self.step
         node = Mapped(self.pixels, step, name, self.seed, self.rows.keys, only, known)
         plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
-        return plan._with_columns({})  # the pixels are others now
+        return plan._with_columns({})  # they described other pixels
 
     def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
-        """Node of the rows at these places, and the parameters that made them.
+        """Pixels of the rows at these positions, and the parameters that made them.
 
-        Images that are a source's own come read-only and uncopied; others may lie in `out`, memory
-        of their shape that is free to use.
+        A source's own images come read-only and uncopied; others may be computed into `out`, if
+        memory of their shape is given.
         """
         images, record = self.pixels.evaluate(at, out)
         record.pop(MASKS, None)
@@ -193,19 +211,19 @@ class Plan:
     def evaluate_masked(
         self, at: Positions, out: Images | None = None
     ) -> tuple[Images, Record, Masks]:
-        """The same, and the masks: those that came with the images, or what a step found last."""
+        """The same with masks: those that came with the images, or that the last step found."""
         if not self.pixels.masked:
             raise CellprepError(
-                "there are no masks: read drawn ones, as in read(..., masks=), or add a KMeansMask"
+                "there are no masks: read some, as in read(..., masks=), or add a KMeansMask"
             )
         images, record = self.pixels.evaluate(at, out, masks=True)
         return images, record, record.pop(MASKS).values
 
     def images(self) -> Images:
-        """All images, in one array."""
+        """All images in one array."""
         images = np.empty((len(self), *self.shape), np.uint8)
         shared = images if executors.share_memory() else None
-        for (start, stop), made in self.each(_as_they_are, out=shared):
+        for (start, stop), made in self.each(_unchanged, out=shared):
             if shared is None:
                 images[start:stop] = made
         return images
@@ -216,22 +234,22 @@ class Plan:
         stage: str = "",
         out: Images | None = None,
     ) -> Iterator[tuple[Span, Result]]:
-        """`function` of the images of every span, in order; at the end all bad images are named.
+        """`function` of the images of every span, in order; bad images are reported at the end.
 
-        With `out` the images stand there too.
+        With `out`, the images are written there too.
         """
         causes: dict[str, str] = {}
         spans = self.spans()
-        calling, size = _Calling(self.pixels, function, out), math.prod(self.shape)
-        calls = executors.run(calling, spans, stage, image_bytes=size)
+        call, size = _Call(self.pixels, function, out), math.prod(self.shape)
+        calls = executors.run(call, spans, stage, image_bytes=size)
         for span, (result, bad) in zip(spans, calls, strict=True):
             causes |= bad
             if not bad:
                 yield span, cast(Result, result)
         if causes:
-            raise BadImagesError(causes, "Mend them, or leave them out with .readable()")
+            raise BadImagesError(causes, "Fix them, or omit them with .readable()")
 
-    # -- around them -------------------------------------------------------------------------
+    # -- helpers of the verbs ----------------------------------------------------------------
 
     def note(self, rows_in: int, why: str, removed: Mapping[str, Rows] | None = None) -> Plan:
         """Note what the step did to the rows."""
@@ -239,55 +257,21 @@ class Plan:
         return replace(self, changes=(*self.changes, change))
 
     def spans(self, n: int | None = None) -> list[Span]:
-        """All rows, or the first n, in runs that stay in cache: at most 256 rows."""
+        """All rows, or the first n, in blocks that fit into cache: at most 256 rows."""
         size = min(max(_BLOCK_BYTES // self.pixels.largest, 1), 256)
         return executors.cut(len(self) if n is None else n, size)
 
     def origin(self, at: Positions) -> Positions:
-        """The places in the source that the rows at these places came from."""
+        """The positions in the source that these rows come from."""
         return self.pixels.origin(at)
-
-    def readable(self) -> Plan:
-        """This plan over the images that can be read; the others are named in `bad`."""
-        assert isinstance(self.pixels, Origin)
-        if self.source.trusted:
-            return self
-        good, digests = [], []
-        causes: dict[str, str] = {}
-        looking, size = _Looking(self.source), math.prod(self.shape)
-        for at, values, bad in executors.run(looking, self.spans(), "reading", image_bytes=size):
-            good.append(at)
-            digests.append(values)
-            causes |= bad
-        at = np.concatenate(good)
-        if not len(at):
-            raise BadImagesError(causes, "No image is left")
-        plan = self
-        gone = np.setdiff1d(np.arange(len(self)), at)
-        if len(gone):
-            plan = plan.keep(at, {"unreadable": gone})
-        plan = plan._with_columns({"digest": np.concatenate(digests)})
-        counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names))
-        return replace(plan, bad=causes, source_counts=counts)
-
-    def refuse_if_multiplied(self, what: str) -> None:
-        """Promise 7: no leaks."""
-        by = self.multiplied_by
-        if by is None and self.rows.copies.any():
-            by = "an earlier step"
-        if by:
-            raise CellprepError(
-                f"{what} after {by} would put copies of one image into two parts; "
-                "split first, then balance and augment the training part"
-            )
 
     def _with_columns(self, columns: Mapping[str, NDArray[Any]]) -> Plan:
         return replace(self, rows=replace(self.rows, columns=columns))
 
 
 @dataclass(frozen=True)
-class _Calling(Generic[Result]):
-    """A function of the images of a span; or what is wrong with them."""
+class _Call(Generic[Result]):
+    """A function of the images of a span, or the causes why they cannot be read."""
 
     pixels: Node
     function: Callable[[Images], Result]
@@ -304,28 +288,5 @@ class _Calling(Generic[Result]):
         return self.function(images), {}
 
 
-def _as_they_are(images: Images) -> Images:
+def _unchanged(images: Images) -> Images:
     return images
-
-
-@dataclass(frozen=True)
-class _Looking:
-    """Digests of the images that can be read, and why the others cannot."""
-
-    source: Source
-
-    @property
-    def reaches(self) -> tuple[Path, ...]:
-        """What a worker must see: a folder that is not there would be one of bad images."""
-        return () if self.source.path is None else (self.source.path,)
-
-    def __call__(self, span: Span) -> tuple[Positions, NDArray[np.uint64], Mapping[str, str]]:
-        at = np.arange(*span)
-        causes: Mapping[str, str] = {}
-        try:
-            images = self.source.images(at)
-        except BadImagesError as error:
-            causes = error.causes
-            at = np.setdiff1d(at, error.places)
-            images = self.source.images(at) if len(at) else np.empty((0, 1, 1, 3), np.uint8)
-        return at, digest(images), causes

@@ -1,4 +1,4 @@
-"""The rows of a data set: which image, which copy of it, which label. Never a pixel."""
+"""The rows of a data set: image, copy number, label; no pixels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..errors import CellprepError
 from .draws import Draw, id_keys, row_keys
 
 SAME = "same"
-"""The column in which rows of one number have the same pixels, within one table."""
+"""The column in which rows with the same number have the same pixels, within one table."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Rows:
     groups : (n,) int64 or str, or None
         What must stay together in a split: patient, slide, photograph.
     columns : dict
-        What has been measured on the pixels, one value a row.
+        What was measured on the pixels, one value per row.
     """
 
     ids: Ids
@@ -58,15 +58,14 @@ class Rows:
         unique.sort()
         if (unique[1:] == unique[:-1]).any():
             found, counts = np.unique(ids, return_counts=True)
-            raise CellprepError(
-                f"`ids` must differ from image to image, but "
-                f"'{found[counts.argmax()]}' stands {counts.max()} times"
-            )
+            most = int(counts.max())
+            often = "twice" if most == 2 else f"{most} times"
+            raise CellprepError(f"`ids` must be unique; '{found[counts.argmax()]}' occurs {often}")
         return cls(ids, keys, labels, numbers, groups)
 
     @classmethod
     def concatenate(cls, first: Rows, second: Rows, labels: Labels) -> Rows:
-        """The rows of both, the second under these labels; an id may stand in both."""
+        """The rows of both, the second with these labels; an id may occur in both."""
         ids = [first.ids, second.ids]
         if first.ids.dtype.kind != second.ids.dtype.kind:
             ids = [array.astype(str) for array in ids]
@@ -90,7 +89,7 @@ class Rows:
         return row_keys(self.id_keys, self.copies)
 
     def take(self, at: Positions | slice) -> Rows:
-        """The rows at these places, in this order; of a slice, views."""
+        """The rows at these positions, in this order; views for a slice."""
         return Rows(
             self.ids[at],
             self.id_keys[at],
@@ -103,17 +102,16 @@ class Rows:
     def repeat(
         self, counts: NDArray[np.int64], radix: int, first: int = 0
     ) -> tuple[Rows, Positions]:
-        """Each row `counts` times, and the place that each new row came from.
+        """Each row `counts` times, and the position of the row that each new row came from.
 
-        Copy c of an image becomes its copies c * radix + first, first + 1 ...: as long as these
-        stay under the next radix, no two rows share a number, and a number does not depend on
-        other rows.
+        Copy c of an image becomes its copies c * radix + first, first + 1 ... While these are below
+        the next multiple of radix, numbers are unique and do not depend on other rows.
         """
         most = int(counts.max(initial=0)) + first
         if most > radix or (int(self.copies.max(initial=0)) + 1) * radix > 2**63 - 1:
             raise CellprepError(
-                f"{most:,} copies of one image, which is copy {self.copies.max(initial=0):,} "
-                "already, are more than can be numbered; ask for fewer"
+                f"{most:,} copies of an image that is itself copy "
+                f"{self.copies.max(initial=0):,} exceed the copy numbers available; choose fewer"
             )
         at = np.repeat(np.arange(len(self)), counts)
         start = np.cumsum(counts) - counts
@@ -122,9 +120,9 @@ class Rows:
         return replace(rows, copies=rows.copies * radix + repetition), at
 
     def shuffled(self, seed: int, epoch: int) -> Positions:
-        """Places in the order of an epoch: by a hash of seed, epoch and row, nothing else."""
+        """Positions in the order of an epoch, which depends on seed, epoch and row keys only."""
         return np.argsort(Draw(seed, "fit", self.keys).bits(f"epoch {epoch}"), kind="stable")
 
     def order(self) -> Positions:
-        """Places sorted by (id, copy): the same rows come first whatever their order."""
+        """Positions sorted by (id, copy), so that the result does not depend on row order."""
         return np.lexsort((self.copies, self.ids))

@@ -21,7 +21,7 @@ from ..arrays import (
     check_masks,
     encode_labels,
     read_labels,
-    taken,
+    take,
 )
 from ..system import executors
 from .rows import Rows
@@ -159,7 +159,7 @@ class ArraySource:
         return np.asarray(self.mask_array[at], bool)
 
     def images(self, at: Positions) -> Images:
-        images = np.ascontiguousarray(taken(self.array, at))
+        images = np.ascontiguousarray(take(self.array, at))
         images.flags.writeable = not np.may_share_memory(images, self.array)
         return images
 

@@ -10,7 +10,7 @@ from ..dataset.dataset import Dataset, check_dataset
 from ..duplicates.near import Search
 from ..errors import CellprepError
 from ..steps.recipe import Recipe
-from ..system.paths import as_path, make_folder, replacing
+from ..system.paths import as_path, atomic_write, make_folder
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def report(
     told = attention.alerts(found)
     html, pictures = page.render(found, told)
     make_folder(target.parent)
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_bytes(html)
     said = {alert.key: alert.title for alert in told}
     return Report(target, found.images, pictures, len(html), said)

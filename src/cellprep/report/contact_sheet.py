@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ..arrays import Images
 from ..dataset.dataset import Dataset
-from ..system.paths import as_path, replacing
+from ..system.paths import as_path, atomic_write
 from .examples import COLUMNS, Section, Strip, sections
 
 _TILE, _GAP, _MARGIN, _NAMES = 112, 6, 24, 96
@@ -37,7 +37,7 @@ def contact_sheet(dataset: Dataset, path: str | Path, title: str = "") -> Path:
     target, sheet = as_path(path), io.BytesIO()
     kind = Image.registered_extensions().get(target.suffix.lower(), "PNG")
     _draw(title, list(sections(dataset))).save(sheet, kind)
-    with replacing(target) as temporary:
+    with atomic_write(target) as temporary:
         temporary.write_bytes(sheet.getbuffer())
     return target
 

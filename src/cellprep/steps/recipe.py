@@ -10,8 +10,7 @@ from pathlib import Path
 import tomli_w
 
 from ..dataset.dataset import Dataset, check_dataset
-from ..errors import CellprepError, nearest
-from ..plan.draws import check_seed
+from ..errors import CellprepError, check_seed, nearest
 from ..system.paths import as_path, read_bytes
 from .step import Applied, Step
 

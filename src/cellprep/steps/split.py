@@ -14,9 +14,9 @@ from ..arrays import Ids, Labels, Masks, check_ids
 from ..dataset.dataset import Dataset, check_dataset
 from ..duplicates.near import Search
 from ..duplicates.search import related
-from ..errors import BadImagesError, CellprepError, in_range
+from ..errors import BadImagesError, CellprepError, check_seed, in_range
 from ..plan import policies
-from ..plan.draws import Draw, check_seed
+from ..plan.draws import Draw
 from ..plan.plan import Plan
 
 
@@ -79,7 +79,7 @@ def split(
             readable.plan.bad, "Split what can be read: split(cells.readable(), ...)"
         )
     dataset = readable
-    dataset.plan.refuse_if_multiplied("splitting")
+    _refuse_copies(dataset.plan)
     if not len(dataset):
         raise CellprepError("there is no image left to split; look at .removed()")
     if (dataset.plan.rows.labels == dataset.plan.rows.labels[0]).all():
@@ -102,6 +102,18 @@ def split(
         name: dataset.then(_Part(name, seed, shares, part_of == number, note[number]))
         for number, name in enumerate(shares)
     }
+
+
+def _refuse_copies(plan: Plan) -> None:
+    """Promise 7: no leaks."""
+    by = plan.multiplied_by
+    if by is None and plan.rows.copies.any():
+        by = "an earlier step"
+    if by:
+        raise CellprepError(
+            f"splitting after {by} would put copies of one image into two splits; "
+            "split first, then balance and augment the training split"
+        )
 
 
 def _groups_of(groups: ArrayLike | str | None, ids: Ids) -> Ids | None:

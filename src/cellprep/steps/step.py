@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Self, cast
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
-from ..errors import CellprepError, nearest
-from ..plan.draws import Draw, check_seed
+from ..errors import CellprepError, check_seed, nearest
+from ..plan.draws import Draw
 from ..plan.nodes import Parameters
 from ..plan.plan import Plan
 from ..plan.source import Shape

@@ -1,4 +1,4 @@
-"""One function over many runs of rows, on threads, processes or Ray, in order, bounded."""
+"""One function over many spans of rows, on threads, processes or Ray; ordered results."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from typing import Any, TypeVar
 
 from ..errors import CellprepError, in_range, one_of
 from . import ray_cluster
+from .platform import usable_cores as usable_cores
+from .ray_cluster import Span as Span
 
 Result = TypeVar("Result")
-Span = tuple[int, int]
-"""Rows start to stop."""
 
 EXECUTORS = ("threads", "processes", "ray")
 
@@ -43,20 +43,20 @@ def using(
     progress: bool = False,
     address: str | None = None,
 ) -> Iterator[None]:
-    """Let every `run` inside the block work in this way; `address` is of a Ray cluster."""
+    """Set how every `run` inside the block works; `address` is that of a Ray cluster."""
     one_of("executor", executor, EXECUTORS)
     if workers is not None:
         in_range("workers", workers, 1, 1024, whole=True)
     if address is not None and executor != "ray":
         raise CellprepError(
-            f"`address` is of a Ray cluster, got {address!r} with executor={executor!r}; "
-            "choose executor='ray', or leave it out"
+            f"`address` is for executor='ray', got {address!r} with executor={executor!r}; "
+            "choose executor='ray' or leave `address` out"
         )
-    work: AbstractContextManager[int | None] = nullcontext(workers)
+    connection: AbstractContextManager[int | None] = nullcontext(workers)
     if executor == "ray":
-        work = ray_cluster.connected(address, workers, usable_cores())
-    with work as most:
-        token = _settings.set(_Settings(executor, most, progress))
+        connection = ray_cluster.connected(address, workers, usable_cores())
+    with connection as limit:
+        token = _settings.set(_Settings(executor, limit, progress))
         try:
             yield
         finally:
@@ -64,8 +64,8 @@ def using(
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Let every `run` inside the block work in this thread, unless there are other machines."""
+def in_this_thread() -> Iterator[None]:
+    """Let every `run` inside the block use this thread only, except with Ray."""
     settings = _settings.get()
     if settings.executor != "ray":
         settings = replace(settings, executor="threads", workers=1)
@@ -86,10 +86,10 @@ def run(
 ) -> Generator[Result, None, None]:
     """Yield `function(span)` for every span, in order, with a progress bar named `stage`.
 
-    The bar counts images, of `image_bytes` each; `done` were there before, and took no time. At
-    most two spans a worker are under way or waiting to be taken, so memory is bounded by the
-    workers. With processes the function travels to each worker once, by pickle; with Ray to each
-    machine once.
+    The bar counts images, of `image_bytes` each, starting at the `done` images of an earlier run.
+    At most two spans per worker are in progress or waiting to be consumed, so the number of workers
+    bounds memory. With processes the function is pickled once per worker, with Ray once per
+    machine.
     """
     settings = _settings.get()
     if settings.executor == "ray":
@@ -101,10 +101,10 @@ def run(
         return
     from tqdm import tqdm
 
-    rows = done + sum(stop - start for start, stop in spans)
-    shown: dict[str, Any] = {"total": rows, "initial": done, "unit": " images", "unit_scale": True}
-    # disable=None: no bar where the output is not a terminal.
-    with tqdm(desc=stage, disable=None, **shown) as bar:
+    total = done + sum(stop - start for start, stop in spans)
+    counter: dict[str, Any] = {"total": total, "initial": done, "unit_scale": True}
+    # disable=None: no bar if the output is not a terminal.
+    with tqdm(desc=stage, disable=None, unit=" images", **counter) as bar:
         for (start, stop), result in zip(spans, results, strict=True):
             yield result
             if image_bytes:
@@ -114,97 +114,97 @@ def run(
 
 
 def share_memory() -> bool:
-    """Whether what `run` calls can write into arrays of this process."""
+    """Whether the function of `run` can write into arrays of this process."""
     return _settings.get().executor == "threads"
 
 
 def cores() -> int:
-    """The cores of this machine that `run` can keep busy."""
+    """The number of cores of this machine that `run` uses."""
     return min(_settings.get().workers or usable_cores(), usable_cores())
-
-
-def usable_cores() -> int:
-    """The cores that this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def _results(
     function: Callable[[Span], Result], spans: Sequence[Span], executor: str, workers: int
 ) -> Iterator[Result]:
-    workers, ended = min(workers, len(spans)), threading.Event()
+    workers, stopped = min(workers, len(spans)), threading.Event()
     pool: Executor
     call: Callable[[Any], Any] = function
     if executor == "processes":
         from loky import ProcessPoolExecutor  # works in notebooks and unguarded scripts too
 
         pool = ProcessPoolExecutor(
-            max(workers, 1), initializer=_receive, initargs=(function, os.getpid())
+            max(workers, 1), initializer=_init_process, initargs=(function, os.getpid())
         )
         call = _call
     elif workers <= 1:
         yield from map(function, spans)
         return
     else:
-        pool = ThreadPoolExecutor(workers, initializer=_watch, initargs=(ended,))
+        pool = ThreadPoolExecutor(workers, initializer=_init_thread, initargs=(stopped,))
     waiting: deque[Future[Result]] = deque()
     try:
         for span in spans:
-            waiting.append(_submitted(pool, call, span))
+            waiting.append(_submit(pool, call, span))
             if len(waiting) >= 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     except BrokenExecutor as error:
         raise CellprepError(
-            "a worker process died, most likely for want of memory; ask for fewer workers="
+            "a worker process died, probably because memory ran out; choose fewer workers="
         ) from error
     finally:
-        ended.set()
+        stopped.set()
         for future in waiting:
             future.cancel()
         pool.shutdown(wait=True)
 
 
-def _submitted(pool: Executor, call: Callable[[Any], Any], span: Span) -> Future[Any]:
+def _submit(pool: Executor, call: Callable[[Any], Any], span: Span) -> Future[Any]:
     try:
-        return pool.submit(call, span)  # the first one starts the workers and pickles the function
+        return pool.submit(call, span)  # the first call starts the workers and pickles the function
     except (pickle.PicklingError, TypeError, AttributeError) as error:
         raise CellprepError(
             f"the data set cannot be sent to other processes ({error}); choose executor='threads'"
         ) from error
 
 
-class EndedError(Exception):
-    """Raised in a thread whose run is over: Ctrl-C, or an error elsewhere."""
+class StoppedError(Exception):
+    """Raised in a thread whose run has ended: Ctrl-C, or an error elsewhere."""
 
 
 _thread = threading.local()
 
 
-def _watch(ended: threading.Event) -> None:
-    _thread.ended = ended
+def _init_thread(stopped: threading.Event) -> None:
+    _thread.stopped = stopped
 
 
-def go_on() -> None:
-    """For long work to call now and then: ends it where its run is over."""
-    ended: threading.Event | None = getattr(_thread, "ended", None)
-    if ended is not None and ended.is_set():
-        raise EndedError
+def check_running() -> None:
+    """To be called now and then during long work: raises if the run has ended.
+
+    Raises
+    ------
+    StoppedError
+    """
+    stopped: threading.Event | None = getattr(_thread, "stopped", None)
+    if stopped is not None and stopped.is_set():
+        raise StoppedError
 
 
 _function: Callable[[Any], Any] | None = None
 
 
-def _receive(function: Callable[[Any], Any], parent: int) -> None:
+def _init_process(function: Callable[[Any], Any], parent: int) -> None:
     global _function
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them too; the parent ends them
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    # Ctrl-C reaches the workers too, but the parent ends them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
     _function = function
 
 
-def _end_with(parent: int) -> None:
-    """End this worker when the process that started it is gone: loky's own would wait forever."""
+def _exit_with(parent: int) -> None:
+    """Exit when the parent process has died; loky's workers would wait forever."""
     while os.getppid() == parent:
         time.sleep(0.2)
     os._exit(1)
@@ -216,7 +216,7 @@ def _call(span: Span) -> Any:
 
 
 def cut(n: int, size: int) -> list[Span]:
-    """The rows 0 to n as spans of at most `size` rows.
+    """Spans of at most `size` rows that cover 0 to n.
 
     >>> cut(5, 2)
     [(0, 2), (2, 4), (4, 5)]

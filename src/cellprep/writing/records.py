@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import xxhash
 
-from ..system.paths import WORK, Found, found, is_remote, replacing
+from ..system.paths import WORK, Prefetched, atomic_write, is_remote, prefetch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,7 +36,7 @@ def save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
     with pa.ipc.new_file(data, table.schema) as out:
         out.write_table(table)
     held = data.getvalue()
-    with replacing(path) as temporary, temporary.open("xb") as file:
+    with atomic_write(path) as temporary, temporary.open("xb") as file:
         file.write(held)
         file.write(xxhash.xxh3_128_digest(held))
 
@@ -46,13 +46,13 @@ def load_records(paths: Iterable[Path]) -> Iterator[Saved]:
     paths = iter(paths)
     while some := list(islice(paths, 1)):
         some += islice(paths, _AT_ONCE - 1) if is_remote(some[0]) else ()
-        yield from map(_parsed, found(some))
+        yield from map(_parsed, prefetch(some))
 
 
 def load_whole(paths: list[Path]) -> list[Saved | None]:
     """The rows and the entry of each; None where a record is damaged."""
     records: list[Saved | None] = []
-    for data in found(paths):
+    for data in prefetch(paths):
         try:
             records.append(_parsed(data))
         except _DAMAGED:
@@ -60,7 +60,7 @@ def load_whole(paths: list[Path]) -> list[Saved | None]:
     return records
 
 
-def _parsed(data: Found) -> Saved:
+def _parsed(data: Prefetched) -> Saved:
     import pyarrow as pa
 
     if isinstance(data, OSError):

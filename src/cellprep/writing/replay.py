@@ -14,7 +14,7 @@ from ..errors import CellprepError
 from ..formats.manifest import load_index, load_manifest
 from ..plan.nodes import transform
 from ..steps.step import Step
-from ..system.paths import answering, as_path
+from ..system.paths import as_os_errors, as_path
 
 
 def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> Images:
@@ -41,7 +41,7 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
             "what it was made from; pass that"
         )
     try:
-        with answering(path):
+        with as_os_errors(path):
             saved, index = load_manifest(path), load_index(path)
     except OSError as error:
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error

@@ -21,7 +21,7 @@ from ..formats.manifest import INDEX, MANIFEST, digests_of, index_of, stamp, to_
 from ..plan.nodes import Record
 from ..plan.plan import Plan
 from ..system import executors
-from ..system.paths import WORK, make_folder, replacing, sizes
+from ..system.paths import WORK, atomic_write, make_folder, sizes
 from .records import Saved, load_records, load_whole, record_path, save_record
 from .target import PLAN, sweep, telling
 from .verify import WHOLE, files_of, reads_quickly, state
@@ -43,7 +43,7 @@ class Part:
     contents: Contents
 
     @property
-    def reaches(self) -> tuple[Path, ...]:
+    def required_paths(self) -> tuple[Path, ...]:
         """What a worker must see: the work begun in the folder, and the source."""
         source = self.plan.source.path
         return (self.folder / PLAN, *([] if source is None else [source]))
@@ -69,7 +69,7 @@ class Part:
         spans = self.plan.spans(stop - start)
         room = np.empty((spans[0][1], *self.plan.shape), np.uint8)
         for first, last in spans:
-            executors.go_on()
+            executors.check_running()
             at = np.arange(start + first, start + last)
             masks = None
             if self.contents.masks:
@@ -174,7 +174,7 @@ def write_index(path: Path, records: Iterable[Saved]) -> list[dict[str, Any]]:
 
     records = iter(records)
     entries: list[dict[str, Any]] = []
-    with replacing(path / INDEX) as temporary, ExitStack() as opened:
+    with atomic_write(path / INDEX) as temporary, ExitStack() as opened:
         index: pq.ParquetWriter | None = None
         while some := list(islice(records, _IN_A_GROUP)):
             tables, of_these = zip(*some, strict=True)
@@ -186,7 +186,7 @@ def write_index(path: Path, records: Iterable[Saved]) -> list[dict[str, Any]]:
 
 
 def save_manifest(path: Path, saved: Mapping[str, Any]) -> None:
-    with replacing(path) as temporary, temporary.open("x", encoding="utf-8") as file:
+    with atomic_write(path) as temporary, temporary.open("x", encoding="utf-8") as file:
         file.write(to_json(saved))
         file.flush()
         os.fsync(file.fileno())  # a power cut may take what it tells of, but not itself

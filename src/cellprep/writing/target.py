@@ -20,9 +20,10 @@ from ..system.paths import (
     LOCK,
     TEMPORARY,
     WORK,
+    canonical,
     is_remote,
     leftovers,
-    listed,
+    list_url,
     make_folder,
     move,
     read_bytes,
@@ -30,7 +31,6 @@ from ..system.paths import (
     remove_tree,
     sizes,
     unlink,
-    whole,
 )
 from .records import load_whole, record_path
 from .verify import WHOLE, state
@@ -45,7 +45,7 @@ def check_apart(path: Path, source: Path | None) -> None:
     """Refuse an output that is the input, lies in it or holds it."""
     if source is None:
         return
-    target, origin = whole(path), whole(source)
+    target, origin = canonical(path), canonical(source)
     if target == origin:
         raise CellprepError(f"the output {str(path)!r} is the input itself; choose another path")
     if origin in target.parents:
@@ -245,7 +245,9 @@ def _remove(path: Path, found: Mapping[str, Any], *, for_a_file: bool) -> None:
     files = FORMATS[found["format"]].files(path) + _copies_of_bad(path)
     if for_a_file:
         ours = {*files, path / MANIFEST, path / INDEX}
-        for file in (path / name for name in listed(path)) if is_remote(path) else path.rglob("*"):
+        for file in (
+            (path / name for name in list_url(path)) if is_remote(path) else path.rglob("*")
+        ):
             if not (file.is_dir() or file in ours or path / WORK in file.parents):
                 raise CellprepError(
                     f"{str(path)!r} holds a file of yours, {file.name!r}; move it away to put one "

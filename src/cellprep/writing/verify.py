@@ -15,7 +15,7 @@ from ..errors import CellprepError
 from ..formats import FORMATS, manifest
 from ..formats.manifest import INDEX, MANIFEST, stamp
 from ..system import executors
-from ..system.paths import as_path, is_remote, opened
+from ..system.paths import as_path, is_remote, open_binary
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -234,10 +234,10 @@ def reads_quickly(path: Path) -> bool:
 def _check_archive(path: Path) -> Checked:
     """A zip archive holds a checksum of every member."""
     try:
-        with opened(path) as stream, zipfile.ZipFile(stream) as archive:
+        with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
             names = archive.namelist()
     except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        with opened(path) as file:
+        with open_binary(path) as file:
             if file.read(4) != b"PK\x03\x04":
                 raise CellprepError(f"{str(path)!r} is not a data set: {error}") from None
         return Checked(0, 1, [Damaged(path.name, 0, "cut short")])
@@ -268,7 +268,7 @@ class _LookInside:
     def __call__(self, span: executors.Span) -> str:
         try:
             with (
-                opened(self.path) as stream,
+                open_binary(self.path) as stream,
                 zipfile.ZipFile(stream) as archive,
                 archive.open(self.names[span[0]]) as file,
             ):

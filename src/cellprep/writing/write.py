@@ -22,7 +22,15 @@ from ..plan.fingerprint import made_of
 from ..plan.plan import Plan
 from ..system import executors
 from ..system.locks import check_free, only_writer
-from ..system.paths import answering, as_path, check_shared, copy, is_remote, make_folder, whole
+from ..system.paths import (
+    as_os_errors,
+    as_path,
+    canonical,
+    check_shared,
+    copy,
+    is_remote,
+    make_folder,
+)
 from .repair import repair
 from .shards import write_file, write_parts
 from .target import (
@@ -187,7 +195,7 @@ class Job:
         """Do it."""
         began = time.monotonic()
         try:
-            with answering(self.path):
+            with as_os_errors(self.path):
                 resumed, repaired = self._write()
                 copied = _quarantine(self.plan, self.path) if self.quarantined else 0
         except OSError as error:
@@ -296,7 +304,7 @@ def _try_out(path: Path, kind: str) -> None:
 def _answered(path: Path, look: Callable[[], Result]) -> Result:
     """What a look at the path gives; no answer is said in one line."""
     try:
-        with answering(path):
+        with as_os_errors(path):
             return look()
     except OSError as error:
         raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
@@ -328,7 +336,7 @@ def _quarantine(plan: Plan, path: Path) -> int:
     assert source is not None
     for name in plan.bad:
         file = path / QUARANTINE / name
-        if whole(source) not in whole(source / name).parents:
+        if canonical(source) not in canonical(source / name).parents:
             continue  # a link that leads elsewhere: what lies there was not given to us
         make_folder(file.parent)
         copied += copy(source / name, file)

@@ -1,6 +1,6 @@
-"""Data sets of other libraries, one file each: ours as theirs, and theirs as a source of ours.
+"""Conversion to and from the data sets of other libraries, one file per library.
 
-Only the methods of `Dataset` import these files, when they are called.
+`exchange.py` has the methods; they import the file of a library when they are called.
 """
 
 from __future__ import annotations
@@ -10,8 +10,6 @@ from ...plan.plan import Plan
 
 
 def check_not_empty(plan: Plan) -> None:
-    """Refuse what no model can be trained on."""
+    """Refuse a data set without images."""
     if not len(plan):
-        raise CellprepError(
-            "no image is left to hand on; look at .removed() for what each step removed"
-        )
+        raise CellprepError("no images are left; .removed() lists what each step removed")

@@ -11,15 +11,14 @@ import numpy as np
 import xxhash
 
 from ...arrays import Images, Positions
-from ...errors import CellprepError
+from ...errors import CellprepError, require
 from ...formats.encoded import EncodedSource, check_size, encode
-from ...formats.format import require
 from ...formats.manifest import to_json
 from ...formats.parquet import features_of, image_column, label_column, mask_column, schema_of
 from ...plan.fingerprint import made_of
 from ...plan.plan import Plan
 from ...system.executors import cut
-from ...system.paths import changed
+from ...system.paths import file_version
 from . import check_not_empty
 from .tables import rows_of
 
@@ -46,10 +45,10 @@ def to_hf(plan: Plan, cache_dir: str | Path | None) -> datasets.Dataset:
         for (start, stop), files in plan.each(_encoded):
             columns = {name: known[name][start:stop].tolist() for name in schema.names[1:]}
             for image, *values in zip(files, *columns.values(), strict=True):
-                held = dict(zip(columns, values, strict=True))
-                yield {"image": {"bytes": image, "path": None}, **held}
+                row = dict(zip(columns, values, strict=True))
+                yield {"image": {"bytes": image, "path": None}, **row}
 
-    # Their cache goes by this: the same data set is not made twice, another one never mistaken.
+    # The key of the cache of `datasets`: equal data sets are computed only once.
     origin = made_of(plan, "datasets", 1) | {"source": plan.source.identity()}
     identity = xxhash.xxh3_128_hexdigest(to_json(origin).encode())
     try:
@@ -68,11 +67,11 @@ def _encoded(images: Images) -> list[bytes]:
 
 
 def _state(file: Path | bytes) -> bytes:
-    """What is another text when the image is another one."""
+    """A text that changes when the image changes."""
     if isinstance(file, bytes):
         return xxhash.xxh3_128_digest(file)
     try:
-        return f"{file}\0{changed(file)}".encode("utf-8", "surrogateescape")
+        return f"{file}\0{file_version(file)}".encode("utf-8", "surrogateescape")
     except OSError:
         return f"{file}\0unreadable".encode("utf-8", "surrogateescape")
 
@@ -82,7 +81,7 @@ class HFStore:
     """Encoded images of a `datasets.Dataset`, or the files that it names."""
 
     table: Any
-    """Of the columns with images, as Arrow."""
+    """The columns with images, in Arrow format."""
     image: str
     mask: str | None
 
@@ -103,8 +102,8 @@ class HFStore:
 
     def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Path | bytes]:
         column = self.mask if masks else self.image
-        for held in self.table[at.tolist()][column].to_pylist() if len(at) else ():
-            file = held if isinstance(held, dict) else {"bytes": held}
+        for cell in self.table[at.tolist()][column].to_pylist() if len(at) else ():
+            file = cell if isinstance(cell, dict) else {"bytes": cell}
             data, path = file["bytes"], file.get("path")
             yield Path(path) if data is None and path else data or b""
 
@@ -121,11 +120,11 @@ def from_hf(
     datasets = require("datasets", _INSTALL)
     if not isinstance(data, datasets.Dataset):
         raise CellprepError(
-            f"`data` must be a datasets.Dataset, got {type(data).__name__}; choose one part, as in "
-            'load_dataset(..., split="train"), without streaming'
+            f"`data` must be a datasets.Dataset, got {type(data).__name__}; choose one split and "
+            'do not stream, as in load_dataset(..., split="train")'
         )
     if not len(data):
-        raise CellprepError("`data` holds no images")
+        raise CellprepError("`data` contains no images")
     schema = data.features.arrow_schema
     features = features_of(schema)
     image = image_column(schema, features, image, _WHAT)

@@ -1,4 +1,4 @@
-"""PyTorch, which is imported with this file."""
+"""PyTorch, which is imported together with this module."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from ...arrays import (
     encode_labels,
     read_labels,
 )
-from ...errors import CellprepError
-from ...formats.format import require
+from ...errors import CellprepError, require
 from ...plan.digests import digest
 from ...plan.plan import Plan
 from ...plan.rows import Rows
@@ -36,7 +35,7 @@ Transform = Callable[[Any], Any]
 
 
 class TorchDataset(torch.utils.data.Dataset):  # type: ignore[misc]  # imported at run time
-    """Images as (3, height, width) uint8 tensors, and labels: made by `Dataset.to_torch`.
+    """Images as (3, height, width) uint8 tensors, and labels; returned by `Dataset.to_torch`.
 
     Attributes
     ----------
@@ -60,28 +59,28 @@ class TorchDataset(torch.utils.data.Dataset):  # type: ignore[misc]  # imported 
         return self.__getitems__([at])[0]
 
     def __getitems__(self, at: Iterable[int]) -> list[tuple[Any, int]]:
-        """A batch at once: this is what DataLoader asks for."""
+        """A batch at once: DataLoader calls this."""
         rows = [int(row) for row in at]
         images = torch.from_numpy(self._images[rows]).permute(0, 3, 1, 2)
-        made = images if self.transform is None else map(self.transform, images)
-        return list(zip(made, self.targets[rows].tolist(), strict=True))
+        result = images if self.transform is None else map(self.transform, images)
+        return list(zip(result, self.targets[rows].tolist(), strict=True))
 
 
 def to_torch(plan: Plan, transform: Transform | None) -> TorchDataset:
     """See `Dataset.to_torch`."""
     check_not_empty(plan)
-    # workers get it by pickle, and have no use for the rows that steps took out
+    # It is pickled for workers, which do not need the rows that steps removed.
     images = ImageView(replace(plan, changes=()))
     return TorchDataset(images, plan.rows.labels, plan.class_names, transform)
 
 
 @dataclass(frozen=True, eq=False)
 class TorchSource:
-    """Images of a map-style torch data set, read when they are asked for."""
+    """Images of a map-style torch data set, read on demand."""
 
     items: Any
     digests: NDArray[np.uint64]
-    """(n, 2), of the images as they were first seen."""
+    """(n, 2), of the images as they were read first."""
     rows: Rows
     class_names: tuple[str, ...]
     shape: Shape
@@ -95,17 +94,17 @@ class TorchSource:
 
     def images(self, at: Positions) -> Images:
         images = [_pixels(self.items[row][0]) for row in at.tolist()]
-        seen = np.array([digest(image[None])[0] for image in images])
-        other = (seen != self.digests[at]).any(axis=1)
-        if other.any():
+        digests = np.array([digest(image[None])[0] for image in images])
+        changed = (digests != self.digests[at]).any(axis=1)
+        if changed.any():
             raise CellprepError(
-                f"item {at[other.argmax()]} of the torch data set is not the image that it was; "
-                "leave random transforms out of it, cellprep draws its own"
+                f"item {at[changed.argmax()]} of the torch data set changed between two reads; "
+                "remove random transforms from it, cellprep applies its own"
             )
         return np.stack(images)
 
     def masks(self, at: Positions) -> Masks:
-        raise NotImplementedError("it has none")
+        raise NotImplementedError("there are no masks")
 
 
 def from_torch(
@@ -117,28 +116,28 @@ def from_torch(
     """See `Dataset.from_torch`."""
     if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         raise CellprepError(
-            "`data` must be a map-style torch data set, with len() and an index, got "
+            "`data` must be a map-style torch data set, with len() and indexing, got "
             f"{type(data).__name__}"
         )
     n = len(data)
     if not n:
-        raise CellprepError("`data` holds no images")
+        raise CellprepError("`data` contains no images")
     labels, digests = [], np.empty((n, 2), np.uint64)
     first: Any = _item(data, 0)[0].shape
     for row in range(n):
         pixels, label = _item(data, row)
         if pixels.shape != first:
             raise CellprepError(
-                f"item {row} is {pixels.shape[0]}x{pixels.shape[1]} pixels, the first one "
-                f"{first[0]}x{first[1]}; resize them in its transform"
+                f"item {row} is {pixels.shape[0]}x{pixels.shape[1]} pixels, item 0 "
+                f"{first[0]}x{first[1]}; resize them in the transform of the data set"
             )
         digests[row] = digest(pixels[None])[0]
         labels.append(label)
     names = class_names or getattr(data, "classes", None)
     values = read_labels(np.array(labels), n, empty=names is not None)
     codes, known = encode_labels(values, names)
-    together = None if groups is None else check_ids(groups, n, "groups")
-    rows = Rows.of(check_ids(ids, n), codes, groups=together)
+    checked = None if groups is None else check_ids(groups, n, "groups")
+    rows = Rows.of(check_ids(ids, n), codes, groups=checked)
     return TorchSource(data, digests, rows, known, first)
 
 
@@ -146,7 +145,8 @@ def _item(data: Any, row: int) -> tuple[Images, NDArray[Any]]:
     item = data[row]
     if not isinstance(item, tuple | list) or len(item) < 2:
         raise CellprepError(
-            f"`data` must give (image, label), item {row} is a {type(item).__name__}; return a pair"
+            f"items of `data` must be pairs (image, label), item {row} is of type "
+            f"{type(item).__name__}"
         )
     return _pixels(item[0]), np.asarray(item[1])
 

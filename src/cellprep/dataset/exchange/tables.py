@@ -1,4 +1,4 @@
-"""pandas: the record of a data set as a table, and data sets from tables of files."""
+"""pandas: the provenance of a data set as a table, and data sets from tables of files."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def to_pandas(plan: Plan) -> pd.DataFrame:
     import pyarrow as pa
 
     spans = plan.spans() or [(0, 0)]
-    tables = list(executors.run(_Recorded(plan), spans))
+    tables = list(executors.run(_IndexOfSpan(plan), spans))
     table: pd.DataFrame = pa.concat_tables(tables).unify_dictionaries().to_pandas()
     return table
 
 
 @dataclass(frozen=True)
-class _Recorded:
-    """The index of a span; its images are made where only that tells what is done to them."""
+class _IndexOfSpan:
+    """The index of a span; computes its images if only that reveals their parameters."""
 
     plan: Plan
 
     def __call__(self, span: executors.Span) -> pa.Table:
         at = np.arange(*span)
-        made_by = self.plan.evaluate(at)[1] if self.plan.stages and len(at) else {}
-        return index_of(self.plan, span, {}, [made_by])
+        record = self.plan.evaluate(at)[1] if self.plan.stages and len(at) else {}
+        return index_of(self.plan, span, {}, [record])
 
 
 def from_pandas(
@@ -60,16 +60,16 @@ def from_pandas(
 ) -> FolderSource:
     """See `Dataset.from_pandas`."""
     if not len(table):
-        raise CellprepError("the table holds no rows")
-    named = check_ids(column_of(table, file), len(table), file)
-    if named.dtype.kind != "U":
-        raise CellprepError(f"column {file!r} must hold paths as text, got {named.dtype}")
-    rows, names = rows_of(table, label, id, group, class_names, named)
-    folder, files = _below(named.tolist()) if root is None else (as_path(root), named.tolist())
+        raise CellprepError("the table has no rows")
+    paths = check_ids(column_of(table, file), len(table), file)
+    if paths.dtype.kind != "U":
+        raise CellprepError(f"column {file!r} must contain paths as text, got {paths.dtype}")
+    rows, names = rows_of(table, label, id, group, class_names, paths)
+    folder, files = _relative(paths.tolist()) if root is None else (as_path(root), paths.tolist())
     outside = next((name for name in files if not inside(name)), None)
     if outside is not None:
         raise CellprepError(
-            f"{outside!r} does not lie below {str(folder)!r}; give absolute paths, or another root="
+            f"{outside!r} is not below {str(folder)!r}; pass absolute paths or another root="
         )
     return FolderSource(folder, tuple(files), rows, names, check_size(size))
 
@@ -84,8 +84,8 @@ def rows_of(
 ) -> tuple[Rows, tuple[str, ...]]:
     """The rows of a table, and the class names.
 
-    The columns `id`, `copy` and `group` are taken as `to_pandas` gives them; an `id` that does not
-    tell the rows apart is not one, and they are called `names` then.
+    The columns `id`, `copy` and `group` are used as `to_pandas` writes them. If `id` is not unique,
+    the ids are `names` instead.
     """
     n = len(table)
     values = read_labels(column_of(table, label), n, empty=class_names is not None)
@@ -93,22 +93,21 @@ def rows_of(
     copies = table["copy"].to_numpy() if "copy" in table else np.zeros(n, np.int64)
     if copies.dtype.kind not in "iu" or (copies < 0).any():
         raise CellprepError(
-            f"column 'copy' must hold the copy number of each row, 0 for an original, got "
-            f"{copies.dtype}; rename or drop it if it is something else"
+            f"column 'copy' must have the copy number of each row, 0 for an original, got "
+            f"{copies.dtype}; rename or drop it if it means something else"
         )
     if id is None and "id" in table:
         keys = table[["id", "copy"]] if "copy" in table else table[["id"]]
         id = None if keys.isna().any(axis=None) or keys.duplicated().any() else "id"
-    called = names if id is None else column_of(table, id)
+    ids = names if id is None else column_of(table, id)
     group = "group" if group is None and "group" in table else group
-    together = None if group is None else check_ids(column_of(table, group), n, group)
-    return Rows.of(
-        check_ids(called, n, id or "ids"), codes, copies.astype(np.int64), together
-    ), known
+    groups = None if group is None else check_ids(column_of(table, group), n, group)
+    rows = Rows.of(check_ids(ids, n, id or "ids"), codes, copies.astype(np.int64), groups)
+    return rows, known
 
 
 def column_of(table: pd.DataFrame, name: str) -> NDArray[Any]:
-    """A column without gaps."""
+    """A column without missing values."""
     if name not in table:
         raise CellprepError(
             f"the table has no column {name!r}; {nearest(name, map(str, table.columns))}"
@@ -116,18 +115,20 @@ def column_of(table: pd.DataFrame, name: str) -> NDArray[Any]:
     column = table[name]
     if column.isna().any():
         gap = int(column.isna().to_numpy().argmax())
-        raise CellprepError(f"column {name!r} is empty in row {gap}; fill it or drop the row")
+        raise CellprepError(
+            f"column {name!r} is empty in row {gap}; fill in a value or drop the row"
+        )
     values: NDArray[Any] = column.to_numpy()
     is_path = values.dtype == object and any(isinstance(value, os.PathLike) for value in values)
     return np.array([str(value) for value in values]) if is_path else values
 
 
-def _below(files: Sequence[str]) -> tuple[Path, list[str]]:
-    """The folder that holds all the files, and their names in it."""
+def _relative(files: Sequence[str]) -> tuple[Path, list[str]]:
+    """The folder that all files are in, and their paths relative to it."""
     if is_remote(as_path(files[0])):
         raise CellprepError(
-            f"the files are URLs ({files[0]}, ...); name the bucket or folder as root=, and give "
-            "the names below it"
+            f"the files are URLs ({files[0]}, ...); pass the bucket or folder as root=, and the "
+            "names below it"
         )
     plain = [os.path.normpath(file) for file in files]
     try:

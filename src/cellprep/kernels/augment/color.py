@@ -52,8 +52,8 @@ def _auto_contrast(image):
 def equalization(images, rows):
     """Histogram equalisation, channel by channel.
 
-    As in keras-cv the step is that of PIL's `ImageOps.equalize`, except that the count taken off
-    the total is the smallest that occurs, not that of the brightest value.
+    Like PIL's `ImageOps.equalize`, except that, as in keras-cv, the smallest count that occurs is
+    subtracted from the total, not the count of the brightest value.
     """
     for i in range(len(rows)):
         _equalization(images[rows[i]])
@@ -62,8 +62,8 @@ def equalization(images, rows):
 @nb.njit(cache=True, nogil=True)
 def _equalization(image):
     flat = image.reshape(image.size)
-    # Eight pixels are three words: a byte read alone costs as much as what is done with it. Bytes
-    # of one value wait for each other, so neighbours count in two tables.
+    # Eight pixels are read as three words: reading a byte alone costs as much as its increment.
+    # Increments of one counter wait for each other, so neighbours count in two tables.
     whole = len(flat) - len(flat) % 24
     words = flat[:whole].view(np.uint64)
     counts = np.zeros((2, 3, 256), np.uint32)
@@ -219,10 +219,10 @@ def _grey_contrast(image, factor):
 
 @nb.njit(cache=True, nogil=True)
 def saturate(images, rows, amounts):
-    """Add to the saturation of HSV [1]_; grey, which has hue 0 there, turns red.
+    """Add to the saturation of HSV [1]_; grey, whose hue is 0 there, turns red.
 
-    With the hue and the value kept, the distance of each channel to the largest one grows as the
-    saturation does.
+    Hue and value stay, so the distance of each channel to the largest one grows in proportion to
+    the saturation.
 
     References
     ----------
@@ -260,8 +260,8 @@ def hue(images, rows, turns):
 @nb.njit(cache=True, nogil=True)
 def _hue(image, turn):
     flat = image.reshape(image.size)
-    # A channel falls from the largest value to the smallest and back as the hue goes round; red,
-    # green and blue do so at 5, 3 and 1 sixths of the circle.
+    # As the hue rotates, each channel falls from the largest value to the smallest and rises again;
+    # red, green and blue do so at 5, 3 and 1 sixths of the circle.
     six, turns = np.float32(6), np.float32(6) * turn
     for p in range(len(flat) // 3):
         at = np.uint64(3 * p)
@@ -337,9 +337,9 @@ def _channel_shift(image, red, green, blue):
 
 @nb.njit(cache=True, nogil=True)
 def paint(images, rows, kept, value):
-    """Give the pixels of images `rows` that are 0 in `kept` a value.
+    """Set the pixels of images `rows` that are 0 in `kept` to a value.
 
-    `kept` is (m, height, width) uint8 of 0 and 1. Most runs of eight pixels are of one kind.
+    `kept` is (m, height, width) uint8 of 0 and 1. Most runs of eight pixels are alike.
     """
     ones = np.uint64(0x0101010101010101)
     eight = ones * np.uint64(value)

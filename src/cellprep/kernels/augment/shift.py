@@ -75,14 +75,14 @@ def _shift_masks(masks: Masks, rows: Positions, first: Values, step: Values) -> 
 
 @nb.njit(cache=True, nogil=True)
 def shift_rows(image, first, step):
-    """Move row y of an image left by `first + step * y` pixels, in place, linearly interpolated."""
+    """Move row y of an image left by `first + step * y` pixels, in place, interpolated."""
     height, width, _ = image.shape
     line = np.empty(3 * (width + 1), np.uint8)
     near, far = line[:-3], line[3:]
     for y in range(height):
         row = image[y].reshape(3 * width)
         low, part = split_offset(first + step * np.float32(y))
-        start = low % (2 * width)  # the picture and its mirror image repeat
+        start = low % (2 * width)  # the image and its mirror image repeat
         done = 0
         while done <= width:
             place = (start + done) % (2 * width)
@@ -115,12 +115,12 @@ def shift_columns(image, first, step):
     for x in range(width):
         low, part = split_offset(first + step * np.float32(x))
         parts[3 * x : 3 * x + 3] = part
-        start[x] = low % (2 * height)  # the picture and its mirror image repeat
+        start[x] = low % (2 * height)  # the image and its mirror image repeat
     flat = image.reshape(image.size)
     source = np.empty(image.size, np.uint8)
     for i in range(len(flat)):
         source[i] = flat[i]
-    # A row of the result lies between two lines: pixel y + start[x] of each column x, and the next.
+    # A row of the result lies between two lines: pixel y + start[x] of each column x, and the next
     lines = np.empty((2, 3 * width), np.uint8)
     begins = np.empty(width, np.int32)
     for y in range(height + 1):
@@ -147,7 +147,7 @@ def shift_columns(image, first, step):
 
 
 def shift_mask(mask: Masks, first: np.float32, step: np.float32) -> None:
-    """Move row y of a mask as `shift_rows` moves an image, each pixel from the nearest."""
+    """Move row y of a mask like `shift_rows` does an image, each pixel from the nearest."""
     height, width = mask.shape
     offset = first + step * np.arange(height, dtype=np.float32)
     low = np.floor(offset)

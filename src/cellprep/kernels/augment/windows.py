@@ -17,7 +17,7 @@ def windows(
 ) -> Images:
     """The square of `size` pixels at each image's (top, left).
 
-    It must lie inside, unless `fill` says what lies beyond the border: "reflect", "edge" or a
+    It must lie inside, unless `fill` defines what lies beyond the border: "reflect", "edge" or a
     value in 0-255.
 
     Returns

@@ -1,9 +1,8 @@
-"""Blurs of 8-bit RGB images by small kernels, compiled.
+"""Blurs of 8-bit RGB images by small convolution kernels, compiled.
 
-Radii and sigmas are those at a side of 224 pixels, where the kernels are the references' own. At
-another side a kernel's points are moved together or apart by side / 224 and shared among the pixels
-around them by triangles: what comes of enlarging the image to 224, blurring it there and averaging
-it back to its size.
+Radii and sigmas are in pixels at a side of 224, where the kernels equal those of the references. At
+another side, a kernel's points are moved by side / 224 and distributed over the pixels around them
+by triangles. That equals enlarging the image to 224, blurring it there, and averaging it back.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from ..levels import to_level
 _FULL_SIDE = 224
 
 Kernels = NDArray[np.float32]
-"""(m, height, width), both odd, sums of 1; weights of the pixels around the one in the middle."""
+"""(m, height, width), both odd: weights of the pixels around the centre, with a sum of 1."""
 
 
 def disks(radius: NDArray[np.float32], scale: float) -> Kernels:
-    """Out of focus: all points within the radius count alike (Hendrycks and Dietterich [1]_).
+    """Defocus: all points within the radius have equal weight (Hendrycks and Dietterich [1]_).
 
-    Their smoothing of the disk by sigma 0.1 pixels or less changes no weight by 1e-20; there is
-    none here.
+    Their smoothing of the disc, by sigma 0.1 pixels or less, changes no weight by 1e-20 and is
+    omitted.
 
     References
     ----------
@@ -56,10 +55,10 @@ def lines(
     angle: NDArray[np.float32],
     scale: float,
 ) -> Kernels:
-    """In motion: 2 * radius + 1 points in a line to one side, weighted by half a Gaussian.
+    """Motion: 2 * radius + 1 points on a line to one side, weighted by half a Gaussian.
 
-    This is ImageMagick's `MagickMotionBlurImage(radius, sigma, angle)`, the angle in degrees
-    clockwise from the right; its points are those of whole pixels next to the line.
+    This is ImageMagick's `MagickMotionBlurImage(radius, sigma, angle)`, with the angle in degrees
+    clockwise from the right; points are rounded to whole pixels.
     """
     reach = 2 * np.ceil(radius.astype(np.float64)) + 1
     along = np.arange(int(reach.max()))
@@ -72,7 +71,7 @@ def lines(
 
 @nb.njit(cache=True, nogil=True)
 def _scaled(y, x, weights, scale):
-    """Kernels of points (m, k), each point shared among the pixels around it."""
+    """Kernels from points (m, k), each distributed over the pixels around it."""
     m, k = y.shape
     most = 0
     for i in range(m):
@@ -135,16 +134,16 @@ def _scale(images: Images) -> float:
 
 
 def convolve(images: Images, rows: Positions, kernels: Kernels, border: str) -> None:
-    """Weighted sums around every pixel of some images, in place, as `cv2.filter2D` makes them.
+    """Weighted sums around every pixel of some images, in place, like `cv2.filter2D`.
 
     Parameters
     ----------
     images : (n, height, width, 3) uint8
     rows : (m,) int
-        The images that are changed; no image stands twice.
+        The images to change, all different.
     kernels : (m, high, wide) float32
     border : "symmetric", "reflect" or "edge"
-        What lies outside, in the words of `numpy.pad`.
+        What lies outside, as in `numpy.pad`.
     """
     _, height, width, _ = images.shape
     above, before = kernels.shape[1] // 2, kernels.shape[2] // 2
@@ -180,7 +179,9 @@ def _convolve(images, rows, kernels, down, across):
         for y in range(height):
             line[:] = 0
             first = 0
-            while first + 4 <= taps:  # four at a time: the sums are loaded and stored less often
+            while (
+                first + 4 <= taps
+            ):  # four at a time, so that sums are loaded and stored less often
                 a = padded[y + tap_y[first], tap_x[first] :]
                 b = padded[y + tap_y[first + 1], tap_x[first + 1] :]
                 c = padded[y + tap_y[first + 2], tap_x[first + 2] :]

@@ -1,8 +1,8 @@
-"""What lies over the picture or hides parts of it, on some images in place, compiled.
+"""Marks that cover parts of some images of a batch, in place, compiled.
 
-Places come from each image's seed. Lengths of stains and bubbles are those at a side of 224 pixels
-and are scaled by side / 224, side being the shorter one; edges are soft over one pixel, so that
-what is smaller than a pixel still shows.
+Positions are sampled from each image's seed. Lengths of stains and bubbles are in pixels at a side
+of 224 and scaled by the shorter side / 224. Edges are soft over one pixel, so that marks smaller
+than a pixel are still visible.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _FULL = 224
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _blend(image, y, x, level, part):
-    """Bring a pixel to a level by this part."""
+    """Move a pixel by a fraction of the way to a level."""
     for c in range(3):
         value = np.float32(image[y, x, c])
         image[y, x, c] = to_level(value + np.float32(part) * (np.float32(level) - value))
@@ -28,7 +28,7 @@ def _blend(image, y, x, level, part):
 
 @nb.njit(cache=True, nogil=True, inline="always")
 def _span(middle, reach, side):
-    """The pixels within reach of a place."""
+    """The pixels within reach of a position."""
     return max(0, math.ceil(middle - reach)), min(side, math.floor(middle + reach) + 1)
 
 
@@ -36,9 +36,9 @@ def _span(middle, reach, side):
 def stain_deposit(images, rows, counts, diameters, seeds):
     """Black marks with an uneven outline, after MedMNIST-C's stain deposits [1]_.
 
-    Theirs are drawn by hand, ten of 24 pixels and ten of 32. Here an outline is a circle, bent by
-    three waves; the one with the mean area of their marks has a diameter of 21 or 26.5 pixels. A
-    mark keeps 10 pixels from the border.
+    Theirs are drawn by hand, ten of 24 pixels and ten of 32. Here an outline is a circle modulated
+    by three waves; diameters of 21 and 26.5 pixels give the mean area of their marks. Marks keep a
+    distance of 10 pixels to the border.
 
     References
     ----------
@@ -54,7 +54,7 @@ def stain_deposit(images, rows, counts, diameters, seeds):
             inset = 10 * scale + 1.15 * radius
             middle_x = inset + (width - 2 * inset) * unit(seed, drawn) - 0.5
             middle_y = inset + (height - 2 * inset) * unit(seed, drawn + 1) - 0.5
-            # the waves' heights and phases: 2, 3 and 5 of them around the outline
+            # amplitudes of the waves, of which 2, 3 and 5 fit around the outline
             even_2, odd_2 = 0.24 * unit(seed, drawn + 2) - 0.12, 0.24 * unit(seed, drawn + 3) - 0.12
             even_3, odd_3 = 0.18 * unit(seed, drawn + 4) - 0.09, 0.18 * unit(seed, drawn + 5) - 0.09
             even_5, odd_5 = 0.12 * unit(seed, drawn + 6) - 0.06, 0.12 * unit(seed, drawn + 7) - 0.06
@@ -80,9 +80,9 @@ def stain_deposit(images, rows, counts, diameters, seeds):
 def bubbles(images, rows, counts, largest, seeds):
     """Pale discs with a brighter rim, after MedMNIST-C's bubbles.
 
-    Radii are whole numbers of pixels from 3 to `largest`; white is laid on by 100 / 255 within and
-    130 / 255 on a rim of 2 pixels. A later bubble replaces what it covers of an earlier one.
-    Centres keep a radius from the border.
+    Radii are whole numbers of pixels from 3 to `largest`; white is blended in by 100 / 255 inside
+    and by 130 / 255 on a rim of 2 pixels. A later bubble replaces what it covers of an earlier one.
+    Centres keep a distance of one radius to the border.
     """
     _, height, width, _ = images.shape
     scale = min(height, width) / _FULL
@@ -114,9 +114,9 @@ def bubbles(images, rows, counts, largest, seeds):
 
 @nb.njit(cache=True, nogil=True)
 def cutout(images, rows, sizes, seeds):
-    """A black square of `sizes` times the shorter side; its middle is any pixel [1]_.
+    """A black square of `sizes` times the shorter side, centred on any pixel [1]_.
 
-    So some of it may lie outside.
+    So part of it may lie outside.
 
     References
     ----------
@@ -133,9 +133,10 @@ def cutout(images, rows, sizes, seeds):
 
 @nb.njit(cache=True, nogil=True)
 def grid_mask(images, rows, ratios, units, angles, seeds):
-    """Black squares on a turned grid [1]_; `ratios` of the grid's unit are a square's side.
+    """Black squares on a rotated grid [1]_.
 
-    `units` are parts of the shorter side, `angles` degrees.
+    `units` are the grid's spacing as fractions of the shorter side, `ratios` the squares' side as
+    fractions of that, `angles` in degrees.
 
     References
     ----------

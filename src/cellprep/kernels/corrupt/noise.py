@@ -1,7 +1,7 @@
 """Random numbers within an image, all from its seed, and Gaussian noise, compiled.
 
-Number i of an image is the i-th of splitmix64 [1]_ begun at its seed; so it depends on nothing but
-the seed and i.
+Number i of an image is the i-th output of splitmix64 [1]_ started at its seed, so it depends on the
+seed and i alone.
 
 References
 ----------
@@ -22,12 +22,12 @@ from .. import splitmix
 from ..levels import to_level
 
 _GOLDEN = splitmix.GOLDEN
-_mix: Any = nb.njit(splitmix.mix, inline="always")  # of one number here
+_mix: Any = nb.njit(splitmix.mix, inline="always")
 _STEPS = 4096
 
 
 def _quantiles() -> NDArray[np.float32]:
-    """The normal distribution at the middles of equal parts, with a variance of 1."""
+    """Quantiles of the normal distribution at the centres of equal intervals, with variance 1."""
     middles = ((np.arange(_STEPS) + 0.5) / _STEPS).tolist()
     values = np.array([NormalDist().inv_cdf(part) for part in middles])
     return np.asarray(values / values.std(), np.float32)
@@ -50,7 +50,7 @@ def unit(seed, i):
 
 @nb.njit(cache=True, nogil=True)
 def numbers(seeds: Keys, count: int) -> Keys:
-    """The first numbers of every seed, (m, count) uint64."""
+    """(m, count) uint64: the first numbers of every seed."""
     out = np.empty((len(seeds), count), np.uint64)
     for row in range(len(seeds)):
         for i in range(count):
@@ -59,7 +59,7 @@ def numbers(seeds: Keys, count: int) -> Keys:
 
 
 def units(seeds: Keys, count: int) -> NDArray[np.float64]:
-    """The same in [0, 1)."""
+    """(m, count) float64: the same in [0, 1)."""
     return np.asarray((numbers(seeds, count) >> np.uint64(11)) * 2.0**-53)
 
 
@@ -67,8 +67,8 @@ def units(seeds: Keys, count: int) -> NDArray[np.float64]:
 def gaussian_noise(images: Images, rows: Positions, sd: NDArray[Any], seeds: Keys) -> None:
     """Add normal noise to every value of some images, in place.
 
-    `sd` is a part of the full range. Deviates are 4096 quantiles of the distribution, up to 3.66
-    standard deviations: the steps between them are finer than a level.
+    `sd` is a fraction of the full range. Deviates come from 4096 quantiles of the distribution, up
+    to 3.66 standard deviations: the steps between them are finer than a level.
     """
     for i in range(len(rows)):
         flat = images[rows[i]].reshape(images[0].size)

@@ -1,0 +1,61 @@
+"""Local files and URLs: one set of functions that works on both.
+
+A local path is a `pathlib.Path`. A URL that fsspec knows is a `upath.UPath`, which has the same
+methods. Those that match patterns, make folders or delete are not used on URLs: they read file
+names as patterns and create buckets.
+"""
+
+from .atomic import atomic_write, copy, move
+from .deleting import leftovers, remove_folder, remove_tree, unlink
+from .listing import file_version, file_versions, list_url, names, sizes
+from .reading import (
+    Prefetched,
+    local_copy,
+    open_binary,
+    pieces,
+    prefetch,
+    read_bytes,
+    read_ranges,
+)
+from .temporary import LOCK, TEMPORARY, WORK
+from .urls import (
+    as_os_errors,
+    as_path,
+    canonical,
+    check_shared,
+    is_remote,
+    make_folder,
+    map_files,
+)
+
+__all__ = [
+    "LOCK",
+    "TEMPORARY",
+    "WORK",
+    "Prefetched",
+    "as_os_errors",
+    "as_path",
+    "atomic_write",
+    "canonical",
+    "check_shared",
+    "copy",
+    "file_version",
+    "file_versions",
+    "is_remote",
+    "leftovers",
+    "list_url",
+    "local_copy",
+    "make_folder",
+    "map_files",
+    "move",
+    "names",
+    "open_binary",
+    "pieces",
+    "prefetch",
+    "read_bytes",
+    "read_ranges",
+    "remove_folder",
+    "remove_tree",
+    "sizes",
+    "unlink",
+]

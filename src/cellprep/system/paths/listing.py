@@ -1,0 +1,72 @@
+"""What exists below a folder: names, sizes, versions of files."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from .urls import as_os_errors, is_remote
+
+
+def list_url(folder: Path) -> dict[str, dict[str, Any]]:
+    """The metadata of every file below a URL, by relative name, from a single request."""
+    url: Any = folder
+    with as_os_errors(folder):
+        start = url.fs._strip_protocol(url.path).rstrip("/") + "/"
+        files = url.fs.find(url.path, detail=True)
+    return {
+        name.removeprefix(start): info
+        for name, info in files.items()
+        if name.startswith(start) and not name.endswith("/")
+    }
+
+
+def names(folder: Path) -> list[str]:
+    """The relative name of every file below a folder, sorted."""
+    if is_remote(folder):
+        return sorted(list_url(folder))
+    found = (Path(parent, name) for parent, _, files in os.walk(folder) for name in files)
+    return sorted(str(file.relative_to(folder)) for file in found)
+
+
+def sizes(folder: Path) -> Callable[[str], int | None]:
+    """A function from the relative name of a file to its size, or None if it does not exist."""
+    if is_remote(folder):
+        known = {name: int(info["size"]) for name, info in list_url(folder).items()}
+        return known.get
+
+    def size(name: str) -> int | None:
+        file = folder / name
+        return file.stat().st_size if file.is_file() else None
+
+    return size
+
+
+def file_version(path: Path) -> str:
+    """A text that changes when the file or folder changes."""
+    if not is_remote(path):
+        status = path.stat()
+        return f"{status.st_size}\0{status.st_mtime_ns}"
+    url: Any = path
+    with as_os_errors(path):
+        return _listed_version(url.fs.info(url.path))
+
+
+def file_versions(folder: Path) -> Callable[[str], str]:
+    """`file_version` of a file in a folder, by its relative name."""
+    if is_remote(folder):
+        known = {name: _listed_version(info) for name, info in list_url(folder).items()}
+        return lambda name: known.get(name, "unreadable")
+    return lambda name: file_version(folder / name)
+
+
+def _listed_version(info: Mapping[str, Any]) -> str:
+    """The version of a file from its metadata.
+
+    >>> _listed_version({"size": 3, "ETag": '"49f68a5c8493ec2c0bf489821c21fc3b"'})
+    '3 "49f68a5c8493ec2c0bf489821c21fc3b"'
+    """
+    keys = ("ETag", "etag", "md5Hash", "mtime", "LastModified", "last_modified", "created")
+    return f"{info.get('size')} {next((info[key] for key in keys if info.get(key)), '')}"
