@@ -16,6 +16,7 @@ from ..plan.plan import Plan
 from ..plan.readable import only_readable
 from ..system import executors
 from .exchange.exchange import Exchange
+from .provenance import Provenance
 from .tables import Tables
 from .views import ImageView, MaskView
 
@@ -23,7 +24,7 @@ Move = Callable[[Plan], Plan]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset(Exchange, Tables):
+class Dataset(Exchange, Provenance, Tables):
     """Labelled images and the steps applied to them; frozen and lazy.
 
     Images are read when they are accessed, and only those. Created by `read` or
