@@ -1,4 +1,4 @@
-"""Options, the images, and what becomes of the figures at the end."""
+"""Command-line options, the images, and the report at the end of a run."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-import pictures
-from jobs import JOBS
-from report import PAGE, Report
+from . import images
+from .jobs import JOBS
+from .measure.job import Images
+from .report import PAGE, Report
 
 WHOLE = 13_759
 SECTIONS = 5
@@ -21,19 +22,19 @@ REPORT = pytest.StashKey[Report]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("benchmarks")
-    group.addoption("--images", type=int, default=WHOLE, help="images a job (default 13,759)")
+    group.addoption("--images", type=int, default=WHOLE, help="images per job (default 13,759)")
     group.addoption(
         "--rounds",
         type=int,
-        help="turns of each contender (default: each job's own; 1 if fewer images)",
+        help="turns of each contender (default: set by the job; 1 if fewer images)",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    images, rounds = config.getoption("--images"), config.getoption("--rounds")
-    if images < WHOLE:  # a smoke run shows that all of it works; its figures say little
+    count, rounds = config.getoption("--images"), config.getoption("--rounds")
+    if count < WHOLE:  # a smoke run shows that everything works; its figures mean little
         rounds = rounds or 1
-    config.stash[REPORT] = Report(images, rounds, pictures.source())
+    config.stash[REPORT] = Report(count, rounds, images.source())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, exitstatus: int) -> None:
@@ -53,10 +54,11 @@ def report(request: pytest.FixtureRequest) -> Report:
 
 @pytest.fixture(scope="session")
 def cache(request: pytest.FixtureRequest) -> Path:
-    """A folder that outlives the run."""
-    return Path(request.config.cache.mkdir("pictures"))
+    """A folder that is kept between runs."""
+    return Path(request.config.cache.mkdir("images"))
 
 
 @pytest.fixture(scope="session")
-def pool(cache: Path) -> pictures.Images:
-    return pictures.pool(cache)
+def pool(cache: Path) -> Images:
+    """Images that all differ."""
+    return images.pool(cache)

@@ -1,8 +1,8 @@
-"""Whether the loader keeps up: images a second of the loader alone, and of a training step.
+"""Is the loader fast enough? Images per second of the loader alone, and of a training step.
 
     python benchmarks/loader.py [--images 2000] [--model efficientnet_b0]
 
-The two are timed in turns, and the medians shown; the loader reads memory-mapped shards in the
+The two are timed in turns and the medians printed; the loader reads memory-mapped shards in the
 shuffled order of an epoch.
 """
 
@@ -18,7 +18,7 @@ import numpy as np
 
 import cellmodels
 import cellprep
-from cellmodels.loader import Batches
+from cellmodels.training.batches import Batches
 
 
 def main() -> None:
@@ -33,24 +33,24 @@ def main() -> None:
     images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "train"
-        made = cellprep.Dataset.from_arrays(images, np.arange(len(images)) % 8)
-        cellprep.write(made, path, progress=False)
+        cells = cellprep.Dataset.from_arrays(images, np.arange(len(images)) % 8)
+        cellprep.write(cells, path, progress=False)
         cells = cellprep.read(path)
         model = cellmodels.build(chosen.model, 8, shape[1:], weights=None)
         model.compile("adamw", "sparse_categorical_crossentropy")
         rates: dict[str, list[float]] = {"loader": [], "step": []}
         for epoch in range(chosen.rounds + 1):
-            batches = Batches(cells, chosen.batch_size, cells.plan.rows.shuffled(0, epoch))
+            batches = Batches(cells, chosen.batch_size, cells.shuffled(0, epoch))
             start = time.perf_counter()
-            held = [batches[k] for k in range(len(batches))]
-            loaded = time.perf_counter()
-            few = [held[k] for k in range(6)]
+            loaded = [batches[k] for k in range(len(batches))]
+            seconds = time.perf_counter() - start
+            few = loaded[:6]
             stepping = time.perf_counter()
             for batch, labels in few:
                 model.train_on_batch(batch, labels)
             done = time.perf_counter()
             if epoch:  # the first round compiles
-                rates["loader"].append(len(cells) / (loaded - start))
+                rates["loader"].append(len(cells) / seconds)
                 rates["step"].append(len(few) * chosen.batch_size / (done - stepping))
     loader, step = (statistics.median(rates[name]) for name in ("loader", "step"))
     print(f"{chosen.model}, {chosen.side}x{chosen.side}, batches of {chosen.batch_size}")

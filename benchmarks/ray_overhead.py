@@ -1,4 +1,4 @@
-"""Ray beside two local processes on one job, in turns: `python benchmarks/ray_overhead.py`."""
+"""The overhead of Ray compared with two local processes: `python benchmarks/ray_overhead.py`."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ RECIPE = cp.Recipe([cp.Dedupe(), cp.Balance(), cp.KMeansMask(), cp.RandAugment(c
 
 
 def source(path: Path, n: int) -> None:
-    """Shards of n drawn cells of 96x96, every one with its own grain."""
+    """Write n synthetic cells of 96x96 that all differ in their noise."""
     images, labels = draw_cells([128] * 8, seed=0)
-    at = np.arange(n) % len(images)
-    grain = np.random.default_rng(0).integers(0, 4, (n, 96, 96, 1), np.uint8)
-    cp.write(cp.Dataset.from_arrays(images[at] // 2 + grain, labels[at]), path, progress=False)
+    rows = np.arange(n) % len(images)
+    noise = np.random.default_rng(0).integers(0, 4, (n, 96, 96, 1), np.uint8)
+    cp.write(cp.Dataset.from_arrays(images[rows] // 2 + noise, labels[rows]), path, progress=False)
 
 
 @click.command()
 @click.option("--images", type=int, default=40_000, show_default=True)
 @click.option("--rounds", type=int, default=3, show_default=True)
 @click.option("--workers", type=int, default=2, show_default=True)
-@click.option("--folder", type=click.Path(path_type=Path), help="Of the work.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Working folder.")
 def main(images: int, rounds: int, workers: int, folder: Path | None) -> None:
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        work = Path(place)
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        work = Path(name)
         source(work / "cells", images)
         took: dict[str, list[float]] = {"processes": [], "ray": [], "start": []}
 
@@ -40,11 +40,13 @@ def main(images: int, rounds: int, workers: int, folder: Path | None) -> None:
             with executors.using(executor, workers):
                 began = time.monotonic()
                 made = RECIPE(cp.read(work / "cells"))
-                most = None if executor == "ray" else workers  # the Ray at hand has so many
+                most = (
+                    None if executor == "ray" else workers
+                )  # Ray uses the workers that it was started with
                 cp.write(made, work / "out", executor=executor, workers=most, progress=False)
                 return time.monotonic() - began
 
-        for number in range(rounds + 1):  # the first round warms caches and is not counted
+        for number in range(rounds + 1):  # the first round warms up and is not counted
             for executor in ("processes", "ray"):
                 began = time.monotonic()
                 seconds = job(executor)
@@ -54,8 +56,8 @@ def main(images: int, rounds: int, workers: int, folder: Path | None) -> None:
                     took[executor].append(seconds)
                 if number and executor == "ray":
                     took["start"].append(whole - seconds)
-                said = f"{seconds:.1f} s, start and end {whole - seconds:.1f} s"
-                print(number, executor, said, flush=True)
+                line = f"{seconds:.1f} s, start and end {whole - seconds:.1f} s"
+                print(number, executor, line, flush=True)
     middle = {name: float(np.median(values)) for name, values in took.items()}
     print(
         f"processes {middle['processes']:.1f} s, ray {middle['ray']:.1f} s: "

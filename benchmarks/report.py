@@ -1,4 +1,4 @@
-"""The figures of a run: one table of ratios at the terminal, and the page of a full run."""
+"""The results of a run: tables for the terminal, and the page docs/benchmarks.md for a full run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from datetime import date
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import Result, Speed, cores
+from .measure.parallel import cores
+from .measure.race import Result, Speed
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
@@ -40,16 +41,16 @@ PACKAGES = [
 
 @dataclass
 class Report:
-    """What a run gathers.
+    """The results of a run.
 
     Attributes
     ----------
     images : int
-        A job.
+        Images per job.
     rounds : int or None
-        Turns of each contender; None leaves it to the job.
+        Turns of each contender; None: set by the job.
     source : str
-        Where the images come from.
+        Origin of the images.
     """
 
     images: int
@@ -61,15 +62,15 @@ class Report:
     def add(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], last: str = "slope"
     ) -> None:
-        """Another table: its first column names the row; where rows are longer, `last` is added."""
+        """Add a table, whose first column names the row; a longer row gets a column `last`."""
         head = ["", *columns, *[last] * (len(rows[0]) - 1 - len(columns))]
         lines = [_line(head), _line(["---", *["---:"] * (len(head) - 1)])]
         self.sections[title] = "\n".join([*lines, *map(_line, rows)])
 
     def speeds(self) -> str:
-        """Every job, ours first, as a Markdown table."""
+        """Every job, cellprep first, as a Markdown table."""
         lines = [
-            _line(["job", "who", "images/s", "ours is", "target", "reached", "peak MiB", ""]),
+            _line(["job", "library", "images/s", "speed-up", "target", "reached", "peak MiB", ""]),
             _line(["---", "---", "---:", "---:", "---:", "---", "---:", "---"]),
         ]
         for result in self.results:
@@ -79,14 +80,14 @@ class Report:
         return "\n".join(lines)
 
     def tables(self) -> str:
-        """All that was measured, as Markdown."""
-        parts = [f"## {title}\n\n{table}\n" for title, table in self.sections.items()]
+        """All tables as Markdown."""
+        sections = [f"## {title}\n\n{table}\n" for title, table in self.sections.items()]
         if self.results:
-            parts.insert(0, f"## Ours and the peers\n\n{self.speeds()}\n")
-        return "\n".join(parts)
+            sections.insert(0, f"## cellprep and other libraries\n\n{self.speeds()}\n")
+        return "\n".join(sections)
 
     def write_page(self) -> None:
-        """The page of the documentation: this run's tables, and the hand-written limits."""
+        """Write the page of the documentation: the tables of this run, then limits.md."""
         limits = (HERE / "limits.md").read_text(encoding="utf-8")
         PAGE.write_text(f"{self._head()}\n{self.tables()}\n{limits}", encoding="utf-8")
 
@@ -94,21 +95,22 @@ class Report:
         gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         return f"""# Benchmarks
 
-Written by `pytest benchmarks/` (`make bench`) on {date.today().isoformat()}; do not edit. How it is
-measured, and how each peer got its best case: [benchmarks/README.md](../benchmarks/README.md).
+Written by `pytest benchmarks/` (`make bench`) on {date.today().isoformat()}; do not edit. The
+method, and the best case of each library: [benchmarks/README.md](../benchmarks/README.md).
 
 - machine: {_processor()}, {cores()} cores, {gigabytes:.0f} GiB, {platform.system()}, Python \
 {platform.python_version()}
 - images: {self.images:,} of 96x96x3 uint8, {self.source}
 - versions: {", ".join(_versions())}
-- "ours is": the median over rounds of the peer's time for an image over ours, taken in turns
-- "images/s": of the quickest turn. Only ratios compare between machines
-- "peak MiB": memory of the process while it works beyond what it held before (images in, libraries)
+- "speed-up": time per image of the other library divided by that of cellprep, measured in turns;
+  median over rounds
+- "images/s": in the quickest turn. Between machines only speed-ups are comparable
+- "peak MiB": memory of the process during a turn, minus that before it (input images, libraries)
 """
 
 
 def _cells(speed: Speed, result: Result) -> list[str]:
-    """Everything about a contender but the job's title."""
+    """The cells of a contender, except for the job's title."""
     if speed.missing:
         return [speed.name, "", "", _times(speed.target), "", "", speed.missing]
     notes = [f"{speed.whole / speed.rate:,.1f} s for {speed.whole:,}"] * result.job.seconds
@@ -121,7 +123,7 @@ def _cells(speed: Speed, result: Result) -> list[str]:
         middle = [_times(ratio), _times(speed.target), _verdict(ratio, speed.target)]
         notes += [speed.way] if speed.way else []
         if speed.images < speed.whole:
-            notes.append(f"from {speed.images:,} images, scaled")
+            notes.append(f"scaled from {speed.images:,} images")
     peak = f"{speed.memory / 2**20:,.0f}"
     return [speed.name, f"{speed.rate:,.0f}", *middle, peak, "; ".join(notes)]
 

@@ -1,9 +1,9 @@
-"""What finding duplicates costs, from ten thousand to a million images.
+"""Time and memory of finding duplicates, from ten thousand to a million images.
 
     python -m pytest benchmarks/test_duplicates_scale.py -s
 
-Synthetic digests and hashes stand for the images, one in ten of them planted near another; a last
-table has pixels. Every row runs in a process of its own, so that its memory is its own peak.
+Random digests and hashes replace the images, one in ten of them planted near another; the last
+table uses images. Every row runs in its own process, so that its peak memory is its own.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = str(Path(__file__).parent)
+ROOT = str(Path(__file__).resolve().parents[1])
 SIZES = (10_000, 100_000, 1_000_000)
 
 
 def hashes(n: int, seed: int = 0) -> np.ndarray:
-    """Different 64-bit hashes, every tenth within 4 bits of another."""
+    """Distinct 64-bit hashes, every tenth within 4 bits of another."""
     rng = np.random.default_rng(seed)
     values = rng.integers(0, 2**64, n, np.uint64, endpoint=False)
     copies = values[: n // 10].copy()
@@ -32,7 +32,7 @@ def hashes(n: int, seed: int = 0) -> np.ndarray:
 
 
 def exact(n: int) -> int:
-    """Groups of equal digests of 128 bits."""
+    """The number of groups of equal 128-bit digests."""
     from cellprep.plan.groups import equal_rows
 
     rng = np.random.default_rng(0)
@@ -44,11 +44,11 @@ def exact(n: int) -> int:
 
 
 def close(n: int, distance: int) -> int:
-    """All pairs of hashes within a distance."""
+    """The number of pairs of hashes within a distance."""
     from cellprep.kernels.hashing.pairs import close_pairs
 
     values = hashes(n)
-    for _ in close_pairs(values[:1000], None, distance, 2):  # compiled before the clock runs
+    for _ in close_pairs(values[:1000], None, distance, 2):  # compile before timing
         pass
     began = time.perf_counter()
     found = sum(len(run[0]) for run in close_pairs(values, None, distance, 2))
@@ -56,7 +56,7 @@ def close(n: int, distance: int) -> int:
 
 
 def pixels(n: int, near: int | None, symmetries: bool) -> int:
-    """The whole search on drawn cells and their flipped, compressed copies, 48x48."""
+    """The number of groups among synthetic cells of 48x48 and their mirror images."""
     import cellprep as cp
     from cellprep.synthetic import draw_cells
 
@@ -69,23 +69,24 @@ def pixels(n: int, near: int | None, symmetries: bool) -> int:
 
 
 def report(began: float, found: int) -> int:
-    import memory
+    from benchmarks.measure import memory
 
     print(json.dumps([round(time.perf_counter() - began, 2), memory.peak() >> 20, found]))
     return found
 
 
 def measured(call: str) -> list[float]:
-    """Seconds, peak MB and what was found, of a call in a process of its own."""
-    code = f"import sys; sys.path.insert(0, {HERE!r}); import runpy; " + (
-        f"space = runpy.run_path({__file__!r}); eval({call!r}, space)"
+    """Seconds, peak MB and result of a call in its own process."""
+    code = (
+        f"import sys; sys.path.insert(0, {ROOT!r}); "
+        f"from benchmarks import test_duplicates_scale as scale; scale.{call}"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return list(json.loads(done.stdout.strip().splitlines()[-1]))
 
 
 def table(title: str, calls: dict[str, str]) -> dict[str, list[float]]:
-    """Print what each call costs."""
+    """Print the time and memory of each call."""
     found = {name: measured(call) for name, call in calls.items()}
     print(f"\n{title}\n{'':32}{'seconds':>9}{'peak MB':>9}{'found':>10}")
     for name, (seconds, peak, count) in found.items():
@@ -93,7 +94,7 @@ def table(title: str, calls: dict[str, str]) -> dict[str, list[float]]:
     return found
 
 
-def test_cost_against_number_of_images() -> None:
+def test_cost_by_number_of_images() -> None:
     found = table("equal digests", {f"{n:,}": f"exact({n})" for n in SIZES})
     assert [count for _, _, count in found.values()] == [n // 10 for n in SIZES]
     for distance in (4, 8):
@@ -105,7 +106,7 @@ def test_cost_against_number_of_images() -> None:
         assert all(peak < 2000 for _, peak, _ in found.values())
 
 
-def test_the_whole_search_on_pixels() -> None:
+def test_cost_of_the_whole_search_on_images() -> None:
     settings = {
         "plain": "None, False",
         "symmetries": "None, True",
@@ -117,5 +118,5 @@ def test_the_whole_search_on_pixels() -> None:
         for n in (2_000, 8_000)
         for name, given in settings.items()
     }
-    found = table("images of 48x48, half of them flipped copies", calls)
+    found = table("images of 48x48, half of them mirror images", calls)
     assert found["symmetries, 8,000 images"][2] == 4000

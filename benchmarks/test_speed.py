@@ -1,4 +1,4 @@
-"""Each job: ours beside its peers."""
+"""The speed of each job compared with other libraries."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-import harness
-import pictures
 from cellprep.synthetic import SMALLEST_MESS
-from jobs import JOBS
-from report import Report
+
+from . import images
+from .jobs import JOBS
+from .measure.job import Images, Job
+from .measure.race import run
+from .report import Report
 
 
 @pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
-def test_speed(job: harness.Job, report: Report, pool: pictures.Images, tmp_path: Path) -> None:
+def test_speed(job: Job, report: Report, pool: Images, tmp_path: Path) -> None:
     n = max(report.images, SMALLEST_MESS) if job.messy else report.images
-    data = partial(pictures.messy if job.messy else pictures.labelled, pictures=pool)
-    report.results.append(harness.run(job, n, data, tmp_path, report.rounds))
+    data = partial(images.messy if job.messy else images.labelled, pool=pool)
+    report.results.append(run(job, n, data, tmp_path, report.rounds))

@@ -19,7 +19,6 @@ import pandas as pd
 
 import cellmodels
 import cellprep as cp
-from cellmodels.compare import show
 from cellprep.report.contact_sheet import contact_sheet
 from cellprep.synthetic import CLASS_NAMES, draw_messy_set
 
@@ -101,4 +100,5 @@ print(operations.value_counts().to_string())
 
 # %%
 table = cellmodels.compare(arguments.table, out / "table", data=data, progress=False)
-print("\n" + show(table.drop(columns=["precision", "recall", "F1"])))
+shown = table.drop(columns=["seed", "precision", "recall", "F1"])
+print("\n" + shown.to_string(index=False, float_format="{:.4f}".format))

@@ -140,7 +140,6 @@ def imports_of_cellprep(file: Path) -> Iterator[tuple[str, str]]:
             yield from ((a.name, "") for a in node.names if a.name.startswith("cellprep."))
 
 
-@pytest.mark.xfail(strict=False, reason="cellmodels still imports internal names")
 def test_only_public_names_of_cellprep_are_imported() -> None:
     internal = []
     for folder in (ROOT / "src" / "cellmodels", ROOT / "examples"):

@@ -1,4 +1,4 @@
-"""The table of jobs; each file holds one job: ours, the peers, and a check of the result."""
+"""The list of jobs. Each file has one or more: cellprep, its peers, and a check of the result."""
 
 from . import corrupt, duplicates, jitter, masks, perceptual, rand_augment, recipe, storage
 

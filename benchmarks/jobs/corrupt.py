@@ -1,4 +1,4 @@
-"""A shifted test set: one corruption an image, or two to four strong changes."""
+"""Shifted test sets: one corruption per image, or two to four strong changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, in_processes, in_threads
+
+from ..measure.job import Call, Images, Job, Peer
+from ..measure.parallel import in_processes, in_threads
 
 
 def ours(suite: str, images: Images, folder: Path) -> Call:
@@ -20,7 +22,7 @@ def ours(suite: str, images: Images, folder: Path) -> Call:
 def _medmnistc() -> list[Any]:
     from medmnistc.corruptions.registry import CORRUPTIONS_DS
 
-    np.fromstring = np.frombuffer  # type: ignore[assignment] # its motion blur is older than NumPy 2
+    np.fromstring = np.frombuffer  # type: ignore[assignment] # its motion blur predates NumPy 2
     return list(CORRUPTIONS_DS["bloodmnist"].values())
 
 
@@ -29,11 +31,13 @@ def _medmnistc_batch(images: Images) -> Images:
 
     rng = np.random.default_rng(0)
     corruptions = _medmnistc()
-    drawn = zip(rng.integers(11, size=len(images)), rng.integers(5, size=len(images)), strict=True)
+    sampled = zip(
+        rng.integers(11, size=len(images)), rng.integers(5, size=len(images)), strict=True
+    )
     return np.stack(
         [
             corruptions[which].apply(Image.fromarray(image), int(severity))
-            for image, (which, severity) in zip(images, drawn, strict=True)
+            for image, (which, severity) in zip(images, sampled, strict=True)
         ]
     )
 
@@ -55,7 +59,7 @@ def _albumentations(suite: str) -> Any:
     import cv2
 
     cv2.setNumThreads(1)
-    if suite == "microscopy":  # it has no stain deposits or bubbles: spatter stands in
+    if suite == "microscopy":  # spatter replaces stain deposits and bubbles, which it lacks
         operations = [
             A.Downscale((0.25, 0.6), p=1),
             A.ImageCompression(quality_range=(7, 50), p=1),
@@ -118,7 +122,7 @@ def albumentations_processes(suite: str, images: Images, folder: Path) -> Call:
 
 
 def check(suite: str, images: Images, folder: Path) -> None:
-    """The same bytes for any part of the images."""
+    """A subset of the images gives the same bytes."""
     few, ids = images[:64], np.arange(64)
     half = cp.corrupt(few[32:], suite=suite, ids=ids[32 : len(few)])
     assert np.array_equal(cp.corrupt(few, suite=suite)[32:], half)
@@ -126,8 +130,8 @@ def check(suite: str, images: Images, folder: Path) -> None:
 
 def _job(suite: str, title: str, *peers: Peer) -> Job:
     ways = (albumentations_one, albumentations_threads, albumentations_processes)
-    like = Peer(
-        f"albumentations, alike: {'one of 11' if suite == 'microscopy' else '3 of 20'}",
+    similar = Peer(
+        f"albumentations, similar: {'one of 11' if suite == 'microscopy' else '3 of 20'}",
         tuple(partial(way, suite) for way in ways),
         images=1024,
     )
@@ -135,7 +139,7 @@ def _job(suite: str, title: str, *peers: Peer) -> Job:
         f"corrupt_{suite}",
         title,
         partial(ours, suite),
-        (*peers, like),
+        (*peers, similar),
         partial(check, suite),
         images=4096,
     )

@@ -1,4 +1,4 @@
-"""Exact duplicates of an array in memory, up to the finished table of groups."""
+"""Exact duplicates in an array, including the table of groups."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, quiet
+
+from ..measure.job import Call, Images, Job, Peer
+from ..measure.parallel import quiet
 
 
 def ours(images: Images, folder: Path) -> Call:
@@ -20,8 +22,8 @@ def ours(images: Images, folder: Path) -> Call:
 
 def _groups(digest: Callable[[Any], Hashable], images: Images) -> list[list[int]]:
     found = defaultdict(list)
-    for place, image in enumerate(images):
-        found[digest(image)].append(place)
+    for position, image in enumerate(images):
+        found[digest(image)].append(position)
     return [group for group in found.values() if len(group) > 1]
 
 
@@ -44,15 +46,15 @@ def cleanvision(images: Images, folder: Path) -> Call:
     from PIL import Image
 
     class InMemory:
-        """What Imagelab asks of a Hugging Face data set."""
+        """The interface of a Hugging Face data set that Imagelab uses."""
 
         features = {"image": None}  # noqa: RUF012
 
         def __len__(self) -> int:
             return len(images)
 
-        def __getitem__(self, at: int) -> dict[str, Image.Image]:
-            return {"image": Image.fromarray(images[at])}
+        def __getitem__(self, index: int) -> dict[str, Image.Image]:
+            return {"image": Image.fromarray(images[index])}
 
     def call() -> Any:
         with quiet():
@@ -69,7 +71,7 @@ def read_once(images: Images, folder: Path) -> Call:
 
 
 def check(images: Images, folder: Path) -> None:
-    """The groups are those of a dictionary of all bytes."""
+    """The groups equal those of a dictionary keyed by all bytes."""
     table = cp.find_duplicates(images)
     ours = {tuple(sorted(group["id"])) for _, group in table.groupby("group")}
     assert ours == {tuple(group) for group in _groups(lambda image: image.tobytes(), images)}

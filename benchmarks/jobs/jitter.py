@@ -1,4 +1,4 @@
-"""Rotation by any angle, shift and zoom by a tenth, flips: bilinear, the outside mirrored."""
+"""Rotation by any angle, shift and zoom by 10 %, flips; bilinear with mirrored borders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, in_processes, in_threads
+
+from ..measure.job import Call, Images, Job, Peer
+from ..measure.parallel import in_processes, in_threads
 
 
 def ours(images: Images, folder: Path) -> Call:
@@ -122,7 +124,7 @@ def augrs(threads: int, images: Images, folder: Path) -> Call:
 
 
 def matrices(n: int, side: int) -> np.ndarray[Any, Any]:
-    """(n, 2, 3) random moves about the middle, flips included, from output to input."""
+    """(n, 2, 3) random maps from output to input about the centre, including flips."""
     rng = np.random.default_rng(0)
     angle = rng.uniform(-np.pi, np.pi, n)
     scale = 1 / rng.uniform(0.9, 1.1, n)
@@ -138,7 +140,7 @@ def matrices(n: int, side: int) -> np.ndarray[Any, Any]:
 
 
 def warp_affine(images: Images) -> Images:
-    """Draw and warp each image by hand."""
+    """Sample a matrix for each image and warp it."""
     import cv2
 
     side = images.shape[1]
@@ -174,7 +176,7 @@ def by_hand_one(images: Images, folder: Path) -> Call:
 
 
 def check(images: Images, folder: Path) -> None:
-    """The same bytes for any part of the images."""
+    """A subset of the images gives the same bytes."""
     few = images[:64]
     assert np.array_equal(cp.jitter(few)[32:], cp.jitter(few[32:], ids=np.arange(32, len(few))))
 

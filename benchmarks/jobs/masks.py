@@ -1,4 +1,4 @@
-"""K-Means masks in RGB: each image clustered by itself, the darkest cluster kept."""
+"""K-Means masks in RGB: each image is clustered separately, the darkest cluster is the mask."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cellprep as cp
-from harness import Call, Images, Job, Make, Peer, in_processes, in_threads
 
-SAMPLE = 48  # images whose inertia is compared
+from ..measure.job import Call, Images, Job, Make, Peer
+from ..measure.parallel import in_processes, in_threads
+
+SAMPLE = 48  # images for comparing inertia
 
 
 def ours(k: int, images: Images, folder: Path) -> Call:
@@ -87,7 +89,7 @@ def _sklearn_batch(k: int, mini: bool, images: Images) -> Images:
 
 
 def check(k: int, images: Images, folder: Path) -> str:
-    """On average no more than 1.002 times the inertia of scikit-learn's best of ten starts."""
+    """The inertia is at most 1.002 times that of scikit-learn's best of ten starts."""
     from cellprep.kernels.segment.kmeans import kmeans
 
     few = images[:: max(1, len(images) // SAMPLE)][:SAMPLE]

@@ -1,4 +1,4 @@
-"""64-bit perceptual hashes (DCT), bit for bit those of imagehash."""
+"""64-bit perceptual hashes (DCT), equal to those of imagehash bit by bit."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness import Call, Images, Job, Peer, in_processes, in_threads
+from ..measure.job import Call, Images, Job, Peer
+from ..measure.parallel import in_processes, in_threads
 
 
 def hashes(images: Images) -> NDArray[np.uint64]:
     from cellprep.kernels.hashing.perceptual import perceptual_hashes
     from cellprep.system import executors
 
-    def part(span: executors.Span) -> NDArray[np.uint64]:
+    def chunk(span: executors.Span) -> NDArray[np.uint64]:
         return perceptual_hashes(images[slice(*span)], "phash")
 
-    return np.concatenate(list(executors.run(part, executors.cut(len(images), 256))))
+    return np.concatenate(list(executors.run(chunk, executors.cut(len(images), 256))))
 
 
 def ours(images: Images, folder: Path) -> Call:
@@ -54,9 +55,9 @@ def _hashed(images: Images) -> Images:
 
 
 def imagededup(images: Images, folder: Path) -> Call:
-    import torchvision_here
+    from . import torchvision_cpu
 
-    torchvision_here.load()  # it imports torchvision for its other methods
+    torchvision_cpu.load()  # imagededup imports torchvision for its other methods
     from imagededup.methods import PHash
 
     hasher = PHash(verbose=False)

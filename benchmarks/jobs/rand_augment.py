@@ -1,4 +1,4 @@
-"""Three RandAugment operations an image at magnitude 0.5, three copies of each image."""
+"""Three RandAugment operations per copy at magnitude 0.5, three copies of each image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, in_processes, in_threads
+
+from ..measure.job import Call, Images, Job, Peer
+from ..measure.parallel import in_processes, in_threads
 
 COPIES = 3
 
@@ -43,7 +45,7 @@ def keras_cv_function(size: int, images: Images, folder: Path) -> Call:
     layer = keras_cv_layer()
     step = tf.function(lambda x: tf.cast(layer(x), tf.uint8))
     return lambda: _thrice(
-        lambda x: [step(x[at : at + size]).numpy() for at in range(0, len(x), size)], images
+        lambda x: [step(x[i : i + size]).numpy() for i in range(0, len(x), size)], images
     )
 
 
@@ -74,9 +76,9 @@ def keras_layer(images: Images, folder: Path) -> Call:
 
 @cache
 def torchvision() -> Any:
-    import torchvision_here
+    from . import torchvision_cpu
 
-    torchvision_here.load()
+    torchvision_cpu.load()
     from torchvision.transforms import InterpolationMode, v2
 
     return v2.RandAugment(num_ops=3, magnitude=15, interpolation=InterpolationMode.BILINEAR)
@@ -164,7 +166,7 @@ def albumentations_processes(images: Images, folder: Path) -> Call:
 def augrs(threads: int, images: Images, folder: Path) -> Call:
     import augrs as A  # noqa: N812
 
-    operations = [  # it has no auto contrast, equalization or solarization: cheap ones stand in
+    operations = [  # cheap ones replace auto contrast, equalization, solarization
         A.RandomGamma((50, 150), p=1),
         A.ToGray(p=1),
         A.HueSaturationValue(0, 0, 50, p=1),
@@ -187,11 +189,11 @@ def augrs(threads: int, images: Images, folder: Path) -> Call:
 
 
 def check(images: Images, folder: Path) -> None:
-    """The same bytes for any part of the images."""
+    """A subset of the images gives the same bytes."""
     few, labels = images[:64], np.zeros(64, np.int64)[: len(images)]
-    whole = cp.rand_augment(few, labels)[0]
-    part = cp.rand_augment(few[32:], labels[32:], ids=np.arange(32, len(few)))[0]
-    assert np.array_equal(whole[32 * (COPIES + 1) :], part)
+    all_rows = cp.rand_augment(few, labels)[0]
+    subset = cp.rand_augment(few[32:], labels[32:], ids=np.arange(32, len(few)))[0]
+    assert np.array_equal(all_rows[32 * (COPIES + 1) :], subset)
 
 
 JOBS = (

@@ -1,7 +1,7 @@
-"""The whole recipe: dedupe, balance, mask, three RandAugment copies, disk.
+"""The whole recipe: Dedupe, Balance, KMeansMask, three RandAugment copies, writing to disk.
 
-13,759 images with planted outliers and uneven classes become 8 equal classes of masked images,
-each beside its three augmented copies, in files.
+13,759 images with planted outliers and uneven classes become 8 equal classes of masked images and
+three augmented copies of each, in files.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, cores, undone
 
+from ..measure.job import Call, Images, Job, Peer
+from ..measure.parallel import cores
+from ..measure.timing import undoable
 from . import jitter, masks, rand_augment
 
 Labels = NDArray[np.int64]
@@ -42,28 +44,28 @@ def _labels(folder: Path) -> Labels:
 
 
 def _written(route: Callable[[Path], Any], folder: Path) -> Call:
-    place = folder / "out"
+    out = folder / "out"
 
-    def go() -> None:
-        place.mkdir()
-        route(place)
+    def write() -> None:
+        out.mkdir()
+        route(out)
 
-    return undone(go, lambda: shutil.rmtree(place))
+    return undoable(write, lambda: shutil.rmtree(out))
 
 
 def ours(images: Images, folder: Path) -> Call:
     cells = cp.Dataset.from_arrays(images, _labels(folder), class_names=[*"abcdefgh"])
-    return _written(lambda place: cp.write(RECIPE(cells), place / "set", progress=False), folder)
+    return _written(lambda out: cp.write(RECIPE(cells), out / "set", progress=False), folder)
 
 
-# -- by hand -----------------------------------------------------------------------------------
+# -- other ways --------------------------------------------------------------------------------
 
 
 def _kept(digest: Callable[[Any], Any], images: Images, labels: Labels) -> NDArray[np.intp]:
-    """One of each picture, none of those that stand more than ten times or under two labels."""
+    """One of each image, none of those that occur more than ten times or under two labels."""
     groups = defaultdict(list)
-    for place, image in enumerate(images):
-        groups[digest(image.data)].append(place)
+    for position, image in enumerate(images):
+        groups[digest(image.data)].append(position)
     kept = [
         group[0] for group in groups.values() if len(group) <= 10 and len(set(labels[group])) == 1
     ]
@@ -71,7 +73,7 @@ def _kept(digest: Callable[[Any], Any], images: Images, labels: Labels) -> NDArr
 
 
 def _added(labels: Labels) -> NDArray[np.intp]:
-    """Which images to repeat, and how often, for equal classes."""
+    """The images to repeat for equal classes."""
     rng = np.random.default_rng(0)
     counts = Counter(labels.tolist())
     most = max(counts.values())
@@ -84,18 +86,18 @@ def notebook(images: Images, folder: Path) -> Call:
     """md5, ImageDataGenerator, sklearn KMeans, keras-cv eager, savez_compressed"""
     labels = _labels(folder)
 
-    def route(place: Path) -> None:
+    def route(out: Path) -> None:
         kept = _kept(lambda data: hashlib.md5(data).hexdigest(), images, labels)
         x, y = images[kept], labels[kept]
         added = _added(y)
-        more = jitter.image_data_generator(x[added], place)()
+        more = jitter.image_data_generator(x[added], out)()
         x, y = np.concatenate([x, np.stack(more).astype(np.uint8)]), np.r_[y, y[added]]
         x = x * masks.sklearn_masks(2, False, x)[..., None]
         layer = rand_augment.keras_cv_layer()
         sets = [x]
         for _ in range(COPIES):
             sets.append(np.asarray(layer(x)).astype(np.uint8))
-        np.savez_compressed(place / "set.npz", images=np.concatenate(sets), labels=np.tile(y, 4))
+        np.savez_compressed(out / "set.npz", images=np.concatenate(sets), labels=np.tile(y, 4))
 
     return _written(route, folder)
 
@@ -109,28 +111,28 @@ def careful_keras(images: Images, folder: Path) -> Call:
     layer = rand_augment.keras_cv_layer()
     step = tf.function(lambda x: tf.cast(layer(x), tf.uint8), reduce_retracing=True)
 
-    def route(place: Path) -> None:
+    def route(out: Path) -> None:
         kept = _kept(lambda data: hashlib.md5(data).digest(), images, labels)
         x, y = images[kept], labels[kept]
         added = _added(y)
-        more = jitter.keras_layers(x[added], place)()
+        more = jitter.keras_layers(x[added], out)()
         x, y = np.concatenate([x, *more]), np.r_[y, y[added]]
-        with threadpool_limits(1):  # faster than its own threads on images this small
+        with threadpool_limits(1):  # on images this small faster than its own threads
             x *= masks.sklearn_masks(2, False, x)[..., None]
-        out = np.lib.format.open_memmap(
-            place / "images.npy", "w+", np.uint8, ((COPIES + 1) * len(x), *x.shape[1:])
+        images_out = np.lib.format.open_memmap(
+            out / "images.npy", "w+", np.uint8, ((COPIES + 1) * len(x), *x.shape[1:])
         )
-        out[: len(x)] = x
+        images_out[: len(x)] = x
         for copy in range(1, COPIES + 1):
-            for at in range(0, len(x), 64):
-                made = step(x[at : at + 64]).numpy()
-                out[copy * len(x) + at :][: len(made)] = made
-        np.save(place / "labels.npy", np.tile(y, COPIES + 1))
+            for start in range(0, len(x), 64):
+                made = step(x[start : start + 64]).numpy()
+                images_out[copy * len(x) + start :][: len(made)] = made
+        np.save(out / "labels.npy", np.tile(y, COPIES + 1))
 
     return _written(route, folder)
 
 
-def fastest_peers(images: Images, folder: Path) -> Call:
+def fastest_libraries(images: Images, folder: Path) -> Call:
     """xxh3, cv2.warpAffine and cv2.kmeans on two threads, torchvision in two processes, np.save"""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -141,31 +143,31 @@ def fastest_peers(images: Images, folder: Path) -> Call:
     rand_augment.torchvision()
     threads = ThreadPoolExecutor(cores())
     processes = multiprocessing.get_context("spawn").Pool(cores())
-    cv2.setNumThreads(1)  # the threads go over the images, which is faster
+    cv2.setNumThreads(1)  # one thread per image is faster
 
     def spread(batch: Callable[[Images], Any], x: Images) -> Images:
         return np.concatenate(list(threads.map(batch, np.array_split(x, 4 * cores()))))
 
-    def route(place: Path) -> None:
+    def route(out: Path) -> None:
         kept = _kept(xxh3_128_digest, images, labels)
         x, y = images[kept], labels[kept]
         added = _added(y)
         x = np.concatenate([x, spread(jitter.warp_affine, x[added])])
         y = np.r_[y, y[added]]
         x *= spread(partial(masks.cv2_masks, 2), x)[..., None]
-        # The workers read and write the file itself: nothing is sent back and forth.
-        file = place / "images.npy"
+        # The workers read and write the file itself, so no images are sent between processes.
+        file = out / "images.npy"
         shape = ((COPIES + 1) * len(x), *x.shape[1:])
         np.lib.format.open_memmap(file, "w+", np.uint8, shape)[: len(x)] = x
         bounds = np.linspace(0, len(x), 4 * cores() + 1).astype(int).tolist()
         spans = itertools.pairwise(bounds)
-        processes.map(_augment_part, [(file, len(x), *span) for span in spans], chunksize=1)
-        np.save(place / "labels.npy", np.tile(y, COPIES + 1))
+        processes.map(_augment_chunk, [(file, len(x), *span) for span in spans], chunksize=1)
+        np.save(out / "labels.npy", np.tile(y, COPIES + 1))
 
     return _written(route, folder)
 
 
-def _augment_part(job: tuple[Path, int, int, int]) -> None:
+def _augment_chunk(job: tuple[Path, int, int, int]) -> None:
     file, n, start, stop = job
     out = np.load(file, mmap_mode="r+")
     for copy in range(1, COPIES + 1):
@@ -173,7 +175,7 @@ def _augment_part(job: tuple[Path, int, int, int]) -> None:
 
 
 def check(images: Images, folder: Path) -> str:
-    """As many images as the planted faults leave, in equal classes."""
+    """All images but the planted faults remain, in equal classes."""
     cells = cp.Dataset.from_arrays(images, np.load(folder / "labels.npy"), [*"abcdefgh"])
     made = RECIPE(cells)
     counts = set(made.counts().values())
@@ -191,7 +193,7 @@ JOBS = (
         (
             Peer("the notebook route", notebook, target=300, images=400),
             Peer("the careful Keras route", careful_keras, target=40, images=1000),
-            Peer("the fastest peers together", fastest_peers, target=5, images=4096),
+            Peer("the fastest libraries together", fastest_libraries, target=5, images=4096),
         ),
         check,
         rounds=3,

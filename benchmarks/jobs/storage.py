@@ -1,5 +1,7 @@
-"""A data set in memory to disk, and single images back at random. All of it meets the page cache:
-what is measured is the library's own cost, not the disk's."""
+"""Writing a data set from memory, and reading images at random.
+
+The files stay in the page cache: the cost of the library is measured, not that of the disk.
+"""
 
 from __future__ import annotations
 
@@ -12,26 +14,28 @@ from typing import Any
 import numpy as np
 
 import cellprep as cp
-from harness import Call, Images, Job, Peer, undone
+
+from ..measure.job import Call, Images, Job, Peer
+from ..measure.timing import undoable
 
 BATCH = 256
 
 
 def _fresh(folder: Path, write: Callable[[Path], Any]) -> Call:
-    """Each call writes to a new place; it is cleared afterwards."""
-    place = folder / "set"
+    """Each call writes to a new path, which is deleted afterwards."""
+    path = folder / "set"
 
     def clear() -> None:
-        shutil.rmtree(place) if place.is_dir() else place.unlink()
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
 
-    return undone(lambda: write(place), clear)
+    return undoable(lambda: write(path), clear)
 
 
 # -- writing -----------------------------------------------------------------------------------
 
 
-def write_ours(images: Images, labels: np.ndarray[Any, Any], place: Path) -> None:
-    cp.write(cp.Dataset.from_arrays(images, labels), place, progress=False)
+def write_ours(images: Images, labels: np.ndarray[Any, Any], path: Path) -> None:
+    cp.write(cp.Dataset.from_arrays(images, labels), path, progress=False)
 
 
 def _labels(images: Images) -> np.ndarray[Any, Any]:
@@ -47,18 +51,18 @@ def tofile(images: Images, folder: Path) -> Call:
 
 
 def np_savez_compressed(images: Images, folder: Path) -> Call:
-    def write(place: Path) -> None:
-        with place.open("wb") as file:
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
             np.savez_compressed(file, images=images)
 
     return _fresh(folder, write)
 
 
-def write_zarr(chunk: int, images: Images, place: Path) -> None:
+def write_zarr(chunk: int, images: Images, path: Path) -> None:
     import zarr
 
     array = zarr.create_array(
-        place,
+        path,
         shape=images.shape,
         chunks=(chunk, *images.shape[1:]),
         shards=(max(chunk, 1024 // chunk * chunk), *images.shape[1:]) if chunk < 256 else None,
@@ -77,18 +81,18 @@ def zarr(images: Images, folder: Path) -> Call:
 def tfrecord(images: Images, folder: Path) -> Call:
     import tensorflow as tf
 
-    def write(place: Path) -> None:
-        with tf.io.TFRecordWriter(str(place)) as file:
+    def write(path: Path) -> None:
+        with tf.io.TFRecordWriter(str(path)) as file:
             for image in images:
                 file.write(image.tobytes())
 
     return _fresh(folder, write)
 
 
-def write_array_record(images: Images, place: Path) -> None:
+def write_array_record(images: Images, path: Path) -> None:
     from array_record.python.array_record_module import ArrayRecordWriter
 
-    writer = ArrayRecordWriter(str(place), "group_size:1,uncompressed")
+    writer = ArrayRecordWriter(str(path), "group_size:1,uncompressed")
     for image in images:
         writer.write(image.tobytes())
     writer.close()
@@ -101,10 +105,10 @@ def array_record(images: Images, folder: Path) -> Call:
 
 
 def check_write(images: Images, folder: Path) -> None:
-    place = folder / "checked"
+    path = folder / "checked"
     few = images[:3000]
-    write_ours(few, _labels(few), place)
-    back = cp.read(place)
+    write_ours(few, _labels(few), path)
+    back = cp.read(path)
     assert np.array_equal(back.images[:], few)
     assert np.array_equal(back.images[len(few) - 1], few[-1])
 
@@ -118,13 +122,13 @@ def _order(n: int) -> list[int]:
 
 def _batches(n: int) -> list[np.ndarray[Any, Any]]:
     order = np.random.default_rng(0).permutation(n)
-    return [order[at : at + BATCH] for at in range(0, n, BATCH)]
+    return [order[start : start + BATCH] for start in range(0, n, BATCH)]
 
 
-def _each(read: Callable[[Any], Images], places: list[Any]) -> None:
-    """Every place read, nothing kept: memory for all of them would cost more than the reading."""
-    for place in places:
-        read(place)
+def _each(read: Callable[[Any], Images], positions: list[Any]) -> None:
+    """Read everything, keep nothing: allocating memory for all would take longer than reading."""
+    for position in positions:
+        read(position)
 
 
 def read_ours(images: Images, folder: Path) -> Call:

@@ -1,12 +1,16 @@
-"""Classifiers trained on what cellprep wrote, measured on shifted images, and looked into."""
+"""Train classifiers on cellprep's data sets, evaluate them on shifted images, map saliency."""
 
-from .backbones import build
-from .compare import compare
-from .evaluate import Report, evaluate, predict, shift
-from .files import Card, load, load_card
-from .metrics import Scores, score
-from .saliency import overlay, saliency, share_inside
-from .train import Fitted, Training, fit
+from .comparison.compare import compare
+from .evaluation.evaluate import evaluate
+from .evaluation.metrics import Scores, score
+from .evaluation.predict import predict
+from .evaluation.report import Report
+from .evaluation.saliency import overlay, saliency, share_inside
+from .evaluation.shift import shift
+from .models.build import build
+from .models.files import Card, load, load_card
+from .training.fit import Fitted, fit
+from .training.settings import Training
 
 __all__ = [
     "Card",

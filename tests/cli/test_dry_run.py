@@ -10,7 +10,7 @@ from PIL import Image
 
 import cellprep as cp
 from cellprep.writing.forecast import forecast
-from cellprep.writing.write import plan_write
+from cellprep.writing.job import plan_write
 
 from .helpers import everything, run, size
 
@@ -40,7 +40,7 @@ def test_a_dry_run_predicts_the_run_and_writes_nothing(here, line):
     )
     assert (plan["rows"], plan["path"]) == (done["rows"], done["path"])
     assert plan.get("steps") == done.get("steps")
-    assert (plan["stands"], plan["resumed"]) == ("nothing", 0)
+    assert (plan["target"], plan["resumed"]) == ("absent", 0)
     near = 0.1 if plan["bytes_are_estimated"] else 0.005
     assert plan["bytes"] == pytest.approx(size(out), rel=near)
     assert ("~" in text) == plan["bytes_are_estimated"]
@@ -48,7 +48,7 @@ def test_a_dry_run_predicts_the_run_and_writes_nothing(here, line):
     assert "dry run, nothing was written" in text
     assert 0 < plan["seconds"] < 60
     again = run(*line, "--dry-run", "--json")
-    assert again["resumed"] == (again["rows"] if again["stands"] == "finished" else 0)
+    assert again["resumed"] == (again["rows"] if again["target"] == "complete" else 0)
 
 
 def test_a_dry_run_of_split_and_demo_predicts_the_run(here):
@@ -76,7 +76,7 @@ def test_a_dry_run_counts_what_an_interrupted_run_already_wrote(here, monkeypatc
     from cellprep.formats import shards
 
     line = ("convert", "cells.npz", "out", "--rows-per-shard", "100")
-    write = shards.ShardWriter.write_part
+    write = shards.NpyWriter.write_shard
 
     def dying(self, folder, number, blocks):
         if number == 2:
@@ -84,11 +84,11 @@ def test_a_dry_run_counts_what_an_interrupted_run_already_wrote(here, monkeypatc
         return write(self, folder, number, blocks)
 
     with monkeypatch.context() as patch:
-        patch.setattr(shards.ShardWriter, "write_part", dying)
+        patch.setattr(shards.NpyWriter, "write_shard", dying)
         run(*line, "--workers", 1, code=130)
     before = everything(here)
     plan = run(*line, "--dry-run", "--json")
-    assert (plan["stands"], plan["resumed"], plan["parts"]) == ("unfinished", 200, 4)
+    assert (plan["target"], plan["resumed"], plan["parts"]) == ("unfinished", 200, 4)
     assert everything(here) == before
     assert "200 of them already written by an earlier run" in run(*line, "--dry-run")
     assert run(*line, "--json")["resumed"] == 200

@@ -14,7 +14,7 @@ import pytest
 import cellprep as cp
 from cellprep import Dataset
 from cellprep.errors import CellprepError
-from cellprep.formats.encoded import encode
+from cellprep.formats.codec import encode
 
 
 def test_to_hf_has_images_labels_ids_copies_and_groups(made, grouped, tmp_path):
@@ -128,7 +128,7 @@ def test_from_hf_refuses_unusable_data(grouped, tmp_path):
         ),
         (data.to_iterable_dataset(), {}, "do not stream"),
         (data.select([]), {}, "contains no images"),
-        (data.remove_columns("image"), {}, "no column holds images"),
+        (data.remove_columns("image"), {}, "no column contains images"),
         (data, {"label": "labl"}, "has no column 'labl'; did you mean 'label'?"),
         (data, {"id": "name"}, "has no column 'name'"),
     ]

@@ -13,7 +13,7 @@ import pytest
 import cellprep as cp
 from cellprep import Dataset
 from cellprep.errors import CellprepError
-from cellprep.formats.encoded import encode
+from cellprep.formats.codec import encode
 
 
 def test_to_pandas_equals_the_index_that_write_writes(grouped, tmp_path):

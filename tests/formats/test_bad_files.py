@@ -1,4 +1,4 @@
-"""Two thousand files, one in twenty damaged: each is named once, the rest is as without them."""
+"""Of 2,000 files 5 % are damaged: each is named once, and the rest is written as without them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "text": (writes(lambda image: b"no image"), "is not an image file"),
     "gif": (writes(lambda image: encoded(image, "GIF")), "is a GIF file by its content"),
     "cmyk": (writes(lambda image: encoded(image.convert("CMYK"), "JPEG")), "has CMYK pixels"),
-    "deep": (writes(lambda image: grey_16_bit()), "has 16 bits a channel"),
+    "deep": (writes(lambda image: grey_16_bit()), "has 16 bits per channel"),
     "large": (writes(lambda image: encoded(image.resize((40, 9)), "PNG")), "is 9x40 pixels"),
     "locked": (lambda path: path.chmod(0), "Permission denied"),
     "link": (broken_link, "No such file or directory"),
@@ -87,7 +87,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
 
 @contextmanager
 def without_privileges(folder: Path) -> Iterator[None]:
-    """As a user who may not read everything, to whom the folder belongs."""
+    """Run as a user who owns the folder, but cannot read every file."""
     if os.geteuid():
         yield
         return
@@ -105,8 +105,8 @@ def without_privileges(folder: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def folders() -> Iterator[tuple[Path, dict[str, str]]]:
-    """`clean` and `dirty` folders, and the cause of every file that only `dirty` has."""
-    root = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
+    """Folders `clean` and `dirty`, and the cause of each bad file in `dirty`."""
+    root = Path(tempfile.mkdtemp())  # other users cannot read pytest's folders
     rng = np.random.default_rng(5)
     for number in range(N):
         kind = [*KINDS][number % 4]
@@ -118,9 +118,9 @@ def folders() -> Iterator[tuple[Path, dict[str, str]]]:
     chosen = rng.choice(np.arange(1, N), N // 20, replace=False).tolist()
     shutil.copytree(root / "dirty", root / "clean")
     causes = {}
-    for number, place in enumerate(chosen):
+    for number, position in enumerate(chosen):
         damage, cause = DAMAGES[[*DAMAGES][number % len(DAMAGES)]]
-        path = files[place]
+        path = files[position]
         (root / "clean" / path.relative_to(root / "dirty")).unlink()
         path = damage(path) or path
         causes[str(path.relative_to(root / "dirty"))] = cause
@@ -140,7 +140,7 @@ def check_causes(found: dict[str, str], causes: dict[str, str]) -> None:
     assert wrong == {}
 
 
-def test_raise_names_every_one_and_writes_nothing(folders):
+def test_raise_names_every_bad_file_and_writes_nothing(folders):
     root, causes = folders
     with without_privileges(root), pytest.raises(cp.BadImagesError, match="100 images") as raised:
         write(root / "dirty", root / "raised")
@@ -149,7 +149,7 @@ def test_raise_names_every_one_and_writes_nothing(folders):
 
 
 @pytest.mark.parametrize("on_error", ["skip", "quarantine"])
-def test_the_rest_is_exactly_what_it_would_have_been(folders, on_error):
+def test_good_files_are_written_as_if_there_were_no_bad_ones(folders, on_error):
     root, causes = folders
     with without_privileges(root):
         written = write(root / "dirty", root / on_error, on_error)
@@ -173,5 +173,5 @@ def test_the_rest_is_exactly_what_it_would_have_been(folders, on_error):
 
 
 def can_be_copied(path: Path) -> bool:
-    """Not what is locked, leads nowhere, or leads out of the folder."""
+    """False for unreadable files and for links."""
     return not path.is_symlink() and path.stat().st_mode & 0o777 != 0

@@ -318,7 +318,7 @@ def test_missing_library_names_its_extra(tmp_path, monkeypatch, module) -> None:
         (["{folder}/in", "--recipe", "absent.toml"], "there is no recipe file"),
         (["{folder}/in", "--near", "99"], "`--near` must be a whole number in [0, 24]"),
         (["{folder}/in", "--test", "absent"], "there is no file or folder 'absent'"),
-        (["{folder}/in/few"], "lie outside the class folders"),
+        (["{folder}/in/few"], "outside its class folders"),
     ],
 )
 def test_unusable_input_is_refused_in_one_line(folder, line, message) -> None:

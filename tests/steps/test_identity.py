@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cellprep as cp
-from cellprep.writing.target import identity_of, telling
+from cellprep.writing.identity import identified_by_files, identity_of
 
 
 def test_identity_depends_on_pixels_masks_and_their_order(cells) -> None:
@@ -54,9 +54,9 @@ def test_files_do_not_identify_arrays_that_they_do_not_contain_unchanged(what, c
     masks = images[..., 0] > 100 if what == "masks" else None
     made = cp.Dataset.from_arrays(images, labels, masks=masks)
     kind = "webdataset" if what == "tar files" else "shards"
-    assert telling(cp.Dataset.from_arrays(images, labels).plan, "shards")
+    assert identified_by_files(cp.Dataset.from_arrays(images, labels).plan, "shards")
     made = {"a crop": cp.Recipe([cp.Crop(16)]), "fewer": cp.Recipe([cp.Dedupe()])}.get(
         what, cp.Recipe([])
     )(made)
-    assert telling(made.plan, kind) is None
+    assert identified_by_files(made.plan, kind) is None
     assert identity_of(made.plan, kind, 7) == made.source.identity()

@@ -129,20 +129,20 @@ def interrupted(cells: cp.Dataset, path: Path) -> Path:
     """Write two of five shards, then stop."""
     from cellprep.formats import shards
 
-    write_part, calls = shards.ShardWriter.write_part, []
+    write_shard, calls = shards.NpyWriter.write_shard, []
 
     def breaking(self, *given):
         calls.append(given)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return write_part(self, *given)
+        return write_shard(self, *given)
 
-    shards.ShardWriter.write_part = breaking
+    shards.NpyWriter.write_shard = breaking
     try:
         with pytest.raises(KeyboardInterrupt):
             cp.write(cells, path, rows_per_shard=10, workers=1, progress=False)
     finally:
-        shards.ShardWriter.write_part = write_part
+        shards.NpyWriter.write_shard = write_shard
     return path
 
 

@@ -26,7 +26,7 @@ from cellprep.synthetic import CLASS_NAMES
 from cellprep.system import paths
 from cellprep.system.paths import atomic
 
-from .test_write import MOVE, breaking, dataset, tree, write
+from .helpers import MOVE, breaking, dataset, tree, write
 
 upath = pytest.importorskip("upath")
 
@@ -260,7 +260,7 @@ def test_an_interrupted_write_to_a_url_resumes(format, root, tmp_path):
         write(MOVE(breaking(dataset(), KeyboardInterrupt())), f"{root}/out", **options)
     with pytest.raises(CellprepError, match="not written to the end; run the same write again"):
         cp.read(f"{root}/out")
-    with pytest.raises(CellprepError, match="holds another data set"):
+    with pytest.raises(CellprepError, match="contains another data set"):
         write(cp.Recipe([cp.Jitter()], seed=9)(dataset()), f"{root}/out", **options)
     assert 0 < write(MOVE(dataset()), f"{root}/out", **options).resumed < 35
     write(MOVE(dataset()), tmp_path / "out", **options)
@@ -314,7 +314,7 @@ def test_overwriting_deletes_only_files_of_the_old_set(old, new, root):
     write(dataset(n=9), f"{root}/out", format=old, rows_per_shard=4)
     beside = root.replace("[1]", "1")  # would match if the name were used as a pattern
     fill(f"{beside}/out", {".cellprep/part-00000.arrow": b"", "shard-00000.npy": b""})
-    with pytest.raises(CellprepError, match="holds another data set"):
+    with pytest.raises(CellprepError, match="contains another data set"):
         write(MOVE(dataset(n=9)), f"{root}/out", format=new)
     write(MOVE(dataset(n=9)), f"{root}/out", format=new, overwrite=True)
     files = {"shards": {"dataset.json", "index.parquet", "shard-00000.npy"}, "npz": {"."}}[new]
@@ -374,5 +374,5 @@ def test_truncated_shards_are_reported_as_damaged(root):
     fill(f"{root}/out", {"shard-00000.npy": b"short"})
     with pytest.raises(CellprepError, match=r"cannot be read: it ends before|cannot read"):
         found.images[:]
-    with pytest.raises(CellprepError, match="missing or cut short"):
+    with pytest.raises(CellprepError, match="missing or truncated"):
         cp.read(f"{root}/out")

@@ -9,7 +9,7 @@ from typing import Any
 from ..dataset.dataset import Dataset
 from ..errors import CellprepError
 from ..system import executors
-from ..writing.write import Job, plan_write
+from ..writing.job import Job, plan_write
 
 READING = ("size", "from", "arrays", "part", "masks_in")
 MATCHING = ("near", "symmetries", "hash")

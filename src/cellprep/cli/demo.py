@@ -21,7 +21,7 @@ from ..steps.recipe import Recipe
 from ..steps.split import split
 from ..synthetic import CLASS_NAMES, draw_messy_set
 from ..system.paths import atomic_write, make_folder
-from ..writing.write import Job, Written, plan_write
+from ..writing.job import Job, Written, plan_write
 
 SHARES: dict[str, Any] = {"train": 0.8, "val": 0.1, "test": 0.1}
 _TRAIN = (Balance(), KMeansMask(), RandAugment(copies=3))

@@ -10,6 +10,7 @@ import click
 
 from ..errors import CellprepError, counted
 from ..writing.forecast import Forecast
+from ..writing.target import TargetState
 from ..writing.write import Written
 from .shared import in_bytes, in_time, print_json, print_text
 
@@ -98,10 +99,10 @@ def forecast_as_json(found: Forecast, bad: Mapping[str, str], planning: float) -
         "dry_run": True,
         "path": str(found.path),
         "format": found.format,
-        "stands": found.stands,
+        "target": found.target.value,
         "rows": found.rows,
         "resumed": found.resumed,
-        "parts": found.parts,
+        "parts": found.shards,
         "bytes": found.bytes,
         "bytes_are_estimated": found.encoded,
         "bad": dict(bad),
@@ -115,10 +116,10 @@ def forecast_as_json(found: Forecast, bad: Mapping[str, str], planning: float) -
 def show_forecasts(found: list[Forecast], bad: Mapping[str, str], planning: float) -> None:
     """Print a dry run: what would be written where, and how long it would take."""
     for one in found:
-        shards = f" in {counted(one.parts, 'shard')}" * (one.parts > 1)
+        shards = f" in {counted(one.shards, 'shard')}" * (one.shards > 1)
         size = f"{'~' * one.encoded}{in_bytes(one.bytes)}"
         lines = [f"{one.path}: {counted(one.rows, 'image')} as {one.format}{shards}, {size}"]
-        if one.stands == "another":
+        if one.target is TargetState.OTHER:
             lines.append("  replaces the data set that cellprep wrote there")
         elif one.resumed:
             many = "all" if one.resumed == one.rows else f"{one.resumed:,}"

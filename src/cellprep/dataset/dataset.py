@@ -14,9 +14,9 @@ from ..arrays import Ids, Images, Labels, check_images, read_labels
 from ..errors import CellprepError, in_range
 from ..plan.plan import Plan
 from ..plan.readable import only_readable
-from ..plan.source import ArraySource
 from ..system import executors
 from .exchange.exchange import Exchange
+from .provenance import Provenance
 from .tables import Tables
 from .views import ImageView, MaskView
 
@@ -24,7 +24,7 @@ Move = Callable[[Plan], Plan]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset(Exchange, Tables):
+class Dataset(Exchange, Provenance, Tables):
     """Labelled images and the steps applied to them; frozen and lazy.
 
     Images are read when they are accessed, and only those. Created by `read` or
@@ -120,12 +120,11 @@ class Dataset(Exchange, Tables):
     def __repr__(self) -> str:
         size = "x".join(str(side) for side in self.source.shape[:2])
         start = f"{len(self.source.rows):,} images of {size}, {len(self.class_names)} classes"
-        held = isinstance(self.source, ArraySource) and not self.source.path
-        place = "in memory" if held else f"from {self.source.path or 'another library'}"
+        location = self.source.location()
         if self._move is None:
-            return f"Dataset({start}, {place})"
+            return f"Dataset({start}, {location})"
         moves = ", ".join(str(dataset._move) for dataset in self.chain[1:])
-        return f"Dataset({start}, {place}, then {moves})"
+        return f"Dataset({start}, {location}, then {moves})"
 
     # -- steps -------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CellprepError, nearest, one_of
-from ..formats import FORMATS
-from ..formats.manifest import written_format
+from ..formats import FORMATS, format_of
+from ..formats.written import written_format
 from ..system.paths import as_os_errors, as_path
 from .dataset import Dataset
 
@@ -107,10 +107,7 @@ def _detect(path: Path, options: Mapping[str, Any]) -> str:
     """The format of a path, from its manifest or its appearance."""
     written = written_format(path) if path.is_dir() else None
     if written is not None:
-        if written not in FORMATS:
-            raise CellprepError(
-                f"{str(path)!r} was written as {written!r}, a format that is not installed"
-            )
+        format_of(written, path)  # refuses one that is not installed
         return written
     alike = [name for name, format in FORMATS.items() if format.looks_like(path)]
     if alike:

@@ -1,8 +1,24 @@
-"""What a file format is to the rest of cellprep: how it is read, and how it is written."""
+"""The interface of a file format: how it is recognised, read and written.
+
+A format is one `Format` object. It either writes one file (`write_file`), or a folder of shards
+(`writer`), each of which is complete or absent: the writer cuts the rows into shards, has workers
+write them in any order, and resumes, verifies and repairs shard by shard. The manifest
+`dataset.json` and the index `index.parquet` are written for it; its shards add columns to the
+index that locate each row.
+
+Another package adds a format by an entry point of the group `cellprep.formats`, in its
+`pyproject.toml`:
+
+    [project.entry-points."cellprep.formats"]
+    raw = "my_package:FORMAT"
+
+`read`, `write`, `verify` and the command line then know "raw". Everything that such a package needs
+can be imported from `cellprep.formats`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,64 +27,78 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks
-from ..errors import require as require
 from ..plan.rows import Rows
 from ..plan.source import Shape, Source
+from .stamps import Files
 
 Block = tuple[Images, Masks | None]
-"""Some images, in order, and their masks where these are written too."""
-
-Files = dict[str, dict[str, Any]]
-"""What a file must be: its `bytes` and its `xxh3_128`, by its name in the folder."""
+"""Consecutive images, and their masks where these are written too."""
 
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """What will be written, as far as it is known before a pixel is made."""
+    """What will be written, as far as it is known before an image is computed.
+
+    Attributes
+    ----------
+    rows : Rows
+        Ids, copy numbers, labels and groups of all images, in order.
+    class_names : tuple of str
+    shape : (height, width, 3)
+    rows_per_shard : int
+        Rows of every shard but the last.
+    masks : bool
+        Whether masks are written too.
+    """
 
     rows: Rows
     class_names: tuple[str, ...]
     shape: Shape
-    rows_per_part: int
+    rows_per_shard: int
     masks: bool
 
     @property
-    def parts(self) -> int:
-        return -(-len(self.rows) // self.rows_per_part)
+    def shards(self) -> int:
+        """The number of shards."""
+        return -(-len(self.rows) // self.rows_per_shard)
 
-    def part(self, number: int) -> Rows:
-        """The rows of one part."""
-        start = number * self.rows_per_part
-        return self.rows.take(slice(start, start + self.rows_per_part))
+    def shard_rows(self, number: int) -> Rows:
+        """The rows of one shard."""
+        start = number * self.rows_per_shard
+        return self.rows.take(slice(start, start + self.rows_per_shard))
 
 
 @dataclass(frozen=True)
-class WrittenPart:
-    """One part, under its final names.
+class WrittenShard:
+    """One shard whose files have their final names.
 
     Attributes
     ----------
-    files : Files
-    columns : dict
-        Columns of the index that say where each row lies.
+    files : dict
+        The stamp (size and digest) of each file, by its name in the folder.
+    columns : dict of array
+        Columns of the index that locate each row of the shard.
     """
 
     files: Files
     columns: Mapping[str, NDArray[Any]]
 
 
-class PartWriter(Protocol):
-    """What a format of many files writes with. It travels to the workers by pickle."""
+class ShardWriter(Protocol):
+    """Writes a folder of shards; it is sent to the workers by pickle."""
 
     def begin(self, folder: Path) -> Files:
-        """Write what stands beside the parts, before any of them; again, when a run goes on."""
+        """Write the files that belong to no shard, and return their stamps.
 
-    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
-        """Write the images of part `number`, each file under its final name once it is complete."""
+        Called before any shard is written, and again when a write is resumed.
+        """
+
+    def write_shard(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenShard:
+        """Write a shard from its images; each file gets its final name when it is complete."""
 
 
 class FileWriter(Protocol):
-    """What a format of one file writes with."""
+    """Writes a data set that is one file."""
 
     def __call__(
         self,
@@ -77,46 +107,49 @@ class FileWriter(Protocol):
         blocks: Iterable[Block],
         finish: Callable[[], tuple[dict[str, Any], bytes]],
     ) -> None:
-        """Write everything; `finish` gives manifest and index when all blocks are taken."""
+        """Write everything; `finish` returns manifest and index once all blocks are consumed."""
 
 
 @dataclass(frozen=True)
 class Format:
-    """One file format; the table of them is `formats.FORMATS`.
+    """One file format. Only `read`, and `writer` or `write_file`, are needed.
 
     Attributes
     ----------
     read : callable
-        `read(path, **options)` gives a Source.
+        `read(path, **options)` returns a Source.
     options : tuple of str
-        What else `read` takes.
+        Names of the options of `read`; `size` and `masks` are those of `cellprep.read`.
     looks_like : callable
-        Whether a folder without our manifest, or a file, is of this format.
+        Whether a file, or a folder without a manifest, has this format.
     writer : callable, optional
-        `writer(contents)` gives a PartWriter: the format is a folder of parts.
+        `writer(contents)` returns a ShardWriter, for a format that is a folder.
     files : callable, optional
-        What a writer, finished or not, may have left in a folder.
+        All files that a writer, finished or not, may have left in a folder. `overwrite=True`
+        deletes these and no others.
     write_file : callable, optional
-        A FileWriter: the format is one file.
+        A FileWriter, for a format that is one zip file with the entries `dataset.json` and
+        `index.parquet`.
     members : tuple of str
         The arrays of images and labels in that file.
-    digests : mapping
-        For files of single rows: the columns of the index with their digests, and before which of
-        the names in its column `file` which folder stands.
+    digests : mapping of str to str
+        For formats with one file per row: columns of the index with the digests of files, and the
+        prefix of their names, which are in the column `file`.
     digest : callable, optional
-        `digest(images)` gives that of the one file of a part which holds these images.
+        `digest(images)` returns the digest of the file of a shard of these images, for a format
+        whose shards are one file each.
     needs : tuple of str
-        Modules that it is written with; the extra that installs them has the format's name.
+        Modules needed for writing. An extra of cellprep with the name of the format installs them.
     encoded : bool
-        Whether images are compressed: what they show tells how large they are.
+        Whether images are compressed, so that their size depends on what they show.
     describe : callable, optional
-        `describe(contents)` gives what else `dataset.json` says, under keys of the format's own.
+        `describe(contents)` returns further entries of the manifest.
     """
 
     read: Callable[..., Source]
     options: tuple[str, ...] = ()
     looks_like: Callable[[Path], bool] = lambda path: False
-    writer: Callable[[Contents], PartWriter] | None = None
+    writer: Callable[[Contents], ShardWriter] | None = None
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None
     members: tuple[str, ...] = ()
@@ -128,5 +161,13 @@ class Format:
 
     @cached_property
     def is_file(self) -> bool:
-        """Whether a data set is one file, and no folder."""
+        """Whether a data set is one file, not a folder."""
         return self.write_file is not None
+
+
+def images_of(blocks: Iterable[Block], masks: list[Masks]) -> Iterator[Images]:
+    """The images of each block; its masks, if any, are appended to `masks`."""
+    for images, found in blocks:
+        yield images
+        if found is not None:
+            masks.append(found)

@@ -1,4 +1,4 @@
-"""MedMNIST: one npz file with `train_images`, `train_labels` (n, 1), the same of val and test."""
+"""MedMNIST: one npz file with `train_images`, `train_labels` (n, 1), and the same for val, test."""
 
 from __future__ import annotations
 
@@ -14,35 +14,37 @@ from ..errors import CellprepError, one_of
 from ..system.paths import open_binary
 from . import npz
 from .format import Block, Contents, Format
-from .manifest import DAMAGED_ZIP
+from .untrusted import DAMAGED_ZIP
 
-PARTS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 
 def read(path: Path, part: str | None = None, masks: str | None = None) -> npz.NpzSource:
-    """The source of one part; without `part`, of the only one that holds images."""
+    """The source of one split; without `part`, of the only one that has images."""
     counts = _counts(path)
-    held = [name for name, count in counts.items() if count]
-    if not held:
+    filled = [name for name, count in counts.items() if count]
+    if not filled:
         raise CellprepError(
             f"{str(path)!r} has no images under train_images, val_images or test_images; read it "
             "with format='npz' and name its arrays with images= and labels= (--arrays)"
         )
-    if part is None and len(held) > 1:
-        said = ", ".join(f"{name} ({counts[name]:,})" for name in held)
-        raise CellprepError(f"{str(path)!r} holds the parts {said}; choose one with part= (--part)")
+    if part is None and len(filled) > 1:
+        listed = ", ".join(f"{name} ({counts[name]:,})" for name in filled)
+        raise CellprepError(
+            f"{str(path)!r} has the splits {listed}; choose one with part= (--part)"
+        )
     if part is not None:
-        one_of("part", part, held)
-    chosen = part or held[0]
-    among = tuple(f"{name}_labels" for name in held if name != chosen)
-    return npz.read_members(path, f"{chosen}_images", f"{chosen}_labels", masks, among)
+        one_of("part", part, filled)
+    chosen = part or filled[0]
+    other_labels = tuple(f"{name}_labels" for name in filled if name != chosen)
+    return npz.read_members(path, f"{chosen}_images", f"{chosen}_labels", masks, other_labels)
 
 
 def _counts(path: Path) -> dict[str, int]:
-    """How many images each part holds."""
+    """How many images each split has."""
     shapes = npz.shapes_of(path)
-    found = {part: shapes.get(f"{part}_images", ()) for part in PARTS}
-    return {part: shape[0] if shape else 0 for part, shape in found.items()}
+    found = {split: shapes.get(f"{split}_images", ()) for split in SPLITS}
+    return {split: shape[0] if shape else 0 for split, shape in found.items()}
 
 
 def write_file(
@@ -51,11 +53,11 @@ def write_file(
     blocks: Iterable[Block],
     finish: Callable[[], tuple[dict[str, Any], bytes]],
 ) -> None:
-    """The images as the part "train"; the others are empty, as medmnist asks for all three."""
+    """Write the images as the split "train"; the others are empty, as medmnist requires all."""
     empty = np.zeros((0, *contents.shape), np.uint8)
     others: dict[str, NDArray[Any]] = {"train_labels": contents.rows.labels[:, None]}
-    for part in PARTS[1:]:
-        others |= {f"{part}_images": empty, f"{part}_labels": np.zeros((0, 1), np.int64)}
+    for split in SPLITS[1:]:
+        others |= {f"{split}_images": empty, f"{split}_labels": np.zeros((0, 1), np.int64)}
     npz.write_members(path, contents, blocks, finish, "train_images", others)
 
 
@@ -75,5 +77,5 @@ FORMAT = Format(
     options=("part", "masks"),
     looks_like=_looks_like,
     write_file=write_file,
-    members=tuple(f"{part}_{what}" for part in PARTS for what in ("images", "labels")),
+    members=tuple(f"{split}_{what}" for split in SPLITS for what in ("images", "labels")),
 )

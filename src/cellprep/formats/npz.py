@@ -1,4 +1,4 @@
-"""npz: one file with `images`, `labels` and, if cellprep wrote it, ids, copies and the record."""
+"""npz: one file with `images`, `labels` and, if cellprep wrote it, ids, copies and the index."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,44 +29,36 @@ from ..arrays import (
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
-from ..plan.source import NO_HISTORY, ArraySource
+from ..plan.source import NO_HISTORY, ArraySource, History
 from ..system.paths import atomic_write, local_copy, open_binary
 from .format import Block, Contents, Format
-from .manifest import (
-    DAMAGED_NPY,
-    DAMAGED_ZIP,
-    INDEX,
-    MANIFEST,
-    check_copies,
-    check_expansion,
-    history_of,
-    read_manifest,
-    to_json,
-)
-from .maps import OnDisk, on_disk
+from .index import check_copies
+from .manifest import INDEX, MANIFEST, history_of, read_manifest, to_json
+from .maps import FileArray, file_array
+from .untrusted import DAMAGED_NPY, DAMAGED_ZIP, check_expansion
 
-_SPOOLED = 256 << 20  # bytes of a compressed array above which it is unpacked to a file
+_MOST_IN_MEMORY = 256 << 20  # bytes; larger compressed arrays are unpacked to a file
 
 
 @dataclass(frozen=True, eq=False)
 class NpzSource(ArraySource):
-    """The images of an npz file; known by the checksums that the file itself holds."""
+    """The images of an npz file, identified by the checksums in the file."""
 
     checksums: str = ""
     images_name: str = "images"
     labels_name: str = "labels"
     masks_name: str | None = None
-    among: tuple[str, ...] = ()
-    _on_disk: OnDisk | None = None
-    _masks_on_disk: OnDisk | None = None
+    other_labels: tuple[str, ...] = ()
+    _images_file: FileArray | None = None
+    _masks_file: FileArray | None = None
 
     def images(self, at: Positions) -> Images:
-        return super().images(at) if self._on_disk is None else self._on_disk.take(at)
+        return super().images(at) if self._images_file is None else self._images_file.take(at)
 
     def masks(self, at: Positions) -> Masks:
-        if self._masks_on_disk is None:
+        if self._masks_file is None:
             return super().masks(at)
-        return np.array(self._masks_on_disk.take(at))
+        return np.array(self._masks_file.take(at))
 
     def identity(self) -> str:
         return f"npz {self.checksums}"
@@ -76,120 +69,155 @@ class NpzSource(ArraySource):
             self.images_name,
             self.labels_name,
             self.masks_name,
-            self.among,
+            self.other_labels,
         )  # a map would be copied
 
 
 def read(
     path: Path, images: str = "images", labels: str = "labels", masks: str | None = None
 ) -> NpzSource:
-    """The source of an npz file; members that are not compressed are memory-mapped.
+    """The source of an npz file; uncompressed members are memory-mapped.
 
-    Those of a URL in a copy that has no name any more. Compressed ones are unpacked: up to 256 MB
-    into memory, larger ones into a file without a name in the folder for temporary files (TMPDIR),
-    which is gone when the source is.
+    Compressed members are unpacked: up to 256 MB into memory, larger ones into an unnamed file in
+    the folder for temporary files (TMPDIR), which disappears with the source. The file of a URL is
+    downloaded to such a file first.
     """
     return read_members(path, images, labels, masks)
 
 
 def read_members(
-    path: Path, images: str, labels: str, masks: str | None, among: tuple[str, ...] = ()
+    path: Path, images: str, labels: str, masks: str | None, other_labels: tuple[str, ...] = ()
 ) -> NpzSource:
-    """The source of some members; what the labels in `among` number are classes too."""
+    """The source of some members; classes that occur only in `other_labels` are known too."""
     try:
         with local_copy(path) as local, zipfile.ZipFile(local) as archive:
-            infos = {info.filename: info for info in archive.infolist()}
-            keys = [name.removesuffix(".npy") for name in infos if name.endswith(".npy")]
-            for wanted in (images, labels):
-                if wanted not in keys:
-                    raise CellprepError(
-                        f"{str(path)!r} has no array {wanted!r}; "
-                        f"{nearest(wanted, keys)}; name the two arrays with images= and "
-                        "labels= (--arrays)"
-                    )
-            pixels, pixel_file = _member(path, local, archive, infos[f"{images}.npy"])
+            members = _Members(path, local, archive)
+            mask_name = masks
+            if masks is None and members.from_cellprep and "masks" in members.names:
+                mask_name = "masks"
+            pixels, pixel_file = members.load(images)
             check_images(pixels, images)
-            found, _ = _member(path, local, archive, infos[f"{labels}.npy"])
-            values = read_labels(found, len(pixels), empty="class_names" in keys)
-            known = ["ids", "groups", "class_names", *(["copies"] if MANIFEST in infos else [])]
-            extra = {
-                key: _member(path, local, archive, infos[f"{key}.npy"])[0]
-                for key in known
-                if key in keys
-            }
-            mask_file = None
-            if masks is None and MANIFEST in infos and "masks" in keys:
-                extra["masks"], mask_file = _member(path, local, archive, infos["masks.npy"])
-            if masks is not None:
-                if masks not in keys:
-                    raise CellprepError(
-                        f"{str(path)!r} has no array {masks!r}; {nearest(masks, keys)}"
-                    )
-                extra["masks"], mask_file = _member(path, local, archive, infos[f"{masks}.npy"])
-            others = [_member(path, local, archive, infos[f"{key}.npy"])[0] for key in among]
-            past = NO_HISTORY
-            if MANIFEST in infos:
-                check_expansion(infos[MANIFEST], path)
-                text = archive.read(MANIFEST).decode("utf-8", "replace")
-                past = history_of(read_manifest(text, path), path)
-            held = [images, labels, *([masks or "masks"] if "masks" in extra else [])]
-            checksums = " ".join(f"{infos[f'{key}.npy'].CRC:08x}" for key in held)
+            values = read_labels(
+                members.load(labels)[0], len(pixels), empty="class_names" in members.names
+            )
+            mask_array, mask_file = (None, None) if mask_name is None else members.load(mask_name)
+            names = _class_names(members, values, other_labels)
+            codes, class_names = encode_labels(values, names)
+            rows = _rows(members, codes)
+            used = [name for name in (images, labels, mask_name) if name is not None]
+            history, checksums = members.history(), members.checksums(used)
     except DAMAGED_ZIP as error:
         raise _damaged(path, error) from error
-    names = None
-    if "class_names" in extra:
-        names = [str(name) for name in decode_text(extra["class_names"], "class_names").ravel()]
-    elif others and values.dtype.kind == "i":
-        numbers = [read_labels(array, len(array), empty=True) for array in others if len(array)]
-        used = np.unique(np.concatenate([values, *numbers]))
-        encode_labels(used, None)  # refuses numbers that no image has
-        names = [str(number) for number in used]
-    codes, class_names = encode_labels(values, names)
-    n = len(codes)
-    copies = check_copies(extra["copies"], n, path) if "copies" in extra else None
-    groups = check_ids(extra["groups"], n, "groups") if "groups" in extra else None
-    rows = Rows.of(check_ids(extra.get("ids"), n), codes, copies, groups)
-    drawn = check_masks(extra["masks"], pixels) if "masks" in extra else None
+    annotated = None if mask_array is None else check_masks(mask_array, pixels)
     return NpzSource(
-        *(pixels, rows, class_names, path, past, True, drawn),
-        *(checksums, images, labels, masks, among),
-        on_disk(pixels, pixel_file),
-        None if drawn is None else on_disk(drawn, mask_file),
+        *(pixels, rows, class_names, path, history, True, annotated),
+        *(checksums, images, labels, masks, other_labels),
+        file_array(pixels, pixel_file),
+        None if annotated is None else file_array(annotated, mask_file),
     )
+
+
+def _class_names(
+    members: _Members, labels: NDArray[Any], other_labels: tuple[str, ...]
+) -> list[str] | None:
+    """The names of the classes, as far as they are not those of the labels."""
+    names = members.optional("class_names")
+    if names is not None:
+        return [str(name) for name in decode_text(names, "class_names").ravel()]
+    others = [members.load(name)[0] for name in other_labels]
+    if not others or labels.dtype.kind != "i":
+        return None
+    numbers = [read_labels(array, len(array), empty=True) for array in others if len(array)]
+    found = np.unique(np.concatenate([labels, *numbers]))
+    encode_labels(found, None)  # refuses gaps in the numbers
+    return [str(number) for number in found]
+
+
+def _rows(members: _Members, labels: NDArray[np.int64]) -> Rows:
+    """The rows of these labels; ids, groups and copy numbers where the file has them."""
+    n = len(labels)
+    ids, groups = members.optional("ids"), members.optional("groups")
+    copies = members.optional("copies") if members.from_cellprep else None
+    return Rows.of(
+        check_ids(ids, n),
+        labels,
+        None if copies is None else check_copies(copies, n, members.path),
+        None if groups is None else check_ids(groups, n, "groups"),
+    )
+
+
+@dataclass(frozen=True)
+class _Members:
+    """The arrays of an open npz file."""
+
+    path: Path
+    local: Path
+    archive: zipfile.ZipFile
+
+    @cached_property
+    def _infos(self) -> dict[str, zipfile.ZipInfo]:
+        return {info.filename: info for info in self.archive.infolist()}
+
+    @cached_property
+    def names(self) -> list[str]:
+        return [name.removesuffix(".npy") for name in self._infos if name.endswith(".npy")]
+
+    @property
+    def from_cellprep(self) -> bool:
+        return MANIFEST in self._infos
+
+    def load(self, name: str) -> tuple[NDArray[Any], IO[bytes] | None]:
+        """An array, and the file that it is mapped from."""
+        if name not in self.names:
+            raise CellprepError(
+                f"{str(self.path)!r} has no array {name!r}; {nearest(name, self.names)}; name the "
+                "arrays with images= and labels= (--arrays), and masks="
+            )
+        return _member(self.path, self.local, self.archive, self._infos[f"{name}.npy"])
+
+    def optional(self, name: str) -> NDArray[Any] | None:
+        return self.load(name)[0] if name in self.names else None
+
+    def history(self) -> History:
+        if not self.from_cellprep:
+            return NO_HISTORY
+        check_expansion(self._infos[MANIFEST], self.path)
+        text = self.archive.read(MANIFEST).decode("utf-8", "replace")
+        return history_of(read_manifest(text, self.path), self.path)
+
+    def checksums(self, names: list[str]) -> str:
+        return " ".join(f"{self._infos[f'{name}.npy'].CRC:08x}" for name in names)
 
 
 def _member(
     path: Path, local: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo
 ) -> tuple[NDArray[Any], IO[bytes] | None]:
-    """One array of the archive: mapped where it lies bare, unpacked where it is compressed.
-
-    With the file that it is mapped from.
-    """
+    """One array of the archive, memory-mapped or unpacked, and the file that it is mapped from."""
     name = info.filename.removesuffix(".npy")
     with archive.open(info) as file:
         shape, fortran, dtype = _header(path, file, name)
         start = file.tell()
         if dtype.hasobject:
             raise CellprepError(
-                f"{name!r} in {str(path)!r} holds Python objects, which may run code "
+                f"{name!r} in {str(path)!r} contains Python objects, which may run code "
                 "when loaded; save it with a plain dtype (images uint8, labels int "
                 "or str)"
             )
         size = dtype.itemsize * math.prod(shape)
         if info.file_size - start < size:
-            raise CellprepError(f"{name!r} in {str(path)!r} is cut short; copy the file again")
+            raise CellprepError(f"{name!r} in {str(path)!r} is truncated; copy the file again")
         try:
             if 0 in shape:
                 return np.zeros(shape, dtype), None  # nothing to map
             if not size:
                 raise ValueError("its elements have no bytes")
             if info.compress_type == zipfile.ZIP_STORED:
-                held: IO[bytes] | None = local.open("rb")
-                flat: Any = np.memmap(local, np.uint8, "r", _begin(local, info) + start, (size,))
+                mapped: IO[bytes] | None = local.open("rb")
+                flat: Any = np.memmap(local, np.uint8, "r", _offset(local, info) + start, (size,))
             else:
                 check_expansion(info, path)
-                flat, held = _unpacked(file, size)
-            return flat.view(dtype).reshape(shape, order="F" if fortran else "C"), held
+                flat, mapped = _unpacked(file, size)
+            return flat.view(dtype).reshape(shape, order="F" if fortran else "C"), mapped
         except (ValueError, TypeError, MemoryError) as error:
             raise CellprepError(f"{name!r} in {str(path)!r} is damaged: {error}") from error
 
@@ -229,8 +257,8 @@ def _damaged(path: Path, error: Exception) -> CellprepError:
     return CellprepError(f"{str(path)!r} is not an npz file, or a damaged one: {error}")
 
 
-def _begin(path: Path, info: zipfile.ZipInfo) -> int:
-    """Where the bytes of a bare member begin."""
+def _offset(path: Path, info: zipfile.ZipInfo) -> int:
+    """The offset in the archive of the bytes of an uncompressed member."""
     with path.open("rb") as file:
         file.seek(info.header_offset)
         header = file.read(30)  # local header: its name and extra lengths may differ from the index
@@ -239,8 +267,8 @@ def _begin(path: Path, info: zipfile.ZipInfo) -> int:
 
 
 def _unpacked(file: IO[bytes], size: int) -> tuple[NDArray[np.uint8], IO[bytes] | None]:
-    """The next bytes of a compressed member; if they are many, mapped in a file without a name."""
-    if size > _SPOOLED:
+    """The next bytes of a compressed member; many are mapped from an unnamed file."""
+    if size > _MOST_IN_MEMORY:
         spool = tempfile.TemporaryFile()  # noqa: SIM115, it is closed with the source
         for piece in _pieces(file, size):
             spool.write(piece)
@@ -260,7 +288,7 @@ def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
             raise ValueError("it ends too early")
         size -= len(piece)
         yield piece
-    file.read(1)  # at the end of the member its checksum is compared
+    file.read(1)  # zipfile compares the checksum at the end of the member
 
 
 def write_file(
@@ -269,7 +297,7 @@ def write_file(
     blocks: Iterable[Block],
     finish: Callable[[], tuple[dict[str, Any], bytes]],
 ) -> None:
-    """The whole file under a temporary name, then under its own; `finish()` gives the record."""
+    """Write the file; `finish()` returns manifest and index."""
     labels = {"labels": contents.rows.labels}
     write_members(path, contents, blocks, finish, "images", labels)
 
@@ -282,15 +310,15 @@ def write_members(
     images: str,
     others: Mapping[str, NDArray[Any]],
 ) -> None:
-    """The file with the images under this name, other arrays, and what is kept of the rows.
+    """Write the file with the images under this name, other arrays, and the columns of the rows.
 
-    Masks wait beside the file until the images are in.
+    Masks are kept in an unnamed file until all images are written.
     """
     rows, shape = contents.rows, contents.shape
     with (
         atomic_write(path) as temporary,
         zipfile.ZipFile(temporary, "w") as archive,
-        tempfile.TemporaryFile(dir=temporary.parent) as waiting,
+        tempfile.TemporaryFile(dir=temporary.parent) as mask_bytes,
     ):
         with archive.open(_entry(f"{images}.npy"), "w", force_zip64=True) as file:
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(rows), *shape)}
@@ -298,13 +326,13 @@ def write_members(
             for batch, masks in blocks:
                 file.write(np.ascontiguousarray(batch).data.cast("B"))
                 if masks is not None:
-                    waiting.write(masks.tobytes())
-        if waiting.tell():
-            waiting.seek(0)
+                    mask_bytes.write(masks.tobytes())
+        if mask_bytes.tell():
+            mask_bytes.seek(0)
             with archive.open(_entry("masks.npy"), "w", force_zip64=True) as file:
                 header = {"descr": "|b1", "fortran_order": False, "shape": (len(rows), *shape[:2])}
                 np.lib.format.write_array_header_1_0(file, header)
-                shutil.copyfileobj(waiting, file)
+                shutil.copyfileobj(mask_bytes, file)
         arrays = {
             **others,
             "ids": rows.ids,
@@ -322,19 +350,8 @@ def write_members(
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """A member without a date: equal bytes on every run."""
+    """A member without a date, so that every run writes equal bytes."""
     return zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
-
-
-def manifest_of(path: Path) -> dict[str, Any] | None:
-    """The manifest of an npz file that cellprep wrote, None for any other file."""
-    try:
-        with open_binary(path) as file, zipfile.ZipFile(file) as archive:
-            if MANIFEST not in archive.namelist():
-                return None
-            return read_manifest(archive.read(MANIFEST).decode("utf-8", "replace"), path)
-    except (*DAMAGED_ZIP, OSError, CellprepError):
-        return None
 
 
 FORMAT = Format(

@@ -8,7 +8,7 @@ import math
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -21,21 +21,25 @@ from numpy.typing import NDArray
 from ..arrays import Images, Masks, Positions, as_slice
 from ..errors import CellprepError
 from ..plan.rows import Rows
-from ..plan.source import History, Shape
+from ..plan.source import BaseSource, History, Shape
 from ..system.paths import is_remote, read_ranges, sizes
-from .format import Block, Contents, Files, Format, WrittenPart
-from .manifest import DAMAGED_NPY, digests_of, history_of, load_written, save
+from .format import Block, Contents, Format, WrittenShard, images_of
+from .index import load_rows
+from .manifest import digests_of, history_of
 from .maps import Pages
+from .stamps import Files, save
+from .untrusted import DAMAGED_NPY
+from .written import manifest_of_format
 
 _NEAR = 1 << 16
-"""Bytes between two rows up to which they are fetched in one piece."""
+"""Rows of a URL that are at most so many bytes apart are fetched together."""
 _PARSING = threading.Lock()
-"""NumPy parses a header as Python, which Python 3.11 cannot do in two threads at a time."""
+"""NumPy parses a header as Python source, which Python 3.11 cannot do in two threads at a time."""
 
 
 @dataclass(frozen=True, eq=False)
-class ShardSource:
-    """Images of a shard folder, memory-mapped; of a URL, only the rows asked for are fetched."""
+class ShardSource(BaseSource):
+    """Images of a shard folder, memory-mapped; from a URL, only the requested rows are fetched."""
 
     path: Path
     manifest: dict[str, Any]
@@ -65,26 +69,23 @@ class ShardSource:
 
     @cached_property
     def _maps(self) -> Callable[[int], Images]:
-        # A map holds a file descriptor, of which a process has few.
-        return lru_cache(maxsize=128)(self._open)
+        # Each map keeps a file descriptor open, of which a process has few.
+        return lru_cache(maxsize=128)(
+            lambda number: self._array(number, "shard", self.shape, np.uint8)
+        )
 
     @cached_property
     def _mask_maps(self) -> Callable[[int], NDArray[Any]]:
-        return lru_cache(maxsize=128)(self._open_masks)
+        return lru_cache(maxsize=128)(
+            lambda number: self._array(number, "masks", self.shape[:2], np.bool_)
+        )
 
-    def _open(self, number: int) -> Images:
-        return self._array(number, "shard", self.shape, np.uint8)
-
-    def _open_masks(self, number: int) -> NDArray[Any]:
-        return self._array(number, "masks", self.shape[:2], np.bool_)
-
-    def name(self, row: int) -> str:
-        """The file of a row, and where it lies there."""
+    def row_name(self, row: int) -> str:
         shard = int(self._starts.searchsorted(row, side="right")) - 1
         return f"{self._file(shard, 'shard')[0]}: row {row - self._starts[shard]}"
 
     def _file(self, number: int, what: str) -> tuple[str, int]:
-        """The name of a shard, and where its first row begins."""
+        """The name of a shard, and the offset of its first row."""
         name, entry = shard_name(number, what), self.manifest["shards"][number]
         size = math.prod(self.shape if what == "shard" else self.shape[:2])
         return name, entry["files"][name]["bytes"] - entry["rows"] * size
@@ -100,10 +101,10 @@ class ShardSource:
             ) from error
         if array.shape != shape or array.dtype != kind:
             raise CellprepError(
-                f"shard {str(self.path / name)!r} holds {array.shape} "
+                f"shard {str(self.path / name)!r} contains {array.shape} "
                 f"{array.dtype}, not {shape} {np.dtype(kind)}; it is damaged"
             )
-        return self._pages.of(array)
+        return self._pages.track(array)
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:
@@ -125,18 +126,18 @@ class ShardSource:
     def images(self, at: Positions) -> Images:
         if len(at) == 1 and not self._remote:
             number = bisect_right(self._first_rows, at[0]) - 1
-            place = int(at[0]) - self._first_rows[number]
-            return self._maps(number)[place : place + 1]
+            row = int(at[0]) - self._first_rows[number]
+            return self._maps(number)[row : row + 1]
         shard = self._starts.searchsorted(at, side="right") - 1
-        row = at - self._starts[shard]
+        rows = at - self._starts[shard]
         if self._remote:
             out = np.empty((len(at), *self.shape), np.uint8)
-            return self._fetched("shard", shard, row, out)
-        if len(at) and shard[0] == shard[-1] and (run := as_slice(row)):
+            return self._fetched("shard", shard, rows, out)
+        if len(at) and shard[0] == shard[-1] and (run := as_slice(rows)):
             self._pages.read(at, self._bytes)
             return self._maps(int(shard[0]))[run]
         self._pages.read(at, self._bytes)
-        return self._taken(self._maps, shard, row, np.empty((len(at), *self.shape), np.uint8))
+        return self._gathered(self._maps, shard, rows, np.empty((len(at), *self.shape), np.uint8))
 
     def masks(self, at: Positions) -> Masks:
         shard = self._starts.searchsorted(at, side="right") - 1
@@ -145,18 +146,18 @@ class ShardSource:
         if self._remote:
             return self._fetched("masks", shard, row, out)
         self._pages.read(at, self._bytes // 3)
-        return self._taken(self._mask_maps, shard, row, out)
+        return self._gathered(self._mask_maps, shard, row, out)
 
     def _fetched(
         self, what: str, shard: Positions, row: Positions, out: NDArray[Any]
     ) -> NDArray[Any]:
-        """The rows, each byte once: those that lie near each other in one piece."""
+        """The rows from a URL; rows near each other are fetched together."""
         for number in np.unique(shard).tolist():
             here = shard == number
             (name, start), size = self._file(number, what), out[0].nbytes
-            wanted, back = np.unique(row[here], return_inverse=True)
-            far = np.flatnonzero((np.diff(wanted) - 1) * size > _NEAR) + 1
-            runs = [np.arange(run[0], run[-1] + 1) for run in np.split(wanted, far)]
+            distinct, back = np.unique(row[here], return_inverse=True)
+            far = np.flatnonzero((np.diff(distinct) - 1) * size > _NEAR) + 1
+            runs = [np.arange(run[0], run[-1] + 1) for run in np.split(distinct, far)]
             spans = [(start + int(r[0]) * size, start + int(r[-1] + 1) * size) for r in runs]
             try:
                 data = b"".join(read_ranges(self.path / name, spans))
@@ -164,19 +165,19 @@ class ShardSource:
                 raise CellprepError(
                     f"shard {str(self.path / name)!r} cannot be read: {error.strerror or error}"
                 ) from error
-            held = np.frombuffer(data, out.dtype).reshape(-1, *out.shape[1:])
-            out[here] = held[np.concatenate(runs).searchsorted(wanted)[back]]
+            fetched = np.frombuffer(data, out.dtype).reshape(-1, *out.shape[1:])
+            out[here] = fetched[np.concatenate(runs).searchsorted(distinct)[back]]
         return out
 
     @staticmethod
-    def _taken(
+    def _gathered(
         maps: Callable[[int], NDArray[Any]], shard: Positions, row: Positions, out: NDArray[Any]
     ) -> NDArray[Any]:
         ends = [*(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(row)]
         for start, stop in zip([0, *ends], ends, strict=False):
-            held = maps(int(shard[start]))
-            # "clip": no row is outside, and NumPy takes straight into `out`
-            np.take(held, row[start:stop], axis=0, out=out[start:stop], mode="clip")
+            array = maps(int(shard[start]))
+            # no row is outside; "clip" lets NumPy write to `out` without a buffer
+            np.take(array, row[start:stop], axis=0, out=out[start:stop], mode="clip")
         return out
 
     def __getstate__(self) -> dict[str, Any]:
@@ -185,21 +186,24 @@ class ShardSource:
 
 
 def read(path: Path) -> ShardSource:
-    """The source of a folder that `write(format="shards")` made."""
-    manifest, _, rows = load_written(path, "shards")
+    """The source of a folder that `write(format="shards")` wrote."""
+    manifest = manifest_of_format(path, "shards")
+    _, rows = load_rows(path, manifest)
     height, width, channels = manifest["shape"]
     if sum(shard["rows"] for shard in manifest["shards"]) != len(rows):
-        raise CellprepError(f"{str(path)!r} has shards of other rows than its index; it is damaged")
+        raise CellprepError(
+            f"the shards in {str(path)!r} have other rows than its index; it is damaged"
+        )
     kinds = {"shard": height * width * channels}
     if manifest.get("masks"):
         kinds["masks"] = height * width
-    held = sizes(path)
+    size_of = sizes(path)
     for number, shard in enumerate(manifest["shards"]):
         for what, size in kinds.items():
             name = shard_name(number, what)
-            if (held(name) or 0) < shard["rows"] * size:
+            if (size_of(name) or 0) < shard["rows"] * size:
                 raise CellprepError(
-                    f"shard {str(path / name)!r} is missing or cut short; write the data set again"
+                    f"shard {str(path / name)!r} is missing or truncated; write the data set again"
                 )
     return ShardSource(path, manifest, rows)
 
@@ -213,40 +217,32 @@ def shard_name(number: int, what: str = "shard") -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class ShardWriter:
-    """Writes a part as one shard, and its masks as another."""
+class NpyWriter:
+    """Writes a shard as one `.npy` file, and its masks as another."""
 
     contents: Contents
 
     def begin(self, folder: Path) -> Files:
         return {}
 
-    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
-        """The shard, and where its rows lie."""
-        n = len(self.contents.part(number))
-        name, masks = shard_name(number), []
-
-        def images() -> Iterator[Images]:
-            for batch, found in blocks:
-                yield batch
-                if found is not None:
-                    masks.append(found)
-
-        files = {name: _save(folder / name, "|u1", (n, *self.contents.shape), images())}
+    def write_shard(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenShard:
+        n, masks = len(self.contents.shard_rows(number)), list[Masks]()
+        name, images = shard_name(number), images_of(blocks, masks)
+        files = {name: _save(folder / name, "|u1", (n, *self.contents.shape), images)}
         if masks:
             name = shard_name(number, "masks")
             files[name] = _save(folder / name, "|b1", (n, *self.contents.shape[:2]), masks)
         columns = {"shard": np.full(n, number, np.int32), "row": np.arange(n, dtype=np.int32)}
-        return WrittenPart(files, columns)
+        return WrittenShard(files, columns)
 
 
 def _save(
     path: Path, kind: str, shape: tuple[int, ...], arrays: Iterable[NDArray[Any]]
 ) -> dict[str, Any]:
-    """One `.npy` file from its pieces, digested on the way."""
+    """Write one `.npy` file from its pieces, and digest it meanwhile."""
     header = _header(kind, shape)
-    room = len(header) + math.prod(shape) * np.dtype(kind).itemsize
-    return save(path, itertools.chain([header], map(_bytes, arrays)), room)
+    size = len(header) + math.prod(shape) * np.dtype(kind).itemsize
+    return save(path, itertools.chain([header], map(_bytes, arrays)), size)
 
 
 def _header(kind: str, shape: tuple[int, ...]) -> bytes:
@@ -262,16 +258,16 @@ def _bytes(array: NDArray[Any]) -> memoryview:
 
 
 def digest(images: Images) -> str:
-    """That of the shard which holds these images."""
+    """The digest of the shard file with these images."""
     found = xxhash.xxh3_128(_header("|u1", images.shape))
     found.update(_bytes(images))
     return found.hexdigest()
 
 
 def shard_files(folder: Path) -> list[Path]:
-    """The shards in a folder, those of masks too."""
+    """All shard files in a folder, masks included."""
     ours = re.compile(r"(shard|masks)-\d{5,}\.npy")
     return sorted(file for file in folder.iterdir() if ours.fullmatch(file.name))
 
 
-FORMAT = Format(read, writer=ShardWriter, files=shard_files, digest=digest)
+FORMAT = Format(read, writer=NpyWriter, files=shard_files, digest=digest)

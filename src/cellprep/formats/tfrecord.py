@@ -1,4 +1,4 @@
-"""TFRecord: files of `tf.train.Example`; the index says where each lies, so that any is a seek."""
+"""TFRecord: files of `tf.train.Example`, which the index locates for random access."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,131 +15,55 @@ from numpy.typing import NDArray
 from ..arrays import Images, Masks, Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
-from ..plan.source import NO_HISTORY, History, Shape
+from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
 from ..system.paths import open_binary, pieces
-from .encoded import EncodedSource, check_size, file_states
-from .format import Block, Contents, Files, Format, WrittenPart, require
-from .manifest import (
-    check_files,
-    digests_of,
-    history_of,
-    load_written,
-    places_of,
-    save,
-    written_format,
-)
+from .codec import check_size
+from .encoded import EncodedSource, file_states
+from .format import Block, Contents, Format, WrittenShard
+from .index import load_rows, locations_of
+from .manifest import check_files, digests_of, history_of
+from .stamps import Files, save
+from .tfrecord_example import FRAME, checksum, example_type, framed, value_of
+from .written import manifest_of_format, written_format
 
 _NAMES = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
-_FRAME = 16
-"""Bytes of a record around its Example: length, checksum of that; checksum of the Example."""
-
-
-@cache
-def example_type() -> Any:
-    """The message `tf.train.Example`, in a pool of its own: it gets along with TensorFlow's."""
-    require("google.protobuf", "cellprep[tfrecord]")
-    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
-    kinds = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(
-        name="cellprep/example.proto", package="tensorflow", syntax="proto3"
-    )
-
-    def message(name: str, *fields: tuple[str, int, bool], inside: Any = file.message_type) -> Any:
-        made = inside.add(name=name)
-        for number, (field, kind, many) in enumerate(fields, 1):
-            label = kinds.LABEL_REPEATED if many else kinds.LABEL_OPTIONAL
-            made.field.add(name=field, number=number, type=kind, label=label)
-        return made
-
-    def refer(made: Any, *types: str) -> None:
-        for field, name in zip(made.field, types, strict=True):
-            field.type_name = f".tensorflow.{name}"
-
-    for name, kind in (
-        ("BytesList", kinds.TYPE_BYTES),
-        ("FloatList", kinds.TYPE_FLOAT),
-        ("Int64List", kinds.TYPE_INT64),
-    ):
-        message(name, ("value", kind, True))
-    lists = [(name, kinds.TYPE_MESSAGE, False) for name in ("bytes_list", "float_list")]
-    feature = message("Feature", *lists, ("int64_list", kinds.TYPE_MESSAGE, False))
-    refer(feature, "BytesList", "FloatList", "Int64List")
-    feature.oneof_decl.add(name="kind")
-    for field in feature.field:
-        field.oneof_index = 0
-    features = message("Features", ("feature", kinds.TYPE_MESSAGE, True))
-    refer(features, "Features.FeatureEntry")
-    entry = message(
-        "FeatureEntry",
-        ("key", kinds.TYPE_STRING, False),
-        ("value", kinds.TYPE_MESSAGE, False),
-        inside=features.nested_type,
-    )
-    entry.field[1].type_name = ".tensorflow.Feature"
-    entry.options.map_entry = True
-    refer(message("Example", ("features", kinds.TYPE_MESSAGE, False)), "Features")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tensorflow.Example"))
-
-
-def _checksum(data: bytes) -> bytes:
-    crc = require("google_crc32c", "cellprep[tfrecord]").value(data)
-    return int(((crc >> 15 | crc << 17) + 0xA282EAD8) % 2**32).to_bytes(4, "little")
-
-
-def _framed(data: bytes) -> bytes:
-    length = len(data).to_bytes(8, "little")
-    return b"".join((length, _checksum(length), data, _checksum(data)))
-
-
-def _value(example: Any, name: str) -> Any:
-    """The value of a feature, a list where it has several; None where it has none."""
-    if name not in example.features.feature:
-        return None
-    feature = example.features.feature[name]
-    kind = feature.WhichOneof("kind")
-    values = list(getattr(feature, kind).value) if kind else []
-    return values[0] if len(values) == 1 else values or None
-
-
 # -- reading ----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
 class Records:
-    """Where the records of some files lie."""
+    """The records of some files."""
 
     files: tuple[Path, ...]
-    places: NDArray[np.int64]
+    locations: NDArray[np.int64]
     """(n, 3): file, offset, length."""
 
     def examples(self, at: Positions) -> Iterator[tuple[int, Any]]:
-        """The Example of each place, and which of them it is; file by file."""
-        order = np.argsort(self.places[at, 0], kind="stable")
-        places = self.places[at[order]]
-        found = zip(order.tolist(), places.tolist(), pieces(self.files, places), strict=True)
-        for place, (number, start, length), data in found:
-            yield place, _parse(data, length, self.files[number], start)
+        """The Example of each row in `at` and its position there, file by file."""
+        order = np.argsort(self.locations[at, 0], kind="stable")
+        locations = self.locations[at[order]]
+        found = zip(order.tolist(), locations.tolist(), pieces(self.files, locations), strict=True)
+        for position, (number, start, length), data in found:
+            yield position, _parse(data, length, self.files[number], start)
 
     def name(self, row: int) -> str:
-        number, start, _ = self.places[row].tolist()
+        """File and position of a row, for people."""
+        number, start, _ = self.locations[row].tolist()
         return f"{self.files[number].name} at byte {start}"
 
 
 def _parse(data: bytes, length: int, file: Path, start: int) -> Any:
     """The Example of a record."""
     inside = data[12:-4]
-    if len(data) != length or data != _framed(inside):
+    if len(data) != length or data != framed(inside):
         raise CellprepError(
-            f"{str(file)!r} is cut short or damaged at byte {start}: copy it, or write it, again"
+            f"{str(file)!r} is truncated or damaged at byte {start}; copy it or write it again"
         )
     try:
         return example_type().FromString(inside)
-    except Exception as error:  # of protobuf, by its implementation
+    except Exception as error:  # protobuf raises what its implementation does
         raise CellprepError(
-            f"{str(file)!r} holds no tf.train.Example at byte {start}: {error}"
+            f"{str(file)!r} has no tf.train.Example at byte {start}: {error}"
         ) from error
 
 
@@ -154,8 +77,8 @@ def _scan(file: Path) -> Iterator[tuple[int, int, Any]]:
             head = stream.read(12)
             if head[:2] in (b"\x1f\x8b", b"\x78\x9c", b"\x78\x01", b"\x78\xda"):
                 raise CellprepError(f"{str(file)!r} is compressed; unpack it first (gunzip)")
-            length = int.from_bytes(head[:8], "little") + _FRAME
-            if head[8:] != _checksum(head[:8]):
+            length = int.from_bytes(head[:8], "little") + FRAME
+            if head[8:] != checksum(head[:8]):
                 what = "is damaged" if start else "is not a TFRecord file, or a damaged one,"
                 raise CellprepError(f"{str(file)!r} {what} at byte {start}; copy it again")
             data = head + stream.read(length - 12) if start + length <= size else b""
@@ -164,45 +87,46 @@ def _scan(file: Path) -> Iterator[tuple[int, int, Any]]:
 
 
 @dataclass(frozen=True, eq=False)
-class RecordSource:
-    """Images that lie in records as they are."""
+class RecordSource(BaseSource):
+    """Images stored as raw pixels in records."""
 
     path: Path
     records: Records
     rows: Rows
     class_names: tuple[str, ...]
     shape: Shape
-    known_as: str
+    state: str
+    """A text that changes when the files change."""
     image: str = "image"
     has_masks: bool = False
     history: History = NO_HISTORY
     trusted: bool = True
 
     def identity(self) -> str:
-        return f"tfrecord {self.known_as}"
+        return f"tfrecord {self.state}"
 
     def images(self, at: Positions) -> Images:
-        return self._taken(at, self.image, np.empty((len(at), *self.shape), np.uint8))
+        return self._read(at, self.image, np.empty((len(at), *self.shape), np.uint8))
 
     def masks(self, at: Positions) -> Masks:
         out = np.empty((len(at), *self.shape[:2]), np.uint8)
-        return np.asarray(self._taken(at, "mask", out) != 0)
+        return np.asarray(self._read(at, "mask", out) != 0)
 
-    def _taken(self, at: Positions, name: str, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        for place, example in self.records.examples(at):
-            data = _value(example, name)
-            if not isinstance(data, bytes) or len(data) != out[place].size:
+    def _read(self, at: Positions, name: str, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        for position, example in self.records.examples(at):
+            data = value_of(example, name)
+            if not isinstance(data, bytes) or len(data) != out[position].size:
                 raise CellprepError(
-                    f"{self.records.name(int(at[place]))} in {str(self.path)!r} has no {name!r} of "
-                    f"{out[place].size} bytes; it is damaged, write the data set again"
+                    f"{self.records.name(int(at[position]))} in {str(self.path)!r} has no {name!r} "
+                    f"of {out[position].size} bytes; it is damaged, write the data set again"
                 )
-            out[place] = np.frombuffer(data, np.uint8).reshape(out[place].shape)
+            out[position] = np.frombuffer(data, np.uint8).reshape(out[position].shape)
         return out
 
 
 @dataclass(frozen=True, eq=False)
 class RecordStore:
-    """Images that lie in records as files: PNG, JPEG, ...; the Store of an EncodedSource."""
+    """Images stored in records as files (PNG, JPEG, ...): the Store of an EncodedSource."""
 
     records: Records
     image: str
@@ -210,8 +134,8 @@ class RecordStore:
 
     def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[bytes]:
         found = dict(self.records.examples(at))
-        for place in range(len(at)):
-            yield _value(found[place], self.image)
+        for position in range(len(at)):
+            yield value_of(found[position], self.image)
 
     def name(self, row: int) -> str:
         return self.records.name(row)
@@ -222,30 +146,53 @@ class RecordStore:
 
 def read(
     path: Path,
-    size: int | tuple[int, int] | None = None,
+    size: int | Size | None = None,
     image: str = "image",
     label: str = "label",
 ) -> RecordSource | EncodedSource:
-    """The source of a folder that `write(format="tfrecord")` made, or of any TFRecords of images.
+    """The source of a folder that `write(format="tfrecord")` wrote, or of any TFRecords of images.
 
-    Those of others are read through once, for their labels and where they lie.
+    Files that cellprep did not write are scanned once for labels and the locations of records.
     """
     if path.is_dir() and written_format(path) is not None:
         return _read_written(path, size)
     files = tuple(_record_files(path))
     if not files:
-        raise CellprepError(f"{str(path)!r} holds no TFRecords (*.tfrecord)")
+        raise CellprepError(f"{str(path)!r} has no TFRecord files (*.tfrecord)")
+    found, locations, raw_shapes = _read_labels(files, image, label)
+    if not found:
+        raise CellprepError(f"{str(path)!r} has no records; copy it again")
+    records = Records(files, np.array(locations, np.int64))
+    rows, names = _rows(found, label)
+    if raw_shapes == {None}:
+        store = RecordStore(records, image)
+        return EncodedSource(store, path, rows, names, check_size(size))
+    if len(raw_shapes) > 1:
+        raise CellprepError(
+            f"{str(path)!r} contains images of several sizes as raw pixels; write them as PNG"
+        )
+    _refuse_size(size, path)
+    return RecordSource(path, records, rows, names, raw_shapes.pop(), file_states(files), image)
+
+
+def _read_labels(
+    files: tuple[Path, ...], image: str, label: str
+) -> tuple[list[dict[str, Any]], list[tuple[int, int, int]], set[Any]]:
+    """Label, name and id of every record, its location, and the shapes of raw images.
+
+    Encoded images have the shape None.
+    """
     found: list[dict[str, Any]] = []
-    places: list[tuple[int, int, int]] = []
-    raw: set[Any] = set()
+    locations: list[tuple[int, int, int]] = []
+    raw_shapes: set[Any] = set()
     for number, file in enumerate(files):
         for nth, (start, length, example) in enumerate(_scan(file)):
-            values = {name: _value(example, name) for name in example.features.feature}
+            values = {name: value_of(example, name) for name in example.features.feature}
             for name in (image, label):
                 if values.get(name) is None:
                     raise CellprepError(
                         f"the record at byte {start} of {str(file)!r} has no feature {name!r}; "
-                        f"{nearest(name, sorted(values))}; name the two with image= and label="
+                        f"{nearest(name, sorted(values))}; name both with image= and label="
                     )
             pixels = values[image]
             if not isinstance(pixels, bytes):
@@ -253,30 +200,19 @@ def read(
                     f"feature {image!r} in {str(file)!r} must be the bytes of one image"
                 )
             shape: list[Any] = [values.get("height"), values.get("width"), 3]
-            whole = all(isinstance(side, int) and side > 0 for side in shape)
-            raw.add(tuple(shape) if whole and len(pixels) == math.prod(shape) else None)
-            places.append((number, start, length))
+            known = all(isinstance(side, int) and side > 0 for side in shape)
+            is_raw = known and len(pixels) == math.prod(shape)
+            raw_shapes.add(tuple(shape) if is_raw else None)
+            locations.append((number, start, length))
             kept = {"label": values[label], "name": f"{file.name}:{nth}"}
             found.append(kept | {key: values.get(key) for key in ("class_name", "id", "copy")})
-    if not found:
-        raise CellprepError(f"{str(path)!r} holds no records; copy it again")
-    records = Records(files, np.array(places, np.int64))
-    rows, names = _rows(found, label)
-    if raw == {None}:
-        store = RecordStore(records, image)
-        return EncodedSource(store, path, rows, names, check_size(size))
-    if len(raw) > 1:
-        raise CellprepError(
-            f"{str(path)!r} holds images of several sizes as raw pixels; write them as PNG"
-        )
-    _refuse_size(size, path)
-    return RecordSource(path, records, rows, names, raw.pop(), file_states(files), image)
+    return found, locations, raw_shapes
 
 
 def _refuse_size(size: object, path: Path) -> None:
     if size is not None:
         raise CellprepError(
-            f"`size` is for encoded images, those of {str(path)!r} are raw pixels; resize with "
+            f"`size` is for encoded images, but those of {str(path)!r} are raw pixels; resize with "
             "Crop(..., resize_to=)"
         )
 
@@ -287,7 +223,7 @@ def _record_files(path: Path) -> list[Path]:
 
 
 def _rows(found: list[dict[str, Any]], label: str) -> tuple[Rows, tuple[str, ...]]:
-    """Rows and class names; ids, copies and names as cellprep writes them, where they are."""
+    """Rows and class names; ids, copies and names where they are stored as cellprep does."""
 
     def column(name: str) -> NDArray[Any] | None:
         values = [row[name] for row in found]
@@ -304,7 +240,7 @@ def _rows(found: list[dict[str, Any]], label: str) -> tuple[Rows, tuple[str, ...
     texts, names = column("class_name"), None
     if texts is not None and texts.dtype.kind == "U" and values.dtype.kind == "i":
         by_label = dict(zip(values.ravel().tolist(), texts.tolist(), strict=False))
-        if max(by_label) < 1 << 16:  # one file of many may lack a class
+        if max(by_label) < 1 << 16:  # one of several files may have no image of a class
             names = [by_label.get(k, str(k)) for k in range(max(by_label) + 1)]
     codes, class_names = encode_labels(read_labels(values, n), names)
     ids, copies = column("id"), column("copy")
@@ -315,11 +251,12 @@ def _rows(found: list[dict[str, Any]], label: str) -> tuple[Rows, tuple[str, ...
 
 def _read_written(path: Path, size: object) -> RecordSource:
     _refuse_size(size, path)
-    manifest, index, rows = load_written(path, "tfrecord")
+    manifest = manifest_of_format(path, "tfrecord")
+    index, rows = load_rows(path, manifest)
     check_files(path, manifest)
     files = tuple(path / shard_name(number) for number in range(len(manifest["shards"])))
-    places = places_of(path, manifest, index, "offset", "length", least=_FRAME)
-    records = Records(files, places)
+    locations = locations_of(path, manifest, index, "offset", "length", least=FRAME)
+    records = Records(files, locations)
     height, width, channels = manifest["shape"]
     return RecordSource(
         path,
@@ -346,10 +283,10 @@ def shard_name(number: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class RecordWriter:
-    """Writes a part as one file of Examples.
+    """Writes a shard as one file of Examples.
 
     Images are raw bytes: `tf.reshape(tf.io.decode_raw(x["image"], tf.uint8), (height, width, 3))`.
-    As PNG they would take half the room, and four times as long to read in every epoch.
+    As PNG they would take half the space, but four times as long to read in every epoch.
     """
 
     contents: Contents
@@ -357,8 +294,7 @@ class RecordWriter:
     def begin(self, folder: Path) -> Files:
         return {}
 
-    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
-        """The file, and where its records lie."""
+    def write_shard(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenShard:
         lengths: list[int] = []
 
         def records() -> Iterator[bytes]:
@@ -368,7 +304,7 @@ class RecordWriter:
                     feature = example.features.feature[name]
                     kind = feature.int64_list if isinstance(value, int) else feature.bytes_list
                     kind.value.append(value)
-                record = _framed(example.SerializeToString(deterministic=True))
+                record = framed(example.SerializeToString(deterministic=True))
                 lengths.append(len(record))
                 yield record
 
@@ -376,12 +312,12 @@ class RecordWriter:
         files = {name: save(folder / name, records())}
         length = np.array(lengths, np.int64)
         shard = np.full(len(length), number, np.int32)
-        return WrittenPart(
+        return WrittenShard(
             files, {"shard": shard, "offset": length.cumsum() - length, "length": length}
         )
 
     def _features(self, number: int, blocks: Iterable[Block]) -> Iterator[dict[str, Any]]:
-        rows, (height, width, _) = self.contents.part(number), self.contents.shape
+        rows, (height, width, _) = self.contents.shard_rows(number), self.contents.shape
         columns = [
             rows.labels.tolist(),
             rows.ids.tolist(),
@@ -390,7 +326,7 @@ class RecordWriter:
         ]
         left = zip(*columns, strict=True)
         for images, masks in blocks:
-            for place, image in enumerate(images):
+            for position, image in enumerate(images):
                 label, name, copy, group = next(left)
                 features = {
                     "image": image.tobytes(),
@@ -404,7 +340,7 @@ class RecordWriter:
                 if group is not None:
                     features["group"] = group
                 if masks is not None:
-                    features["mask"] = masks[place].tobytes()
+                    features["mask"] = masks[position].tobytes()
                 yield {
                     key: value.encode() if isinstance(value, str) else value
                     for key, value in features.items()
@@ -412,7 +348,7 @@ class RecordWriter:
 
 
 def _describe(contents: Contents) -> dict[str, Any]:
-    """What a reader of the records must know: what each feature is."""
+    """For the manifest: type, shape and encoding of each feature."""
     height, width, _ = contents.shape
     number = {"dtype": "int64", "shape": [], "encoding": "int64"}
     text = {"dtype": "string", "shape": [], "encoding": "utf-8"}

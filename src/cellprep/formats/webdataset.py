@@ -1,7 +1,7 @@
-"""WebDataset: tar files of samples, of which the members `KEY.png`, `KEY.cls`, ... are one.
+"""WebDataset: tar files of samples; members of the same key, `KEY.png`, `KEY.cls`, are one sample.
 
-Written and read by the tarfile of Python: webdataset's own TarWriter gives equal bytes too, but
-does not tell where a member lies, by which the index finds an image without a scan.
+Files are written and read with Python's tarfile: webdataset's own TarWriter gives equal bytes too,
+but does not report the offsets of members, by which the index locates an image without a scan.
 """
 
 from __future__ import annotations
@@ -22,128 +22,112 @@ from numpy.typing import NDArray
 from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError
 from ..plan.rows import Rows
+from ..plan.source import Size
 from ..system.paths import atomic_write, open_binary, pieces
-from .encoded import (
-    MOST_BYTES,
-    BadFileError,
-    Encoded,
-    EncodedSource,
-    check_size,
-    encode,
-    encode_mask,
-    file_states,
-)
-from .format import Block, Contents, Files, Format, WrittenPart
-from .manifest import (
-    check_files,
-    digests_of,
-    history_of,
-    load_written,
-    places_of,
-    stamp,
-    written_format,
-)
+from .codec import MOST_BYTES, BadFileError, Encoded, check_size, encode, encode_mask
+from .encoded import EncodedSource, file_states
+from .format import Block, Contents, Format, WrittenShard
+from .index import load_rows, locations_of
+from .manifest import check_files, digests_of, history_of
+from .stamps import Files, stamp
+from .written import manifest_of_format, written_format
 
 _IMAGES = ("png", "jpg", "jpeg", "bmp", "tif", "tiff")
 _MASK = "mask.png"
 _KEYS = ("label", "cls", "class", "class_name")
-"""Under which a sample's json may hold its label."""
+"""Keys under which the json of a sample may contain its label."""
 _MOST_TEXT = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
 class TarStore:
-    """Where each image lies in some tar files: a seek away."""
+    """The images in some tar files, by their offsets."""
 
     files: tuple[Path, ...]
-    places: NDArray[np.int64]
+    locations: NDArray[np.int64]
     """(n, 3): file, offset, length."""
-    mask_places: NDArray[np.int64] | None
+    mask_locations: NDArray[np.int64] | None
     """The same; length 0 where there is no mask."""
     state: str
     names: tuple[str, ...] | None = None
-    """The members, of tar files by others."""
+    """The names of the members, where cellprep did not write the files."""
 
     @property
     def has_masks(self) -> bool:
-        return self.mask_places is not None
+        return self.mask_locations is not None
 
     def identity(self) -> str:
         return f"webdataset {self.state}"
 
     def name(self, row: int) -> str:
-        number, offset, _ = self.places[row].tolist()
+        number, offset, _ = self.locations[row].tolist()
         member = f"byte {offset:,}" if self.names is None else self.names[row]
         return f"{self.files[number].name}: {member}"
 
     def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Encoded]:
-        places = self.mask_places if masks else self.places
-        assert places is not None
-        fit = places[at, 2] <= MOST_BYTES
-        held = pieces(self.files, places[at[fit]])
-        for length, fits in zip(places[at, 2].tolist(), fit.tolist(), strict=True):
+        locations = self.mask_locations if masks else self.locations
+        assert locations is not None
+        fit = locations[at, 2] <= MOST_BYTES
+        files = pieces(self.files, locations[at[fit]])
+        for length, fits in zip(locations[at, 2].tolist(), fit.tolist(), strict=True):
             if fits:
-                yield next(held)
+                yield next(files)
             else:
-                yield BadFileError(f"takes {length:,} bytes, more than any image that is read")
+                yield BadFileError(f"has {length:,} bytes, more than any image that can be read")
 
 
-def read(
-    path: Path, size: int | tuple[int, int] | None = None, label: str | None = None
-) -> EncodedSource:
-    """The source of a tar file, of a folder of them, or of what `write` made."""
-    sides = check_size(size)
+def read(path: Path, size: int | Size | None = None, label: str | None = None) -> EncodedSource:
+    """The source of a tar file, of a folder of them, or of what `write` wrote."""
+    resize_to = check_size(size)
     if path.is_dir() and written_format(path) is not None:
-        return _read_written(path, sides)
+        return _read_written(path, resize_to)
     if path.name.lower().endswith((".tar.gz", ".tgz")):
         raise CellprepError(
-            f"{str(path)!r} is compressed, so no image of it can be reached alone; unpack it to a "
-            ".tar first, as with gunzip"
+            f"{str(path)!r} is compressed, which allows no random access; unpack it to a .tar "
+            "first, for example with gunzip"
         )
     found = [path]
     if path.is_dir():
         found = sorted((file for file in path.iterdir() if file.suffix == ".tar"), key=str)
     files = tuple(file for file in found if file.is_file())
     if not files:
-        raise CellprepError(f"{str(path)!r} holds no .tar files; it needs one or more of samples")
+        raise CellprepError(f"{str(path)!r} has no .tar files")
     samples = [sample for number, file in enumerate(files) for sample in _samples(number, file)]
     if not samples:
         raise CellprepError(
-            f"{str(path)!r} holds no images; a sample is KEY.png or KEY.jpg beside KEY.cls or "
+            f"{str(path)!r} contains no images; a sample is KEY.png or KEY.jpg beside KEY.cls or "
             "KEY.json"
         )
     n = len(samples)
     ids = [sample.key for sample in samples]
-    if len(set(ids)) < n:  # as keys may be, from one tar file to another
+    if len(set(ids)) < n:  # keys need to be unique in one tar file only
         ids = [f"{files[sample.file].stem}/{sample.key}" for sample in samples]
     values, class_names = _labels(samples, files, label)
     empty = class_names is not None
     codes, names = encode_labels(read_labels(values, n, empty=empty), class_names)
-    drawn = any(sample.mask for sample in samples)
+    has_masks = any(sample.mask for sample in samples)
     store = TarStore(
         files,
         np.array([(sample.file, *sample.image) for sample in samples], np.int64),
         np.array([(sample.file, *(sample.mask or (0, 0))) for sample in samples], np.int64)
-        if drawn
+        if has_masks
         else None,
         file_states(files),
         tuple(sample.name for sample in samples),
     )
-    return EncodedSource(store, path, Rows.of(check_ids(ids, n), codes), names, sides)
+    return EncodedSource(store, path, Rows.of(check_ids(ids, n), codes), names, resize_to)
 
 
-def _read_written(path: Path, size: tuple[int, int] | None) -> EncodedSource:
-    manifest, index, rows = load_written(path, "webdataset")
+def _read_written(path: Path, size: Size | None) -> EncodedSource:
+    manifest = manifest_of_format(path, "webdataset")
+    index, rows = load_rows(path, manifest)
     check_files(path, manifest)
-    places, drawn = (
-        places_of(path, manifest, index, f"{kind}offset", f"{kind}length")
-        if not kind or manifest.get("masks")
-        else None
-        for kind in ("", "mask_")
-    )
-    assert places is not None
+    locations = locations_of(path, manifest, index, "offset", "length")
+    masks = None
+    if manifest.get("masks"):
+        masks = locations_of(path, manifest, index, "mask_offset", "mask_length")
     files = tuple(path / shard_name(number) for number in range(len(manifest["shards"])))
-    store = TarStore(files, places, drawn, digests_of(manifest))
+    store = TarStore(files, locations, masks, digests_of(manifest))
     height, width, _ = manifest["shape"]
     return EncodedSource(
         *(store, path, rows, tuple(manifest["class_names"]), size),
@@ -151,12 +135,12 @@ def _read_written(path: Path, size: tuple[int, int] | None) -> EncodedSource:
     )
 
 
-# -- tar files by others ----------------------------------------------------------------------
+# -- tar files that cellprep did not write ------------------------------------------------------
 
 
 @dataclass
 class _Sample:
-    """Members of the same key, images and masks by (offset, length)."""
+    """Members of the same key; images and masks are given by (offset, length)."""
 
     file: int
     key: str
@@ -168,18 +152,18 @@ class _Sample:
 
 
 def _samples(number: int, path: Path) -> list[_Sample]:
-    """The samples with an image, by one pass over the headers of a tar file."""
+    """The samples with an image, from one pass over the headers of a tar file."""
     found: dict[str, _Sample] = {}
     try:
         with open_binary(path) as stream, tarfile.TarFile(fileobj=stream) as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+                tar.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
                 split = re.fullmatch(r"(?:\./)?((?:.*/)?[^./]+)\.([^/]+)", member.name)
                 if split is not None and member.isreg() and not member.issparse():
                     sample = found.setdefault(split[1], _Sample(number, split[1]))
-                    _put(sample, member, split[2].lower(), stream)
+                    _add_member(sample, member, split[2].lower(), stream)
             stream.seek(tar.offset)
-            # tarfile takes what is no header for the end
+            # tarfile takes anything but a header for the end of the file
             if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
                 raise tarfile.ReadError(f"no end mark at byte {tar.offset:,}")
     except CellprepError as error:
@@ -191,22 +175,22 @@ def _samples(number: int, path: Path) -> list[_Sample]:
     return [sample for sample in found.values() if sample.name]
 
 
-def _put(sample: _Sample, member: tarfile.TarInfo, suffix: str, stream: BinaryIO) -> None:
-    """Add a member to its sample, if it is of a kind that is read."""
-    place = (member.offset_data, member.size)
+def _add_member(sample: _Sample, member: tarfile.TarInfo, suffix: str, stream: BinaryIO) -> None:
+    """Add a member to its sample, unless it is neither image, mask nor label."""
+    location = (member.offset_data, member.size)
     if suffix in _IMAGES:
         if sample.name:
             raise CellprepError(
-                f"holds two images of sample {sample.key!r}, {sample.name!r} and "
-                f"{member.name!r}; give each a key of its own"
+                f"has two images of sample {sample.key!r}, {sample.name!r} and "
+                f"{member.name!r}; give each its own key"
             )
-        sample.name, sample.image = member.name, place
+        sample.name, sample.image = member.name, location
     elif suffix == _MASK:
-        sample.mask = place
+        sample.mask = location
     elif suffix in ("cls", "json"):
         if member.size > _MOST_TEXT:
             raise CellprepError(
-                f"holds {member.name!r} of {member.size:,} bytes, which is no label; take it out"
+                f"has {member.name!r} of {member.size:,} bytes, too many for a label; remove it"
             )
         stream.seek(member.offset_data)
         try:
@@ -216,13 +200,15 @@ def _put(sample: _Sample, member: tarfile.TarInfo, suffix: str, stream: BinaryIO
             else:
                 sample.json = json.loads(text)
         except (ValueError, RecursionError) as error:
-            raise CellprepError(f"holds {member.name!r}, which is no {suffix}: {error}") from None
+            raise CellprepError(
+                f"has {member.name!r}, which is not valid {suffix}: {error}"
+            ) from None
 
 
 def _labels(
     samples: list[_Sample], files: tuple[Path, ...], key: str | None
 ) -> tuple[list[Any], list[str] | None]:
-    """The label of each sample, from the first place where all have one; names of numbers."""
+    """The labels, from the first source with one for every sample; names of numeric labels."""
     values: dict[str, list[Any]] = {
         "json": [_of_json(sample, (key,) if key else _KEYS) for sample in samples],
         "cls": [sample.cls for sample in samples],
@@ -233,10 +219,10 @@ def _labels(
     if found is None:
         kind = min(order, key=lambda kind: values[kind].count(None))
         sample = samples[values[kind].index(None)]
-        looked = f"{key!r} in its json" if key else "KEY.cls, label in KEY.json or class/KEY.png"
+        expected = f"{key!r} in its json" if key else "KEY.cls, label in KEY.json or class/KEY.png"
         raise CellprepError(
-            f"{str(files[sample.file])!r} has no label of sample {sample.key!r}: {looked}; "
-            "label= names another entry of the json"
+            f"{str(files[sample.file])!r} has no label for sample {sample.key!r}; expected "
+            f"{expected}, or another entry of the json named with label="
         )
     if all(isinstance(value, str) and value.isdecimal() for value in found):
         found = [int(value) for value in found]
@@ -245,10 +231,10 @@ def _labels(
     return found, _names(found, [_of_json(sample, ("class_name",)) for sample in samples])
 
 
-def _names(labels: list[int], named: list[Any]) -> list[str] | None:
-    """The names of the numbers, where each has one of its own."""
-    names = dict(zip(labels, named, strict=True))
-    pairs = {*zip(labels, named, strict=True)}
+def _names(labels: list[int], name_of_each: list[Any]) -> list[str] | None:
+    """The names of numeric labels, if each label has its own name."""
+    names = dict(zip(labels, name_of_each, strict=True))
+    pairs = {*zip(labels, name_of_each, strict=True)}
     if not (len(pairs) == len(names) == len({*names.values()}) and min(names) >= 0):
         return None
     if max(names) > len(labels) or not all(isinstance(name, str) for name in names.values()):
@@ -257,9 +243,9 @@ def _names(labels: list[int], named: list[Any]) -> list[str] | None:
 
 
 def _of_json(sample: _Sample, keys: tuple[str, ...]) -> Any:
-    """The first of the entries that is there and is a number or text."""
-    held = sample.json if isinstance(sample.json, dict) else {"label": sample.json}
-    found = (held.get(key) for key in keys)
+    """The first of these entries that is a number or text."""
+    entries = sample.json if isinstance(sample.json, dict) else {"label": sample.json}
+    found = (entries.get(key) for key in keys)
     return next((value for value in found if isinstance(value, int | str)), None)
 
 
@@ -276,18 +262,17 @@ def shard_name(number: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class TarWriter:
-    """Writes a part as one tar file; keys are the numbers of the rows."""
+    """Writes a shard as one tar file; keys are row numbers."""
 
     contents: Contents
 
     def begin(self, folder: Path) -> Files:
         return {}
 
-    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
-        """The tar file, and where its images lie."""
-        path, rows = folder / shard_name(number), self.contents.part(number)
-        first = number * self.contents.rows_per_part
-        places: list[list[int]] = []
+    def write_shard(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenShard:
+        path, rows = folder / shard_name(number), self.contents.shard_rows(number)
+        first = number * self.contents.rows_per_shard
+        locations: list[list[int]] = []
         with (
             atomic_write(path) as temporary,
             temporary.open("xb") as stream,
@@ -295,40 +280,40 @@ class TarWriter:
         ):
             add = partial(_add, tar, stream)
             for images, masks in blocks:
-                for place, image in enumerate(images):
-                    row = len(places)
+                for position, image in enumerate(images):
+                    row = len(locations)
                     key = f"{first + row:09d}"
                     add(f"{key}.cls", str(rows.labels[row]).encode())
-                    add(f"{key}.json", self._said(rows, row))
+                    add(f"{key}.json", self._json(rows, row))
                     found = [*add(f"{key}.png", encode(image))]
                     if masks is not None:
-                        found += add(f"{key}.{_MASK}", encode_mask(masks[place]))
-                    places.append(found)
+                        found += add(f"{key}.{_MASK}", encode_mask(masks[position]))
+                    locations.append(found)
         names = ("offset", "length", "mask_offset", "mask_length")
-        columns = dict(zip(names, np.array(places, np.int64).T, strict=False))
+        columns = dict(zip(names, np.array(locations, np.int64).T, strict=False))
         files = {path.name: stamp(path)}
-        return WrittenPart(files, {"shard": np.full(len(rows), number, np.int32), **columns})
+        return WrittenShard(files, {"shard": np.full(len(rows), number, np.int32), **columns})
 
-    def _said(self, rows: Rows, row: int) -> bytes:
-        """What `KEY.json` says of a row."""
-        said = {
+    def _json(self, rows: Rows, row: int) -> bytes:
+        """The contents of `KEY.json`."""
+        saved = {
             "id": rows.ids[row].item(),
             "copy": int(rows.copies[row]),
             "label": int(rows.labels[row]),
             "class_name": self.contents.class_names[rows.labels[row]],
         }
         if rows.groups is not None:
-            said["group"] = rows.groups[row].item()
-        return json.dumps(said, sort_keys=True).encode()
+            saved["group"] = rows.groups[row].item()
+        return json.dumps(saved, sort_keys=True).encode()
 
 
 def _add(tar: tarfile.TarFile, stream: BinaryIO, name: str, data: bytes) -> tuple[int, int]:
-    """A member without a date or an owner, and where its data lie."""
+    """Add a member without date or owner; offset and length of its data."""
     member = tarfile.TarInfo(name)
     member.size, member.mode = len(data), 0o644
     start = stream.tell() + tarfile.BLOCKSIZE
     tar.addfile(member, io.BytesIO(data))
-    tar.members.clear()  # type: ignore[attr-defined]  # it would keep them all
+    tar.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
     return start, len(data)
 
 

@@ -1,4 +1,4 @@
-"""zarr 3: the folder is a zarr group, whose arrays any zarr opens; a part is one shard of them."""
+"""zarr 3: the folder is a group that any zarr library opens, with our shards as its shards."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ from ..arrays import (
     encode_labels,
     read_labels,
 )
-from ..errors import CellprepError, nearest
+from ..errors import CellprepError, nearest, require
 from ..plan.rows import Rows
-from ..plan.source import NO_HISTORY, History, Shape
+from ..plan.source import NO_HISTORY, BaseSource, History, Shape
 from ..system.paths import file_versions, make_folder, names
-from .format import Block, Contents, Files, Format, WrittenPart, require
-from .manifest import check_files, load_written, save, written_format
+from .format import Block, Contents, Format, WrittenShard, images_of
+from .index import load_rows
+from .manifest import check_files
 from .shards import ShardSource
+from .stamps import Files, save
+from .written import manifest_of_format, written_format
 
 _NAMES = ("images", "masks", "labels", "ids", "copies", "groups")
-_KEYS = {"name": "default", "separator": "."}  # one folder an array, and not five
+_KEYS = {"name": "default", "separator": "."}  # one folder per array, not five
 _AXES = ("image", "y", "x", "channel")
 _ABSENT = 2**64 - 1
 _CHUNK_BYTES = 1 << 19
@@ -42,16 +45,16 @@ _CHUNK_BYTES = 1 << 19
 
 @dataclass(frozen=True, eq=False)
 class ZarrSource(ShardSource):
-    """Images of a group that `write` made: a shard is its images as they are, and is mapped."""
+    """Images of a group that `write` wrote, whose shards are uncompressed and memory-mapped."""
 
     def _file(self, number: int, what: str) -> tuple[str, int]:
-        return _part(number, *(("masks", 2) if what == "masks" else ("images", 3))), 0
+        return _shard_name(number, *(("masks", 2) if what == "masks" else ("images", 3))), 0
 
     def _array(self, number: int, what: str, inner: tuple[int, ...], kind: Any) -> NDArray[Any]:
         file = self.path / self._file(number, what)[0]
         shape = (self.manifest["shards"][number]["rows"], *inner)
         try:
-            return self._pages.of(np.memmap(file, kind, "r", 0, shape))
+            return self._pages.track(np.memmap(file, kind, "r", 0, shape))
         except (OSError, ValueError) as error:
             raise CellprepError(
                 f"shard {str(file)!r} cannot be read: {error}; write the data set again"
@@ -59,8 +62,8 @@ class ZarrSource(ShardSource):
 
 
 @dataclass(frozen=True, eq=False)
-class GroupSource:
-    """Images of any zarr group, read by zarr."""
+class GroupSource(BaseSource):
+    """Images of any zarr group, read by the zarr library."""
 
     path: Path
     array: Any
@@ -99,31 +102,21 @@ class GroupSource:
 def read(
     path: Path, images: str = "images", labels: str = "labels", masks: str | None = None
 ) -> ZarrSource | GroupSource:
-    """The source of a group that `write(format="zarr")` made, or of any with such arrays."""
+    """The source of a group that `write(format="zarr")` wrote, or of any with such arrays."""
     if not path.is_dir():
         raise CellprepError(f"{str(path)!r} is not a folder")
     if (images, labels, masks) == ("images", "labels", None) and written_format(path) is not None:
-        manifest, _, rows = load_written(path, "zarr")
+        manifest = manifest_of_format(path, "zarr")
+        _, rows = load_rows(path, manifest)
         check_files(path, manifest)
         return ZarrSource(path, manifest, rows)
-    zarr = require("zarr", "cellprep[zarr]")
-    try:
-        group = zarr.open_group(
-            str(path), mode="r", storage_options=getattr(path, "storage_options", None)
-        )
-        with warnings.catch_warnings(action="ignore"):  # of other files beside the arrays
-            arrays = dict(sorted(group.arrays()))
-        noted = group.attrs.asdict().get("class_names")
-    except Exception as error:  # whatever a store or a codec makes of damage
-        raise CellprepError(
-            f"{str(path)!r} is not a zarr group, or a damaged one: {_first_line(error)}"
-        ) from error
+    arrays, attribute = _open_group(path)
 
     def array(name: str) -> Any:
         if name not in arrays:
-            held = nearest(name, arrays) if arrays else "it holds none"
+            advice = nearest(name, arrays) if arrays else "it has none"
             raise CellprepError(
-                f"{str(path)!r} has no array {name!r}; {held}; name the two arrays with images= "
+                f"{str(path)!r} has no array {name!r}; {advice}; name the two arrays with images= "
                 "and labels= (--arrays)"
             )
         return arrays[name]
@@ -132,10 +125,11 @@ def read(
         return _values(path, arrays[name]) if name in arrays else None
 
     pixels = array(images)
-    looks = _looks(path, pixels)
-    check_images(looks, images)
-    n = len(looks)
-    known = noted if isinstance(noted, list) and all(isinstance(x, str) for x in noted) else None
+    stand_in = _like(path, pixels)
+    check_images(stand_in, images)
+    n = len(stand_in)
+    is_names = isinstance(attribute, list) and all(isinstance(x, str) for x in attribute)
+    known = attribute if is_names else None
     values = read_labels(_values(path, array(labels)), n, empty=known is not None)
     codes, class_names = encode_labels(values, known)
     ids, copies, groups = column("ids"), column("copies"), column("groups")
@@ -147,14 +141,31 @@ def read(
         None if copies is None or ids is None else copies.astype(np.int64),
         None if groups is None else check_ids(groups, n, "groups"),
     )
-    drawn = None if masks is None else array(masks)
-    if drawn is not None:
-        check_masks(_looks(path, drawn), looks, masks or "")
-    return GroupSource(path, pixels, rows, class_names, drawn)
+    annotated = None if masks is None else array(masks)
+    if annotated is not None:
+        check_masks(_like(path, annotated), stand_in, masks or "")
+    return GroupSource(path, pixels, rows, class_names, annotated)
 
 
-def _looks(path: Path, array: Any) -> NDArray[Any]:
-    """A stand-in of an array's shape and type, with the values of its first row."""
+def _open_group(path: Path) -> tuple[dict[str, Any], Any]:
+    """The arrays of a group, and its attribute `class_names`."""
+    zarr = require("zarr", "cellprep[zarr]")
+    try:
+        group = zarr.open_group(
+            str(path), mode="r", storage_options=getattr(path, "storage_options", None)
+        )
+        with warnings.catch_warnings(action="ignore"):  # about other files beside the arrays
+            arrays = dict(sorted(group.arrays()))
+        attribute = group.attrs.asdict().get("class_names")
+    except Exception as error:  # stores and codecs raise anything on damage
+        raise CellprepError(
+            f"{str(path)!r} is not a zarr group, or a damaged one: {_first_line(error)}"
+        ) from error
+    return arrays, attribute
+
+
+def _like(path: Path, array: Any) -> NDArray[Any]:
+    """An array of the same shape and type that repeats the first row, to check without reading."""
     if not array.shape:
         return _values(path, array)
     return np.broadcast_to(_values(path, array, np.arange(min(1, array.shape[0]))), array.shape)
@@ -165,12 +176,12 @@ def _values(path: Path, array: Any, at: Positions | None = None) -> NDArray[Any]
     codecs = (*(getattr(array.metadata, "filters", None) or ()), *array.compressors)
     try:
         if any(getattr(codec, "codec_id", "") == "pickle" for codec in codecs):
-            raise ValueError("it holds Python objects, which may run code when loaded")
+            raise ValueError("it contains Python objects, which may run code when loaded")
         if at is None:
             return np.asarray(array[...])
         run = as_slice(at)
         return np.asarray(array.oindex[at] if run is None else array[run])
-    except Exception as error:  # whatever a store or a codec makes of damage
+    except Exception as error:  # stores and codecs raise anything on damage
         raise CellprepError(
             f"array {array.path!r} in {str(path)!r} cannot be read: {_first_line(error)}; "
             "copy the group again"
@@ -184,9 +195,9 @@ def _first_line(error: Exception) -> str:
 # -- writing ----------------------------------------------------------------------------------
 
 
-def _part(number: int, array: str, axes: int) -> str:
+def _shard_name(number: int, array: str, axes: int) -> str:
     """
-    >>> _part(7, "images", 3), _part(7, "masks", 2)
+    >>> _shard_name(7, "images", 3), _shard_name(7, "masks", 2)
     ('images/c.7.0.0.0', 'masks/c.7.0.0')
     """
     return f"{array}/c.{number}{'.0' * axes}"
@@ -194,21 +205,21 @@ def _part(number: int, array: str, axes: int) -> str:
 
 @dataclass(frozen=True, eq=False)
 class ZarrWriter:
-    """Writes the group first, all but its images, and then a part as one shard of these.
+    """Writes the group without its images first, and then their shards.
 
-    Inside a shard the pixels lie as they are. zstd would make photographs a quarter smaller and
-    every read two to three times slower; a shard without it can be mapped, and written in pieces.
+    Shards are not compressed: zstd would make photographs a quarter smaller and every read two to
+    three times slower, and compressed shards could neither be mapped nor written in pieces.
     """
 
     contents: Contents
 
     def begin(self, folder: Path) -> Files:
-        """The group, its labels, ids and copies, and what the arrays of parts will be."""
+        """Write the group, its labels, ids and copies, and the metadata of the image arrays."""
         zarr = require("zarr", "cellprep[zarr]")
         rows = self.contents.rows
-        held: dict[str, Any] = {}
+        memory: dict[str, Any] = {}
         group = zarr.create_group(
-            zarr.storage.MemoryStore(held),
+            zarr.storage.MemoryStore(memory),
             attributes={"class_names": list(self.contents.class_names)},
         )
         kinds = {"images": np.uint8, **({"masks": np.bool_} if self.contents.masks else {})}
@@ -234,51 +245,43 @@ class ZarrWriter:
                 shape=values.shape,
                 dtype="string" if text else values.dtype,
                 chunks=(min(len(rows), 1 << 20),),
-                compressors=None,  # its bytes would depend on the version of zstd
+                compressors=None,  # compressed bytes depend on the version of zstd
                 chunk_key_encoding=_KEYS,
                 dimension_names=_AXES[:1],
             )
             array[:] = values.astype(object) if text else values
-        with warnings.catch_warnings(action="ignore"):  # zarr 3 leaves it to the libraries
-            # Without it, opening lists the folder, and warns of the index and the manifest.
+        with warnings.catch_warnings(action="ignore"):  # zarr 3 has not standardised it
+            # Without it, opening lists the folder and warns about the index and the manifest.
             zarr.consolidate_metadata(group.store)
         for name in kinds.keys() | columns.keys():
             make_folder(folder / name)
-        return {key: save(folder / key, [held[key].to_bytes()]) for key in sorted(held)}
+        return {key: save(folder / key, [memory[key].to_bytes()]) for key in sorted(memory)}
 
-    def write_part(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenPart:
-        """The shard of the images, and that of their masks."""
-        n, masks = len(self.contents.part(number)), []
-
-        def images() -> Iterator[Images]:
-            for batch, found in blocks:
-                yield batch
-                if found is not None:
-                    masks.append(found)
-
-        files = self._save(folder, number, "images", n, images())
+    def write_shard(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenShard:
+        n, masks = len(self.contents.shard_rows(number)), list[Masks]()
+        files = self._save(folder, number, "images", n, images_of(blocks, masks))
         if masks:
             files |= self._save(folder, number, "masks", n, masks)
         columns = {"shard": np.full(n, number, np.int32), "row": np.arange(n, dtype=np.int32)}
-        return WrittenPart(files, columns)
+        return WrittenShard(files, columns)
 
     def _inner(self, name: str) -> tuple[int, ...]:
         return self.contents.shape if name == "images" else self.contents.shape[:2]
 
     @property
     def _shard(self) -> int:
-        """Rows of a shard: those of a part, or a few more than there are."""
-        return min(self.contents.rows_per_part, -(-len(self.contents.rows) // 16) * 16)
+        """Rows of a shard as declared; of a single shard, rounded up to a multiple of 16."""
+        return min(self.contents.rows_per_shard, -(-len(self.contents.rows) // 16) * 16)
 
     def _chunk(self, name: str) -> int:
-        """Rows of a chunk: up to 16, which zarr reads as quickly as one, and ten times as many."""
+        """Rows of a chunk: up to 16, which zarr reads as fast as one row."""
         most = _CHUNK_BYTES // math.prod(self._inner(name))
         return math.gcd(self._shard, 2 ** min(4, max(0, most.bit_length() - 1)))
 
     def _save(
         self, folder: Path, number: int, name: str, n: int, arrays: Iterable[NDArray[Any]]
     ) -> Files:
-        """A shard as zarr writes it: chunks in order, where they lie, a checksum of that."""
+        """Write a shard as zarr does: chunks in order, their offsets, a checksum of the offsets."""
         crc32c = require("google_crc32c", "cellprep[zarr]")
         chunk, inner = self._chunk(name), self._inner(name)
         size, full = chunk * math.prod(inner), -(-n // chunk)
@@ -286,22 +289,22 @@ class ZarrWriter:
         def pieces() -> Iterator[bytes | memoryview]:
             for array in arrays:
                 yield np.ascontiguousarray(array).data.cast("B")
-            yield bytes(full * size - n * math.prod(inner))  # the last chunk is filled up
+            yield bytes(full * size - n * math.prod(inner))  # padding of the last chunk
             index = np.full((self._shard // chunk, 2), _ABSENT, "<u8")
             index[:full] = np.arange(full)[:, None] * [size, 0] + [0, size]
             yield index.tobytes()
             yield crc32c.value(index.tobytes()).to_bytes(4, "little")
 
-        key = _part(number, name, len(inner))
+        key = _shard_name(number, name, len(inner))
         return {key: save(folder / key, pieces())}
 
 
 def _written_files(folder: Path) -> list[Path]:
-    """What a writer left of a group."""
-    parts = [folder / name for name in _NAMES if (folder / name).is_dir()]
-    found = [file for part in parts for file in part.iterdir()]
-    ours = [file for file in found if re.fullmatch(r"c(\.\d+)+", file.name)]
-    return [folder / "zarr.json", *(part / "zarr.json" for part in parts), *ours]
+    """All files that a writer may have left of a group."""
+    arrays = [folder / name for name in _NAMES if (folder / name).is_dir()]
+    found = [file for array in arrays for file in array.iterdir()]
+    chunks = [file for file in found if re.fullmatch(r"c(\.\d+)+", file.name)]
+    return [folder / "zarr.json", *(array / "zarr.json" for array in arrays), *chunks]
 
 
 FORMAT = Format(

@@ -1,7 +1,8 @@
-"""Where pixels come from: the interface that every format gives, and the arrays in memory."""
+"""Where pixels come from: the interface of every source, and the source of arrays in memory."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -31,18 +32,18 @@ Shape = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class History:
-    """What was done to the images before they were written.
+    """How the images of a written data set were made.
 
     Attributes
     ----------
     steps : tuple of dict
         The saved form of every step, in order.
     multiplied_by : str or None
-        The step that balanced or augmented: a data set that has one is not to be split.
+        The step that balanced or augmented the data set, which must then not be split.
     stages : tuple of dict
-        Those of the steps that change pixels, by the names that their records have.
+        The steps that change pixels, with the names under which the index records them.
     path : Path or None
-        Where the record of the images lies.
+        The data set whose index records what was done to each image.
     """
 
     steps: tuple[Mapping[str, Any], ...] = ()
@@ -54,8 +55,16 @@ class History:
 NO_HISTORY = History()
 
 
+Size = tuple[int, int]
+"""(height, width)."""
+
+
 class Source(Protocol):
-    """Images that can be read in any order, with their rows."""
+    """Images that can be read in any order, with their rows.
+
+    Implementations inherit from `BaseSource`, which answers the questions that few answer
+    differently.
+    """
 
     @property
     def rows(self) -> Rows: ...
@@ -67,33 +76,96 @@ class Source(Protocol):
 
     @property
     def path(self) -> Path | None:
-        """Where it was read from, if it was."""
+        """The file or folder it was read from, if any."""
 
     @property
     def history(self) -> History: ...
     @property
     def trusted(self) -> bool:
-        """False where an image may turn out unreadable when it is read."""
+        """False where an image may turn out to be unreadable."""
 
     @property
     def has_masks(self) -> bool:
-        """Whether there are masks of the cells, drawn or of an earlier write."""
+        """Whether masks of the cells come with the images: annotated, or from an earlier write."""
 
     def identity(self) -> str:
         """A text that changes when the images change."""
 
     def images(self, at: Positions) -> Images:
-        """The images at these places, or a BadImagesError that names all bad ones.
+        """The images at these positions, or a BadImagesError that names all bad ones.
 
-        A new array, or a read-only view of what the source holds.
+        A new array, or a read-only view.
         """
 
     def masks(self, at: Positions) -> Masks:
-        """A new array of the masks at these places, where there are any; empty: none is known."""
+        """A new array of the masks at these positions; an empty mask means that none is known."""
+
+    def location(self) -> str:
+        """Where the images are, for people: "in memory", "from PATH"."""
+
+    def row_name(self, row: int) -> str:
+        """File and position of a row, for people; empty for arrays in memory."""
+
+    def image_sizes(self) -> list[Size | None]:
+        """Size of every stored image, by its header alone; None where that is unreadable."""
+
+    def resizes(self) -> bool:
+        """Whether images are resized to `shape` when they are read."""
+
+    def holds_files(self) -> bool:
+        """Whether each image is a file of its own below `path`, which can be copied."""
+
+    def digested(self) -> DigestedSource | None:
+        """The source, if digests of consecutive images identify it; else None.
+
+        Such images are not digested before they are written: their files are digested anyway.
+        """
+
+
+class DigestedSource(Protocol):
+    """A source whose identity follows from the digests of all its images, span by span."""
+
+    def digests(
+        self, spans: Sequence[executors.Span], digest: Callable[[NDArray[Any]], str]
+    ) -> list[str]:
+        """The digest of the images of each span."""
+
+    def identity_of(self, digests: Iterable[str]) -> str:
+        """The identity, from the digests of all spans."""
+
+
+class BaseSource:
+    """What most sources answer; see `Source`."""
+
+    def masks(self: Source, at: Positions) -> Masks:
+        raise NotImplementedError("the images came without masks")
+
+    def location(self: Source) -> str:
+        return "from another library" if self.path is None else f"from {self.path}"
+
+    def row_name(self: Source, row: int) -> str:
+        return "" if self.path is None else f"{self.path.name}: row {row}"
+
+    def image_sizes(self: Source) -> list[Size | None]:
+        return [self.shape[:2]] * len(self.rows)
+
+    def resizes(self) -> bool:
+        return False
+
+    def holds_files(self) -> bool:
+        return False
+
+    def digested(self) -> DigestedSource | None:
+        return None
+
+
+def frequencies(sizes: Iterable[Size | None]) -> dict[Size, int]:
+    """How many images have each size, the most frequent first; unreadable ones are left out."""
+    return dict(Counter(filter(None, sizes)).most_common())
 
 
 @dataclass(frozen=True, eq=False)
-class ArraySource:
+class ArraySource(BaseSource):
     """Images in one array, in memory or memory-mapped."""
 
     array: Images
@@ -134,25 +206,31 @@ class ArraySource:
     def has_masks(self) -> bool:
         return self.mask_array is not None
 
+    def location(self) -> str:
+        return super().location() if self.path else "in memory"
+
+    def digested(self) -> DigestedSource | None:
+        return self if self.path is None and not self.has_masks else None
+
     def identity(self) -> str:
         return self.identity_of(self.digests(executors.cut(len(self.array), 256), _digest))
 
     def digests(
         self, spans: Sequence[executors.Span], digest: Callable[[NDArray[Any]], str]
     ) -> list[str]:
-        """The digest of each span of images, and of their masks."""
-        held = [array for array in (self.array, self.mask_array) if array is not None]
+        """The digest of the images of each span, and of their masks."""
+        arrays = [array for array in (self.array, self.mask_array) if array is not None]
 
         def of(span: executors.Span) -> str:
-            return " ".join(digest(np.ascontiguousarray(array[slice(*span)])) for array in held)
+            return " ".join(digest(np.ascontiguousarray(array[slice(*span)])) for array in arrays)
 
         with ThreadPoolExecutor(executors.usable_cores()) as pool:
             return list(pool.map(of, spans))
 
     def identity_of(self, digests: Iterable[str]) -> str:
-        """An identity, from the digests of all spans."""
-        known = xxhash.xxh3_128_hexdigest(" ".join(digests).encode())
-        return f"array {self.array.shape} {known}{' masks' if self.has_masks else ''}"
+        """The identity, from the digests of all spans."""
+        digest = xxhash.xxh3_128_hexdigest(" ".join(digests).encode())
+        return f"array {self.array.shape} {digest}{' masks' if self.has_masks else ''}"
 
     def masks(self, at: Positions) -> Masks:
         assert self.mask_array is not None

@@ -10,9 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..dataset.dataset import Dataset
-from ..formats.encoded import EncodedSource
-from ..formats.folder import FolderSource
-from ..formats.shards import ShardSource
 from .pictures import Album
 
 FIELDS = (
@@ -62,11 +59,4 @@ class Catalog:
 
 def _file(dataset: Dataset, row: int) -> str:
     """The file that contains a row, and the row's position in it."""
-    source, place = dataset.source, int(dataset.plan.origin(np.array([row]))[0])
-    if isinstance(source, FolderSource):
-        return source.files[place]
-    if isinstance(source, EncodedSource):
-        return source.store.name(place)
-    if isinstance(source, ShardSource):
-        return source.name(place)
-    return f"{source.path.name}: row {place}" if source.path is not None else ""
+    return dataset.source.row_name(int(dataset.plan.origin(np.array([row]))[0]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..duplicates.near import Search
+from ..duplicates.settings import Search
 from .catalog import Catalog, Tile
 from .quality import Qualities
 

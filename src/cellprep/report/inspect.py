@@ -12,11 +12,8 @@ from ..dataset.dataset import Dataset
 from ..dataset.read import read
 from ..duplicates.search import find_duplicates
 from ..errors import counted
-from ..formats.encoded import EncodedSource
-from ..formats.folder import FolderSource
 from ..plan.plan import Plan
-
-WITH_SIZES = (FolderSource, EncodedSource)
+from ..plan.source import frequencies
 
 
 def read_any(
@@ -25,8 +22,8 @@ def read_any(
     """`read`, with images of several sizes resized to 96x96, and a note if they were."""
     dataset = read(path, size=size, **options)
     source = dataset.source
-    if size is None and isinstance(source, WITH_SIZES) and source.size is None:
-        sizes = source.sizes()
+    if size is None and not source.resizes():
+        sizes = frequencies(source.image_sizes())
         if len(sizes) > 1:
             resized = read(path, size=96, **options)
             return resized, f"images of {len(sizes)} sizes, resized to 96x96"
@@ -40,7 +37,7 @@ def inspect(
     dataset, resized = read_any(path, size, **options)
     raw = dataset.source
     dataset = dataset.readable()
-    sizes = raw.sizes() if isinstance(raw, WITH_SIZES) else {raw.shape[:2]: len(raw.rows)}
+    sizes = frequencies(raw.image_sizes())
     table = find_duplicates(dataset)
     groups = []
     for number, (_, group) in enumerate(table.groupby("group")):

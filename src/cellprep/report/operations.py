@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..dataset.dataset import Dataset
 from ..errors import CellprepError
-from ..formats.manifest import load_record
+from ..formats.index import load_record
 from ..operations import KERAS_CV, NONE
 from ..plan.draws import Draw
 from ..steps.step import STEPS, Step

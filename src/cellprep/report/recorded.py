@@ -12,7 +12,8 @@ import PIL
 import tomli_w
 
 from .._version import __version__
-from ..formats.manifest import load_manifest, to_json
+from ..formats.manifest import to_json
+from ..formats.written import load_manifest
 from ..plan.plan import Plan
 from ..steps.recipe import Recipe
 

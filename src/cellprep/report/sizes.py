@@ -6,8 +6,7 @@ import numpy as np
 
 from ..arrays import Positions
 from ..dataset.dataset import Dataset
-from ..formats.encoded import frequencies
-from .inspect import WITH_SIZES
+from ..plan.source import frequencies
 
 
 def odd_sizes(dataset: Dataset) -> tuple[Positions, dict[tuple[int, int], int]]:
@@ -17,11 +16,11 @@ def odd_sizes(dataset: Dataset) -> tuple[Positions, dict[tuple[int, int], int]]:
     area or in the logarithm of width / height.
     """
     source = dataset.source
-    if not isinstance(source, WITH_SIZES) or source.trusted:
+    if source.trusted:
         return np.empty(0, np.int64), {dataset.plan.shape[:2]: len(dataset)}
-    sides = source.sides()
-    places = dataset.plan.origin(np.arange(len(dataset))).tolist()
-    of_rows = [sides[place] or dataset.plan.shape[:2] for place in places]
+    sizes = source.image_sizes()
+    origin = dataset.plan.origin(np.arange(len(dataset))).tolist()
+    of_rows = [sizes[position] or dataset.plan.shape[:2] for position in origin]
     height, width = np.array(of_rows, float).T
     odd = np.zeros(len(of_rows), bool)
     for values in (np.sqrt(height * width), np.log(width / height)):

@@ -1,28 +1,32 @@
-"""What a write would come to, by a sample of it that is written to a temporary folder."""
+"""The size and duration of a write, estimated from a sample written to a temporary folder."""
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..formats import FORMATS
+from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..system import executors
-from .shards import standing_parts, write_file, write_parts
-from .verify import check, reads_quickly
-from .write import Job
+from .check import check
+from .file_state import reads_fast
+from .job import Job
+from .shards import intact_shards, write_shards
+from .single_file import write_file
+from .target import TargetState
 
 _ROWS = 256
-"""Of a sample, for each core: what one makes at a time."""
+"""Rows of a sample for each core: as many as it computes at a time."""
 _BYTES = 64 << 20
+"""Of the images of a sample."""
 _RUN = 8
-"""Neighbours in a sample: the copies of one image are made together."""
+"""Consecutive rows in a sample: the copies of one image are computed together."""
 
 
 @dataclass(frozen=True)
@@ -33,31 +37,31 @@ class Forecast:
     ----------
     path : Path
     format : str
-    stands : str
-        At the path: "nothing", this data set "unfinished" or "finished", or "another".
+    target : TargetState
+        Of the path.
     rows : int
         Images in the data set.
     resumed : int
-        Of these, images that an earlier run has written, and that are whole.
-    parts : int
-        What appears piece by piece; 1 for a single file.
+        Of these, images that an earlier run has written, and that are intact.
+    shards : int
+        1 for a single file.
     bytes : int
         Of the whole data set.
     encoded : bool
         Whether images are compressed, so that `bytes` is an estimate.
     seconds : float
-        Of making and writing what is not there yet.
+        To compute and write what is missing.
     cores : int
     sampled : int
-        Images by which bytes and seconds were measured.
+        Images from which bytes and seconds were estimated.
     """
 
     path: Path
     format: str
-    stands: str
+    target: TargetState
     rows: int
     resumed: int
-    parts: int
+    shards: int
     bytes: int
     encoded: bool
     seconds: float
@@ -66,32 +70,33 @@ class Forecast:
 
 
 def forecast(job: Job) -> Forecast:
-    """What a job would do; nothing is written but a sample, to a folder for temporary files.
+    """What a job would do; only a sample is written, to a temporary folder.
 
-    The sample is written in two sizes: what both have alike, such as headers, is not multiplied.
+    Two samples of different size separate the cost per image from what occurs once, such as
+    headers.
     """
-    plan, kind = job.plan, FORMATS[job.made_of["format"]]
-    there, parts = _there(job)
-    todo = len(plan) - there
-    cores = max(min(executors.cores(), len(plan.spans(todo)) if kind.is_file else parts), 1)
+    plan, kind = job.plan, FORMATS[job.fingerprint.format]
+    done, shards = _done(job)
+    todo = len(plan) - done
+    cores = max(min(executors.cores(), len(plan.spans(todo)) if kind.is_file else shards), 1)
     most = min(len(plan), _ROWS * cores, max(_BYTES // plan.pixels.largest, 1))
     large, small = _sample(plan, most), _sample(plan, -(-most // 4))
-    origin = {**job.made_of, "source": ""}
-    _trial(small, origin, cores)  # compiles, opens files
-    some, many = (_trial(sample, origin, cores) for sample in (small, large))
+    fingerprint = job.fingerprint.with_source("")
+    _trial(small, fingerprint, cores)  # compiles, opens files
+    some, many = (_trial(sample, fingerprint, cores) for sample in (small, large))
     grown = max(len(large) - len(small), 1)
     row_bytes = (many.bytes - some.bytes) / grown
     row_seconds = max(many.seconds - some.seconds, 0.0) / grown or many.seconds / len(large)
     once = max(some.seconds - row_seconds * len(small), 0.0)
     return Forecast(
         path=job.path,
-        format=job.made_of["format"],
-        stands=job.stands,
+        format=job.fingerprint.format,
+        target=job.target,
         rows=len(plan),
-        resumed=there,
-        parts=1 if kind.is_file else -(-len(plan) // job.made_of["rows_per_shard"]),
+        resumed=done,
+        shards=1 if kind.is_file else -(-len(plan) // job.fingerprint.rows_per_shard),
         bytes=round(many.bytes + row_bytes * (len(plan) - len(large)))
-        + sum(held["bytes"] for held in job.quarantined.values()),
+        + sum(stamp["bytes"] for stamp in job.quarantined.values()),
         encoded=kind.encoded,
         seconds=once + todo * row_seconds if todo else 0.0,
         cores=cores,
@@ -99,24 +104,24 @@ def forecast(job: Job) -> Forecast:
     )
 
 
-def _there(job: Job) -> tuple[int, int]:
-    """Rows that need not be made, and the parts that must be."""
-    plan, is_file = job.plan, FORMATS[job.made_of["format"]].is_file
-    spans = executors.cut(len(plan), job.made_of["rows_per_shard"])
+def _done(job: Job) -> tuple[int, int]:
+    """The rows that need not be written, and the number of shards that must be."""
+    plan, is_file = job.plan, FORMATS[job.fingerprint.format].is_file
+    spans = executors.cut(len(plan), job.fingerprint.rows_per_shard)
     missing = spans
-    if job.stands == "finished":
-        found = check(job.path, deep=reads_quickly(job.path))
+    if job.target is TargetState.COMPLETE:
+        checked = check(job.path, deep=reads_fast(job.path))
         if is_file:
-            return (0, 1) if found.damaged else (len(plan), 0)
-        missing = [spans[number] for number in found.parts]
-    elif job.stands == "unfinished":
-        whole, _ = standing_parts(job.path, job.path, job.made_of, spans)
-        missing = [span for span in spans if span not in whole]
+            return (0, 1) if checked.damaged else (len(plan), 0)
+        missing = [spans[number] for number in checked.shards]
+    elif job.target is TargetState.UNFINISHED:
+        intact, _ = intact_shards(job.path, job.path, job.fingerprint, spans)
+        missing = [span for span in spans if span not in intact]
     return len(plan) - sum(stop - start for start, stop in missing), len(missing)
 
 
 def _sample(plan: Plan, most: int) -> Plan:
-    """Rows from everywhere, in runs of neighbours."""
+    """Short runs of rows, evenly spread."""
     n = len(plan)
     if n <= most:
         return plan
@@ -125,22 +130,23 @@ def _sample(plan: Plan, most: int) -> Plan:
 
 
 class _Trial(NamedTuple):
-    """What a small write came to."""
+    """The size and duration of a small write."""
 
     bytes: int
     seconds: float
 
 
-def _trial(plan: Plan, made_of: Mapping[str, Any], cores: int) -> _Trial:
-    """Write some rows with all cores at work, and look."""
-    each = min(made_of["rows_per_shard"], -(-len(plan) // cores))
-    with tempfile.TemporaryDirectory() as room, executors.using("threads", cores):
-        path = Path(room) / "sample"
+def _trial(plan: Plan, fingerprint: Fingerprint, cores: int) -> _Trial:
+    """Write some rows on all cores, and measure."""
+    each = min(fingerprint.rows_per_shard, -(-len(plan) // cores))
+    with tempfile.TemporaryDirectory() as folder, executors.using("threads", cores):
+        path = Path(folder) / "sample"
         began = time.perf_counter()
-        if FORMATS[made_of["format"]].is_file:
-            write_file(plan, path, made_of)
+        if FORMATS[fingerprint.format].is_file:
+            write_file(plan, path, fingerprint)
         else:
-            write_parts(plan, path, {**made_of, "rows_per_shard": each}, {}, lambda: None)
+            small = replace(fingerprint, rows_per_shard=each)
+            write_shards(plan, path, small, {}, lambda: None)
         seconds = time.perf_counter() - began
-        held = sum(file.stat().st_size for file in Path(room).rglob("*") if file.is_file())
-    return _Trial(held, seconds)
+        size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
+    return _Trial(size, seconds)

@@ -1,4 +1,7 @@
-"""The record of a part: its rows of the index, and its files."""
+"""The record of a written shard, from which a resumed write and the index are made.
+
+It contains the shard's rows of the index and its entry in the manifest, and ends in its own digest.
+"""
 
 from __future__ import annotations
 
@@ -15,43 +18,44 @@ from ..system.paths import WORK, Prefetched, atomic_write, is_remote, prefetch
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Saved: TypeAlias = "tuple[pa.Table, dict[str, Any]]"
-"""The rows of a part in the index, and its entry in the manifest."""
+ShardRecord: TypeAlias = "tuple[pa.Table, dict[str, Any]]"
+"""The rows of a shard in the index, and its entry in the manifest."""
 _DAMAGED = (OSError, ValueError, KeyError, TypeError)
-"""What is raised of a record that a power cut, or somebody, left in pieces."""
+"""Errors of a record that was damaged, for example by a power cut."""
 _AT_ONCE = 16
 _DIGEST = 16  # bytes
 
 
 def record_path(folder: Path, number: int) -> Path:
+    """Where the record of a shard is; version 0.1 called shards parts."""
     return folder / WORK / f"part-{number:05d}.arrow"
 
 
 def save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
-    """Save the rows and the entry in the manifest, and a digest of both at the end."""
+    """Save the rows, the entry, and a digest of both."""
     import pyarrow as pa
 
     table = table.replace_schema_metadata({"entry": json.dumps(entry)})
-    data = pa.BufferOutputStream()
-    with pa.ipc.new_file(data, table.schema) as out:
+    buffer = pa.BufferOutputStream()
+    with pa.ipc.new_file(buffer, table.schema) as out:
         out.write_table(table)
-    held = data.getvalue()
+    data = buffer.getvalue()
     with atomic_write(path) as temporary, temporary.open("xb") as file:
-        file.write(held)
-        file.write(xxhash.xxh3_128_digest(held))
+        file.write(data)
+        file.write(xxhash.xxh3_128_digest(data))
 
 
-def load_records(paths: Iterable[Path]) -> Iterator[Saved]:
-    """The rows and the entry of each, as the paths come; of URLs, which answer late, by dozens."""
+def load_records(paths: Iterable[Path]) -> Iterator[ShardRecord]:
+    """Each record in order; URLs, which respond slowly, are fetched 16 at a time."""
     paths = iter(paths)
     while some := list(islice(paths, 1)):
         some += islice(paths, _AT_ONCE - 1) if is_remote(some[0]) else ()
         yield from map(_parsed, prefetch(some))
 
 
-def load_whole(paths: list[Path]) -> list[Saved | None]:
-    """The rows and the entry of each; None where a record is damaged."""
-    records: list[Saved | None] = []
+def load_intact(paths: list[Path]) -> list[ShardRecord | None]:
+    """Each record; None where it is damaged."""
+    records: list[ShardRecord | None] = []
     for data in prefetch(paths):
         try:
             records.append(_parsed(data))
@@ -60,13 +64,13 @@ def load_whole(paths: list[Path]) -> list[Saved | None]:
     return records
 
 
-def _parsed(data: Prefetched) -> Saved:
+def _parsed(data: Prefetched) -> ShardRecord:
     import pyarrow as pa
 
     if isinstance(data, OSError):
         raise data
-    held = memoryview(data.read_bytes() if isinstance(data, Path) else data)
-    if xxhash.xxh3_128_digest(held[:-_DIGEST]) != held[-_DIGEST:]:
-        raise ValueError("it is not as it was saved")
-    table = pa.ipc.open_file(held[:-_DIGEST]).read_all()
+    saved = memoryview(data.read_bytes() if isinstance(data, Path) else data)
+    if xxhash.xxh3_128_digest(saved[:-_DIGEST]) != saved[-_DIGEST:]:
+        raise ValueError("its digest does not match")
+    table = pa.ipc.open_file(saved[:-_DIGEST]).read_all()
     return table.replace_schema_metadata(), json.loads(table.schema.metadata[b"entry"])

@@ -1,4 +1,4 @@
-"""Damaged parts of a finished data set made again, these and no more."""
+"""Repair of a finished data set: damaged shards are written again, and no others."""
 
 from __future__ import annotations
 
@@ -8,75 +8,84 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CellprepError
-from ..formats import FORMATS, manifest
-from ..formats.manifest import INDEX, MANIFEST, stamp
+from ..formats import FORMATS
+from ..formats.index import load_index
+from ..formats.manifest import INDEX, MANIFEST
+from ..formats.stamps import stamp
+from ..formats.written import PLAN, load_manifest
+from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..system import executors
 from ..system.paths import WORK, make_folder, move, unlink
+from .check import Checked, ExpectedShards
+from .file_state import INTACT, file_state, files_of_shard
+from .manifest import contents_of, save_manifest, write_index
 from .records import load_records, record_path
-from .shards import Part, contents_of, save_manifest, standing_parts, write_index
-from .target import PLAN
-from .verify import WHOLE, Checked, Parts, files_of, state
+from .shards import ShardTask, intact_shards
 
-_AGAIN = f"{WORK}/again"
-"""Where parts are made again, before they take their place."""
+_REPAIR = f"{WORK}/again"
+"""Where shards are rewritten before they replace damaged ones."""
 
 
 def repair(
     plan: Plan,
     path: Path,
-    origin: Mapping[str, Any],
+    fingerprint: Fingerprint,
     checked: Checked,
-    still_alone: Callable[[], None],
+    check_lock: Callable[[], None],
 ) -> int:
-    """Make damaged parts again, and put in place what is missing there; how many rows that were.
+    """Rewrite damaged shards and replace their damaged files; returns the number of their rows.
 
-    They are made in a folder of their own, so that nothing of the data set is touched if they come
-    out otherwise than recorded. Of a damaged index all is made again, since it holds what was found
-    in the pixels.
+    They are written to a separate folder, so that nothing in the data set changes if they do not
+    match their recorded digests. If the index is damaged all shards are computed again, since it
+    contains what was measured in the images.
     """
-    format, saved, again = FORMATS[origin["format"]], manifest.load_manifest(path), path / _AGAIN
+    format, manifest = FORMATS[fingerprint.format], load_manifest(path)
+    folder = path / _REPAIR
     assert format.writer is not None
-    contents = contents_of(plan, origin)
+    contents = contents_of(plan, fingerprint)
     writer = format.writer(contents)
-    make_folder(again / WORK)
-    save_manifest(again / PLAN, saved)
-    _put_back(again, path, writer.begin(again), saved["files"])
-    index = manifest.load_index(path) if format.digests and not checked.index else None
-    recorded = Parts(saved["shards"], index, format.digests)
-    spans = list(recorded.numbers)
-    damaged = spans if checked.index else [spans[number] for number in sorted(checked.parts)]
-    whole, _ = standing_parts(path, again, origin, damaged)
-    missing = [span for span in damaged if span not in whole]
-    part = Part(replace(plan, changes=()), again, writer, contents)
-    repaired = executors.run(part, missing, "repairing")
+    make_folder(folder / WORK)
+    save_manifest(folder / PLAN, manifest)
+    _replace_damaged(folder, path, writer.begin(folder), manifest["files"])
+    index = load_index(path) if format.digests and not checked.index_is_damaged else None
+    expected = ExpectedShards(manifest["shards"], index, format.digests)
+    spans = list(expected.numbers)
+    damaged = [spans[number] for number in sorted(checked.shards)]
+    if checked.index_is_damaged:
+        damaged = spans
+    intact, _ = intact_shards(path, folder, fingerprint, damaged)
+    missing = [span for span in damaged if span not in intact]
+    task = ShardTask(replace(plan, changes=()), folder, writer, contents)
+    repaired = executors.run(task, missing, "repairing")
     for span, (table, entry) in zip(missing, repaired, strict=True):
-        still_alone()
-        made = {name: wanted for name, _, wanted in files_of(entry, table, format.digests)}
-        known = {name: wanted for name, _, wanted in recorded.files(span)}
-        _put_back(again, path, made, known)
-    if checked.index:
-        records = load_records(record_path(again, number) for number in range(len(spans)))
+        check_lock()
+        new = {name: found for name, _, found in files_of_shard(entry, table, format.digests)}
+        recorded = {name: known for name, _, known in expected.files(span)}
+        _replace_damaged(folder, path, new, recorded)
+    if checked.index_is_damaged:
+        records = load_records(record_path(folder, number) for number in range(len(spans)))
         entries = write_index(path, records)
-        files = {**saved["files"], INDEX: stamp(path / INDEX)}
-        if files != saved["files"]:  # another version of pyarrow
-            save_manifest(path / MANIFEST, {**saved, "shards": entries, "files": files})
+        files = {**manifest["files"], INDEX: stamp(path / INDEX)}
+        if files != manifest["files"]:  # another version of pyarrow
+            save_manifest(path / MANIFEST, {**manifest, "shards": entries, "files": files})
     return sum(stop - start for start, stop in damaged)
 
 
-def _put_back(
-    again: Path, path: Path, made: Mapping[str, Any], recorded: Mapping[str, Any]
+def _replace_damaged(
+    folder: Path, path: Path, new: Mapping[str, Any], recorded: Mapping[str, Any]
 ) -> None:
-    """Give what was made again its place, where there is no such file."""
-    other = [name for name in made if recorded.get(name, made[name]) != made[name]]
+    """Move rewritten files to where files are missing or damaged."""
+    other = [name for name in new if recorded.get(name, new[name]) != new[name]]
     if other:
         raise CellprepError(
-            f"{other[0]!r} comes out otherwise than {str(path / MANIFEST)!r} records, so "
-            "nothing was repaired with it; overwrite=True writes the whole data set anew"
+            f"{other[0]!r}, written again, does not match its digest recorded in "
+            f"{str(path / MANIFEST)!r}, so it was not repaired; overwrite=True rewrites the whole "
+            "data set"
         )
-    for name, wanted in made.items():
-        if state(path, name, wanted) != WHOLE:
+    for name, expected in new.items():
+        if file_state(path, name, expected) != INTACT:
             make_folder((path / name).parent)
-            move(again / name, path / name)
+            move(folder / name, path / name)
         else:
-            unlink([again / name])
+            unlink([folder / name])

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from ...errors import counted
-from ...writing.verify import check
+from ...writing.check import check
 from ..arguments import WORKING, executor
 from ..shared import PATH, one_line_errors, options, print_json, print_text
 

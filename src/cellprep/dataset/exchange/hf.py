@@ -12,10 +12,17 @@ import xxhash
 
 from ...arrays import Images, Positions
 from ...errors import CellprepError, require
-from ...formats.encoded import EncodedSource, check_size, encode
+from ...formats.codec import check_size, encode
+from ...formats.encoded import EncodedSource
 from ...formats.manifest import to_json
-from ...formats.parquet import features_of, image_column, label_column, mask_column, schema_of
-from ...plan.fingerprint import made_of
+from ...formats.parquet_columns import (
+    features_of,
+    image_column,
+    label_column,
+    mask_column,
+    schema_of,
+)
+from ...plan.fingerprint import Fingerprint
 from ...plan.plan import Plan
 from ...system.executors import cut
 from ...system.paths import file_version
@@ -49,8 +56,8 @@ def to_hf(plan: Plan, cache_dir: str | Path | None) -> datasets.Dataset:
                 yield {"image": {"bytes": image, "path": None}, **row}
 
     # The key of the cache of `datasets`: equal data sets are computed only once.
-    origin = made_of(plan, "datasets", 1) | {"source": plan.source.identity()}
-    identity = xxhash.xxh3_128_hexdigest(to_json(origin).encode())
+    fingerprint = Fingerprint.of(plan, "datasets", 1).with_source(plan.source.identity())
+    identity = xxhash.xxh3_128_hexdigest(to_json(fingerprint.to_dict()).encode())
     try:
         return datasets.Dataset.from_generator(
             examples,

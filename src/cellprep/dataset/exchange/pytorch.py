@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 from ...arrays import (
     Images,
     Labels,
-    Masks,
     Positions,
     check_ids,
     check_images,
@@ -25,7 +24,7 @@ from ...errors import CellprepError, require
 from ...plan.digests import digest
 from ...plan.plan import Plan
 from ...plan.rows import Rows
-from ...plan.source import NO_HISTORY, History, Shape
+from ...plan.source import NO_HISTORY, BaseSource, History, Shape
 from ..views import ImageView
 from . import check_not_empty
 
@@ -75,7 +74,7 @@ def to_torch(plan: Plan, transform: Transform | None) -> TorchDataset:
 
 
 @dataclass(frozen=True, eq=False)
-class TorchSource:
+class TorchSource(BaseSource):
     """Images of a map-style torch data set, read on demand."""
 
     items: Any
@@ -102,9 +101,6 @@ class TorchSource:
                 "remove random transforms from it, cellprep applies its own"
             )
         return np.stack(images)
-
-    def masks(self, at: Positions) -> Masks:
-        raise NotImplementedError("there are no masks")
 
 
 def from_torch(

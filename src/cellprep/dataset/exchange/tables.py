@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ...arrays import Ids, check_ids, encode_labels, read_labels
 from ...errors import CellprepError, nearest
-from ...formats.encoded import check_size
+from ...formats.codec import check_size
 from ...formats.folder import FolderSource
-from ...formats.manifest import index_of, inside
+from ...formats.index import index_of
+from ...formats.untrusted import inside
 from ...plan.plan import Plan
 from ...plan.rows import Rows
 from ...system import executors

@@ -1,0 +1,1 @@
+"""Timing contenders against each other, each in its own process."""

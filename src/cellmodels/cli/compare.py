@@ -1,0 +1,44 @@
+"""`cellmodels compare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from cellprep.cli.shared import PATH, in_time, options, resumable
+
+from ..comparison.compare import compare as compare_rows
+from ..comparison.display import show
+from ..comparison.forecast import plan_compare
+from .common import LOCAL, import_keras
+
+
+@click.command(short_help="Train and evaluate every row of a table.")
+@click.argument("table", type=LOCAL)
+@click.argument("out", type=LOCAL)
+@click.option("--data", type=PATH, metavar="PATH", help="Use this data instead of the table's.")
+@options("dry_run", "json")
+@resumable
+def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: bool) -> None:
+    """Train and evaluate every row of TABLE, a TOML file, and save the result to
+    OUT. The same command resumes where it was interrupted.
+
+    Example: cellmodels compare examples/table1.toml out/table1 --data cells.npz
+    """
+    if table.is_file():
+        import_keras()
+    if dry_run:
+        planned = plan_compare(table, out, data=data)
+        if as_json:
+            click.echo(planned.to_json(orient="records", indent=1))
+            return
+        total = in_time(planned["seconds"].sum())
+        click.echo(planned.to_string(index=False))
+        click.echo(f"{out}: training here takes {total}; dry run, nothing was written")
+        return
+    result = compare_rows(table, out, data=data, progress=not as_json)
+    if as_json:
+        click.echo(result.to_json(orient="records", indent=1))
+    else:
+        click.echo(f"{show(result)}\n\nsaved to {out / 'table.csv'}")

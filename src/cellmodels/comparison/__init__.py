@@ -1,0 +1,1 @@
+"""Tables of models and data sets: read from TOML, trained and evaluated row by row."""

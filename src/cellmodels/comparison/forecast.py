@@ -1,0 +1,59 @@
+"""What a comparison would take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cellprep
+
+from ..training.forecast import Forecast, forecast
+from .runs import open_table
+from .table import SPLITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def plan_compare(
+    table: str | Path, out: str | Path, *, data: str | Path | None = None
+) -> pd.DataFrame:
+    """What `compare` would do: images, epochs and seconds of training for each row and seed.
+
+    Nothing is written; models start from random weights, and none are downloaded.
+    """
+    import pandas as pd
+
+    read, source, runs = open_table(table, Path(out), data)
+    lines = [run.recorded() for run in runs]
+    fractions: dict[str, Any] = dict(read.parts)
+    cells = read.steps(read.before)(cellprep.read(source, size=read.size))
+    splits = cellprep.split(cells, seed=0, groups=read.groups, **fractions)
+    found: dict[str, Forecast] = {}  # by row: its seeds take equally long
+    planned = []
+    for run, line in zip(runs, lines, strict=True):
+        row = run.row
+        if line is None and row.name not in found:
+            made = {name: read.recipe(row.recipe, name, 0)(splits[name]) for name in SPLITS}
+            model = run.build(made["train"], weights=None, seed=0)
+            found[row.name] = forecast(
+                model, made["train"], made["val"], allow_leaks=True, **row.train
+            )
+        expected = None if line is not None else found[row.name]
+        planned.append(
+            {
+                "row": row.name,
+                "seed": run.seed,
+                "model": row.model,
+                "data set": row.recipe,
+                "state": "done"
+                if expected is None
+                else "begun"
+                if run.folder.exists()
+                else "to do",
+                "images": expected.images["train"] if expected else 0,
+                "epochs": expected.epochs if expected else 0,
+                "seconds": round(expected.seconds, 1) if expected else 0.0,
+            }
+        )
+    return pd.DataFrame(planned)

@@ -1,0 +1,90 @@
+"""The runs of a table: one per row and seed, each with a folder and, once measured, a record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from cellprep import CellprepError, Dataset
+
+from ..atomic import atomic_write
+from ..models.build import build
+from .table import Row, Table, folder_name
+
+_RECORD = "row.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of a table with one seed.
+
+    Attributes
+    ----------
+    table : Table
+    row : Row
+    seed : int
+    folder : Path
+        Where the model, its report and the record are saved.
+    """
+
+    table: Table
+    row: Row
+    seed: int
+    folder: Path
+
+    def build(self, train: Dataset, **settings: Any) -> Any:
+        """The untrained model of this run, for a training set."""
+        chosen = {"seed": self.seed, **self.row.build, **settings}
+        if chosen.get("weights") is False:
+            chosen["weights"] = None
+        try:
+            return build(self.row.model, len(train.class_names), train.shape[1:], **chosen)
+        except CellprepError as error:
+            raise CellprepError(f"row {self.row.name!r}: {error}") from error
+
+    def recorded(self) -> dict[str, Any] | None:
+        """The result of an earlier call, or None; that of another table is refused."""
+        path = self.folder / _RECORD
+        if not path.is_file():
+            return None
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        for name, value in self._fingerprint().items():
+            if saved["made_of"].get(name) != value:
+                raise CellprepError(
+                    f"{str(self.folder)!r} contains row {self.row.name!r} of another table ({name} "
+                    "differs); rename the row, or choose another folder"
+                )
+        return dict(saved["line"])
+
+    def record(self, line: Mapping[str, Any]) -> None:
+        """Save the result of this run."""
+        text = json.dumps({"made_of": self._fingerprint(), "line": line}, indent=1)
+        with atomic_write(self.folder / _RECORD) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """What the result depends on, except for the images themselves."""
+        separate = ("rows", "recipes", "data", "seeds")
+        shared = {k: v for k, v in asdict(self.table).items() if k not in separate}
+        recipe = self.table.recipes[self.row.recipe]
+        found = {**shared, "seed": self.seed, "row": asdict(self.row), "recipe": recipe}
+        return dict(json.loads(json.dumps(found)))
+
+
+def open_table(
+    table: str | Path, folder: Path, data: str | Path | None
+) -> tuple[Table, str, list[Run]]:
+    """The table, the path of its data, and its runs, seed by seed."""
+    read = Table.from_toml(table)
+    source = str(data or read.data)
+    if not source:
+        raise CellprepError(f"{str(Path(table))!r} has no `data`; add it, or pass `data`")
+    runs = [
+        Run(read, row, seed, folder / "rows" / folder_name(row.name) / f"seed-{seed}")
+        for seed in read.seeds
+        for row in read.rows
+    ]
+    return read, source, runs

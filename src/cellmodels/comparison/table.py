@@ -1,0 +1,177 @@
+"""The TOML file that `compare` reads, and its checks."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from cellprep import CellprepError, Recipe
+from cellprep.errors import check_seed, nearest, one_of
+
+from ..data.checks import PREPARATION
+from ..evaluation.shift import SUITES
+from ..models.backbones import BACKBONES
+from ..models.build import build
+from ..training.settings import Training
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model, the recipe of its training data, and settings.
+
+    Parameters
+    ----------
+    name : str
+        The name in the result; also the name of the row's folder.
+    model : str
+        A model that `build` knows.
+    recipe : str
+        One of the table's recipes.
+    build, train : dict
+        Settings of `build` and of `Training`. `weights = false` means None.
+    """
+
+    name: str
+    model: str
+    recipe: str
+    build: Mapping[str, Any] = field(default_factory=dict)
+    train: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """What `compare` reads from a TOML file.
+
+    Parameters
+    ----------
+    rows : tuple of Row
+    recipes : dict of str to list of steps
+        Steps applied to the training split, by name. Of these, Crop and KMeansMask are also applied
+        to the validation and test splits.
+    data : str
+        A path that `cellprep.read` reads.
+    size : int, optional
+        Side in pixels to which the images of a folder are resized.
+    before : list of steps
+        Steps applied to all images before the split.
+    parts : dict
+        Fractions of train, val and test.
+    groups : str, optional
+        As in `cellprep.split`.
+    shifted : list of str
+        Suites of `cellprep.Corrupt`.
+    seeds : list of int
+        Every row is trained once per seed. It seeds the split, the recipes, the corruptions, the
+        initial weights and the order of images, unless the row sets its own.
+    """
+
+    rows: tuple[Row, ...]
+    recipes: Mapping[str, list[Mapping[str, Any]]]
+    data: str = ""
+    size: int | None = None
+    before: tuple[Mapping[str, Any], ...] = ({"step": "Dedupe"},)
+    parts: Mapping[str, float] = field(
+        default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}
+    )
+    groups: str | None = None
+    shifted: tuple[str, ...] = SUITES
+    seeds: tuple[int, ...] = (0,)
+
+    @classmethod
+    def from_toml(cls, path: str | Path) -> Table:
+        """Read a table and check every name and setting in it.
+
+        Raises
+        ------
+        CellprepError
+            With the unknown name and the nearest known one.
+        """
+        if not Path(path).is_file():
+            raise CellprepError(f"there is no table {str(path)!r}")
+        try:
+            saved = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise CellprepError(f"{str(path)!r} is not a table in TOML: {error}") from None
+        _check_names(f"{str(path)!r}", saved, [f.name for f in fields(cls)])
+        if not saved.get("rows"):
+            raise CellprepError(f"{str(path)!r} has no rows; add one: [[rows]] and its name")
+        rows = tuple(_row(row) for row in saved.pop("rows"))
+        table = cls(rows=rows, **{"recipes": {}, **saved})
+        table._check()
+        return table
+
+    def steps(self, saved: Any, seed: int = 0) -> Recipe:
+        """Saved steps as a recipe."""
+        return Recipe.from_toml(tomli_w.dumps({"seed": seed, "steps": saved}))
+
+    def recipe(self, name: str, split: str, seed: int) -> Recipe:
+        """What is applied to a split."""
+        steps = self.recipes[name]
+        if split != "train":
+            steps = [step for step in steps if step["step"] in PREPARATION]
+        return self.steps(steps, seed)
+
+    def _check(self) -> None:
+        if sorted(self.parts) != sorted(SPLITS):
+            raise CellprepError(f"`parts` must be train, val and test, got {', '.join(self.parts)}")
+        for suite in self.shifted:
+            one_of("shifted", suite, SUITES)
+        if not isinstance(self.seeds, list | tuple) or not self.seeds:
+            raise CellprepError(f"`seeds` must be a list such as [0, 1, 2], got {self.seeds!r}")
+        for seed in self.seeds:
+            check_seed(seed)
+        self.steps(self.before)
+        for name, steps in self.recipes.items():
+            self.steps(steps)
+            if any(step["step"] == "Dedupe" for step in steps):
+                raise CellprepError(
+                    f"recipe {name!r} has a Dedupe, which must see all images; put it in `before`"
+                )
+        for row in self.rows:
+            one_of(f"recipe of row {row.name!r}", row.recipe, self.recipes)
+        folders = [folder_name(row.name) for row in self.rows]
+        for position, name in enumerate(folders):
+            if name in folders[:position]:
+                raise CellprepError(f"two rows are called {self.rows[position].name!r}; rename one")
+
+
+def folder_name(name: str) -> str:
+    """A name in the characters that every file system allows."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "row"
+
+
+def _row(saved: Any) -> Row:
+    if not isinstance(saved, dict):
+        raise CellprepError("each row of a table starts with [[rows]]")
+    _check_names("a row", saved, [f.name for f in fields(Row)])
+    for needed in ("name", "model", "recipe"):
+        if not isinstance(saved.get(needed), str):
+            raise CellprepError(f"a row needs `{needed}`, got {saved}")
+    row = Row(**saved)
+    one_of(f"model of row {row.name!r}", row.model, BACKBONES)
+    known = [
+        name
+        for name, parameter in inspect.signature(build).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    _check_names(f"`build` of row {row.name!r}", row.build, known)
+    try:
+        Training.of(row.train)
+    except CellprepError as error:
+        raise CellprepError(f"row {row.name!r}: {error}") from None
+    return row
+
+
+def _check_names(what: str, given: Mapping[str, Any], known: list[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise CellprepError(f"{what} has no setting {name!r}; {nearest(name, known)}")

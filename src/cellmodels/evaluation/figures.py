@@ -1,0 +1,89 @@
+"""Figures of reports and saliency maps, by matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellprep import CellprepError
+from cellprep.arrays import Images
+
+from .metrics import Scores
+
+
+def draw_scores(
+    path: Path, title: str, class_names: Sequence[str], sets: Mapping[str, Scores]
+) -> None:
+    """Confusion matrix of the first set, coloured by row, and reliability diagram of all sets."""
+    figure = _figure(11, 5)
+    first = next(iter(sets.values()))
+    counts = np.array(first.confusion)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    left, right = figure.subplots(1, 2, width_ratios=(1.2, 1))
+    left.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*counts.shape):
+        dark = shares[row, column] > 0.5
+        left.text(
+            column,
+            row,
+            f"{counts[row, column]:,}",
+            ha="center",
+            va="center",
+            fontsize=8,
+            color="white" if dark else "black",
+        )
+    numbers = range(len(class_names))
+    left.set_xticks(numbers, class_names, rotation=45, ha="right")
+    left.set_yticks(numbers, class_names)
+    left.set(xlabel="predicted", ylabel="true")
+    left.set_title(f"{title}: accuracy {first.accuracy:.4f}")
+    right.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    for name, scores in sets.items():
+        bins = scores.reliability
+        x, y = [b.confidence for b in bins], [b.accuracy for b in bins]
+        right.plot(x, y, marker="o", label=f"{name}: ECE {scores.ece:.3f}")
+    right.set(xlabel="highest probability", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
+    right.legend()
+    _save(figure, path)
+
+
+def draw_saliency(
+    path: Path, images: Images, maps: NDArray[np.float32], titles: Sequence[str]
+) -> None:
+    """Each image above its map, and the map overlaid on the image."""
+    n = len(images)
+    figure = _figure(1.6 * n + 0.2, 5.2)
+    rows = figure.subplots(3, n, squeeze=False)
+    for k in range(n):
+        top = np.quantile(maps[k], 0.995) or 1.0
+        rows[0, k].imshow(images[k])
+        rows[1, k].imshow(maps[k], cmap="inferno", vmin=0, vmax=top)
+        rows[2, k].imshow(images[k])
+        shown = np.clip(maps[k] / top, 0, 1)
+        rows[2, k].imshow(maps[k], cmap="inferno", vmin=0, vmax=top, alpha=0.9 * shown)
+        rows[0, k].set_title(titles[k], fontsize=7)
+    for axes in rows.flat:
+        axes.axis("off")
+    _save(figure, path)
+
+
+def _figure(width: float, height: float) -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise CellprepError(
+            "figures need matplotlib; install it with pip install 'cellprep[models]'"
+        ) from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _save(figure: Any, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        figure.savefig(path, dpi=120)
+    except ValueError as error:  # a suffix that matplotlib does not know
+        raise CellprepError(f"the figure cannot be saved as {str(path)!r}: {error}") from None

@@ -1,0 +1,1 @@
+"""The classifiers: building them, their saved files, and what the device supports."""

@@ -1,0 +1,134 @@
+"""A trained model as one `.keras` file with its class names and how it was trained."""
+
+from __future__ import annotations
+
+import json
+import platform
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cellprep
+from cellprep import CellprepError
+
+from ..atomic import atomic_write
+
+_MEMBER = "cellmodels.json"
+
+
+@dataclass(frozen=True)
+class Card:
+    """What is known about a trained model besides its weights.
+
+    Attributes
+    ----------
+    model : str
+        Its name in `build`.
+    class_names : tuple of str
+        The classes of the outputs, in order.
+    recipe : tuple of dict
+        The steps applied to the training images, as in `dataset.json`.
+    settings : dict
+        The settings of `fit`.
+    history : dict
+        Each measured quantity, one value per epoch.
+    best_epoch : int
+        The epoch that these weights come from, counted from 0.
+    seconds : float
+        Training time.
+    versions : dict
+        Versions of the libraries, and the backend.
+    """
+
+    model: str
+    class_names: tuple[str, ...]
+    recipe: tuple[Mapping[str, Any], ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    history: Mapping[str, list[float]] = field(default_factory=dict)
+    best_epoch: int = 0
+    seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """The versions of the libraries that train a model here, and the backend."""
+    import keras
+
+    backend = keras.backend.backend()
+    found = {"cellprep": cellprep.__version__, "keras": keras.__version__, "backend": backend}
+    for name in (backend, f"{backend}-cpu"):
+        try:
+            found[backend] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {**found, "python": platform.python_version()}
+
+
+def save(model: Any, path: Path, card: Card) -> None:
+    """Write the model to `path`; the file appears only once it is complete."""
+    with atomic_write(path) as temporary:
+        model.save(temporary, include_optimizer=False)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            archive.writestr(_MEMBER, json.dumps(asdict(card), indent=1))
+    model.card = card
+
+
+def load_card(path: str | Path) -> Card:
+    """The card of a saved model, read without Keras.
+
+    Raises
+    ------
+    CellprepError
+        For a file that `fit` did not write.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CellprepError(f"there is no model file {str(path)!r}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            saved = json.loads(archive.read(_MEMBER))
+        card = Card(**{each.name: saved[each.name] for each in fields(Card)})
+    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError):
+        raise CellprepError(
+            f"{str(path)!r} is not a model that cellmodels saved: it has no class names; train it "
+            "with cellmodels.fit(model, train, val, out=folder)"
+        ) from None
+    return Card(**{**asdict(card), "class_names": tuple(card.class_names)})
+
+
+def load(path: str | Path) -> Any:
+    """Load a model that `fit` saved, with its `card`.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    keras.Model
+        With a `Card` as its attribute `card`.
+
+    Raises
+    ------
+    CellprepError
+        For a file that `fit` did not write, or that this Keras cannot read.
+
+    Examples
+    --------
+    >>> load("nowhere.keras")
+    Traceback (most recent call last):
+    ...
+    cellprep.errors.CellprepError: there is no model file 'nowhere.keras'
+    """
+    card = load_card(path)
+    import keras
+
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # Keras raises many types
+        raise CellprepError(f"{str(path)!r} cannot be read by this Keras: {error}") from error
+    model.card = card
+    return model

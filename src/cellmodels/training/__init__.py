@@ -1,0 +1,1 @@
+"""Training a model: its settings, phases and epochs, checkpoints, and a forecast."""

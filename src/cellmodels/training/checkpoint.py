@@ -1,0 +1,111 @@
+"""The state of a training after an epoch, and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellprep import CellprepError
+
+from ..atomic import atomic_write
+from .settings import Training
+
+CHECKPOINT = "checkpoint.npz"
+
+
+@dataclass
+class State:
+    """What a training carries from epoch to epoch besides the model and its optimizer."""
+
+    epoch: int = 0
+    history: dict[str, list[float]] = field(default_factory=dict)
+    best: float = float("inf")
+    best_epoch: int = -1
+    best_weights: list[NDArray[Any]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def epochs_since_best(self, settings: Training) -> int:
+        """Epochs of fine-tuning since the best one."""
+        return self.epoch - max(self.best_epoch + 1, settings.transfer_epochs)
+
+    def ended(self, settings: Training) -> bool:
+        """Whether all epochs are done or patience has run out."""
+        waited = self.epochs_since_best(settings)
+        early = settings.patience is not None and waited >= settings.patience
+        return early or self.epoch >= settings.total
+
+
+class Checkpoint:
+    """One file, replaced after every epoch; a checkpoint of another training is refused.
+
+    Parameters
+    ----------
+    path : Path
+    fingerprint : dict
+        What the training depends on: model, settings and data.
+    """
+
+    def __init__(self, path: Path, fingerprint: Mapping[str, Any]) -> None:
+        self.path, self.fingerprint = path, fingerprint
+        self.weights: list[NDArray[Any]] = []
+
+    def load(self) -> tuple[State, list[NDArray[Any]]]:
+        """The last state and the optimizer's variables; sets `weights` to those of the model."""
+        if not self.path.is_file():
+            return State(), []
+        try:
+            with np.load(self.path, allow_pickle=False) as saved:
+                about = json.loads(str(saved["about"]))
+                groups = {
+                    name: [saved[f"{name}/{k}"] for k in range(count)]
+                    for name, count in about["arrays"].items()
+                }
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise CellprepError(
+                f"{str(self.path)!r} cannot be read as a checkpoint: {error}; delete it to start "
+                "again"
+            ) from error
+        if about["made_of"] != self.fingerprint:
+            raise CellprepError(
+                f"{str(self.path.parent)!r} contains another training "
+                f"({_difference(about['made_of'], self.fingerprint)}); choose another folder"
+            )
+        self.weights = groups["model"]
+        return State(**about["state"], best_weights=groups["best"]), groups["optimizer"]
+
+    def write(self, state: State, model: Any) -> None:
+        """Replace the file by this state of the training."""
+        import keras
+
+        groups = {
+            "model": model.get_weights(),
+            "optimizer": [keras.ops.convert_to_numpy(v) for v in model.optimizer.variables],
+            "best": state.best_weights,
+        }
+        about = {
+            "made_of": self.fingerprint,
+            "state": {k: v for k, v in vars(state).items() if k != "best_weights"},
+            "arrays": {name: len(arrays) for name, arrays in groups.items()},
+        }
+        arrays = {f"{name}/{k}": a for name, group in groups.items() for k, a in enumerate(group)}
+        with atomic_write(self.path) as temporary, temporary.open("wb") as file:
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)
+
+
+def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """The first difference between two trainings, in words."""
+    for subject, values in here.items():
+        for name, value in values.items():
+            other = there.get(subject, {}).get(name)
+            if other != value:
+                if isinstance(value, str | int | float) and name not in ("layers", "rows"):
+                    return f"{subject} {name} is {other} there, {value} here"
+                return f"{name} of the {subject} differ"
+    return "of another version"

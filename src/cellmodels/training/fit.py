@@ -1,0 +1,216 @@
+"""`fit`: train a model on a data set; an interrupted training resumes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from cellprep import CellprepError, Dataset
+
+from ..data.checks import check_classes, check_disjoint, check_fits
+from ..data.inputs import Data, as_dataset, readable, recipe_of
+from ..models.files import Card, save, versions
+from .checkpoint import CHECKPOINT, Checkpoint, State
+from .epochs import set_weights, train_epochs
+from .phases import set_trainable
+from .settings import Training
+
+MODEL = "model.keras"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The result of a training.
+
+    Attributes
+    ----------
+    history : dict
+        One value per epoch: loss (with its L2 penalty), accuracy, cross_entropy (without it),
+        learning_rate, and val_loss, val_accuracy, val_cross_entropy.
+    path : Path or None
+        The saved model.
+    best_epoch : int
+        The epoch whose weights the model has now, counted from 0: the one with the lowest
+        validation cross-entropy, or the last one without a validation set.
+    stopped_early : bool
+    seconds : float
+        Training time, including that of interrupted runs.
+    resumed_at : int
+        The epoch that this call resumed at; 0 for a new training.
+    """
+
+    history: Mapping[str, list[float]]
+    path: Path | None
+    best_epoch: int
+    stopped_early: bool
+    seconds: float
+    resumed_at: int
+
+
+def fit(
+    model: Any,
+    train: Data,
+    val: Data | None = None,
+    *,
+    test: Data | None = None,
+    out: str | Path | None = None,
+    allow_leaks: bool = False,
+    progress: bool = True,
+    **settings: Any,
+) -> Fitted:
+    """Train a model; the same call resumes an interrupted training.
+
+    After every epoch the folder `out` has a checkpoint: weights, optimizer state, history and the
+    best weights so far. The order of images and the seeds of dropout are recreated from
+    (seed, epoch), so a resumed training has the same history as an uninterrupted one. At the end
+    the model has the weights of the epoch with the lowest validation cross-entropy (without a
+    validation set, of the last epoch) and is saved to `out/model.keras`, together with its class
+    names, the recipe of its data and the versions of all libraries.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From `build`; trained in place.
+    train : path, Dataset, or (images, labels)
+        Anything that `cellprep.read` reads, with images of the model's size.
+    val : path, Dataset, or (images, labels), optional
+        Validation set, by which epochs are compared.
+    test : path, Dataset, or (images, labels), optional
+        Checked for leaks only.
+    out : str or Path, optional
+        Folder of the checkpoint and the model. Without it nothing is saved.
+    allow_leaks : bool
+        Skip the search for images of `train` in `val` and `test`.
+    progress : bool
+        Show a progress bar for each epoch.
+    **settings
+        The fields of `Training`: epochs, transfer_epochs, batch_size, optimizer, learning_rate,
+        transfer_learning_rate, weight_decay, schedule, warmup, class_weight, patience, seed.
+
+    Returns
+    -------
+    Fitted
+
+    Raises
+    ------
+    CellprepError
+        Before training starts: for data that do not fit the model or each other, a class without
+        images, leaks, and a folder that contains another training.
+
+    Examples
+    --------
+    >>> fit(model, "out/train", "out/val", out="out/b0", epochs=10)  # doctest: +SKIP
+    """
+    how = Training.of(settings)
+    splits, checkpoint = prepare(
+        model, train, val, how, test=test, out=out, allow_leaks=allow_leaks
+    )
+    flags = [layer.trainable for layer in model.layers]
+    try:
+        state, resumed = train_epochs(model, splits, how, checkpoint, progress)
+    finally:
+        set_trainable(model, flags)
+    if state.best_weights:
+        set_weights(model, state.best_weights)
+    best_epoch = state.best_epoch if state.best_epoch >= 0 else state.epoch - 1
+    model.card = card_of(model, splits["train"], how, state, best_epoch)
+    path = None if out is None else Path(out) / MODEL
+    if path is not None and not (resumed == state.epoch and path.is_file()):
+        save(model, path, model.card)
+    return Fitted(
+        history=state.history,
+        path=path,
+        best_epoch=best_epoch,
+        stopped_early=state.epoch < how.total,
+        seconds=state.seconds,
+        resumed_at=resumed,
+    )
+
+
+def prepare(
+    model: Any,
+    train: Data,
+    val: Data | None,
+    how: Training,
+    *,
+    test: Data | None = None,
+    out: str | Path | None = None,
+    allow_leaks: bool = False,
+) -> tuple[dict[str, Dataset], Checkpoint | None]:
+    """The splits and the checkpoint of a training, after every check that can refuse it."""
+    splits = _checked_splits(model, train, val, test, allow_leaks)
+    if how.patience is not None and "val" not in splits:
+        raise CellprepError("`patience` needs a validation set; pass `val` too")
+    if out is None:
+        return splits, None
+    fingerprint = {
+        "model": _describe(model),
+        "settings": asdict(how),
+        "data": _identity(splits["train"]),
+    }
+    checkpoint = Checkpoint(Path(out) / CHECKPOINT, json.loads(json.dumps(fingerprint)))
+    if (Path(out) / MODEL).is_file() and not checkpoint.path.is_file():
+        raise CellprepError(
+            f"{str(out)!r} contains a trained model without its checkpoint; choose another folder, "
+            "or move it away"
+        )
+    return splits, checkpoint
+
+
+def card_of(model: Any, train: Dataset, how: Training, state: State, best_epoch: int) -> Card:
+    """The card that is saved with a trained model."""
+    return Card(
+        model=model.name,
+        class_names=tuple(train.class_names),
+        recipe=tuple(recipe_of(train)),
+        settings=asdict(how),
+        history=state.history,
+        best_epoch=best_epoch,
+        seconds=round(state.seconds, 2),
+        versions=versions(),
+    )
+
+
+def _checked_splits(
+    model: Any, train: Data, val: Data | None, test: Data | None, allow_leaks: bool
+) -> dict[str, Dataset]:
+    """The data sets, checked against the model and against each other."""
+    given = {"train": train, "val": val, "test": test}
+    splits: dict[str, Dataset] = {}
+    for name, data in given.items():
+        if data is None:
+            continue
+        class_names = splits["train"].class_names if splits else None
+        splits[name] = readable(as_dataset(data, name, class_names))
+        check_fits(model, splits[name], name)
+        check_classes(splits[name], name, splits["train"].class_names)
+    names = list(splits)
+    for position, first in enumerate(names):
+        for second in names[position + 1 :]:
+            check_disjoint(splits[first], splits[second], (first, second), allow_leaks)
+    return splits
+
+
+def _identity(dataset: Dataset) -> dict[str, Any]:
+    """What a training depends on in its data: rows, images, and the steps applied to them."""
+    known = dataset.provenance()
+    return {name: known[name] for name in ("rows", "images", "steps", "class_names")}
+
+
+def _describe(model: Any) -> dict[str, Any]:
+    """Name and digest of a model: its layers, their shapes and which are frozen.
+
+    The names of layers are left out, because Keras numbers them.
+    """
+    layers = []
+    for layer in model.layers:
+        config = {k: v for k, v in layer.get_config().items() if k != "name"}
+        shapes = [list(weight.shape) for weight in layer.weights]
+        layers.append([type(layer).__name__, config, shapes])
+    text = json.dumps(layers, sort_keys=True, default=str)
+    return {"name": model.name, "layers": xxhash.xxh3_128_hexdigest(text.encode())}

@@ -1,0 +1,120 @@
+"""What a training would take, estimated from a few of its steps."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cellprep import class_weights
+
+from ..data.inputs import Data
+from ..models.files import save
+from .checkpoint import CHECKPOINT, Checkpoint, State
+from .fit import MODEL, card_of, prepare
+from .phases import FINE_TUNING, TRANSFER, compile_for
+from .settings import Training
+
+_STEPS = 4
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What `fit` would do.
+
+    Attributes
+    ----------
+    images : dict of str to int
+        By split.
+    classes : int
+    parameters : int
+        Weights of the model.
+    epochs : int
+        Epochs of both phases.
+    resumed_at : int
+        The epoch that the training would resume at.
+    steps : int
+        Batches per epoch.
+    bytes : int
+        Size of the model and the checkpoint.
+    seconds : float
+        Time of all remaining epochs.
+    sampled : int
+        Batches that the estimate is based on.
+    """
+
+    images: dict[str, int]
+    classes: int
+    parameters: int
+    epochs: int
+    resumed_at: int
+    steps: int
+    bytes: int
+    seconds: float
+    sampled: int
+
+
+def forecast(
+    model: Any,
+    train: Data,
+    val: Data | None = None,
+    *,
+    test: Data | None = None,
+    out: str | Path | None = None,
+    allow_leaks: bool = False,
+    **settings: Any,
+) -> Forecast:
+    """What `fit` would do with the same arguments; the model is changed, no file is written.
+
+    Refuses what `fit` would refuse. A few batches are trained on and a few validated; what would be
+    saved is saved once to a temporary folder, to measure its size.
+    """
+    how = Training.of(settings)
+    splits, checkpoint = prepare(
+        model, train, val, how, test=test, out=out, allow_leaks=allow_leaks
+    )
+    done = checkpoint.load()[0] if checkpoint else State()
+    cells = splits["train"]
+    weights = class_weights(cells.labels) if how.class_weight == "balanced" else None
+    compile_for(model, how, FINE_TUNING if how.epochs else TRANSFER, len(cells))
+    steps = -(-len(cells) // how.batch_size)
+    training = _seconds_per_step(model.train_on_batch, cells, how, weights)
+    validating = 0.0
+    if "val" in splits:
+        validating = _seconds_per_step(model.test_on_batch, splits["val"], how)
+    epoch = steps * training + -(-len(splits.get("val", ())) // how.batch_size) * validating
+    return Forecast(
+        images={name: len(split) for name, split in splits.items()},
+        classes=len(cells.class_names),
+        parameters=model.count_params(),
+        epochs=how.total,
+        resumed_at=done.epoch,
+        steps=steps,
+        bytes=_saved_bytes(model, cells, how),
+        seconds=0.0 if done.ended(how) else epoch * (how.total - done.epoch),
+        sampled=min(_STEPS, steps),
+    )
+
+
+def _saved_bytes(model: Any, cells: Any, how: Training) -> int:
+    """The size of a checkpoint and a saved model."""
+    state = State(best_weights=model.get_weights())
+    with tempfile.TemporaryDirectory() as folder:
+        Checkpoint(Path(folder) / CHECKPOINT, {}).write(state, model)
+        save(model, Path(folder) / MODEL, card_of(model, cells, how, state, 0))
+        return sum(file.stat().st_size for file in Path(folder).iterdir())
+
+
+def _seconds_per_step(step: Any, cells: Any, how: Training, weights: Any = None) -> float:
+    """The mean time of a step; the first, which compiles, does not count."""
+    from .batches import Batches
+
+    batches = Batches(cells, how.batch_size, weights=weights)
+    step(*batches[0])
+    sampled = min(_STEPS, len(batches))
+    began = time.perf_counter()
+    for number in range(sampled):
+        step(*batches[number])
+    return (time.perf_counter() - began) / sampled

@@ -1,0 +1,97 @@
+"""The settings of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from cellprep import CellprepError
+from cellprep.errors import check_seed, in_range, nearest, one_of
+
+
+@dataclass(frozen=True)
+class Training:
+    """How `fit` trains.
+
+    Parameters
+    ----------
+    epochs : int
+        Epochs of fine-tuning, which trains all layers that `build` did not freeze.
+    transfer_epochs : int
+        Epochs before fine-tuning that train only the head, with the whole backbone frozen; 0 for
+        direct fine-tuning.
+    batch_size : int
+    optimizer : "adamw" or "lion"
+        Lion [1]_ needs a learning rate three to ten times smaller.
+    learning_rate : float
+        Highest learning rate of fine-tuning.
+    transfer_learning_rate : float
+        Highest learning rate while only the head is trained.
+    weight_decay : float
+        Decoupled weight decay of the optimizer, in addition to the L2 penalty of `build`.
+    schedule : "cosine" or "constant"
+        The cosine falls to 0 at the end of each phase.
+    warmup : float
+        Fraction of a phase's steps during which the learning rate rises to its highest, in [0, 1].
+    class_weight : "none" or "balanced"
+        Balanced: every class has the same weight in the loss, by `cellprep.class_weights`.
+    patience : int or None
+        Stop after this many epochs of fine-tuning without a lower validation cross-entropy. None:
+        never stop early.
+    seed : int
+        Seed of the order of images and of dropout; both are recreated from (seed, epoch).
+
+    References
+    ----------
+    .. [1] X. Chen et al. Symbolic Discovery of Optimization Algorithms. NeurIPS 2023.
+
+    Examples
+    --------
+    >>> Training(epochs=3, optimizer="lion").batch_size
+    32
+    """
+
+    epochs: int = 20
+    transfer_epochs: int = 0
+    batch_size: int = 32
+    optimizer: str = "adamw"
+    learning_rate: float = 3e-4
+    transfer_learning_rate: float = 1e-3
+    weight_decay: float = 1e-4
+    schedule: str = "cosine"
+    warmup: float = 0.1
+    class_weight: str = "none"
+    patience: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        in_range("epochs", self.epochs, 0, 10**6, whole=True)
+        in_range("transfer_epochs", self.transfer_epochs, 0, 10**6, whole=True)
+        if not self.total:
+            raise CellprepError("`epochs` and `transfer_epochs` are both 0; one must be 1 or more")
+        in_range("batch_size", self.batch_size, 1, 2**20, whole=True)
+        one_of("optimizer", self.optimizer, ("adamw", "lion"))
+        in_range("learning_rate", self.learning_rate, 0, 10)
+        in_range("transfer_learning_rate", self.transfer_learning_rate, 0, 10)
+        in_range("weight_decay", self.weight_decay, 0, 10)
+        one_of("schedule", self.schedule, ("cosine", "constant"))
+        in_range("warmup", self.warmup, 0, 1)
+        one_of("class_weight", self.class_weight, ("none", "balanced"))
+        if self.patience is not None:
+            in_range("patience", self.patience, 1, 10**6, whole=True)
+        check_seed(self.seed)
+
+    @property
+    def total(self) -> int:
+        """Epochs of both phases together."""
+        return self.transfer_epochs + self.epochs
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Training:
+        """The settings of a dict; an unknown name is refused, with the nearest known one."""
+        known = [setting.name for setting in fields(cls)]
+        for name in settings:
+            if name not in known:
+                raise CellprepError(f"training has no setting {name!r}; {nearest(name, known)}")
+        return cls(**settings)

@@ -1,0 +1,175 @@
+"""Decoding and encoding of image files (PNG, JPEG, ...): bytes to pixels and back."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..arrays import Images, Masks
+from ..errors import CellprepError, in_range
+from ..plan.source import Shape, Size
+from .untrusted import MOST_PIXELS, is_text
+
+_READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
+MOST_BYTES = 4 * MOST_PIXELS + 2**20
+"""Of an encoded image with at most that many pixels."""
+
+
+class BadFileError(Exception):
+    """Why one file cannot be used."""
+
+
+Encoded = bytes | OSError | BadFileError
+"""The bytes of an image file, or why there are none."""
+
+
+def decode(file: Path | Encoded, size: Size | None) -> Images:
+    """One image as (height, width, 3) uint8: upright by its EXIF tag, grey repeated to RGB.
+
+    Whatever would lose more than an opaque alpha channel is refused.
+    """
+    if isinstance(file, Path) and not is_text(str(file)):
+        raise BadFileError("has a name that is not UTF-8 text; rename it")
+    try:
+        with _open(file) as image:
+            _check(image)
+            upright = ImageOps.exif_transpose(image)
+            rgb = _to_rgb(upright)
+    except UnidentifiedImageError:
+        empty = file.stat().st_size == 0 if isinstance(file, Path) else file == b""
+        raise BadFileError("is empty" if empty else "is not an image file") from None
+    except OSError as error:
+        raise BadFileError(error.strerror or f"is damaged ({error})") from None
+    except Image.DecompressionBombError:
+        raise BadFileError(f"has more pixels than the limit of {MOST_PIXELS:,}") from None
+    except (
+        ValueError,
+        SyntaxError,
+        IndexError,
+        TypeError,
+        OverflowError,
+        MemoryError,
+        EOFError,
+    ) as error:
+        raise BadFileError(f"is damaged ({error})") from None
+    if size is not None and rgb.size != (size[1], size[0]):
+        rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+    return np.asarray(rgb)
+
+
+def decode_to_shape(file: Path | Encoded, size: Size | None, shape: Shape) -> Images:
+    """One image, which must have the shape of the first one."""
+    image = decode(file, size)
+    if image.shape != shape:
+        raise BadFileError(
+            f"is {image.shape[0]}x{image.shape[1]} pixels, the first image {shape[0]}x{shape[1]} "
+            "(pass size= to bring all images to one size)"
+        )
+    return image
+
+
+def decode_mask(file: Path | Encoded, shape: Size, *, resize: bool) -> Masks:
+    """One mask as (height, width) bool: any value but 0 is the cell."""
+    height, width = shape
+    named = f", {str(file)!r}" if isinstance(file, Path) else ""
+    try:
+        with _image(file) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"more pixels than the limit of {MOST_PIXELS:,}")
+            mask = image.convert("L") if image.mode != "I" else image
+            if resize:
+                mask = mask.resize((width, height), Image.Resampling.NEAREST)
+            found: Masks = np.asarray(mask) != 0
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadFileError(f"has a mask that cannot be read{named}: {error}") from None
+    if found.shape != shape:
+        raise BadFileError(
+            f"has a mask of {found.shape[0]}x{found.shape[1]} pixels{named}, not {height}x{width}"
+        )
+    return found
+
+
+def encode(image: NDArray[np.uint8]) -> bytes:
+    """An image, or a mask of 0 and 255, as PNG."""
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "PNG", compress_level=1)
+    return encoded.getvalue()
+
+
+def encode_mask(mask: Masks) -> bytes:
+    """A (height, width) bool mask as PNG: 0 and 255."""
+    return encode(mask.view(np.uint8) * np.uint8(255))
+
+
+def size_by_header(file: Path | Encoded) -> Size | None:
+    """The size of an image by its header alone; None where that is unusable."""
+    try:
+        with _open(file) as image:
+            _check(image)
+            # Pillow applies the orientation to the size of a TIFF by itself.
+            turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
+            return image.size if turned else image.size[::-1]
+    except (BadFileError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+def check_size(size: Any) -> Size | None:
+    """The setting `size`, a number or a pair, as (height, width)."""
+    if size is None:
+        return None
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sides) != 2:
+        raise CellprepError(f"`size` must be one number or (height, width), got {size!r}")
+    for side in sides:
+        in_range("size", side, 1, 2**15, whole=True)
+    return sides[0], sides[1]
+
+
+def _open(file: Path | Encoded) -> Image.Image:
+    if isinstance(file, Path) and file.exists() and not file.is_file():
+        raise BadFileError("is not a regular file")  # reading a pipe would block
+    return _image(file)
+
+
+def _image(file: Path | Encoded) -> Image.Image:
+    if isinstance(file, OSError | BadFileError):
+        raise file
+    return Image.open(io.BytesIO(file) if isinstance(file, bytes) else file)
+
+
+def _check(image: Image.Image) -> None:
+    if image.format not in _READ:
+        raise BadFileError(
+            f"is a {image.format} file by its content; convert it to PNG, JPEG, BMP or TIFF"
+        )
+    if image.width * image.height > MOST_PIXELS:
+        raise BadFileError(
+            f"has {image.width}x{image.height} pixels, more than the limit of {MOST_PIXELS:,}"
+        )
+    # Further pictures in a camera's MPO file are previews and depth maps of the first.
+    frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise BadFileError(f"contains {frames} pictures; save each as its own file")
+    if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
+        raise BadFileError("has 16 bits per channel; scale it to 8 bits first")
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB" and "transparency" not in image.info:
+        image.load()
+        return image
+    if image.mode in ("RGBA", "RGBa", "LA", "La", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        low, _ = rgba.getchannel("A").getextrema()
+        if low != 255:
+            raise BadFileError("is partly transparent; paint its background first")
+        return rgba.convert("RGB")
+    if image.mode in ("L", "1", "P"):
+        return image.convert("RGB")
+    kind = {"CMYK": "CMYK", "I;16": "16-bit grey", "I": "32-bit grey", "F": "floating-point"}
+    raise BadFileError(f"has {kind.get(image.mode, image.mode)} pixels; convert it to 8-bit RGB")

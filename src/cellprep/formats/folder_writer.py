@@ -1,0 +1,137 @@
+"""Writing of image folders: one PNG file per row, under readable and safe names."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import urllib.parse
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from ..plan.rows import Rows
+from ..system.paths import WORK, atomic_write, local_copy, make_folder, map_files
+from .codec import encode, encode_mask
+from .format import Block, Contents, WrittenShard
+from .manifest import INDEX, MANIFEST
+from .stamps import Files
+from .untrusted import inside
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
+    *(".gif", ".webp", ".heic", ".avif", ".jp2"),  # listed as bad files, not ignored
+)
+MASKS = "masks"
+_FILES = f"{WORK}/files.parquet"
+"""Of an unfinished data set: the names of all its files."""
+
+
+def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
+    """(n,) str: a readable and safe name for each row, such as `baso/cell7_aug_002.png`.
+
+    >>> rows = Rows.of(np.array(["a/x.jpg", "a/x.jpg"]), np.zeros(2, int), np.array([0, 2]))
+    >>> file_names(rows, ("a",)).tolist()
+    ['a/x.png', 'a/x_aug_002.png']
+    """
+    # A class may have the name of a file or folder beside the class folders.
+    reserved = (INDEX, MANIFEST, MASKS, "quarantine")
+    folders = [_safe(name) + "_" * (name.lower() in reserved) for name in class_names]
+    plain = rows.ids.dtype.kind == "i"
+    names = []
+    for image, copy, label in zip(
+        rows.ids.tolist(), rows.copies.tolist(), rows.labels.tolist(), strict=True
+    ):
+        stem = f"{image:07d}" if plain else image.removeprefix(f"{class_names[label]}/")
+        if stem.lower().endswith(SUFFIXES):
+            stem = stem.rpartition(".")[0]
+        names.append(
+            f"{folders[label]}/{_safe(stem)}" + (f"_aug_{copy:03d}.png" if copy else ".png")
+        )
+    array = np.array(names)
+    folded = np.char.lower(array)  # some file systems ignore case
+    _, which, counts = np.unique(folded, return_inverse=True, return_counts=True)
+    for row in np.flatnonzero(counts[which] > 1):
+        key = f"{rows.id_keys[row]:016x}"
+        names[row] = f"{names[row].removesuffix('.png')}-{key}.png"
+    return np.array(names)
+
+
+def _safe(name: str) -> str:
+    """A readable file name that stays in its folder on any system."""
+    kept = re.sub(r"[/\\]+", "__", name)
+    kept = urllib.parse.quote(kept, safe=" ()+,=@[]{}", encoding="utf-8", errors="surrogateescape")
+    kept = kept.lstrip(".") or "_"
+    return kept if len(kept) <= 150 else f"{kept[:120]}-{xxhash.xxh3_64_hexdigest(kept.encode())}"
+
+
+@dataclass(frozen=True, eq=False)
+class FolderWriter:
+    """Writes rows as PNG files, whose names are chosen for all rows beforehand."""
+
+    contents: Contents
+
+    @cached_property
+    def _names(self) -> NDArray[Any]:
+        return file_names(self.contents.rows, self.contents.class_names)
+
+    def begin(self, folder: Path) -> Files:
+        """Write the list of all files, which `overwrite` needs if the write is interrupted."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        with atomic_write(folder / _FILES) as temporary:
+            pq.write_table(pa.table({"file": self._names}), temporary)
+        return {}
+
+    def write_shard(self, folder: Path, number: int, blocks: Iterable[Block]) -> WrittenShard:
+        """One PNG file per row; its mask, 0 and 255, has the same name in `masks/`."""
+        start = number * self.contents.rows_per_shard
+        names = self._names[start : start + self.contents.rows_per_shard]
+        digests: dict[str, list[str]] = {}
+        left = iter(names.tolist())
+        for images, masks in blocks:
+            of_block = list(itertools.islice(left, len(images)))
+            digests.setdefault("xxh3_128", []).extend(
+                map_files(_save, [folder / name for name in of_block], map(encode, images))
+            )
+            if masks is not None:
+                paths = [folder / MASKS / name for name in of_block]
+                digests.setdefault("masks_xxh3_128", []).extend(
+                    map_files(_save, paths, map(encode_mask, masks))
+                )
+        columns = {name: np.array(values) for name, values in digests.items()}
+        return WrittenShard({}, {"file": names, **columns})
+
+
+def _save(path: Path, encoded: bytes) -> str:
+    """Write a PNG file and return its digest."""
+    make_folder(path.parent)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(encoded)
+    return xxhash.xxh3_128_hexdigest(encoded)
+
+
+def written_files(folder: Path) -> list[Path]:
+    """All files that a writer has written or was about to write, and their masks."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    files = []
+    for table in (folder / INDEX, folder / _FILES):
+        if not table.is_file():
+            continue
+        try:
+            with local_copy(table) as local:
+                named = pq.read_table(local, columns=["file"])["file"].to_pylist()
+        except (OSError, ValueError, KeyError, pa.ArrowException):
+            continue  # the table is damaged
+        names = [name for name in named if isinstance(name, str) and inside(name)]
+        files += [folder / name for name in names]
+        files += [folder / MASKS / name for name in names]
+    return files

@@ -1,0 +1,247 @@
+"""A write that was checked and can be run: everything that can be refused is refused before."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TypeVar
+
+from ..arrays import check_texts
+from ..dataset.dataset import Dataset, check_dataset
+from ..errors import BadImagesError, CellprepError, counted, in_range, one_of, require
+from ..formats import FORMATS
+from ..formats.manifest import MANIFEST
+from ..formats.stamps import Files
+from ..plan.fingerprint import Fingerprint
+from ..plan.plan import Plan
+from ..system import executors
+from ..system.locks import check_free, only_writer
+from ..system.paths import as_os_errors, as_path, check_shared, is_remote
+from .check import check
+from .clearing import make_way, needs_sweep, sweep
+from .file_state import reads_fast
+from .identity import identified_by_files, identity_of, written_from_source
+from .quarantine import copy_bad_files, stamps_of_bad_files
+from .repair import repair
+from .shards import write_shards
+from .single_file import write_file
+from .target import TargetState, check_apart, check_target
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a `write` did.
+
+    Attributes
+    ----------
+    path : Path
+    rows : int
+        Images in the data set.
+    resumed : int
+        Of these, images that an earlier run had written.
+    bad : dict
+        File and cause of every image left out.
+    seconds : float
+    repaired : int
+        Images written again because one of their files, or the index, was damaged.
+    quarantined : int
+        Bad files that were copied to `quarantine/`.
+    """
+
+    path: Path
+    rows: int
+    resumed: int
+    bad: Mapping[str, str]
+    seconds: float
+    repaired: int = 0
+    quarantined: int = 0
+
+    def __str__(self) -> str:
+        details = [f"{self.resumed:,} of them by an earlier run"] * (self.resumed > 0)
+        details += [f"{self.repaired:,} damaged and rewritten"] * (self.repaired > 0)
+        before = f" ({', '.join(details)})" if details else ""
+        skipped = len(self.bad) - self.quarantined
+        return (
+            f"{counted(self.rows, 'image')} written{before}, {skipped:,} skipped, "
+            f"{self.quarantined:,} quarantined, {self.seconds:.1f} s: {self.path}"
+        )
+
+
+@dataclass(frozen=True)
+class Job:
+    """A write that was checked, and of which nothing is done yet.
+
+    Attributes
+    ----------
+    plan : Plan
+    path : Path
+    fingerprint : Fingerprint
+        Of the data set, without its source.
+    identity : callable
+        Gives the identity of the source.
+    target : TargetState
+        Of the path, when the job was planned.
+    check_target : callable
+        Gives the state of the path now.
+    quarantined : dict
+        Stamps of the files to be copied to quarantine.
+    """
+
+    plan: Plan
+    path: Path
+    fingerprint: Fingerprint
+    identity: Callable[[], str]
+    target: TargetState
+    check_target: Callable[[], TargetState]
+    quarantined: Files
+
+    def run(self) -> Written:
+        """Write the data set."""
+        began = time.monotonic()
+        try:
+            with as_os_errors(self.path):
+                resumed, repaired = self._write()
+                copied = copy_bad_files(self.plan, self.path) if self.quarantined else 0
+        except OSError as error:
+            raise CellprepError(_cannot_write(self.path, error)) from error
+        seconds = time.monotonic() - began
+        return Written(
+            *(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired, copied)
+        )
+
+    def _write(self) -> tuple[int, int]:
+        """The number of rows that an earlier run had written, and of those that were damaged."""
+        is_file, checked = FORMATS[self.fingerprint.format].is_file, None
+        if self.target is TargetState.COMPLETE:
+            checked = check(self.path, deep=reads_fast(self.path))
+            if not checked.damaged and not needs_sweep(self.path):
+                return len(self.plan), 0
+        with only_writer(self.path, is_file=is_file) as check_lock:
+            target = self.check_target()  # another process may have written since
+            fingerprint = self._fingerprint(target)
+            if target is TargetState.COMPLETE:
+                checked = checked or check(self.path, deep=reads_fast(self.path))
+                repaired = 0
+                if checked.damaged and is_file:
+                    write_file(self.plan, self.path, fingerprint)
+                    repaired = len(self.plan)
+                elif checked.damaged:
+                    repaired = repair(self.plan, self.path, fingerprint, checked, check_lock)
+                sweep(self.path)
+                return len(self.plan) - repaired, repaired
+            make_way(self.path, fingerprint, target)
+            if is_file:
+                write_file(self.plan, self.path, fingerprint)
+                return 0, 0
+            return write_shards(self.plan, self.path, fingerprint, self.quarantined, check_lock)
+
+    def _fingerprint(self, target: TargetState) -> Fingerprint:
+        """The fingerprint, without the source where the written files will identify it."""
+        later = identified_by_files(self.plan, self.fingerprint.format) is not None
+        if later and target is not TargetState.UNFINISHED:
+            return self.fingerprint
+        return self.fingerprint.with_source(self.identity())
+
+
+def plan_write(
+    dataset: Dataset,
+    path: str | Path,
+    *,
+    format: str | None = None,
+    rows_per_shard: int = 1024,
+    resume: bool = True,
+    overwrite: bool = False,
+    on_error: str = "raise",
+    masks: bool = False,
+    dry: bool = False,
+) -> Job:
+    """The job of a `write` with these settings.
+
+    A small file is written to a URL to test it, unless the job will not be run (`dry`).
+    """
+    check_dataset(dataset)
+    path = as_path(path)
+    kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
+    _check_settings(kind, rows_per_shard, on_error)
+    check_texts([str(path)], "the output path")
+    check_apart(path, dataset.source.path)
+    if not executors.share_memory():
+        check_shared(path, dataset.source.path)
+    _responding(path, lambda: check_free(path))
+    if is_remote(path) and not dry and _responding(path, lambda: not (path / MANIFEST).is_file()):
+        _responding(path, lambda: _test_writing(path, kind))  # before hours of work
+    plan = dataset.readable().plan
+    _check_plan(plan, on_error, masks)
+    fingerprint = Fingerprint.of(plan, kind, rows_per_shard, masks=masks)
+    identity = cache(partial(identity_of, plan, kind, rows_per_shard))
+    is_same_source = partial(written_from_source, path, plan, fingerprint)
+    look = partial(
+        check_target,
+        *(path, fingerprint, identity, is_same_source),
+        resume=resume,
+        overwrite=overwrite,
+    )
+    target = _responding(path, look)
+    quarantined = stamps_of_bad_files(plan) if on_error == "quarantine" else {}
+    return Job(plan, path, fingerprint, identity, target, look, quarantined)
+
+
+def _check_settings(kind: str, rows_per_shard: int, on_error: str) -> None:
+    one_of("format", kind, FORMATS)
+    for module in FORMATS[kind].needs:
+        require(module, f"cellprep[{kind}]")
+    one_of("on_error", on_error, ("raise", "skip", "quarantine"))
+    in_range("rows_per_shard", rows_per_shard, 1, 2**31, whole=True)
+    if on_error == "quarantine" and FORMATS[kind].is_file:
+        raise CellprepError(
+            'on_error="quarantine" needs a folder to copy the files to; choose '
+            'another format, or "skip"'
+        )
+
+
+def _check_plan(plan: Plan, on_error: str, masks: bool) -> None:
+    """Refuse bad images, as the setting demands, and a plan without images or masks."""
+    if plan.bad and on_error == "raise":
+        raise BadImagesError(plan.bad, 'Fix them, or use on_error="skip" or "quarantine"')
+    if plan.bad and on_error == "quarantine" and not plan.source.holds_files():
+        raise CellprepError(
+            'on_error="quarantine" copies files, but these images are stored in larger files; use '
+            f'"skip". {BadImagesError(plan.bad)}'
+        )
+    if not len(plan):
+        raise CellprepError("no image is left to write; .removed() lists what each step removed")
+    if masks and not plan.pixels.masked:
+        raise CellprepError(
+            "there are no masks to write: read annotated ones, as in read(..., masks=), or add a "
+            "KMeansMask"
+        )
+
+
+def _test_writing(path: Path, kind: str) -> None:
+    """Write something small, so that a missing bucket or permission is reported now."""
+    with only_writer(path, is_file=FORMATS[kind].is_file):
+        pass
+
+
+def _responding(path: Path, look: Callable[[], Result]) -> Result:
+    """The result of looking at a path; a path that does not respond is reported in one line."""
+    try:
+        with as_os_errors(path):
+            return look()
+    except OSError as error:
+        raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
+
+
+def _cannot_write(path: Path, error: OSError) -> str:
+    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+    advice = "; free some space" if error.errno in full else ""
+    return (
+        f"cannot write {str(path)!r}: {error.strerror or error}{advice}; no incomplete file has a "
+        "final name, and the same write continues from here"
+    )

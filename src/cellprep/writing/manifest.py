@@ -1,0 +1,97 @@
+"""The manifest and the index of a data set that is being written."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..formats import FORMATS
+from ..formats.format import Contents
+from ..formats.manifest import INDEX, to_json
+from ..formats.stamps import Files
+from ..plan.fingerprint import Fingerprint
+from ..plan.plan import Plan
+from ..system.paths import atomic_write
+from .records import ShardRecord
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+_SHARDS_PER_GROUP = 64
+"""Shards whose rows form one row group of the index."""
+
+
+def contents_of(plan: Plan, fingerprint: Fingerprint) -> Contents:
+    """What a plan writes, as a format needs to know it."""
+    return Contents(
+        plan.rows, plan.class_names, plan.shape, fingerprint.rows_per_shard, fingerprint.masks
+    )
+
+
+def manifest_of(
+    plan: Plan,
+    fingerprint: Fingerprint,
+    shards: list[dict[str, Any]],
+    files: Files,
+    quarantined: Files,
+) -> dict[str, Any]:
+    """The manifest, with the entries of the shards and the stamps of all other files."""
+    counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
+    names = plan.class_names
+    known_masks = {"known_masks": True} if plan.pixels.has_masks else {}
+    return {
+        "format": fingerprint.format,
+        "masks": fingerprint.masks,
+        "rows": len(plan),
+        "shape": list(plan.shape),
+        "class_names": list(names),
+        "held": dict(zip(names, plan.source_counts.tolist(), strict=True)),
+        "counts": dict(zip(names, counts, strict=True)),
+        "recipe": fingerprint.steps,
+        "stages": [
+            *plan.source.history.stages,
+            *({"name": name, **step.to_dict(), **known_masks} for name, step in plan.stages),
+        ],
+        "multiplied_by": plan.multiplied_by,
+        "changes": [
+            {"step": c.step, "rows_in": c.rows_in, "rows_out": c.rows_out, "why": c.why}
+            for c in plan.changes
+        ],
+        "bad": dict(plan.bad),
+        **({"quarantined": quarantined} if quarantined else {}),
+        "shards": shards,
+        "files": files,
+        "made_of": fingerprint.to_dict(),
+        **FORMATS[fingerprint.format].describe(contents_of(plan, fingerprint)),
+    }
+
+
+def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
+    with atomic_write(path) as temporary, temporary.open("x", encoding="utf-8") as file:
+        file.write(to_json(manifest))
+        file.flush()
+        os.fsync(file.fileno())  # a power cut may damage the files it names, but not itself
+
+
+def write_index(path: Path, records: Iterable[ShardRecord]) -> list[dict[str, Any]]:
+    """Write the index from the records of all shards; their entries in the manifest."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    records = iter(records)
+    entries: list[dict[str, Any]] = []
+    with atomic_write(path / INDEX) as temporary, ExitStack() as opened:
+        index: pq.ParquetWriter | None = None
+        while some := list(islice(records, _SHARDS_PER_GROUP)):
+            tables, of_these = zip(*some, strict=True)
+            table = pa.concat_tables(tables).unify_dictionaries()
+            index = index or opened.enter_context(pq.ParquetWriter(temporary, table.schema))
+            index.write_table(table)
+            entries += of_these
+    return entries

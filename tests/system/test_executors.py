@@ -1,0 +1,122 @@
+"""Executors: results in order, bounded work, errors at once, no workers left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cellprep.system import executors
+
+from ..writing.helpers import (
+    TIMEOUT,
+    outcome,
+    start,
+)
+
+
+def slow_or_fast(span: executors.Span) -> int:
+    time.sleep(0.02 if span[0] % 3 == 0 else 0)
+    return span[0]
+
+
+def _short_task(span: executors.Span) -> int:
+    time.sleep(0.05 if span[0] < 40 else 2 * TIMEOUT)  # must neither be started nor waited for
+    return span[0]
+
+
+def fails_at_four(span: executors.Span) -> int:
+    if span[0] == 4:
+        raise ZeroDivisionError("the fourth")
+    return _short_task(span)
+
+
+def dies_at_four(span: executors.Span) -> int:
+    return os._exit(3) if span[0] == 4 else _short_task(span)
+
+
+def worker(span: executors.Span) -> int:
+    time.sleep(0.2)
+    return os.getpid()
+
+
+@dataclass
+class NotPicklable:
+    """A task that cannot be pickled."""
+
+    lock: Any = field(default_factory=threading.Lock)
+
+    def __call__(self, span: executors.Span) -> int:
+        return span[0]
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+def test_results_are_in_order(executor):
+    with executors.using(executor, 3):
+        assert list(executors.run(slow_or_fast, executors.cut(20, 2))) == list(range(0, 20, 2))
+        assert list(executors.run(slow_or_fast, [])) == []
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_at_most_two_tasks_per_worker_are_in_progress(workers):
+    begun = []
+    with executors.using("threads", workers):
+        for consumed, _ in enumerate(executors.run(begun.append, executors.cut(40, 1)), 1):
+            time.sleep(0.005)  # a slow consumer: the tasks must wait for it
+            assert len(begun) - consumed < 2 * workers
+
+
+def print_error(executor: str, task: str) -> None:
+    functions = {"fails": fails_at_four, "dies": dies_at_four, "locked": NotPicklable()}
+    got = []
+    try:
+        with executors.using(executor, 2):
+            for result in executors.run(functions[task], executors.cut(1000, 1)):
+                got.append(result)
+    except Exception as error:
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        print(got == list(range(len(got))), len(got) <= 4, message)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("executor", "task", "message"),
+    [
+        ("threads", "fails", "ZeroDivisionError: the fourth"),
+        ("processes", "fails", "ZeroDivisionError: the fourth"),
+        ("processes", "dies", "CellprepError: a worker process died"),
+        ("processes", "locked", "CellprepError: the data set cannot be sent"),
+    ],
+)
+def test_an_error_in_a_task_is_raised_at_once(executor, task, message):
+    assert outcome(print_error, executor, task).startswith(f"True True {message}")
+
+
+def print_workers() -> None:
+    with executors.using("processes", 2):
+        for pid in executors.run(worker, executors.cut(1000, 1)):
+            print(pid, flush=True)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
+def test_workers_end_with_their_parent_process():
+    process = start(print_workers)
+    assert process.stdout is not None
+    pids = {int(process.stdout.readline()) for _ in range(4)}
+    process.kill()
+    process.wait()
+    limit = time.monotonic() + TIMEOUT
+    while left := [pid for pid in pids if Path(f"/proc/{pid}").exists()]:
+        if time.monotonic() > limit:
+            break
+        time.sleep(0.05)
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert not left
