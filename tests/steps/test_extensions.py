@@ -89,7 +89,7 @@ def test_recipe_new_offers_the_step(run) -> None:
 
 
 def test_the_checks_of_steps_accept_it(run) -> None:
-    run("-c", "from cellprep.steps.checks import check_step, STEPS; check_step(STEPS['Sharpen']())")
+    run("-c", "from cellprep.steps import STEPS; from cellprep.steps.checks import check_step; check_step(STEPS['Sharpen']())")
 
 
 def test_a_name_that_exists_already_is_refused(run, tmp_path) -> None:
