@@ -11,7 +11,7 @@ demo: .venv/.core
 test: .venv/.dev
 	$(BIN)/python -m pytest -m "not slow" -n 2
 
-# Kills, clusters, large files: what takes minutes.
+# Kills, clusters, large files: tests that take minutes.
 proofs: .venv/.dev
 	$(BIN)/python -m pytest -m slow
 
@@ -27,7 +27,7 @@ types: .venv/.dev
 docs: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-# The peers are many and large: they have a place of their own.
+# The libraries to compare with are many and large, so they have an environment of their own.
 bench: .venv-bench/.done
 	.venv-bench/bin/python -m pytest benchmarks $(if $(IMAGES),--images $(IMAGES))
 

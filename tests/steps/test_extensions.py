@@ -1,4 +1,4 @@
-"""A package with a step and an operation of its own: installed, it is used like our own."""
+"""Steps and operations of an installed package work like cellprep's own."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def test_recipe_new_offers_the_step(run) -> None:
 
 
 def test_the_checks_of_steps_accept_it(run) -> None:
-    run("-c", "from cellprep.steps.checks import check_step, STEPS; check_step(STEPS['Sharpen']())")
+    code = "from cellprep.steps import STEPS, checks; checks.check_step(STEPS['Sharpen']())"
+    run("-c", code)
 
 
 def test_a_name_that_exists_already_is_refused(run, tmp_path) -> None:

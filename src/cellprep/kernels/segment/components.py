@@ -1,7 +1,7 @@
 """Connected components of packed masks: filling holes, keeping one component.
 
 Neighbours are the four pixels that share a side. Components are joined from runs of equal bits,
-which are far fewer than pixels. docs/kernels.md compares the speed with OpenCV's.
+which are far fewer than pixels. docs/design.md compares the speed with OpenCV's.
 """
 
 from __future__ import annotations
