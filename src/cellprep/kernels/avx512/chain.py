@@ -1,7 +1,7 @@
 """KerasCV's ten operations, one after another on each image, with the image in cache; compiled.
 
-The same bytes as the kernels of `augment`, which take one operation at a time. An operation's number is
-its index in `KERAS_CV`, and used in this file alone.
+The same bytes as the kernels of `augment`, which take one operation at a time. Operations are
+numbered by their index in `KERAS_CV`, in this file alone.
 """
 
 from __future__ import annotations
