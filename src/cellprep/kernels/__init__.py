@@ -19,3 +19,16 @@ SYMMETRIES = (
 )
 SIDE = 48
 """Side in pixels of the thumbnails that near duplicates are compared by."""
+KERAS_CV = (
+    "auto_contrast",
+    "equalization",
+    "solarization",
+    "color_degeneration",
+    "contrast",
+    "brightness",
+    "shear_x",
+    "shear_y",
+    "translation_x",
+    "translation_y",
+)
+"""The ten operations of KerasCV's RandAugment, in its order."""

@@ -6,6 +6,7 @@ add entries by an entry point of the group `cellprep.operations`, which names an
 
 from __future__ import annotations
 
+from ..kernels import KERAS_CV
 from ..system.plugins import Registry
 from . import augmix, colors, filters, moves
 from .operation import NONE, Arguments, Operation, Strength
@@ -19,18 +20,6 @@ OPERATIONS: Registry[Operation] = Registry(
         for operation in module.OPERATIONS
     },
 )
-KERAS_CV = (
-    "auto_contrast",
-    "equalization",
-    "solarization",
-    "color_degeneration",
-    "contrast",
-    "brightness",
-    "shear_x",
-    "shear_y",
-    "translation_x",
-    "translation_y",
-)
-"""The ten of KerasCV's RandAugment, in its order."""
+
 
 __all__ = ["KERAS_CV", "NONE", "OPERATIONS", "Arguments", "Operation", "Slots", "Strength"]

@@ -1,7 +1,7 @@
 """KerasCV's ten operations, one after another on each image, with the image in cache; compiled.
 
-The same bytes as the kernels of `augment`, which take one operation at a time. The numbers of the
-operations exist in this file alone.
+The same bytes as the kernels of `augment`, which take one operation at a time. Operations are
+numbered by their index in `KERAS_CV`, in this file alone.
 """
 
 from __future__ import annotations
@@ -11,26 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images, Positions
+from .. import KERAS_CV
 from . import planes, vectors
-
-OPERATIONS = (
-    "auto_contrast",
-    "equalization",
-    "solarization",
-    "color_degeneration",
-    "contrast",
-    "brightness",
-    "shear_x",
-    "shear_y",
-    "translation_x",
-    "translation_y",
-)
-"""The operations that `run` knows; any other name leaves an image as it is."""
 
 
 def supports(width: int, operations: NDArray[np.str_]) -> bool:
     """Whether this processor can run these operations, all of them, on images of this width."""
-    known = (*OPERATIONS, "none")
+    known = (*KERAS_CV, "none")
     return vectors.SUPPORTED and width <= planes.WIDEST and bool(np.isin(operations, known).all())
 
 
@@ -58,8 +45,8 @@ def run(
         The parameters of each operation, in the order of its kernel in `augment`.
     """
     names, inverse = np.unique(operations, return_inverse=True)
-    index = {name: number for number, name in enumerate(OPERATIONS)}
-    numbers = np.array([index.get(name, len(OPERATIONS)) for name in names.tolist()])
+    index = {name: number for number, name in enumerate((*KERAS_CV, "none"))}
+    numbers = np.array([index[name] for name in names.tolist()])
     source = source.view()
     source.flags.writeable = False  # so that Numba compiles one version
     a, b = (np.ascontiguousarray(values[:, :, column]) for column in (0, 1))
