@@ -17,6 +17,7 @@ OUTSIDE = {
     "changelog.md": "CHANGELOG.md",
     "contributing.md": "CONTRIBUTING.md",
 }
+STEPS = Path(__file__).parent / "steps"
 _ON_SITE = {path: page for page, path in OUTSIDE.items()} | {"README.md": "index.md"}
 _LINK = re.compile(r"\]\((?P<path>[^)#:\s]+)(?P<anchor>#[^)\s]*)?\)")
 
@@ -28,7 +29,24 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
+def on_config(config: Any) -> Any:
+    """Add step pages that the navigation does not list to the end of its section "Steps"."""
+    section = next(entry["Steps"] for entry in config.nav if "Steps" in entry)
+    section += [{title: f"steps/{page}"} for page, title in unlisted_steps(str(section)).items()]
+    return config
+
+
+def unlisted_steps(text: str) -> dict[str, str]:
+    """The pages of steps to which a text has no link, and their titles."""
+    pages = sorted(STEPS.glob("*.md"))
+    titles = {page.name: page.read_text("utf-8").partition("\n")[0].strip("# ") for page in pages}
+    return {page: title for page, title in titles.items() if page not in (text + "index.md")}
+
+
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
+    if page.file.src_uri == "steps/index.md":
+        others = [f"[{title}]({uri})" for uri, title in unlisted_steps(markdown).items()]
+        markdown += f"\nFurther steps: {', '.join(others)}.\n" * bool(others)
     for pattern, text in _COMMENTS.items():
         markdown = re.sub(rf"^( *)<!-- {pattern} -->$", text, markdown, flags=re.MULTILINE)
     uri = page.file.src_uri

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from cellprep.arrays import Images
 from cellprep.kernels.segment import kmeans, spaces
 from cellprep.operations import KERAS_CV, OPERATIONS, Slots
 from cellprep.operations.suites import SUITES
+from cellprep.steps import STEPS
 from cellprep.synthetic import CLASS_NAMES, draw_cells, draw_messy_set
 
 FOLDER = Path(__file__).parent / "steps"
@@ -348,7 +350,19 @@ def corrupt() -> Image.Image:
     return card(strips)
 
 
+def before_and_after(kind: type[cp.Step]) -> Image.Image:
+    """The picture of a step without one of its own: cells before and after, with its defaults."""
+    cells, _ = cells_of(*CLASS_NAMES, seed=2)
+    images, _ = applied(kind(), cells)
+    before, after = ([Tile(image) for image in some] for some in (cells, images))
+    return card([strip("before", before), strip(f"after {kind()!r}", after)])
+
+
 PICTURES: dict[str, Callable[[], Image.Image]] = {
+    kind.key(): partial(before_and_after, kind)
+    for kind in STEPS.values()
+    if kind.__module__.startswith("cellprep.")
+} | {
     draw.__name__: draw
     for draw in (dedupe, split, balance, jitter, crop, kmeans_mask, rand_augment, corrupt)
 }

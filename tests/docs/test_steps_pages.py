@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
+from types import SimpleNamespace
 from typing import Any, get_origin
 
 import numpy as np
@@ -13,6 +14,7 @@ import pandas as pd
 import pytest
 
 import cellprep as cp
+from cellprep.steps import STEPS as REGISTERED
 from cellprep.steps import settings as constraints
 from cellprep.steps.settings import OneOf, Range
 
@@ -20,9 +22,7 @@ from .test_docs import DOCS, load
 
 PAGES = DOCS / "steps"
 STEPS = {
-    kind.key(): kind
-    for kind in vars(cp).values()
-    if inspect.isclass(kind) and issubclass(kind, cp.Step) and kind is not cp.Step
+    kind.key(): kind for kind in REGISTERED.values() if kind.__module__.startswith("cellprep.")
 }
 REQUIRED = object()
 BASE = {"id", "label", "class_name", "shard", "row"}
@@ -123,7 +123,27 @@ def test_every_operation_of_randaugment_is_listed() -> None:
 
 def test_every_page_is_linked_from_the_overview() -> None:
     linked = re.findall(r"\]\((\S+?\.md)\)", text_of("index"))
-    assert sorted([*linked, "index.md"]) == sorted(path.name for path in PAGES.glob("*.md"))
+    added = load("hooks").unlisted_steps(text_of("index"))
+    pages = sorted(path.name for path in PAGES.glob("*.md"))
+    assert sorted([*linked, *added, "index.md"]) == pages
+
+
+def test_a_new_page_appears_on_the_site_by_itself(tmp_path, monkeypatch) -> None:
+    hooks = load("hooks")
+    (tmp_path / "crop.md").write_text("# Crop\n")
+    (tmp_path / "brighten.md").write_text("# Brighten\n\nBrightens.\n")
+    monkeypatch.setattr(hooks, "STEPS", tmp_path)
+    config = SimpleNamespace(nav=[{"Home": "index.md"}, {"Steps": [{"Crop": "steps/crop.md"}]}])
+    steps = hooks.on_config(config).nav[1]["Steps"]
+    assert steps == [{"Crop": "steps/crop.md"}, {"Brighten": "steps/brighten.md"}]
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="steps/index.md"))
+    text = hooks.on_page_markdown("[Crop](crop.md)\n", page)
+    assert text.endswith("Further steps: [Brighten](brighten.md).\n")
+
+
+def test_a_step_without_a_picture_of_its_own_gets_one(script) -> None:
+    picture = script.before_and_after(cp.KMeansMask)
+    assert picture.width == script.WIDTH
 
 
 def test_linked_files_exist() -> None:

@@ -1,5 +1,8 @@
 """The steps of a recipe: one frozen dataclass per file."""
 
+import importlib
+import pkgutil
+
 from .balance import Balance
 from .class_weights import class_weights
 from .corrupt import Corrupt
@@ -25,3 +28,7 @@ __all__ = [
     "Step",
     "class_weights",
 ]
+
+# Every file of this folder may define a step, which registers itself.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
