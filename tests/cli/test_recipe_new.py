@@ -29,8 +29,8 @@ def test_a_new_recipe_explains_each_setting(here):
     )
     text = Path("my recipe.toml").read_text()
     assert '# "drop", "majority" or "keep". What to do with a group' in text
-    assert "# whole number of at least 1 or false. A group larger than" in text
-    assert "[steps.jitter]\n\n# number from 0 to 180. Largest angle in degrees" in text
+    assert "# whole number of at least 1 or false. A larger group is" in text
+    assert "[steps.jitter]\n\n# number from 0 to 180. Maximum angle in degrees" in text
     assert "# Other steps: Corrupt, Crop, Jitter." in text
     steps = [cp.Dedupe(), cp.Balance(), cp.KMeansMask(), cp.RandAugment()]
     assert cp.Recipe.from_toml(Path("my recipe.toml")) == cp.Recipe(steps)

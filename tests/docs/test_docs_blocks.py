@@ -18,6 +18,7 @@ from cellprep.synthetic import CLASS_NAMES, draw_cells
 from .pages import PAGES, ROOT, blocks, name, needed, run
 
 NOT_RUN = {  # page: why each of these blocks is not run
+    "CONTRIBUTING.md": ["an excerpt of a file", "excerpts of two files"],
     "README.md": ["ImageNet weights are downloaded"],
     "docs/avx512.md": ["it compiles all kernels again, for another processor"],
     "docs/howto/cluster.md": [

@@ -298,7 +298,7 @@ def test_if_ray_is_missing_the_error_names_the_extra(images, tmp_path, monkeypat
 
 def test_a_worker_without_access_to_the_folder_refuses(cluster, images, tmp_path, monkeypatch):
     paths = (tmp_path / "not mounted",)
-    monkeypatch.setattr(shards.Part, "required_paths", paths)
+    monkeypatch.setattr(shards.ShardTask, "required_paths", paths)
     options = {"executor": "ray", "address": cluster.address}
     with pytest.raises(CellprepError, match=r"cannot see '.*not mounted'; every machine"):
         write(cp.Dataset.from_arrays(*images), tmp_path / "out", **options)

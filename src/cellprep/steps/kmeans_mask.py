@@ -44,7 +44,7 @@ class KMeansMask(Step):
     Parameters
     ----------
     n_clusters : int, optional
-        In 2-8. Default: 3 for "dark", 4 for "purple", whichever the image needs.
+        Number of clusters, 2-8. Default: 3 for "dark", 4 for "purple", whichever the image needs.
     color_space : "rgb", "lab", "chroma", "stain", "purple" or "dark", optional
         What to cluster: RGB; CIE L*a*b*; a* and b* only; green and saturation; blue minus green;
         darkness of red and green. Default: "dark" or "purple", whichever the image needs.

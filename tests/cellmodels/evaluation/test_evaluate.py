@@ -95,7 +95,7 @@ def test_predict_gives_probabilities_in_class_order(trained, tmp_path):
     assert cm.predict(model, tmp_path / "d").shape == (48, 3)
     for wrong, message in [
         (images / 255, "must be uint8"),
-        (images[0], r"one image is images\[None\]"),
+        (images[0], r"for one image pass images\[None\]"),
         (pictures(3, side=20)[0], "20x20, but the model takes 16x16"),
     ]:
         with pytest.raises(CellprepError, match=message):

@@ -49,7 +49,7 @@ def test_share_inside_is_the_fraction_of_saliency_in_the_mask():
     np.testing.assert_allclose(cm.share_inside(maps, mask), [(8 + 9 + 10 + 11) / 66])
     np.testing.assert_allclose(cm.share_inside(maps, mask) + cm.share_inside(maps, ~mask), 1)
     assert np.isnan(cm.share_inside(maps * 0, mask)).all()
-    with pytest.raises(CellprepError, match="`masks` must be"):
+    with pytest.raises(CellprepError, match="`masks` must have shape"):
         cm.share_inside(maps, mask[:, :2])
     with pytest.raises(CellprepError, match="0 or more"):
         cm.share_inside(-maps, mask)
