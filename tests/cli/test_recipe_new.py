@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -31,7 +32,9 @@ def test_a_new_recipe_explains_each_setting(here):
     assert '# "drop", "majority" or "keep". What to do with a group' in text
     assert "# whole number of at least 1 or false. A larger group is" in text
     assert "[steps.jitter]\n\n# number from 0 to 180. Maximum angle in degrees" in text
-    assert "# Other steps: Corrupt, Crop, Jitter." in text
+    assert {"Corrupt", "Crop", "Jitter"} <= set(
+        re.findall(r"\w+", text.partition("# Other steps: ")[2])
+    )
     steps = [cp.Dedupe(), cp.Balance(), cp.KMeansMask(), cp.RandAugment()]
     assert cp.Recipe.from_toml(Path("my recipe.toml")) == cp.Recipe(steps)
     assert "exists already" in run("recipe", "new", "my recipe.toml", code=2)
