@@ -11,12 +11,31 @@ from numpy.typing import NDArray
 from ..arrays import Keys, Labels
 from ..errors import CellprepError, nearest
 
+Target = str | int | Mapping[Any, int]
+
+
+def check_classes(names: Sequence[str], source_counts: Sequence[int], target: Target) -> None:
+    """Refuse a single class, and to fill a class with copies of its only source image.
+
+    A target by class states what is wanted, so it is not checked.
+    """
+    if isinstance(target, Mapping):
+        return
+    if len(names) < 2:
+        raise CellprepError(
+            f"there is only one class, '{names[0]}', so nothing to balance; "
+            "read data with two or more classes"
+        )
+    for name, count in zip(names, source_counts, strict=True):
+        if count == 1 and target not in ("min", 1):
+            raise CellprepError(
+                f"class '{name}' has one image, and copies of a single image teach a model "
+                "nothing; add images, omit the class, or give a target by class"
+            )
+
 
 def balance_counts(
-    labels: Labels,
-    class_names: Sequence[str],
-    target: str | int | Mapping[Any, int],
-    rank: Keys,
+    labels: Labels, class_names: Sequence[str], target: Target, rank: Keys
 ) -> NDArray[np.int64]:
     """(n,) number of times each row occurs, so that every class meets the target.
 
@@ -34,9 +53,7 @@ def balance_counts(
     return np.asarray(whole[labels] + (position < surplus[labels]))
 
 
-def _targets(
-    present: NDArray[np.int64], names: Sequence[str], target: str | int | Mapping[Any, int]
-) -> NDArray[np.int64]:
+def _targets(present: NDArray[np.int64], names: Sequence[str], target: Target) -> NDArray[np.int64]:
     """(classes,) the number of rows that each class is to have."""
     wanted = present.copy()
     if isinstance(target, Mapping):

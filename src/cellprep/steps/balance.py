@@ -8,8 +8,8 @@ from typing import Annotated
 
 import numpy as np
 
-from ..errors import CellprepError, in_range
-from ..plan.balancing import balance_counts
+from ..errors import in_range
+from ..plan.balancing import balance_counts, check_classes
 from ..plan.draws import Draw
 from ..plan.plan import Plan
 from .jitter import Jitter
@@ -56,12 +56,7 @@ class Balance(Step):
 
     def extend(self, plan: Plan) -> Plan:
         labels, names = plan.rows.labels, plan.class_names
-        if len(names) < 2 and not isinstance(self.target, Mapping):
-            raise CellprepError(
-                f"there is only one class, '{names[0]}', so nothing to balance; "
-                "read data with two or more classes"
-            )
-        self._check_single(plan)
+        check_classes(names, plan.source_counts.tolist(), self.target)
         rank = Draw(plan.seed, plan.step, plan.rows.keys).bits("rank")
         counts = balance_counts(labels, names, self.target, rank)
         added = int(np.maximum(counts - 1, 0).sum())
@@ -74,14 +69,3 @@ class Balance(Step):
                 why += f"; class '{name}' has one image, whose copies add little"
         plan, copies = plan.repeat(counts, _MAX_COPIES, why)
         return plan.map(self.jitter, only=copies, part="jitter") if self.jitter else plan
-
-    def _check_single(self, plan: Plan) -> None:
-        """Refuse to fill a class with copies of its only source image."""
-        if isinstance(self.target, Mapping):
-            return
-        for name, count in zip(plan.class_names, plan.source_counts.tolist(), strict=True):
-            if count == 1 and self.target not in ("min", 1):
-                raise CellprepError(
-                    f"class '{name}' has one image, and copies of a single image teach a model "
-                    "nothing; add images, omit the class, or give a target by class"
-                )
