@@ -75,6 +75,7 @@ assert cm.fit(fresh, (data["images"], data["labels"]), out=sys.argv[4], epochs=2
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
 def test_jax_trains_and_gives_the_same_maps_as_tensorflow(trained, tmp_path):
     if keras.backend.backend() != "tensorflow":
