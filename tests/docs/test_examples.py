@@ -80,7 +80,8 @@ def test_ingestion_refuses_known_and_conflicting_images(store) -> None:
     assert words(store[1]) == words(SHOWN[f"{INSIDE}/ingest.py"])
 
 
-@pytest.mark.parametrize("framework", ["torch", pytest.param("keras", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["torch", "keras"])
 def test_training_loops_of_the_project_learn(store, framework) -> None:
     pytest.importorskip(framework)
     script = f"{INSIDE}/train_{framework}.py"

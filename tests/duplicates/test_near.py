@@ -182,6 +182,7 @@ def test_image_near_two_cells_does_not_merge_them() -> None:
     assert len(cp.find_duplicates(images, near=8)) == 2
 
 
+@pytest.mark.slow
 def test_rotated_views_of_one_photograph_are_not_duplicates(data) -> None:
     cells = cp.read(data / "wbc4" / "augmented", size=96)
     assert len(cp.find_duplicates(cells, near=8, symmetries=True)) <= 0.02 * len(cells)

@@ -70,6 +70,7 @@ def trained_rows(monkeypatch):
     return trained
 
 
+@pytest.mark.slow
 def test_an_interrupted_comparison_resumes_row_by_row(here, trained_rows):
     Path("t.toml").write_text(TABLE)
     with pytest.raises(KeyboardInterrupt):
@@ -97,6 +98,7 @@ def test_an_interrupted_comparison_resumes_row_by_row(here, trained_rows):
     assert steps == ["Dedupe", "split", "Crop"]
 
 
+@pytest.mark.slow
 def test_new_seeds_add_runs_and_other_settings_are_refused(here):
     Path("t.toml").write_text(TABLE)
     result = cm.compare("t.toml", "out", progress=False)
