@@ -9,7 +9,7 @@ demo: .venv/.core
 	$(BIN)/cellprep demo $(if $(DATA),--data "$(DATA)" --on-error skip) $(if $(SIZE),--size $(SIZE)) $(if $(OUT),--out "$(OUT)")
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+	$(BIN)/python -m pytest -m "not slow" -n 2
 
 # Kills, clusters, large files: tests that take minutes.
 proofs: .venv/.dev
