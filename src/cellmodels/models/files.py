@@ -41,6 +41,9 @@ class Card:
         Training time.
     versions : dict
         Versions of the libraries, and the backend.
+    temperature : float or None
+        What the scores before the softmax are divided by, so that probabilities are as high as
+        predictions are reliable; fitted on the validation set. None without one.
     """
 
     model: str
@@ -51,6 +54,7 @@ class Card:
     best_epoch: int = 0
     seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    temperature: float | None = None
 
 
 def versions() -> dict[str, str]:
@@ -90,7 +94,8 @@ def load_card(path: str | Path) -> Card:
     try:
         with zipfile.ZipFile(path) as archive:
             saved = json.loads(archive.read(_MEMBER))
-        card = Card(**{each.name: saved[each.name] for each in fields(Card)})
+        known = [each.name for each in fields(Card)]  # older versions saved fewer
+        card = Card(**{name: saved[name] for name in known if name in saved})
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError):
         raise CellprepError(
             f"{str(path)!r} is not a model that cellmodels saved: it has no class names; train it "

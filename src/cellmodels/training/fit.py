@@ -15,6 +15,8 @@ from cellprep import CellprepError, Dataset
 from ..data.checks import check_classes, check_disjoint, check_fits
 from ..data.inputs import Data, as_dataset, readable, recipe_of
 from ..models.files import Card, save, versions
+from ..models.outputs import outputs
+from ..models.temperature import fit_temperature
 from .checkpoint import CHECKPOINT, Checkpoint, State
 from .epochs import set_weights, train_epochs
 from .phases import set_trainable
@@ -70,7 +72,8 @@ def fit(
     (seed, epoch), so a resumed training has the same history as an uninterrupted one. At the end
     the model has the weights of the epoch with the lowest validation cross-entropy (without a
     validation set, of the last epoch) and is saved to `out/model.keras`, together with its class
-    names, the recipe of its data and the versions of all libraries.
+    names, the recipe of its data, a temperature fitted on the validation set, and the versions of
+    all libraries.
 
     Parameters
     ----------
@@ -118,7 +121,10 @@ def fit(
     if state.best_weights:
         set_weights(model, state.best_weights)
     best_epoch = state.best_epoch if state.best_epoch >= 0 else state.epoch - 1
-    model.card = card_of(model, splits["train"], how, state, best_epoch)
+    temperature = None
+    if "val" in splits:
+        temperature = fit_temperature(outputs(model, splits["val"]), splits["val"].labels)
+    model.card = card_of(model, splits["train"], how, state, best_epoch, temperature)
     path = None if out is None else Path(out) / MODEL
     if path is not None and not (resumed == state.epoch and path.is_file()):
         save(model, path, model.card)
@@ -162,7 +168,14 @@ def prepare(
     return splits, checkpoint
 
 
-def card_of(model: Any, train: Dataset, how: Training, state: State, best_epoch: int) -> Card:
+def card_of(
+    model: Any,
+    train: Dataset,
+    how: Training,
+    state: State,
+    best_epoch: int,
+    temperature: float | None = None,
+) -> Card:
     """The card that is saved with a trained model."""
     return Card(
         model=model.name,
@@ -173,6 +186,7 @@ def card_of(model: Any, train: Dataset, how: Training, state: State, best_epoch:
         best_epoch=best_epoch,
         seconds=round(state.seconds, 2),
         versions=versions(),
+        temperature=temperature,
     )
 
 
