@@ -15,8 +15,8 @@ from cellprep.plan.draws import Draw, id_keys, row_keys
 N = 40_000
 
 
-def draw(seed: int = 0, step: str = "jitter", n: int = N, copy: int = 0) -> Draw:
-    return Draw(seed, step, row_keys(id_keys(np.arange(n)), np.full(n, copy)))
+def draw(seed: int = 0, step: str = "jitter", n: int = N, copy: int = 0, epoch: int = 0) -> Draw:
+    return Draw(seed, step, row_keys(id_keys(np.arange(n)), np.full(n, copy)), epoch)
 
 
 def test_random_numbers_are_those_of_earlier_versions() -> None:
@@ -47,9 +47,10 @@ def test_values_follow_their_distributions() -> None:
         draw(seed=1).uniform("u", 0, 1),
         draw(step="jitter-2").uniform("u", 0, 1),
         draw(copy=1).uniform("u", 0, 1),
+        draw(epoch=1).uniform("u", 0, 1),
         np.roll(draw().uniform("u", 0, 1), 1),
     ],
-    ids=["parameter", "seed", "step", "copy", "id"],
+    ids=["parameter", "seed", "step", "copy", "epoch", "id"],
 )
 def test_every_component_of_the_key_gives_uncorrelated_numbers(other) -> None:
     first = draw().uniform("u", 0, 1)

@@ -106,6 +106,11 @@ def test_the_seed_changes_only_random_steps(step, messy) -> None:
 
 
 @every_step
+def test_epochs_have_the_same_rows_and_epoch_0_is_the_data_set_itself(step, messy) -> None:
+    checks.check_epochs(step, messy)
+
+
+@every_step
 def test_steps_survive_toml_pickle_and_repr(step, messy) -> None:
     checks.check_saved_forms(step, messy)
     recipe = cp.Recipe([step, step], seed=2**62)

@@ -99,7 +99,7 @@ def check_disjoint(a: Dataset, b: Dataset, names: tuple[str, str], allow_leaks: 
 
 def _preparation(recipe: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return [
-        {name: value for name, value in step.items() if name != "seed"}
+        {name: value for name, value in step.items() if name not in ("seed", "epoch")}
         for step in recipe
         if step.get("step") in PREPARATION
     ]

@@ -138,6 +138,41 @@ class Dataset(Exchange, Provenance, Tables):
         """This data set with one more change to its plan, applied when it is needed."""
         return Dataset(self.source, self, move)
 
+    def epoch(self, number: int) -> Dataset:
+        """The same rows with other random pixels: a fresh copy of every augmented image.
+
+        Random numbers are a function of (seed, epoch, step, parameter, row), so any image of any
+        epoch can be computed alone, at any time. Epoch 0 is this data set, as `write` writes it.
+        The number of rows, their order and labels do not change, nor do images that no random step
+        has changed: their windows and masks are found once for all epochs.
+
+        Parameters
+        ----------
+        number : int
+            In [0, 2**31].
+
+        Returns
+        -------
+        Dataset
+            It can be written too; the record then has the epoch of every step.
+
+        Examples
+        --------
+        >>> from cellprep import RandAugment, Recipe
+        >>> images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 3), np.uint8)
+        >>> made = Recipe([RandAugment(copies=1)])(Dataset.from_arrays(images, [0, 1]))
+        >>> first, second = made.epoch(0).images[:], made.epoch(1).images[:]
+        >>> (first == made.images[:]).all(), (first == second).all(axis=(1, 2, 3))
+        (np.True_, array([ True, False,  True, False]))
+        """
+        in_range("epoch", number, 0, 2**31, whole=True)
+        return self.then(_InEpoch(number))
+
+    @property
+    def varies(self) -> bool:
+        """Whether any image differs from epoch to epoch, because a random step changes it."""
+        return self.plan.varies
+
     def readable(self) -> Dataset:
         """This data set without the images that cannot be read; they are listed in `bad`.
 
@@ -151,6 +186,19 @@ class Dataset(Exchange, Provenance, Tables):
             return Dataset(self.source, _only_readable=True)
         before = self._before.readable()
         return self if before is self._before else before.then(self._move)
+
+
+@dataclass(frozen=True)
+class _InEpoch:
+    """A change that sets the epoch of all steps so far, and of those that follow."""
+
+    epoch: int
+
+    def __call__(self, plan: Plan) -> Plan:
+        return plan.at_epoch(self.epoch)
+
+    def __str__(self) -> str:
+        return f"epoch {self.epoch}"
 
 
 def as_dataset(

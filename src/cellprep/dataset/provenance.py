@@ -30,8 +30,9 @@ class Provenance(ABC):
         -------
         dict
             `path` that was read, or None; `masks`, whether the source has masks; `steps`, the saved
-            form of every step since the images were first read; `rows`, a digest of ids, copy
-            numbers and labels; `images`, the shape of all images; `class_names`.
+            form of every step since the images were first read, with its seed, and its epoch unless
+            that is 0; `rows`, a digest of ids, copy numbers and labels; `images`, the shape of all
+            images; `class_names`.
 
         Examples
         --------

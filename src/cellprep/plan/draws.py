@@ -1,4 +1,4 @@
-"""All random numbers: each a pure function of (seed, step, parameter, source id, copy number).
+"""All random numbers: pure functions of (seed, epoch, step, parameter, source id, copy number).
 
 There is no state, so any row can be computed alone, in any order, on any worker. The bits are two
 rounds of splitmix64 [1]_ over the keys of row and stream. The arithmetic does not use NumPy's
@@ -40,8 +40,9 @@ def row_keys(ids: Keys, copies: NDArray[np.int64]) -> Keys:
 
 
 @lru_cache(maxsize=256)
-def _stream_keys(seed: int, step: str, names: tuple[str, ...]) -> Keys:
-    texts = [f"{seed}/{step}/{name}".encode() for name in names]
+def _stream_keys(seed: int, epoch: int, step: str, names: tuple[str, ...]) -> Keys:
+    series = f"{seed}@{epoch}" if epoch else f"{seed}"  # of version 0.1, which had no epochs
+    texts = [f"{series}/{step}/{name}".encode() for name in names]
     return np.array([xxhash.xxh3_64_intdigest(text) for text in texts], np.uint64)
 
 
@@ -60,6 +61,8 @@ class Draw:
         Name of the step in its recipe; equal settings under another name give other numbers.
     rows : (n,) uint64
         Keys from `row_keys`.
+    epoch : int
+        Each epoch has other numbers; epoch 0 has those that `write` uses.
 
     Examples
     --------
@@ -71,13 +74,15 @@ class Draw:
     seed: int
     step: str
     rows: Keys
+    epoch: int = 0
 
     def bits(self, name: Names) -> Keys:
         """(n,) uint64, all 64 bits random."""
         from ..kernels.random_bits import bits
 
         names = (name,) if isinstance(name, str) else tuple(name)
-        result = bits(np.ascontiguousarray(self.rows), _stream_keys(self.seed, self.step, names))
+        streams = _stream_keys(self.seed, self.epoch, self.step, names)
+        result = bits(np.ascontiguousarray(self.rows), streams)
         return np.asarray(result[0]) if isinstance(name, str) else np.asarray(result)
 
     def _unit(self, name: Names) -> NDArray[np.float64]:

@@ -131,6 +131,7 @@ def _difference_of_steps(there: Sequence[Any], here: Sequence[Mapping[str, Any]]
     there = [step if isinstance(step, dict) else {} for step in there]
     for number, (a, b) in enumerate(zip(there, here, strict=False), 1):
         if a != b and a.get("step") == b.get("step"):
+            a, b = {"epoch": 0, **a}, {"epoch": 0, **b}
             key = next(key for key in sorted({*a, *b}) if a.get(key) != b.get(key))
             return f"step {number}, {a['step']}: {key} {a.get(key)} there, {b.get(key)} here"
     names = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Images, Keys, Masks, Positions, take
 from .draws import Draw
+from .found import Found
 from .source import Shape, Source
 
 Parameters = dict[str, NDArray[Any]]
@@ -155,6 +157,9 @@ class Mapped:
         The rows that the step changes. Default: all.
     known : Parameters, optional
         The parameters of all rows, where they were measured before.
+    epoch : int
+    found : Found, optional
+        What the step finds in the images of all epochs, if these share it.
     """
 
     before: Node
@@ -164,6 +169,8 @@ class Mapped:
     keys: Keys
     touched: Masks | None
     known: Parameters | None = None
+    epoch: int = 0
+    found: Found | None = None
 
     @property
     def shape(self) -> Shape:
@@ -195,8 +202,11 @@ class Mapped:
         rows = np.flatnonzero(touched)
         given = record[MASKS].values if MASKS in record else None
         parameters = self._parameters(at[rows], images, index[rows], rows, given)
+        find = None
+        if self.found is not None and self.step.finds_masks and not self.has_masks:
+            find = partial(self.found.masks, at[rows], find=self.step.masks)
         made, carried = transform(
-            self.step, images, index, rows, parameters, given, self.has_masks, masks, out
+            self.step, images, index, rows, parameters, given, self.has_masks, masks, out, find
         )
         if carried is not None:
             record[MASKS] = Column(carried, np.ones(len(at), bool))
@@ -213,11 +223,22 @@ class Mapped:
         """Those of the changed rows: measured before, or sampled and found now."""
         if self.known is not None:
             return {name: values[at] for name, values in self.known.items()}
-        parameters = self.step.sample(Draw(self.seed, self.name, self.keys[at]))
+        parameters = self.sampled(at)
         if self.step.finds_parameters:
             given = masks[rows] if masks is not None and self.has_masks else None
-            parameters |= self.step.find(take(images, index), given)
+
+            def find(some: Positions) -> Parameters:
+                return self.step.find(
+                    take(images, index[some]), None if given is None else given[some]
+                )
+
+            every = np.arange(len(at))
+            parameters |= find(every) if self.found is None else self.found.of(at, find)
         return parameters
+
+    def sampled(self, at: Positions) -> Parameters:
+        """The random parameters of these rows."""
+        return self.step.sample(Draw(self.seed, self.name, self.keys[at], self.epoch))
 
     def _recorded(self, parameters: Parameters, rows: Positions, touched: Masks) -> Record:
         record = {}
@@ -241,6 +262,7 @@ def transform(
     masks_given: bool,
     masks_wanted: bool,
     out: Images | None = None,
+    find: Callable[[Images], Masks] | None = None,
 ) -> tuple[Images, Masks | None]:
     """Images and masks after a step that changes some of n rows.
 
@@ -262,11 +284,13 @@ def transform(
         Whether to return masks even if none were given.
     out : (n, height, width, 3) uint8, optional
         Memory for the result.
+    find : callable, optional
+        Finds the masks of all images that the step changes. Default: that of the step.
     """
     own_masks: dict[str, Any] = {}
     if step.finds_masks:
         given = masks[rows] if masks_given and masks is not None else None
-        own_masks["masks"] = completed(given, take(images, index[rows]), step.masks)
+        own_masks["masks"] = completed(given, take(images, index[rows]), find or step.masks)
         if masks_given or masks_wanted:
             if masks is None:
                 masks = np.zeros((len(index), *images.shape[1:3]), bool)

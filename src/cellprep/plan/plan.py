@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
@@ -20,6 +21,7 @@ from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..system import executors
 from ..system.executors import Span
+from .epochs import fixed_rows, in_epoch, sharing
 from .nodes import MASKS, Joined, Mapped, Node, Origin, Parameters, PixelStep, Record, Taken
 from .rows import Rows
 from .source import Shape, Source
@@ -76,6 +78,8 @@ class Plan:
         The steps that change pixels, by their names in records.
     bad : dict of str to str
         File and cause of every unreadable image.
+    epoch : int
+        Of the random numbers that change pixels.
     """
 
     source: Source
@@ -90,6 +94,7 @@ class Plan:
     changes: tuple[Change, ...] = ()
     stages: tuple[tuple[str, PixelStep], ...] = ()
     bad: Mapping[str, str] = field(default_factory=dict)
+    epoch: int = 0
 
     @classmethod
     def of(cls, source: Source) -> Plan:
@@ -135,13 +140,23 @@ class Plan:
         touched = self.pixels.touched
         return np.ones(len(self), bool) if touched is None else touched
 
+    @cached_property
+    def varies(self) -> bool:
+        """Whether any image differs from epoch to epoch."""
+        return not fixed_rows(self.pixels).all()
+
+    @cached_property
+    def _all_epochs(self) -> Node:
+        return sharing(self.pixels)
+
     # -- the verbs ---------------------------------------------------------------------------
 
     def begin(self, step: str, saved: Mapping[str, Any], seed: int) -> Plan:
         """Name the step that the next verbs belong to: the second Jitter is "jitter-2"."""
         before = sum(earlier["step"] == saved["step"] for earlier in self.saved)
         name = f"{step}-{before + 1}" if before else step
-        return replace(self, step=name, seed=seed, saved=(*self.saved, {**saved, "seed": seed}))
+        recorded = self._of_epoch({**saved, "seed": seed}, self.epoch)
+        return replace(self, step=name, seed=seed, saved=(*self.saved, recorded))
 
     def measure(self, name: str, function: Callable[[Images], NDArray[Any]]) -> Plan:
         """Add a column of what `function` computes from the pixels, which are read once."""
@@ -194,9 +209,24 @@ class Plan:
         """
         step.out_shape(self.shape)
         name = f"{self.step}.{part}" if part else self.step
-        node = Mapped(self.pixels, step, name, self.seed, self.rows.keys, only, known)
+        node = Mapped(self.pixels, step, name, self.seed, self.rows.keys, only, known, self.epoch)
         plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
         return plan._with_columns({})  # they described other pixels
+
+    def at_epoch(self, epoch: int) -> Plan:
+        """The same rows, with the pixels of another epoch; a few nodes, whatever the rows.
+
+        What steps find in images that do not vary is found once for all epochs.
+        """
+        before = len(self.source.history.steps)
+        saved = (self._of_epoch(step, epoch) for step in self.saved[before:])
+        plan = replace(
+            self,
+            pixels=in_epoch(self._all_epochs, epoch),
+            saved=(*self.saved[:before], *saved),
+            epoch=epoch,
+        )
+        return plan._with_columns({}) if self.varies else plan  # they described other pixels
 
     def evaluate(self, at: Positions, out: Images | None = None) -> tuple[Images, Record]:
         """Pixels of the rows at these positions, and the parameters that made them.
@@ -264,6 +294,12 @@ class Plan:
     def origin(self, at: Positions) -> Positions:
         """The positions in the source that these rows come from."""
         return self.pixels.origin(at)
+
+    @staticmethod
+    def _of_epoch(saved: Mapping[str, Any], epoch: int) -> Mapping[str, Any]:
+        """The saved form of a step in an epoch, which is recorded unless it is 0."""
+        saved = {name: value for name, value in saved.items() if name != "epoch"}
+        return {**saved, "epoch": epoch} if epoch else saved
 
     def _with_columns(self, columns: Mapping[str, NDArray[Any]]) -> Plan:
         return replace(self, rows=replace(self.rows, columns=columns))

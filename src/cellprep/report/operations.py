@@ -57,7 +57,9 @@ def planned(dataset: Dataset) -> list[Operations]:
         name, step = after.plan.stages[-1] if after.plan.stages else ("", None)
         if len(after.plan.stages) == len(before.plan.stages) or not _samples_operations(type(step)):
             continue
-        draw = Draw(after.plan.seed, name, after.plan.rows.keys[after.plan.touched])
+        draw = Draw(
+            *(after.plan.seed, name, after.plan.rows.keys[after.plan.touched]), dataset.plan.epoch
+        )
         columns = step.sample(draw)
         found.append(_counted(name, _names(step.operations), step.rate, columns))
     return found

@@ -58,7 +58,11 @@ def recipe_text(plan: Plan, recipe: Recipe | None, written: bool) -> tuple[str, 
     """A heading, and the steps as TOML."""
     if recipe is not None:
         return "The recipe that this page tries out", recipe.to_toml()
-    saved = [{"step": step["step"], **step} for step in plan.saved]
+    # a recipe has no epoch: it is an argument of `Dataset.epoch`
+    saved = [
+        {"step": step["step"], **{k: v for k, v in step.items() if k != "epoch"}}
+        for step in plan.saved
+    ]
     if not saved:
         return "", ""
     seed = saved[0].get("seed", 0)

@@ -119,6 +119,21 @@ def check_equal_seeds_give_equal_bytes(step: Step, cells: Cells) -> None:
     assert by_row(applied(step, cells)) == by_row(applied(step, cells))
 
 
+def check_epochs(step: Step, cells: Cells) -> None:
+    dataset = applied(step, cells)
+    images, rows = dataset.to_arrays()[0], dataset.plan.rows
+    for epoch in (0, 1):
+        fresh = dataset.epoch(epoch)
+        at = np.random.default_rng(epoch).permutation(len(fresh))
+        made = fresh.images[at]
+        assert (dataset.epoch(epoch).to_arrays()[0][at] == made).all(), "an epoch never changes"
+        assert (fresh.images[at] == made).all(), "what was found before must be the same"
+        assert (fresh.plan.rows.keys == rows.keys).all(), "every epoch has the same rows"
+        if epoch == 0:
+            assert (made == images[at]).all(), "epoch 0 must be what is written"
+    assert dataset.varies == bool((made != images[at]).any()), "random pixels must be sampled"
+
+
 def check_a_step_alone_ignores_other_images(step: Step, cells: Cells) -> None:
     if type(step).extend is not Step.extend:
         return  # a step on rows may depend on other rows
@@ -160,6 +175,7 @@ CHECKS: tuple[Callable[[Step, Cells], None], ...] = (
     check_workers_are_irrelevant,
     check_a_batch_equals_single_images,
     check_equal_seeds_give_equal_bytes,
+    check_epochs,
     check_a_step_alone_ignores_other_images,
     check_masks_keep_the_shape_of_images,
     check_saved_forms,
