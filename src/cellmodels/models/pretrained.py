@@ -10,10 +10,13 @@ from typing import Any
 from cellprep import CellprepError
 
 from .backbones import BACKBONES
+from .efficientnet_lite import efficientnet_lite0, load_published, packaged_weights
 
 
 def check_weights(name: str, weights: Any) -> str | None:
     """The weights to load: a file, "imagenet", or None for random ones."""
+    if weights == "imagenet" and BACKBONES[name].packaged:
+        return packaged_weights()
     if weights is None or (weights == "imagenet" and not BACKBONES[name].constructor):
         return None
     if weights != "imagenet" and not Path(weights).is_file():
@@ -29,7 +32,11 @@ def pooled_features(name: str, inputs: Any, weights: str | None) -> Any:
     import keras
 
     backbone = BACKBONES[name]
-    constructor: Callable[..., Any] = getattr(keras.applications, backbone.constructor)
+    constructor: Callable[..., Any] = (
+        efficientnet_lite0
+        if backbone.packaged
+        else getattr(keras.applications, backbone.constructor)
+    )
     x = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs) if backbone.rescale else inputs
     settings = {"include_top": False, "input_tensor": x, "pooling": "avg"}
     if weights != "imagenet":
@@ -53,7 +60,10 @@ def pooled_features(name: str, inputs: Any, weights: str | None) -> Any:
 def load_weights(model: Any, name: str, file: str) -> None:
     """Load a file of weights, or say that it belongs to another backbone."""
     try:
-        model.load_weights(file)
+        if Path(file).suffix == ".pth":
+            load_published(model, file)
+        else:
+            model.load_weights(file)
     except Exception as error:  # h5py and Keras raise many types
         raise CellprepError(
             f"{file!r} does not contain weights of {name} without its top: {error}"
