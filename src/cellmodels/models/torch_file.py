@@ -27,7 +27,7 @@ class _Storage(NamedTuple):
 
     dtype: str
     key: str
-    count: int
+    length: int
 
 
 class _Tensor(NamedTuple):
@@ -78,7 +78,9 @@ def read_tensors(path: str | Path) -> dict[str, NDArray[Any]]:
             keys = _Unpickler(file).load()
             storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
             numbers = {key: _read_storage(file, storages[key]) for key in keys}
-        return {name: _array(tensor, numbers[tensor.storage.key]) for name, tensor in tensors.items()}
+        return {
+            name: _array(tensor, numbers[tensor.storage.key]) for name, tensor in tensors.items()
+        }
     except OSError:
         raise
     except Exception as error:  # a damaged pickle raises almost any type
@@ -92,7 +94,7 @@ def _rebuild(
 ) -> _Tensor:
     # Otherwise `as_strided` would read memory that does not belong to the storage.
     last = start + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-    if min((start, *shape, *strides)) < 0 or last >= storage.count:
+    if min((start, *shape, *strides)) < 0 or last >= storage.length:
         raise pickle.UnpicklingError("a tensor reaches beyond its numbers")
     return _Tensor(storage, start, shape, strides)
 
@@ -114,18 +116,18 @@ class _Unpickler(pickle.Unpickler):
         return _ALLOWED[module, name]
 
     def persistent_load(self, saved: Any) -> _Storage:
-        _, dtype, key, _, count, _ = saved
-        return _Storage(dtype, key, count)
+        _, dtype, key, _, length, _ = saved
+        return _Storage(dtype, key, length)
 
 
 def _read_storage(file: Any, storage: _Storage) -> NDArray[Any]:
     dtype = np.dtype(storage.dtype)
-    size = storage.count * dtype.itemsize
-    if int.from_bytes(file.read(8), "little") != storage.count:
+    size = storage.length * dtype.itemsize
+    if int.from_bytes(file.read(8), "little") != storage.length:
         raise pickle.UnpicklingError("a tensor has another size than its description")
     if size > os.fstat(file.fileno()).st_size:  # before memory is allocated
         raise pickle.UnpicklingError("it is truncated")
-    return np.frombuffer(file.read(size), dtype, storage.count)
+    return np.frombuffer(file.read(size), dtype, storage.length)
 
 
 def _array(tensor: _Tensor, numbers: NDArray[Any]) -> NDArray[Any]:
