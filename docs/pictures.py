@@ -22,6 +22,7 @@ from scipy import ndimage
 
 import cellprep as cp
 from cellprep.arrays import Images
+from cellprep.kernels.augment.stain import hed
 from cellprep.kernels.segment import kmeans, spaces
 from cellprep.operations import KERAS_CV, OPERATIONS, Slots
 from cellprep.operations.suites import SUITES
@@ -236,6 +237,25 @@ def jitter() -> Image.Image:
     return card(strips)
 
 
+def stain_jitter() -> Image.Image:
+    """Each stain weaker and stronger, then random strengths with either matrix."""
+    image, strips = cells_of("eosinophil", seed=5)[0], []
+    changes = np.array([-0.6, -0.4, -0.2, 0, 0.2, 0.4, 0.6], np.float32)
+    for stain, name in enumerate(("haematoxylin", "eosin", "DAB")):
+        pictures = np.repeat(image, len(changes), axis=0)
+        each = [changes if s == stain else np.zeros_like(changes) for s in range(3)]
+        hed(pictures, np.arange(len(changes)), *each)
+        captions = [f"{name} {1 + change:.1f}" for change in changes]
+        tiles = [Tile(*pair) for pair in zip(pictures, captions, strict=True)]
+        strips.append(strip(f"the strength of {name} alone", tiles, len(changes)))
+    images, _ = cells_of(*CLASS_NAMES, seed=2)
+    strips.append(strip("eight cells", [Tile(picture) for picture in images]))
+    for step in (cp.StainJitter(), cp.StainJitter(strength=0.6), cp.StainJitter(matrix="macenko")):
+        pictures, _ = applied(step, images)
+        strips.append(strip(repr(step), [Tile(picture) for picture in pictures]))
+    return card(strips)
+
+
 def crop() -> Image.Image:
     """The window around the cell, compared with the one around the image centre."""
     shift = cp.Jitter(rotation=0, shift=0.2, zoom=0, flip=False)
@@ -364,7 +384,10 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     if kind.__module__.startswith("cellprep.")
 } | {
     draw.__name__: draw
-    for draw in (dedupe, split, balance, jitter, crop, kmeans_mask, rand_augment, corrupt)
+    for draw in (
+        *(dedupe, split, balance, jitter, stain_jitter, crop, kmeans_mask, rand_augment),
+        corrupt,
+    )
 }
 
 

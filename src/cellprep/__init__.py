@@ -15,6 +15,7 @@ from .steps import (
     Jitter,
     KMeansMask,
     RandAugment,
+    StainJitter,
     Step,
     class_weights,
 )
@@ -28,6 +29,7 @@ from .steps.functions import (
     kmeans_mask,
     rand_augment,
     segment,
+    stain_jitter,
 )
 from .steps.recipe import Recipe
 from .steps.split import split
@@ -48,6 +50,7 @@ __all__ = [
     "KMeansMask",
     "RandAugment",
     "Recipe",
+    "StainJitter",
     "Step",
     "Written",
     "balance",
@@ -66,6 +69,7 @@ __all__ = [
     "report",
     "segment",
     "split",
+    "stain_jitter",
     "verify",
     "write",
 ]

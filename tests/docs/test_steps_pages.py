@@ -101,7 +101,11 @@ def test_settings_and_defaults_are_those_of_split() -> None:
 
 @pytest.mark.parametrize("name", STEPS)
 def test_columns_are_those_that_are_recorded(name, cells, tmp_path) -> None:
-    variants = {"crop": [cp.Crop(32)], "corrupt": [cp.Corrupt(), cp.Corrupt("heavy")]}
+    variants = {
+        "crop": [cp.Crop(32)],
+        "corrupt": [cp.Corrupt(), cp.Corrupt("heavy")],
+        "stain_jitter": [cp.StainJitter(), cp.StainJitter(matrix="macenko")],
+    }
     images, labels = (array[3:] for array in cells)  # the first class is smaller
     written = set()
     for n, step in enumerate(variants.get(name) or [STEPS[name]()]):

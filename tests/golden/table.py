@@ -33,6 +33,8 @@ STEPS = [
     cp.Jitter(),
     cp.Jitter(rotation=90, shift=0.3, zoom=0.5, flip="horizontal", fill=127),
     cp.Jitter(rotation=10, shift=0.9, zoom=0.9, flip="none", fill="edge"),
+    cp.StainJitter(),
+    cp.StainJitter(strength=0.6, offset=0.2, matrix="macenko", rate=0.5),
     cp.Crop(32),
     cp.Crop(21, center="image", resize_to=40),
     cp.Crop(45, resize_to=24),

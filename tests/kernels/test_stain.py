@@ -76,6 +76,13 @@ def test_only_the_given_images_change() -> None:
     assert (made[1:3] == restained(LEVELS[1:3], (2, 2, 2))).all()
 
 
+def test_what_two_stains_do_not_explain_is_kept() -> None:
+    two = np.float32([[0.48, 0.83, 0.24], [0.35, 0.63, 0.66]])
+    three = np.stack([*two, np.cross(*two)])
+    made = restained(LEVELS, (1.3, 0.8), (0.1, -0.05), two)
+    assert (made == restained(LEVELS, (1.3, 0.8, 1), (0.1, -0.05, 0), three)).all()
+
+
 @pytest.mark.parametrize("exponent", [-600, -8.5, -1e-9, 0, 1 / 512, 3.14159, 90.7, 600])
 def test_powers_of_two_are_exact_to_ten_digits(exponent) -> None:
     expected = 2.0 ** min(max(exponent, -512), 512)

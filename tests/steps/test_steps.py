@@ -24,6 +24,8 @@ STEPS = [
     cp.Balance(target={"0": 9, "3": 2}, jitter=None),
     cp.Jitter(),
     cp.Jitter(rotation=90, shift=0.3, zoom=0.5, flip="horizontal", fill=127),
+    cp.StainJitter(),
+    cp.StainJitter(strength=0.6, offset=0.2, matrix="macenko", rate=0.5),
     cp.Crop(32),
     cp.Crop(21, center="image", resize_to=40),
     cp.Crop(70, fill="reflect"),
@@ -132,6 +134,8 @@ def test_a_repeated_step_has_its_own_random_numbers(messy) -> None:
 
 IDENTITIES = [
     cp.Jitter(rotation=0, shift=0, zoom=0, flip=False),
+    cp.StainJitter(strength=0, offset=0),
+    cp.StainJitter(strength=0, offset=0, matrix="macenko"),
     cp.RandAugment(copies=1, rate=0.0, keep_originals=False),
     cp.RandAugment(copies=1, keep_originals=True),
     cp.Crop(48, center="image"),
@@ -159,6 +163,7 @@ FUNCTIONS = {
     cp.dedupe: cp.Dedupe,
     cp.balance: cp.Balance,
     cp.jitter: cp.Jitter,
+    cp.stain_jitter: cp.StainJitter,
     cp.corrupt: cp.Corrupt,
     cp.crop: cp.Crop,
     cp.kmeans_mask: cp.KMeansMask,

@@ -12,6 +12,7 @@ from .jitter import Jitter
 from .kmeans_mask import KMeansMask
 from .rand_augment import RandAugment
 from .settings import OneOf, Range
+from .stain_jitter import StainJitter
 from .step import STEPS, Step
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "OneOf",
     "RandAugment",
     "Range",
+    "StainJitter",
     "Step",
     "class_weights",
 ]

@@ -13,7 +13,7 @@ from ..arrays import Images, Masks, check_images
 from ..dataset.dataset import Dataset, as_dataset, check_dataset
 from ..plan.plan import Plan
 from ..system import executors
-from . import Balance, Corrupt, Crop, Dedupe, Jitter, KMeansMask, RandAugment, Step
+from . import Balance, Corrupt, Crop, Dedupe, Jitter, KMeansMask, RandAugment, StainJitter, Step
 from .balance import Target
 from .crop import CELL
 from .step import Applied
@@ -133,6 +133,38 @@ def jitter(
     (2, 8, 8, 3)
     """
     return _run(Jitter(rotation, shift, zoom, flip, fill), images, None, seed, ids)[0]
+
+
+def stain_jitter(
+    images: ArrayLike,
+    *,
+    strength: float = 0.3,
+    offset: float = 0.1,
+    matrix: str = "hed",
+    rate: float = 1.0,
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> Images:
+    """Images with other stain strengths; settings as in `StainJitter`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    seed : int
+    ids : (n,) int or str, optional
+        Determine the random numbers of each image. Default: the row number.
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+
+    Examples
+    --------
+    >>> purple = np.full((2, 8, 8, 3), (90, 40, 130), np.uint8)
+    >>> stain_jitter(purple, strength=0.2)[:, 0, 0].tolist()
+    [[...], [...]]
+    """
+    return _run(StainJitter(strength, offset, matrix, rate), images, None, seed, ids)[0]
 
 
 def corrupt(

@@ -46,6 +46,12 @@ _WHOLE = np.ldexp(1.0, np.arange(-_MOST, _MOST + 1))
 
 
 @nb.njit(cache=True, nogil=True)
+def density(level):
+    """The OD of a level, 0 to 5.55."""
+    return -_LN2 * _LOG2[level]
+
+
+@nb.njit(cache=True, nogil=True)
 def _power_of_2(x):
     """2**x: a whole power, one of 256 steps between two, and a polynomial between two steps."""
     x = min(max(x, -float(_MOST)), float(_MOST))
@@ -67,19 +73,25 @@ def _inverse(m):
 
 
 @nb.njit(cache=True, nogil=True)
-def _tabulate(matrix, factors, offsets, table):
+def _tabulate(stains, factors, offsets, table):
     """Fill the table (3, 256, 3): what a level of a channel contributes to each new channel."""
-    stains = matrix.astype(np.float64)
-    strengths = _inverse(stains)
-    for old in range(3):
-        for new in range(3):
-            power, bits = 0.0, 0.0
+    basis, changes = np.zeros((3, 3)), np.ones(3)
+    n = len(stains)
+    basis[:n], changes[:n] = stains, factors
+    if n == 2:
+        basis[2] = np.cross(basis[0], basis[1])
+    strengths = _inverse(basis)
+    for new in range(3):
+        added = 0.0
+        for s in range(n):
+            added += offsets[s] * basis[s, new]
+        for old in range(3):
+            power = 0.0
             for s in range(3):
-                power += strengths[old, s] * np.float64(factors[s]) * stains[s, new]
-                bits -= np.float64(offsets[s]) * stains[s, new] / _LN2
+                power += strengths[old, s] * changes[s] * basis[s, new]
+            bits = 8 - added / _LN2 if old == 0 else 0.0
             for level in range(256):
-                exponent = power * _LOG2[level] + (bits + 8 if old == 0 else 0.0)
-                table[old, level, new] = _power_of_2(exponent)
+                table[old, level, new] = _power_of_2(power * _LOG2[level] + bits)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -96,7 +108,7 @@ def _recompose(image, table):
 
 
 @nb.njit(cache=True, nogil=True)
-def restain(images, rows, matrices, factors, offsets):
+def restain(images, rows, stains, factors, offsets):
     """Multiply the strength of each stain by a factor, then add an offset.
 
     Parameters
@@ -104,14 +116,17 @@ def restain(images, rows, matrices, factors, offsets):
     images : (n, height, width, 3) uint8
     rows : (m,) int
         The images to change.
-    matrices : (m, 3, 3) float32
-        The OD of each image's stains, one per row, in red, green and blue; not singular.
-    factors, offsets : (m, 3) float32
-        By image and stain.
+    stains : (m, k, 3) float32
+        The OD of k = 2 or 3 stains in red, green and blue, linearly independent. Of two, what is
+        perpendicular to both is kept.
+    factors, offsets : (m, k) float32
+        By image and stain. A factor of 1 and an offset of 0 leave every level as it is.
     """
     table = np.empty((3, 256, 3))
     for i in range(len(rows)):
-        _tabulate(matrices[i], factors[i], offsets[i], table)
+        if (factors[i] == 1).all() and (offsets[i] == 0).all():
+            continue
+        _tabulate(stains[i], factors[i], offsets[i], table)
         _recompose(images[rows[i]], table)
 
 
@@ -124,5 +139,5 @@ def hed(
 ) -> None:
     """Change the strengths of haematoxylin, eosin and DAB by these fractions: 0.1 adds a tenth."""
     changes = np.stack([haematoxylin, eosin, dab], axis=1)
-    matrices = np.repeat(HED[None], len(rows), axis=0)
-    restain(images, rows, matrices, 1 + changes, np.zeros_like(changes))
+    stains = np.repeat(HED[None], len(rows), axis=0)
+    restain(images, rows, stains, 1 + changes, np.zeros_like(changes))
