@@ -74,7 +74,8 @@ class Found:
 
     def _keep(self, at: Positions, values: Columns) -> None:
         columns, known = self._kept
-        if len(at) and not columns and all(v.dtype.kind in "biuf" for v in values.values()):
+        plain = values and all(v.dtype.kind in "biuf" for v in values.values())
+        if len(at) and plain and not columns:
             n = min(len(self._fixed), _MOST_BYTES // sum(v[0].nbytes for v in values.values()))
             columns = {name: np.zeros((n, *v.shape[1:]), v.dtype) for name, v in values.items()}
             known = np.zeros(n, bool)
