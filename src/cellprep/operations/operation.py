@@ -33,12 +33,39 @@ class Strength:
         -1 or 1, each half of the time.
     threshold : (n,) float32
         A level in 0-255, normal about 255 * (1 - magnitude) and clipped.
+    second, third : (n,) float32
+        Uniform in [-1, 1], whatever the magnitude. Zeros if all operations are KerasCV's.
+    magnitude : float
+        In [0, 1].
     """
 
     uniform: Values
     normal: Values
     sign: Values
     threshold: Values
+    second: Values
+    third: Values
+    magnitude: float
+
+
+def either_way(change: Values) -> Values:
+    """Factors 1 + change, and for negative changes their reciprocals: x is as likely as 1 / x.
+
+    >>> either_way(np.float32([-1, 0, 0.25])).tolist()
+    [0.5, 1.0, 1.25]
+    """
+    larger = 1 + np.abs(change)
+    return np.asarray(np.where(change < 0, 1 / larger, larger), np.float32)
+
+
+def whole(sampled: Values, stop: int) -> Values:
+    """Whole numbers 0 to stop - 1 from a uniform distribution in [-1, 1].
+
+    >>> whole(np.float32([-1, 0, 1]), 3).tolist()
+    [0.0, 1.0, 2.0]
+    """
+    steps = np.floor((sampled + 1) * np.float32(stop / 2))
+    return np.asarray(np.minimum(steps, stop - 1), np.float32)
 
 
 @dataclass(frozen=True)
@@ -80,9 +107,9 @@ class Operation:
         Whether pixels change their position. The kernel then also takes masks (n, height, width)
         bool.
     strength : callable, optional
-        `strength(sampled)`, of a `Strength`, gives `a`, or a tuple of `a` and `b`, in RandAugment.
-        Without it, RandAugment cannot use the operation, or calls it without parameters if it takes
-        none.
+        `strength(sampled)`, of a `Strength`, gives `a`, or a tuple of `a`, `b` and `c`, in
+        RandAugment. Without it, RandAugment cannot use the operation, or calls it without
+        parameters if it takes none.
     details : callable, optional
         `details(seeds, a)` samples (m,) str, which is recorded and passed to the kernel as
         `details`.
@@ -105,7 +132,7 @@ class Operation:
     @property
     def can_be_sampled(self) -> bool:
         """Whether RandAugment can use it."""
-        return self.strength is not None or not self.takes
+        return self.details is None and (self.strength is not None or not self.takes)
 
     @cached_property
     def _function(self) -> Callable[..., Any]:

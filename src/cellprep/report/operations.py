@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..dataset.dataset import Dataset
 from ..errors import CellprepError
 from ..formats.index import load_record
-from ..operations import KERAS_CV, NONE
+from ..operations import LISTS, NONE
 from ..plan.draws import Draw
 from ..steps.step import STEPS, Step
 from .findings import Operation, Operations
@@ -72,8 +72,10 @@ def _samples_operations(kind: type[Any] | None) -> bool:
 
 
 def _names(operations: Any) -> Sequence[str]:
-    """The operations of a setting; sets of version 0.1 do not record it."""
-    return KERAS_CV if operations is None or isinstance(operations, str) else tuple(operations)
+    """The operations of a setting; the default is not recorded."""
+    if operations is None or isinstance(operations, str):
+        return LISTS[operations or "keras-cv"]
+    return tuple(operations)
 
 
 def _counted(

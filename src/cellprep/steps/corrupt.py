@@ -21,7 +21,6 @@ from .step import Step
 
 _SLOTS = 4
 _UNTOUCHED = 0.05
-_DETAILS = "details"
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ class Corrupt(Step):
         sampled |= self._parameters(draw, rows)
         sampled["seed"] = draw.bits("seed")
         if any(TABLE[name].details for name in self._operations()):
-            sampled[_DETAILS] = _slots(sampled).details  # type: ignore[assignment]
+            sampled["details"] = _slots(sampled).details  # type: ignore[assignment]
         return sampled
 
     def _operations(self) -> list[str]:
@@ -159,9 +158,5 @@ def _choose(draw: Draw, stop: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _slots(recorded: Parameters) -> Slots:
     """The recorded operations; version 0.1 recorded no details, which are resampled from seeds."""
-    from ..kernels.corrupt.noise import numbers
-
-    count = sum(name.startswith("op_") for name in recorded)
-    seeds = numbers(recorded["seed"], count)
-    slots = Slots.from_columns(recorded, PARAMETERS, seeds=seeds, details=recorded.get(_DETAILS))
+    slots = Slots.from_columns(recorded, PARAMETERS)
     return slots if slots.details is not None else slots.with_details(TABLE)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..arrays import Images, Masks, Positions
 from ..errors import CellprepError, one_of
-from ..operations import KERAS_CV, NONE, OPERATIONS, Slots, Strength, engines
+from ..operations import KERAS_CV, LISTS, NONE, OPERATIONS, Slots, Strength, engines
 from ..operations.engines import ENGINES
 from ..plan.draws import Draw
 from ..plan.nodes import Parameters
@@ -17,8 +17,8 @@ from ..plan.plan import Plan
 from .settings import OneOf, Range
 from .step import Step
 
-_STEMS = ("value", "threshold")
-"""Recorded names of the first two parameters of an operation."""
+_STEMS = ("value", "threshold", "third")
+"""Recorded names of the parameters of an operation; the third only if one of the list has it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class RandAugment(Step):
     uniformly, by default from ten: auto contrast, equalization, solarization, colour degeneration,
     contrast, brightness, shear x and y, translation x and y. These operations, sampling and
     magnitudes are those of RandAugment [1]_ in keras-cv 0.9.0, with one difference: levels are
-    rounded after each slot, where keras-cv keeps floats.
+    rounded after each slot, where keras-cv keeps floats. ``operations="wide"`` adds seventeen,
+    among them rotation, stain, blur, noise and JPEG compression.
 
     Parameters
     ----------
@@ -40,9 +41,9 @@ class RandAugment(Step):
     magnitude : float
         In [0, 1]; 0.5 to 0.6 worked best on blood cells.
     magnitude_stddev : float
-        In [0, 1]. Shears, colour degeneration and solarization are sampled from a normal
-        distribution N(magnitude, magnitude_stddev), clipped to their range. Contrast, brightness
-        and translation do not use it: they are uniform up to the magnitude.
+        In [0, 1]. Operations that work in one direction, and shears, are sampled from a normal
+        distribution N(magnitude, magnitude_stddev), clipped to their range. The others, such as
+        contrast, brightness and translation, do not use it: they are uniform up to the magnitude.
     rate : float
         Probability that a slot is used.
     keep_originals : bool
@@ -50,9 +51,9 @@ class RandAugment(Step):
     engine : "native" or "keras_cv"
         What computes the pixels: cellprep's kernels, or the layers of keras-cv (extra `keras-cv`,
         slow) with the same random numbers.
-    operations : "keras-cv" or list of str
-        The operations to sample from: KerasCV's ten, or any by name, including those of installed
-        packages.
+    operations : "keras-cv", "wide" or list of str
+        The operations to sample from: KerasCV's ten, these and seventeen more, or any by name,
+        including those of installed packages.
 
     References
     ----------
@@ -72,7 +73,7 @@ class RandAugment(Step):
     rate: Annotated[float, Range(0, 1)] = 10 / 11
     keep_originals: bool = True
     engine: Annotated[str, OneOf(*ENGINES)] = "native"
-    operations: Annotated[str, OneOf("keras-cv")] | tuple[str, ...] = field(
+    operations: Annotated[str, OneOf(*LISTS)] | tuple[str, ...] = field(
         default="keras-cv",
         metadata={"omit_default": True},  # sets of version 0.1 do not record it
     )
@@ -88,7 +89,7 @@ class RandAugment(Step):
 
     @property
     def _names(self) -> tuple[str, ...]:
-        return KERAS_CV if isinstance(self.operations, str) else self.operations
+        return LISTS[self.operations] if isinstance(self.operations, str) else self.operations
 
     def extend(self, plan: Plan) -> Plan:
         # Copies are numbered from 1 even without originals, so that they are the same copies.
@@ -100,28 +101,39 @@ class RandAugment(Step):
         return plan.map(self, only=added)
 
     def sample(self, draw: Draw) -> Parameters:
-        strength = Strength(
-            draw.uniform(self._each("uniform"), -self.magnitude, self.magnitude),
-            draw.normal(self._each("normal"), self.magnitude, self.magnitude_stddev).clip(0, 1),
-            np.where(draw.boolean(self._each("sign")), np.float32(1), np.float32(-1)),
-            draw.normal(
-                self._each("threshold"), 255 * (1 - self.magnitude), 255 * self.magnitude_stddev
-            ).clip(0, 255),
-        )
         used = draw.uniform(self._each("used"), 0, 1) <= self.rate
         choice = draw.integers(self._each("op"), len(self._names))
         choice[~used] = len(self._names)
-        names = np.array([*self._names, NONE])
-        by_operation = [OPERATIONS[name].sampled(strength) for name in self._names]
-        nothing = np.zeros_like(strength.normal)
-        columns = {"op": names[choice]}
-        for stem, of_each in zip(_STEMS, zip(*by_operation, strict=True), strict=False):
-            columns[stem] = np.choose(choice, [*of_each, nothing])
-        return {
+        strength = self._strength(draw)
+        values = np.zeros((len(_STEMS), *choice.shape), np.float32)
+        for number, name in enumerate(self._names):
+            chosen = choice == number
+            for column, parameter in zip(values, OPERATIONS[name].sampled(strength), strict=True):
+                np.copyto(column, parameter, where=chosen)
+        takes = {argument for name in self._names for argument in OPERATIONS[name].takes.split()}
+        columns = {"op": np.array([*self._names, NONE])[choice]}
+        columns |= zip(_STEMS if "c" in takes else _STEMS[:2], values, strict=False)
+        sampled: Parameters = {
             f"{stem}_{slot + 1}": by_slot[slot]
             for slot in range(self.num_ops)
             for stem, by_slot in columns.items()
         }
+        return sampled | ({"seed": draw.bits("seed")} if "seeds" in takes else {})
+
+    def _strength(self, draw: Draw) -> Strength:
+        magnitude, stddev, each = self.magnitude, self.magnitude_stddev, self._each
+        second = third = np.zeros((self.num_ops, len(draw.rows)), np.float32)
+        if not {*self._names} <= {*KERAS_CV}:
+            second, third = (draw.uniform(each(name), -1, 1) for name in ("second", "third"))
+        return Strength(
+            draw.uniform(each("uniform"), -magnitude, magnitude),
+            draw.normal(each("normal"), magnitude, stddev).clip(0, 1),
+            np.where(draw.boolean(each("sign")), np.float32(1), np.float32(-1)),
+            draw.normal(each("threshold"), 255 * (1 - magnitude), 255 * stddev).clip(0, 255),
+            second,
+            third,
+            magnitude,
+        )
 
     def _each(self, name: str) -> list[str]:
         """The names of a random parameter, one per slot."""
@@ -130,8 +142,11 @@ class RandAugment(Step):
     def apply_to(
         self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any
     ) -> None:
-        slots = Slots.from_columns(parameters, _STEMS)
-        engines.run(self.engine, images, at, out, to, slots)
+        engines.run(self.engine, images, at, out, to, _slots(parameters))
 
     def move_masks(self, masks: Masks, rows: Positions, **parameters: Any) -> Masks:
-        return Slots.from_columns(parameters, _STEMS).move_masks(OPERATIONS, masks, rows)
+        return _slots(parameters).move_masks(OPERATIONS, masks, rows)
+
+
+def _slots(recorded: Parameters) -> Slots:
+    return Slots.from_columns(recorded, [stem for stem in _STEMS if f"{stem}_1" in recorded])

@@ -1,10 +1,10 @@
-"""Changes of value and colour on some 8-bit RGB images of a batch, in place, compiled.
+"""Changes of colour on some 8-bit RGB images of a batch, in place, compiled.
 
-Every public function takes images (n, height, width, 3) uint8, the (m,) rows to change, and one
-float32 value per row for each parameter. Results are clipped to 0-255 and rounded to the nearest
-level, halves up. The formulas are those of keras-cv 0.9.0, which keeps floats where these round,
-unless another source is named. Loops run over whole rows of bytes, with one value per byte where
-the channels differ, so that they fill vector registers.
+Every operation takes images (n, height, width, 3) uint8, the (m,) rows to change, and one float32
+value per row for each parameter. Results are clipped to 0-255 and rounded to the nearest level,
+halves up. The formulas are those of keras-cv 0.9.0, which keeps floats where these round, unless
+another source is named. Loops run over whole rows of bytes, with one value per byte where the
+channels differ, so that they fill vector registers.
 """
 
 from __future__ import annotations
@@ -12,156 +12,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from ..levels import (
-    equalization_table,
-    fade,
-    linear,
-    luma,
-    luma_level,
-    raise_by,
-    solarize,
-    spread,
-    to_level,
-)
-
-
-@nb.njit(cache=True, nogil=True)
-def auto_contrast(images, rows):
-    """Stretch each channel to 0-255; a channel of one value stays."""
-    for i in range(len(rows)):
-        _auto_contrast(images[rows[i]])
-
-
-@nb.njit(cache=True, nogil=True)
-def _auto_contrast(image):
-    height, width, _ = image.shape
-    low = np.full(3 * width, 255, np.uint8)
-    high = np.zeros(3 * width, np.uint8)
-    for y in range(height):
-        row = image[y].reshape(3 * width)
-        for i in range(3 * width):
-            low[i] = min(low[i], row[i])
-            high[i] = max(high[i], row[i])
-    scale = np.ones(3 * width, np.float32)
-    offset = np.zeros(3 * width, np.float32)
-    for c in range(3):
-        least, most = low[c], high[c]
-        for i in range(c, 3 * width, 3):
-            least, most = min(least, low[i]), max(most, high[i])
-        if most > least:
-            factor = np.float32(255) / np.float32(most - least)
-            for i in range(c, 3 * width, 3):
-                scale[i], offset[i] = factor, -np.float32(least) * factor
-    for y in range(height):
-        row = image[y].reshape(3 * width)
-        for i in range(3 * width):
-            row[i] = linear(row[i], scale[i], offset[i])
-
-
-@nb.njit(cache=True, nogil=True)
-def equalization(images, rows):
-    """Histogram equalisation, channel by channel.
-
-    Like PIL's `ImageOps.equalize`, except that, as in keras-cv, the smallest count that occurs is
-    subtracted from the total, not the count of the brightest value.
-    """
-    for i in range(len(rows)):
-        _equalization(images[rows[i]])
-
-
-@nb.njit(cache=True, nogil=True)
-def _equalization(image):
-    flat = image.reshape(image.size)
-    # Eight pixels are read as three words: reading a byte alone costs as much as its increment.
-    # Increments of one counter wait for each other, so neighbours count in two tables.
-    whole = len(flat) - len(flat) % 24
-    words = flat[:whole].view(np.uint64)
-    counts = np.zeros((2, 3, 256), np.uint32)
-    for first in range(np.uint64(0), np.uint64(len(words)), np.uint64(3)):
-        for j in range(3):
-            word = words[first + np.uint64(j)]
-            for k in range(8):
-                value = (word >> np.uint64(8 * k)) & np.uint64(255)
-                counts[k % 2, (2 * j + k) % 3, value] += np.uint32(1)
-    for i in range(whole, len(flat)):
-        counts[0, i % 3, flat[i]] += np.uint32(1)
-    table = np.empty((3, 256), np.uint8)
-    for c in range(3):
-        equalization_table(counts[0, c] + counts[1, c], len(flat) // 3, table[c])
-    for first in range(np.uint64(0), np.uint64(len(words)), np.uint64(3)):
-        for j in range(3):
-            word, mapped = words[first + np.uint64(j)], np.uint64(0)
-            for k in range(8):
-                value = (word >> np.uint64(8 * k)) & np.uint64(255)
-                mapped |= np.uint64(table[(2 * j + k) % 3, value]) << np.uint64(8 * k)
-            words[first + np.uint64(j)] = mapped
-    for i in range(whole, len(flat)):
-        flat[i] = table[i % 3, flat[i]]
-
-
-@nb.njit(cache=True, nogil=True)
-def solarization(images, rows, additions, thresholds):
-    """Add, clip, then invert the values from the threshold up; both in levels."""
-    for i in range(len(rows)):
-        _solarization(images[rows[i]], additions[i], thresholds[i])
-
-
-@nb.njit(cache=True, nogil=True)
-def _solarization(image, addition, threshold):
-    flat = image.reshape(image.size)
-    for i in range(len(flat)):
-        flat[i] = solarize(flat[i], addition, threshold)
-
-
-@nb.njit(cache=True, nogil=True)
-def solarize_above(images, rows, thresholds):
-    """Invert the values from the threshold up, as `PIL.ImageOps.solarize` does."""
-    for i in range(len(rows)):
-        _solarization(images[rows[i]], np.float32(0), thresholds[i])
-
-
-@nb.njit(cache=True, nogil=True)
-def contrast(images, rows, factors):
-    """Scale the distance to the channel's mean."""
-    for i in range(len(rows)):
-        _contrast(images[rows[i]], factors[i])
-
-
-@nb.njit(cache=True, nogil=True)
-def _contrast(image, factor):
-    height, width, _ = image.shape
-    sums = np.zeros(3 * width, np.uint32)
-    for y in range(height):
-        row = image[y].reshape(3 * width)
-        for i in range(3 * width):
-            sums[i] += np.uint32(row[i])
-    mean = np.empty(3 * width, np.float32)
-    for c in range(3):
-        total = 0
-        for i in range(c, 3 * width, 3):
-            total += int(sums[i])
-        level = np.float32(total / (height * width))
-        for i in range(c, 3 * width, 3):
-            mean[i] = level
-    for y in range(height):
-        row = image[y].reshape(3 * width)
-        for i in range(3 * width):
-            row[i] = spread(row[i], mean[i], factor)
-
-
-@nb.njit(cache=True, nogil=True)
-def brightness(images, rows, shifts):
-    """Add a fraction of the full range, in [-1, 1]."""
-    for i in range(len(rows)):
-        _brightness(images[rows[i]], shifts[i])
-
-
-@nb.njit(cache=True, nogil=True)
-def _brightness(image, shift):
-    flat = image.reshape(image.size)
-    levels = shift * np.float32(255)
-    for i in range(len(flat)):
-        flat[i] = raise_by(flat[i], levels)
+from ..levels import fade, linear, luma, to_level
 
 
 @nb.njit(cache=True, nogil=True)
@@ -190,40 +41,6 @@ def saturation(images, rows, factors):
     """Scale the distance to the grey image: 0 removes the colours, 1 keeps them."""
     for i in range(len(rows)):
         _color_degeneration(images[rows[i]], np.float32(1) - factors[i])
-
-
-@nb.njit(cache=True, nogil=True)
-def gain(images, rows, factors):
-    """Scale all values, as `PIL.ImageEnhance.Brightness` does."""
-    for i in range(len(rows)):
-        _gain(images[rows[i]], factors[i])
-
-
-@nb.njit(cache=True, nogil=True)
-def _gain(image, factor):
-    flat = image.reshape(image.size)
-    for i in range(len(flat)):
-        flat[i] = to_level(np.float32(flat[i]) * factor)
-
-
-@nb.njit(cache=True, nogil=True)
-def grey_contrast(images, rows, factors):
-    """Scale the distance to the mean of the grey image, as `PIL.ImageEnhance.Contrast` does."""
-    for i in range(len(rows)):
-        _grey_contrast(images[rows[i]], factors[i])
-
-
-@nb.njit(cache=True, nogil=True)
-def _grey_contrast(image, factor):
-    flat = image.reshape(image.size)
-    n = len(flat) // 3
-    total = np.int64(0)
-    for p in range(n):
-        at = np.uint64(3 * p)
-        total += np.int64(luma_level(flat[at], flat[at + np.uint64(1)], flat[at + np.uint64(2)]))
-    mean = np.float32(np.floor(total / n + 0.5))
-    for i in range(len(flat)):
-        flat[i] = to_level((np.float32(flat[i]) - mean) * factor + mean)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -294,21 +111,6 @@ def _hue(image, turn):
 
 
 @nb.njit(cache=True, nogil=True)
-def posterize(images, rows, bits):
-    """Keep the highest bits of each value, as `PIL.ImageOps.posterize` does."""
-    for i in range(len(rows)):
-        _posterize(images[rows[i]], int(bits[i]))
-
-
-@nb.njit(cache=True, nogil=True)
-def _posterize(image, bits):
-    flat = image.reshape(image.size)
-    mask = np.uint8(256 - (1 << (8 - bits)))
-    for i in range(len(flat)):
-        flat[i] &= mask
-
-
-@nb.njit(cache=True, nogil=True)
 def channel_shuffle(images, rows, orders):
     """Permute the channels: 0 to 4 for gbr, brg, rbg, bgr, grb."""
     for i in range(len(rows)):
@@ -328,20 +130,37 @@ def _channel_shuffle(image, order):
 @nb.njit(cache=True, nogil=True)
 def channel_shift(images, rows, red, green, blue):
     """Add to each channel its own fraction of the full range."""
+    still = np.ones(3, np.float32)
     for i in range(len(rows)):
-        _channel_shift(images[rows[i]], red[i], green[i], blue[i])
+        levels = np.array([red[i], green[i], blue[i]], np.float32) * np.float32(255)
+        _each_channel(images[rows[i]], still, levels)
 
 
 @nb.njit(cache=True, nogil=True)
-def _channel_shift(image, red, green, blue):
+def color_cast(images, rows, red, green, blue):
+    """Scale each channel by its own factor, as light of another colour does [1]_.
+
+    References
+    ----------
+    .. [1] J. von Kries. Chromatic adaptation. 1902.
+    """
+    still = np.zeros(3, np.float32)
+    for i in range(len(rows)):
+        factors = np.array([red[i], green[i], blue[i]], np.float32)
+        _each_channel(images[rows[i]], factors, still)
+
+
+@nb.njit(cache=True, nogil=True)
+def _each_channel(image, factors, offsets):
     height, width, _ = image.shape
-    levels = np.empty(3 * width, np.float32)
-    for c, shift in enumerate((red, green, blue)):
-        levels[c::3] = shift * np.float32(255)
+    scale = np.empty(3 * width, np.float32)
+    offset = np.empty(3 * width, np.float32)
+    for c in range(3):
+        scale[c::3], offset[c::3] = factors[c], offsets[c]
     for y in range(height):
         row = image[y].reshape(3 * width)
         for i in range(3 * width):
-            row[i] = to_level(np.float32(row[i]) + levels[i])
+            row[i] = linear(row[i], scale[i], offset[i])
 
 
 @nb.njit(cache=True, nogil=True)

@@ -1,6 +1,6 @@
 """KerasCV's operations on an image as three planes, 64 bytes at a time, compiled.
 
-The same bytes as `augment.color` and `augment.shift` compute from RGB pixels, several times as
+The same bytes as `augment.tone`, `color` and `shift` compute from RGB pixels, several times as
 fast, on processors that permute bytes. With separate channels one instruction looks up 64 values in
 a table; and a row of up to 256 pixels is itself a table, from which the shifted row is looked up.
 """
