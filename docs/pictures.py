@@ -24,7 +24,7 @@ import cellprep as cp
 from cellprep.arrays import Images
 from cellprep.kernels.augment.stain import hed
 from cellprep.kernels.segment import kmeans, spaces
-from cellprep.operations import KERAS_CV, OPERATIONS, Slots
+from cellprep.operations import KERAS_CV, OPERATIONS, WIDE, Slots, Strength
 from cellprep.operations.suites import SUITES
 from cellprep.steps import STEPS
 from cellprep.synthetic import CLASS_NAMES, draw_cells, draw_messy_set
@@ -316,15 +316,23 @@ def outlined(images: Images, masks: NDArray[np.bool_]) -> Images:
     return pictures
 
 
+def changed(image: Images, name: str, magnitude: float) -> Images:
+    """An image (1, height, width, 3) after one operation at its strongest."""
+    most, threshold = np.float32([[magnitude], [255 * (1 - magnitude)]])
+    one = np.ones(1, np.float32)
+    uniform = -most if name == "brightness" else most  # brighter cells would be white
+    strength = Strength(uniform, most, one, threshold, -one / 2, one / 2, magnitude)
+    values = np.stack(OPERATIONS[name].sampled(strength), axis=1)[:, None]
+    pictures, seeds = image.copy(), np.array([[7]], np.uint64)
+    Slots(np.array([[name]]), values, seeds).run(OPERATIONS, pictures, np.arange(1))
+    return pictures[0]
+
+
 def rand_augment() -> Image.Image:
     """The ten operations, weak and strong, and random copies."""
     image, strips = cells_of("eosinophil", seed=5)[0], []
     for magnitude in (0.2, 0.5, 0.9):
-        pictures = np.repeat(image, len(KERAS_CV), axis=0)
-        values = np.full((len(KERAS_CV), 1, 3), 255 * (1 - magnitude), np.float32)
-        values[:, 0, 0] = [strength(name, magnitude) for name in KERAS_CV]
-        slots = Slots(np.array(KERAS_CV)[:, None], values)
-        slots.run(OPERATIONS, pictures, np.arange(len(KERAS_CV)))
+        pictures = [changed(image, name, magnitude) for name in KERAS_CV]
         names = [name.replace("_", " ") if magnitude == 0.9 else "" for name in KERAS_CV]
         tiles = [Tile(*pair) for pair in zip(pictures, names, strict=True)]
         strips.append(
@@ -343,13 +351,23 @@ def rand_augment() -> Image.Image:
     return card(strips)
 
 
-def strength(operation: str, magnitude: float) -> float:
-    """The parameter of an operation at its strongest."""
-    if operation == "solarization":
-        return 110 * magnitude
-    if operation == "contrast":
-        return 1 + magnitude
-    return -magnitude if operation == "brightness" else magnitude
+def operations() -> Image.Image:
+    """Every operation of the wide list, at three magnitudes."""
+    image = cells_of("eosinophil", seed=5)[0]
+    magnitudes, side, columns = (0.2, 0.5, 0.9), 112, 3
+    width, lines = (WIDTH - MARGIN) // columns, -(-len(WIDE) // columns)
+    page = Image.new("RGB", (WIDTH, 40 + lines * (side + 4)), PAPER)
+    pen = ImageDraw.Draw(page)
+    for n, name in enumerate(WIDE):
+        left, top = MARGIN + n // lines * width, 40 + n % lines * (side + 4)
+        pen.multiline_text((left, top + 24), name.replace("_", "\n"), INK, font=SMALL)
+        for k, magnitude in enumerate(magnitudes):
+            x = left + 160 + k * (side + 4)
+            picture = Image.fromarray(changed(image, name, magnitude))
+            page.paste(picture.resize((side, side), Image.Resampling.BICUBIC), (x, top))
+            if n % lines == 0:
+                pen.text((x, 4), f"{magnitude}", QUIET, font=SMALL)
+    return card([page])
 
 
 def corrupt() -> Image.Image:
@@ -386,7 +404,7 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     draw.__name__: draw
     for draw in (
         *(dedupe, split, balance, jitter, stain_jitter, crop, kmeans_mask, rand_augment),
-        corrupt,
+        *(operations, corrupt),
     )
 }
 

@@ -14,6 +14,8 @@ import pandas as pd
 import pytest
 
 import cellprep as cp
+from cellprep.operations import KERAS_CV, OPERATIONS, WIDE, Strength
+from cellprep.operations.operation import either_way, whole
 from cellprep.steps import STEPS as REGISTERED
 from cellprep.steps import settings as constraints
 from cellprep.steps.settings import OneOf, Range
@@ -103,6 +105,7 @@ def test_settings_and_defaults_are_those_of_split() -> None:
 def test_columns_are_those_that_are_recorded(name, cells, tmp_path) -> None:
     variants = {
         "crop": [cp.Crop(32)],
+        "rand_augment": [cp.RandAugment(operations="wide")],
         "corrupt": [cp.Corrupt(), cp.Corrupt("heavy")],
         "stain_jitter": [cp.StainJitter(), cp.StainJitter(matrix="macenko")],
     }
@@ -119,10 +122,36 @@ def test_columns_are_those_that_are_recorded(name, cells, tmp_path) -> None:
 
 
 def test_every_operation_of_randaugment_is_listed() -> None:
-    from cellprep.operations import KERAS_CV
-
     page = section("rand_augment", "Settings").replace("colour", "color")
     assert all(name.replace("_", " ") in page for name in KERAS_CV)
+
+
+WRITTEN = {
+    "round": lambda x: np.floor(x + 0.5),
+    "floor": np.floor,
+    "max": np.maximum,
+    "whole": whole,
+    "factor": either_way,
+}
+"""What the formulas of operations.md use."""
+
+
+def test_the_table_of_operations_agrees_with_the_code() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*?\|(.*?)\|.*\| (yes|no) \|$", text_of("operations"), re.M)
+    assert tuple(name for name, _, _ in rows) == WIDE
+    rng = np.random.default_rng(0)
+    u, n, v, w = rng.uniform(-1, 1, (4, 50)).astype(np.float32) / [[2], [1], [1], [1]]
+    sign, t, m = np.sign(v), 255 * np.abs(w), 0.5
+    numbers = WRITTEN | {"u": u, "n": abs(n), "v": v, "w": w, "sign": sign, "t": t, "m": m}
+    strength = Strength(u, abs(n), sign, t, v, w, m)
+    for name, formulas, moves in rows:
+        operation = OPERATIONS[name]
+        assert operation.moves == (moves == "yes")
+        found = dict(re.findall(r"`([abc]) = (.+?)`", formulas))
+        assert [*found] == [one for one in operation.takes.split() if one != "seeds"]
+        for formula, expected in zip(found.values(), operation.sampled(strength), strict=False):
+            python = re.sub(r"(?<=[\w.]) (?=[a-z])", " * ", formula)
+            np.testing.assert_allclose(eval(python, numbers), expected, rtol=1e-5, err_msg=name)
 
 
 def test_every_page_is_linked_from_the_overview() -> None:
@@ -162,10 +191,10 @@ def script():
 
 
 def test_every_step_has_a_picture(script) -> None:
-    assert set(script.PICTURES) == {*STEPS, "split"}
+    assert set(script.PICTURES) == {*STEPS, "split", "operations"}
 
 
-@pytest.mark.parametrize("name", [*STEPS, "split"])
+@pytest.mark.parametrize("name", [*STEPS, "split", "operations"])
 def test_the_picture_is_up_to_date(script, name, tmp_path) -> None:
     picture = script.PICTURES[name]()
     path = tmp_path / f"{name}.webp"

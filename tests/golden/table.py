@@ -48,6 +48,7 @@ STEPS = [
     cp.KMeansMask(target="nucleus"),
     cp.RandAugment(copies=2),
     cp.RandAugment(copies=1, num_ops=5, magnitude=0.9, rate=1.0, keep_originals=False),
+    cp.RandAugment(copies=2, num_ops=6, rate=1.0, operations="wide"),
     cp.Corrupt(),
     cp.Corrupt("heavy"),
 ]

@@ -35,6 +35,7 @@ STEPS = [
     cp.KMeansMask(target="nucleus"),
     cp.RandAugment(copies=2),
     cp.RandAugment(copies=1, num_ops=5, magnitude=0.9, rate=1.0, keep_originals=False),
+    cp.RandAugment(copies=1, num_ops=4, operations="wide"),
     cp.Corrupt(),
     cp.Corrupt(severity=4, corruption="bubble"),
     cp.Corrupt("heavy"),

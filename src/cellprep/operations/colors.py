@@ -7,10 +7,15 @@ import numpy as np
 from .operation import Operation, Strength, Values, either_way, whole
 
 
-def _color_cast(sampled: Strength) -> tuple[Values, Values, Values]:
+def _three_changes(sampled: Strength) -> tuple[Values, Values, Values]:
+    """Three relative changes, independent of each other, up to half the magnitude."""
     half = np.float32(0.5)
     spread = half * np.float32(sampled.magnitude)
-    return 1 + half * sampled.uniform, 1 + spread * sampled.second, 1 + spread * sampled.third
+    return half * sampled.uniform, spread * sampled.second, spread * sampled.third
+
+
+def _color_cast(sampled: Strength) -> tuple[Values, ...]:
+    return tuple(1 + change for change in _three_changes(sampled))
 
 
 OPERATIONS = (
@@ -64,4 +69,5 @@ OPERATIONS = (
     ),
     Operation("channel_shift", "augment.color:channel_shift", "a b c"),
     Operation("color_cast", "augment.color:color_cast", "a b c", strength=_color_cast),
+    Operation("stain", "augment.stain:hed", "a b c", strength=_three_changes),
 )
