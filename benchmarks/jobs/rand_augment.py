@@ -1,7 +1,11 @@
-"""Three RandAugment operations per copy at magnitude 0.5, three copies of each image."""
+"""Three RandAugment operations per copy at magnitude 0.5, three copies of each image.
+
+Out of KerasCV's ten operations, and out of the 27 of the wide list.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,9 +20,11 @@ from ..measure.parallel import in_processes, in_threads
 COPIES = 3
 
 
-def ours(images: Images, folder: Path) -> Call:
+def ours(operations: str, images: Images, folder: Path) -> Call:
     labels = np.zeros(len(images), np.int64)
-    return lambda: cp.rand_augment(images, labels, copies=COPIES, keep_originals=False)
+    return lambda: cp.rand_augment(
+        images, labels, copies=COPIES, keep_originals=False, operations=operations
+    )
 
 
 def _thrice(batch: Any, images: Images) -> list[Any]:
@@ -119,13 +125,10 @@ def torchvision_tensors(images: Images, folder: Path) -> Call:
     return lambda: _thrice(lambda x: [change(image).numpy() for image in x], tensors)
 
 
-@cache
-def _albumentations() -> Any:
+def _ten() -> list[Any]:
     import albumentations as A  # noqa: N812
-    import cv2
 
-    cv2.setNumThreads(1)
-    operations = [
+    return [
         A.AutoContrast(p=1),
         A.Equalize(p=1),
         A.Solarize(threshold_range=(0.3, 0.7), p=1),
@@ -137,30 +140,79 @@ def _albumentations() -> Any:
         A.Affine(translate_percent={"x": (-0.5, 0.5), "y": (0, 0)}, p=1),
         A.Affine(translate_percent={"x": (0, 0), "y": (-0.5, 0.5)}, p=1),
     ]
-    return A.Compose([A.SomeOf(operations, n=3)])
 
 
-def _albumentations_batch(images: Images) -> Images:
-    change = _albumentations()
+def _wide_but_stain() -> list[Any]:
+    import albumentations as A  # noqa: N812
+    import cv2
+
+    mirror = cv2.BORDER_REFLECT
+    return [
+        *_ten(),
+        A.Affine(rotate=(-90, 90), border_mode=mirror, p=1),
+        A.OneOf([A.HorizontalFlip(p=1), A.VerticalFlip(p=1)], p=1),
+        A.Affine(scale=(0.89, 1.125), border_mode=mirror, p=1),
+        A.HueSaturationValue(45, 0, 0, p=1),
+        A.ColorJitter((1, 1), (1, 1), (0.5, 1.5), (0, 0), p=1),
+        A.RandomGamma((67, 150), p=1),
+        A.ChannelShuffle(p=1),
+        A.Posterize((3, 7), p=1),
+        A.InvertImg(p=1),
+        A.RGBShift(32, 32, 32, p=1),
+        A.GaussNoise((0.07, 0.23), p=1),
+        A.GaussianBlur(0, (0.8, 1.8), p=1),
+        A.MotionBlur((3, 9), p=1),
+        A.ImageCompression(quality_range=(30, 80), p=1),
+        A.CoarseDropout((1, 1), (0.1, 0.4), (0.1, 0.4), p=1),
+        A.GridDropout(0.3, random_offset=True, p=1),
+    ]
+
+
+def _wide() -> list[Any]:
+    import albumentations as A  # noqa: N812
+
+    return [*_wide_but_stain(), A.HEStain(p=1)]
+
+
+Operations = Callable[[], list[Any]]
+
+
+@cache
+def _albumentations(operations: Operations) -> Any:
+    import albumentations as A  # noqa: N812
+    import cv2
+
+    cv2.setNumThreads(1)
+    return A.Compose([A.SomeOf(operations(), n=3)])
+
+
+def _albumentations_batch(operations: Operations, images: Images) -> Images:
+    change = _albumentations(operations)
     return np.stack([change(image=image)["image"] for image in images])
 
 
-def albumentations_one(images: Images, folder: Path) -> Call:
+def albumentations_one(operations: Operations, images: Images, folder: Path) -> Call:
     """one core"""
-    return lambda: _thrice(_albumentations_batch, images)
+    return lambda: _thrice(partial(_albumentations_batch, operations), images)
 
 
-def albumentations_threads(images: Images, folder: Path) -> Call:
+def albumentations_threads(operations: Operations, images: Images, folder: Path) -> Call:
     """two threads"""
-    call = in_threads(_albumentations_batch, images)
+    call = in_threads(partial(_albumentations_batch, operations), images)
     return lambda: [call() for _ in range(COPIES)]
 
 
-def albumentations_processes(images: Images, folder: Path) -> Call:
+def albumentations_processes(operations: Operations, images: Images, folder: Path) -> Call:
     """two processes"""
-    _albumentations()
-    call = in_processes(_albumentations_batch, images, folder)
+    _albumentations(operations)
+    call = in_processes(partial(_albumentations_batch, operations), images, folder)
     return lambda: [call() for _ in range(COPIES)]
+
+
+def albumentations(operations: Operations) -> tuple[Any, ...]:
+    """The ways to call it."""
+    ways = (albumentations_one, albumentations_threads, albumentations_processes)
+    return tuple(partial(way, operations) for way in ways)
 
 
 def augrs(threads: int, images: Images, folder: Path) -> Call:
@@ -188,11 +240,12 @@ def augrs(threads: int, images: Images, folder: Path) -> Call:
     return lambda: [batch(seed) for seed in range(COPIES)]
 
 
-def check(images: Images, folder: Path) -> None:
+def check(operations: str, images: Images, folder: Path) -> None:
     """A subset of the images gives the same bytes."""
     few, labels = images[:64], np.zeros(64, np.int64)[: len(images)]
-    all_rows = cp.rand_augment(few, labels)[0]
-    subset = cp.rand_augment(few[32:], labels[32:], ids=np.arange(32, len(few)))[0]
+    augment = partial(cp.rand_augment, operations=operations)
+    all_rows = augment(few, labels)[0]
+    subset = augment(few[32:], labels[32:], ids=np.arange(32, len(few)))[0]
     assert np.array_equal(all_rows[32 * (COPIES + 1) :], subset)
 
 
@@ -200,7 +253,7 @@ JOBS = (
     Job(
         "rand_augment",
         "`RandAugment`, native",
-        ours,
+        partial(ours, "keras-cv"),
         (
             Peer("keras-cv, eager", keras_cv_eager, images=32),
             Peer(
@@ -222,14 +275,26 @@ JOBS = (
             ),
             Peer(
                 "albumentations, 3 of 10 similar",
-                (albumentations_one, albumentations_threads, albumentations_processes),
+                albumentations(_ten),
                 target=12,
                 images=512,
             ),
             Peer("augrs, 3 of 10 cheap, 2 threads", partial(augrs, 2), target=7),
             Peer("augrs, 3 of 10 cheap, 1 thread", partial(augrs, 1)),
         ),
-        check,
+        partial(check, "keras-cv"),
+        copies=COPIES,
+        images=4096,
+    ),
+    Job(
+        "rand_augment_wide",
+        '`RandAugment(operations="wide")`',
+        partial(ours, "wide"),
+        (
+            Peer("albumentations, 3 of 27 similar", albumentations(_wide), target=4, images=512),
+            Peer("the same without stain, 3 of 26", albumentations(_wide_but_stain), images=512),
+        ),
+        partial(check, "wide"),
         copies=COPIES,
         images=4096,
     ),

@@ -58,46 +58,36 @@ class Slots:
         """These slots with the details that their operations sample from their seeds."""
         assert self.seeds is not None
         details = np.full(len(self.operations), "", object)
-        for name, at, slots in self._by_operation():
+        for name, slot, at in self._by_operation():
             sample = table[name].details
             if sample is not None:
-                details[at] = sample(self.seeds[at, slots], self.values[at, slots, 0])
+                details[at] = sample(self.seeds[at, slot], self.values[at, slot, 0])
         return replace(self, details=details.astype(np.str_))
 
     def run(self, table: Mapping[str, Operation], images: Images, rows: Positions) -> None:
         """Change images (n, height, width, 3) at these rows (m,), in place."""
-        for name, at, slots in self._by_operation():
-            table[name](images, rows[at], self._arguments(at, slots))
+        for name, slot, at in self._by_operation():
+            table[name](images, rows[at], self._arguments(at, slot))
 
     def move_masks(self, table: Mapping[str, Operation], masks: Masks, rows: Positions) -> Masks:
         """Masks (n, height, width) moved as `run` moves their images, to the nearest pixel."""
         masks = masks.copy()
-        for name, at, slots in self._by_operation():
+        for name, slot, at in self._by_operation():
             if table[name].moves:
-                table[name](masks, rows[at], self._arguments(at, slots))
+                table[name](masks, rows[at], self._arguments(at, slot))
         return masks
 
-    def _by_operation(self) -> Iterator[tuple[str, Positions, Positions]]:
-        """An operation, the images whose turn it is, and their slots, until all had all theirs.
-
-        The slots of an image follow each other. As images do not depend on each other, the
-        operation that is due in most images comes first: calls are few, and their batches large.
-        """
+    def _by_operation(self) -> Iterator[tuple[str, int, Positions]]:
+        """Slot by slot, each operation and the images that have it."""
         names, numbers = np.unique(self.operations, return_inverse=True)
-        numbers = numbers.reshape(self.operations.shape)
-        slots = np.zeros(len(numbers), np.int64)
-        left = np.arange(len(numbers))
-        while len(left):
-            due = numbers[left, slots[left]]
-            most = np.bincount(due).argmax()
-            at = left[due == most]
-            if names[most] != NONE:
-                yield str(names[most]), at, slots[at]
-            slots[at] += 1
-            left = left[slots[left] < numbers.shape[1]]
+        for slot, of_slot in enumerate(numbers.reshape(self.operations.shape).T):
+            for number, name in enumerate(names.tolist()):
+                at = np.flatnonzero(of_slot == number)
+                if name != NONE and len(at):
+                    yield name, slot, at
 
-    def _arguments(self, at: Positions, slots: Positions) -> Arguments:
-        a, b, c = np.ascontiguousarray(self.values[at, slots].T)
-        seeds = np.zeros(len(at), np.uint64) if self.seeds is None else self.seeds[at, slots]
+    def _arguments(self, at: Positions, slot: int) -> Arguments:
+        a, b, c = np.ascontiguousarray(self.values[at, slot].T)
+        seeds = np.zeros(len(at), np.uint64) if self.seeds is None else self.seeds[at, slot]
         details = np.zeros(len(at), "U1") if self.details is None else self.details[at]
         return Arguments(a, b, c, seeds, details)
