@@ -4,6 +4,7 @@ from .comparison.compare import compare
 from .evaluation.evaluate import evaluate
 from .evaluation.metrics import Scores, score
 from .evaluation.predict import predict
+from .evaluation.probabilities import Prediction
 from .evaluation.report import Report
 from .evaluation.saliency import overlay, saliency, share_inside
 from .evaluation.shift import shift
@@ -15,6 +16,7 @@ from .training.settings import Training
 __all__ = [
     "Card",
     "Fitted",
+    "Prediction",
     "Report",
     "Scores",
     "Training",

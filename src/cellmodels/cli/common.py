@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import click
 
 import cellprep
 from cellprep import Dataset
+from cellprep.cli.shared import OneOf
 from cellprep.errors import require
 
+from ..evaluation.views import VIEWS
 from ..models.files import load
 
 LOCAL = click.Path(path_type=Path)
@@ -22,9 +25,43 @@ batch_size = click.option(
 allow_leaks = click.option("--allow-leaks", is_flag=True, help="Do not search for shared images.")
 
 
-def open_data(path: Path, size: int | None) -> Dataset:
+def prediction(function: Any) -> Any:
+    """A decorator that adds the options of commands that predict: the fields of `Prediction`."""
+    added = (
+        click.option(
+            "--tta",
+            type=OneOf(VIEWS),
+            metavar="VIEWS",
+            default="none",
+            show_default=True,
+            help="Average over views: flips, dihedral.",
+        ),
+        click.option(
+            "--adapt-norm",
+            type=float,
+            metavar="X",
+            default=0.0,
+            show_default=True,
+            help="Adapt to a laboratory: 0.3 to 0.6.",
+        ),
+        click.option(
+            "--no-temperature",
+            "temperature",
+            is_flag=True,
+            flag_value=False,
+            default=True,
+            help="Do not calibrate probabilities.",
+        ),
+        batch_size,
+    )
+    for option in reversed(added):
+        function = option(function)
+    return function
+
+
+def open_data(path: Path, size: int | None, **options: Any) -> Dataset:
     """The data set at a path, its images resized if a size is given."""
-    return cellprep.read(path) if size is None else cellprep.read(path, size=size)
+    return cellprep.read(path, size=size, **options)
 
 
 def open_model(path: Path) -> Any:
@@ -32,6 +69,11 @@ def open_model(path: Path) -> Any:
     if path.is_file():
         import_keras()
     return load(path)
+
+
+def open_models(paths: Sequence[Path]) -> list[Any]:
+    """The models in several files."""
+    return [open_model(path) for path in paths]
 
 
 def import_keras() -> None:

@@ -11,11 +11,11 @@ from cellprep.cli.shared import PATH, OneOf, one_line_errors, options
 
 from ..evaluation.evaluate import evaluate as measure
 from ..evaluation.shift import SUITES
-from .common import LOCAL, allow_leaks, batch_size, open_data, open_model
+from .common import LOCAL, allow_leaks, open_data, open_models, prediction
 
 
 @click.command(short_help="Evaluate a model on clean and shifted images.")
-@click.argument("model", type=LOCAL)
+@click.argument("models", metavar="MODEL...", type=LOCAL, nargs=-1, required=True)
 @click.argument("test", type=PATH)
 @click.option(
     "--shifted",
@@ -29,28 +29,43 @@ from .common import LOCAL, allow_leaks, batch_size, open_data, open_model
     "--train", type=PATH, metavar="PATH", help="Refuse a TEST that shares images with this set."
 )
 @click.option("--figure", type=LOCAL, metavar="FILE", help="Plot confusion and reliability.")
+@click.option(
+    "--classes",
+    metavar="NAMES",
+    default="all",
+    show_default=True,
+    help="Allowed: all, present (in TEST), or a,b,c.",
+)
+@prediction
 @options("seed", "size")
 @allow_leaks
-@batch_size
 @options("json")
 @one_line_errors
 def evaluate(
-    model: Path,
+    models: tuple[Path, ...],
     test: Path,
     train: Path | None,
     figure: Path | None,
+    classes: str,
     size: int | None,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Evaluate MODEL on TEST as it is, and shifted: corrupted by the suites heavy
-    (strong changes) and microscopy (defects of a microscope or camera).
+    """Evaluate MODEL, or several together, on TEST as it is, and shifted:
+    corrupted by heavy (strong changes) or microscopy (defects of a camera).
 
     Example: cellmodels evaluate out/b0/model.keras out/test --shifted heavy
     """
     cells = open_data(test, size)
     trained_on = None if train is None else open_data(train, size)
-    report = measure(open_model(model), cells, train=trained_on, progress=not as_json, **options)
+    report = measure(
+        open_models(models),
+        cells,
+        train=trained_on,
+        classes=classes if classes in ("all", "present") else classes.split(","),
+        progress=not as_json,
+        **options,
+    )
     if figure is not None:
         report.figure(figure)
     click.echo(report.to_json() if as_json else report.table())

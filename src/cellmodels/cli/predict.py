@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -10,28 +11,41 @@ import numpy as np
 from cellprep.cli.shared import PATH, one_line_errors, options
 
 from ..evaluation.predict import predict as probabilities_of
-from .common import LOCAL, batch_size, open_data, open_model
+from .common import LOCAL, open_data, open_models, prediction
 
 
 @click.command()
-@click.argument("model", type=LOCAL)
+@click.argument("models", metavar="MODEL...", type=LOCAL, nargs=-1, required=True)
 @click.argument("input", type=PATH)
-@options("size")
-@batch_size
-@options("json")
+@click.option("--classes", metavar="NAMES", help="The classes that can occur: a,b,c.  [all]")
+@click.option("--probabilities", "every", is_flag=True, help="Also print that of each class.")
+@prediction
+@options("size", "json")
 @one_line_errors
-def predict(model: Path, input: Path, size: int | None, batch_size: int, as_json: bool) -> None:
-    """Print the predicted class of each image of INPUT as CSV.
+def predict(
+    models: tuple[Path, ...],
+    input: Path,
+    classes: str | None,
+    every: bool,
+    size: int | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Print the class that MODEL, or several together, predicts for each image of
+    INPUT as CSV. INPUT needs no labels: a folder of images, or one image, is enough.
 
     Columns: id, copy, class, probability.
 
     Example: cellmodels predict out/b0/model.keras out/test > predicted.csv
     """
-    cells, trained = open_data(input, size), open_model(model)
-    probabilities = probabilities_of(trained, cells, batch_size=batch_size)
-    table = cells.table()[["id", "copy"]]
-    table["class"] = np.array(trained.card.class_names, dtype=object)[probabilities.argmax(axis=1)]
-    table["probability"] = probabilities.max(axis=1).round(6)
+    cells, trained = open_data(input, size, labels=None), open_models(models)
+    allowed = None if classes is None else classes.split(",")
+    found = probabilities_of(trained, cells, classes=allowed, progress=not as_json, **options)
+    table, names = cells.table()[["id", "copy"]], trained[0].card.class_names
+    table["class"] = np.array(names, dtype=object)[found.argmax(axis=1)]
+    table["probability"] = found.max(axis=1).round(6)
+    if every:
+        table[list(names)] = found.round(6)
     if as_json:
         click.echo(table.to_json(orient="records", indent=1))
     else:

@@ -1,19 +1,22 @@
-"""`evaluate`: the scores of a model on a test set and on shifted versions of it."""
+"""`evaluate`: the scores of models on a test set and on shifted versions of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from cellprep import CellprepError, Dataset
-from cellprep.errors import check_seed, in_range, one_of
+from cellprep.errors import check_seed, one_of
 
-from ..data.checks import check_classes, check_disjoint, check_fits, check_preparation
+from ..data.checks import check_classes, check_disjoint, check_preparation
 from ..data.inputs import Data, as_dataset, readable
+from .classes import Classes, allowed_classes, labels_among
 from .metrics import score
-from .predict import probabilities
+from .probabilities import Prediction, probabilities
 from .report import Report
 from .shift import SUITES, shift
+from .together import as_models, check_images, known_classes
 
 
 def evaluate(
@@ -25,15 +28,17 @@ def evaluate(
     seed: int = 0,
     train: Data | None = None,
     allow_leaks: bool = False,
-    batch_size: int = 64,
+    classes: Classes = "all",
     progress: bool = True,
+    **settings: Any,
 ) -> Report:
-    """Measure a model on a test set, and on shifted versions of it.
+    """Measure a model, or several together, on a test set and on shifted versions of it.
 
     Parameters
     ----------
-    model : keras.Model
-        From `build` and `fit`, or `load`.
+    model : keras.Model, or list of them
+        From `build` and `fit`, or `load`. Of several models the mean probabilities are measured;
+        they need the same classes and image size.
     data : path, Dataset, or (images, labels)
     shifted : sequence of "heavy" and "microscopy", or dict of str to data
         Suites of `cellprep.Corrupt` to apply to `data`. If `data` was cropped or masked, the crops
@@ -47,8 +52,14 @@ def evaluate(
         The training set; a test set that shares images with it is refused.
     allow_leaks : bool
         Do not refuse it.
-    batch_size : int
+    classes : "all", "present" or sequence of str
+        By default the test set must have all classes of the model, in the same order, and images of
+        each. "present": only the classes that have images in `data` can be predicted; their names
+        must be among the model's, in any order. A sequence names the classes that can be predicted.
+        The probabilities of all others are excluded, and the rest sums to 1.
     progress : bool
+    **settings
+        The fields of `Prediction`: tta, adapt_norm, temperature, batch_size.
 
     Returns
     -------
@@ -58,7 +69,7 @@ def evaluate(
     ------
     CellprepError
         For images of another size, other class names or another order of them, a class without
-        images, and leaks.
+        images, models that differ in their classes, and leaks.
 
     Examples
     --------
@@ -72,33 +83,58 @@ def evaluate(
     suites = () if given else shifted
     for suite in suites:
         one_of("shifted", suite, SUITES)
-    in_range("batch_size", batch_size, 1, 2**20, whole=True)
     check_seed(seed)
-    sets = _checked_sets(model, {"data": data, **given})
+    how, models = Prediction.of(settings), as_models(model)
+    sets = _checked_sets(models, {"data": data, **given}, how, complete=classes == "all")
     cells = sets.pop("data")
     sets |= {suite: shift(cells, suite, severity=severity, seed=seed) for suite in suites}
     if train is not None:
         trained_on = as_dataset(train, "train", cells.class_names)
         check_disjoint(trained_on, cells, ("train", "data"), allow_leaks)
-    scores = {
-        name: score(
-            dataset.labels,
-            probabilities(model, dataset, batch_size, name if progress else None),
-            class_names=dataset.class_names,
-        )
-        for name, dataset in {"clean": cells, **sets}.items()
+    known = known_classes(models) or cells.class_names
+    allowed = allowed_classes(classes, known, cells)
+    columns = None if allowed == known else [known.index(name) for name in allowed]
+    sets = {"clean": cells, **sets}
+    labels = {
+        name: labels_among(allowed, each, "data" if each is cells else name)
+        for name, each in sets.items()
     }
-    return Report(model.name, tuple(cells.class_names), scores.pop("clean"), scores, seed)
+    scores, uncalibrated = {}, {}
+    for name, each in sets.items():
+        found, raw = probabilities(models, each, how, name, columns, progress)
+        scores[name] = score(labels[name], found, class_names=allowed)
+        if raw is not None:
+            uncalibrated[name] = score(labels[name], raw, class_names=allowed)
+    return Report(
+        " + ".join(each.name for each in models),
+        allowed,
+        scores.pop("clean"),
+        scores,
+        seed,
+        {**asdict(how), "temperatures": how.temperatures(models)},
+        uncalibrated,
+    )
 
 
-def _checked_sets(model: Any, given: Mapping[str, Data]) -> dict[str, Dataset]:
-    """The test sets, checked against the model and what it was trained on; `data` is the first."""
-    card = getattr(model, "card", None)
-    class_names = card.class_names if card else None
+def _checked_sets(
+    models: Sequence[Any], given: Mapping[str, Data], how: Prediction, complete: bool
+) -> dict[str, Dataset]:
+    """The test sets, checked against the models and what they were trained on.
+
+    `data` is the first. If they must be complete, all have the classes of the models.
+    """
+    class_names = known_classes(models)
     sets = {name: readable(as_dataset(data, name, class_names)) for name, data in given.items()}
+    cards = [card for model in models if (card := getattr(model, "card", None))]
     for name, dataset in sets.items():
-        check_fits(model, dataset, name)
-        check_classes(dataset, name, class_names or sets["data"].class_names)
-        if card:
+        if complete and class_names and {*dataset.class_names} < {*class_names}:
+            raise CellprepError(
+                f"{name} has {len(dataset.class_names)} of the {len(class_names)} classes of the "
+                "model; classes='present' (--classes present) excludes the others"
+            )
+        check_images(models, dataset, how, name, classes=complete or class_names is None)
+        if complete:
+            check_classes(dataset, name, class_names or sets["data"].class_names)
+        for card in cards:
             check_preparation(card.recipe, dataset, name)
     return sets

@@ -16,9 +16,16 @@ from .metrics import Scores
 
 
 def draw_scores(
-    path: Path, title: str, class_names: Sequence[str], sets: Mapping[str, Scores]
+    path: Path,
+    title: str,
+    class_names: Sequence[str],
+    sets: Mapping[str, Scores],
+    uncalibrated: Mapping[str, Scores],
 ) -> None:
-    """Confusion matrix of the first set, coloured by row, and reliability diagram of all sets."""
+    """Confusion matrix of the first set, coloured by row, and reliability diagram of all sets.
+
+    Dotted: the reliability of the uncalibrated sets, as far as there are any.
+    """
     figure = _figure(11, 5)
     first = next(iter(sets.values()))
     counts = np.array(first.confusion)
@@ -42,10 +49,13 @@ def draw_scores(
     left.set(xlabel="predicted", ylabel="true")
     left.set_title(f"{title}: accuracy {first.accuracy:.4f}")
     right.plot([0, 1], [0, 1], color="grey", linestyle=":")
-    for name, scores in sets.items():
-        bins = scores.reliability
-        x, y = [b.confidence for b in bins], [b.accuracy for b in bins]
-        right.plot(x, y, marker="o", label=f"{name}: ECE {scores.ece:.3f}")
+    for number, (name, scores) in enumerate(sets.items()):
+        color, label = f"C{number}", f"{name}: ECE {scores.ece:.3f}"
+        if name in uncalibrated:
+            before = uncalibrated[name]
+            right.plot(*_reliability(before), color=color, linestyle=":", alpha=0.7)
+            label += f" (dotted: without temperature, {before.ece:.3f})"
+        right.plot(*_reliability(scores), marker="o", color=color, label=label)
     right.set(xlabel="highest probability", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
     right.legend()
     _save(figure, path)
@@ -69,6 +79,12 @@ def draw_saliency(
     for axes in rows.flat:
         axes.axis("off")
     _save(figure, path)
+
+
+def _reliability(scores: Scores) -> tuple[list[float], list[float]]:
+    """Confidence and accuracy of each bin."""
+    bins = scores.reliability
+    return [b.confidence for b in bins], [b.accuracy for b in bins]
 
 
 def _figure(width: float, height: float) -> Any:

@@ -45,12 +45,16 @@ class Scores:
     ----------
     images : int
     accuracy : float
+    balanced_accuracy : float
+        Mean recall of the classes that have images.
     precision, recall, f1 : float
         Means over classes, weighted by their number of images.
     macro_precision, macro_recall, macro_f1 : float
         Unweighted means over classes: rare classes count as much as frequent ones.
     ece : float
         Expected calibration error [1]_: the mean difference between confidence and accuracy.
+    nll : float
+        Negative log-likelihood: the mean of -log(probability of the true class), in nats.
     classes : tuple of ClassScores
     confusion : tuple of tuple of int
         Images by true class (rows) and predicted class (columns).
@@ -64,6 +68,7 @@ class Scores:
 
     images: int
     accuracy: float
+    balanced_accuracy: float
     precision: float
     recall: float
     f1: float
@@ -71,6 +76,7 @@ class Scores:
     macro_recall: float
     macro_f1: float
     ece: float
+    nll: float
     classes: tuple[ClassScores, ...]
     confusion: tuple[tuple[int, ...], ...]
     reliability: tuple[Bin, ...]
@@ -119,9 +125,11 @@ def score(labels: ArrayLike, probabilities: ArrayLike, *, class_names: Sequence[
     difference = sum(bin.images * abs(bin.confidence - bin.accuracy) for bin in bins)
     precision, recall, f1 = means("weighted")
     macro_precision, macro_recall, macro_f1 = means("macro")
+    of_truth = np.maximum(given[np.arange(len(truth)), truth], np.finfo(np.float32).tiny)
     return Scores(
         images=len(truth),
         accuracy=float(metrics.accuracy_score(truth, guess)),
+        balanced_accuracy=float(np.mean(each[1][each[3] > 0])),
         precision=precision,
         recall=recall,
         f1=f1,
@@ -129,6 +137,7 @@ def score(labels: ArrayLike, probabilities: ArrayLike, *, class_names: Sequence[
         macro_recall=macro_recall,
         macro_f1=macro_f1,
         ece=difference / len(truth),
+        nll=float(-np.log(of_truth).mean()),
         classes=tuple(
             ClassScores(name, int(images), float(p), float(r), float(f))
             for name, p, r, f, images in zip(class_names, *each, strict=True)

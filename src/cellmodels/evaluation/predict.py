@@ -1,32 +1,45 @@
-"""`predict`: the probabilities that a model gives to images."""
+"""`predict`: the probabilities that models give to images."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cellprep import Dataset
-from cellprep.errors import in_range
+import cellprep
+from cellprep import CellprepError, Dataset
 
-from ..data.checks import check_fits
-from ..data.inputs import as_dataset, readable
+from ..data.inputs import readable
+from .classes import allowed_classes
+from .probabilities import Prediction, probabilities
+from .together import as_models, check_images, known_classes
 
 
 def predict(
-    model: Any, images: Any, *, batch_size: int = 64, progress: bool = False
+    model: Any,
+    images: Any,
+    *,
+    classes: Sequence[str] | None = None,
+    progress: bool = False,
+    **settings: Any,
 ) -> NDArray[np.float32]:
     """(n, classes) float32 probabilities of images.
 
     Parameters
     ----------
-    model : keras.Model
+    model : keras.Model, or list of them
+        Of several models the mean is returned; they need the same classes and image size.
     images : (n, height, width, 3) uint8, a path, or a Dataset
-        Prepared like the training images: with the same Crop and KMeansMask.
-    batch_size : int
+        Prepared like the training images: with the same Crop and KMeansMask. A path may be a folder
+        of images without class folders, an npz file without labels, or a single image.
+    classes : sequence of str, optional
+        The classes that can occur. All others get a probability of 0, and the rest sums to 1.
     progress : bool
+    **settings
+        The fields of `Prediction`: tta, adapt_norm, temperature, batch_size.
 
     Returns
     -------
@@ -36,37 +49,36 @@ def predict(
     Raises
     ------
     CellprepError
-        For images of another size, shape or dtype.
+        For images of another size, shape or dtype, unknown classes and settings out of range.
 
     Examples
     --------
     >>> names = np.array(model.card.class_names)  # doctest: +SKIP
-    >>> names[predict(model, images).argmax(axis=1)]  # doctest: +SKIP
+    >>> names[predict(model, images, tta="dihedral").argmax(axis=1)]  # doctest: +SKIP
     """
-    in_range("batch_size", batch_size, 1, 2**20, whole=True)
-    if isinstance(images, Dataset | str | Path):
-        cells = as_dataset(images, "images")
+    how, models = Prediction.of(settings), as_models(model)
+    if isinstance(images, Dataset):
+        cells = images
+    elif isinstance(images, str | Path):
+        cells = cellprep.read(images, labels=None)
     else:
         n = len(images) if hasattr(images, "__len__") else 0
         cells = Dataset.from_arrays(images, np.zeros(n, np.int64), ["?"])
-    check_fits(model, cells, "images", classes=False)
-    return probabilities(model, readable(cells), batch_size, "predicting" if progress else None)
+    check_images(models, cells, how, "images", classes=False)
+    columns = None if classes is None else _columns(models, classes)
+    found, _ = probabilities(models, readable(cells), how, "predicting", columns, progress)
+    if columns is None:
+        return found.astype(np.float32)
+    every = np.zeros((len(found), models[0].output_shape[-1]), np.float32)
+    every[:, columns] = found
+    return every
 
 
-def probabilities(
-    model: Any, dataset: Dataset, batch_size: int, title: str | None = None
-) -> NDArray[np.float32]:
-    """(n, classes) float32 probabilities in row order; with a title, a progress bar is shown."""
-    from tqdm import tqdm
-
-    batches = [
-        model.predict_on_batch(images.astype(np.float32))
-        for images, _ in tqdm(
-            dataset.batches(batch_size),
-            desc=title,
-            total=-(-len(dataset) // batch_size),
-            disable=None if title else True,
-            unit="batch",
+def _columns(models: Sequence[Any], classes: Sequence[str]) -> list[int]:
+    """The columns of the allowed classes."""
+    known = known_classes(models)
+    if known is None:
+        raise CellprepError(
+            "`classes` needs class names, which the model lacks; load one that fit saved"
         )
-    ]
-    return np.concatenate(batches).astype(np.float32)
+    return [known.index(name) for name in allowed_classes(classes, known)]

@@ -48,6 +48,9 @@ def read(
         `AWS_ENDPOINT_URL`.
     **options
         npz, zarr: `images="images"`, `labels="labels"`: the names of the two arrays.
+        folder, npz, zarr: `labels=None`: images without labels, all of the class "?". A folder may
+        then contain images directly, and the path may be a single image. Sets that cellprep wrote
+        and formats that store a label with each image keep theirs.
         tfrecord: `image="image"`, `label="label"`: the names of the two features.
         medmnist, parquet: `part="train"`, `"val"` or `"test"`: the split; required if there are
         several.
@@ -82,8 +85,13 @@ def _read(
         raise CellprepError(f"there is no file or folder {str(path)!r}")
     if format is not None:
         one_of("format", format, FORMATS)
+    unlabelled = options.get("labels", "") is None
+    if unlabelled:
+        del options["labels"]
     kind = format or _detect(path, options)
     known = FORMATS[kind].options
+    if unlabelled and "labels" in known:
+        options["labels"] = None
     advice = {
         "size": "resize with Crop(..., resize_to=)",
         "masks": "write its masks with write(..., masks=True)",

@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 
 from ..arrays import Images, Masks, Positions
-from ..errors import BadImagesError, CellprepError, counted
+from ..errors import BadImagesError, CellprepError, counted, one_of
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
 from ..system.executors import cut
@@ -21,7 +21,7 @@ from ..system.paths import Prefetched, as_path, file_versions, is_remote, list_u
 from .codec import BadFileError, check_size, decode_mask, decode_to_shape, size_by_header
 from .encoded import first_shape
 from .folder_writer import MASKS, SUFFIXES, FolderWriter, written_files
-from .format import Format
+from .format import UNLABELLED, Format
 from .index import load_rows
 from .manifest import INDEX, history_of
 from .untrusted import inside, is_text
@@ -130,20 +130,36 @@ def read(
     path: Path,
     size: int | Size | None = None,
     masks: str | Path | None = None,
+    labels: str | None = "folders",
 ) -> FolderSource:
-    """The source of a folder with class folders, or of one that `write(format="folder")` wrote."""
-    if not path.is_dir():
-        raise CellprepError(f"{str(path)!r} is not a folder")
+    """The source of a folder with class folders, or of one that `write(format="folder")` wrote.
+
+    Without labels, the path is any folder of images, or one image.
+    """
     shape = check_size(size)
-    if written_format(path) is not None:
-        written = _read_written(path, shape)
-        return written if masks is None else _with_masks(written, as_path(masks))
+    if path.is_dir() and written_format(path) is not None:
+        source = _read_written(path, shape)
+    elif labels is None:
+        source = _read_unlabelled(path, shape)
+    else:
+        one_of("labels", labels, ["folders"])
+        source = _read_labelled(path, shape)
+    return source if masks is None else _with_masks(source, as_path(masks))
+
+
+def _read_labelled(path: Path, size: Size | None) -> FolderSource:
+    """One folder of images per class."""
+    if not path.is_dir():
+        raise CellprepError(
+            f"{str(path)!r} is not a folder; one image can be read without a label: labels=None"
+        )
     loose, by_class = _list_url(path) if is_remote(path) else _list_folder(path)
     folders = sorted(by_class)
     if loose:
         raise CellprepError(
             f"{str(path)!r} has {counted(len(loose), 'image')} outside its class folders "
-            f"({loose[0]}, ...); move each into the folder of its class"
+            f"({loose[0]}, ...); move each into the folder of its class, or read images without "
+            "labels: labels=None"
         )
     if not folders:
         raise CellprepError(
@@ -165,8 +181,21 @@ def read(
         files += in_class
         labels += [label] * len(in_class)
     rows = Rows.of(np.array(files), np.array(labels, np.int64))
-    source = FolderSource(path, tuple(files), rows, tuple(folders), shape)
-    return source if masks is None else _with_masks(source, as_path(masks))
+    return FolderSource(path, tuple(files), rows, tuple(folders), size)
+
+
+def _read_unlabelled(path: Path, size: Size | None) -> FolderSource:
+    """All images of a folder and the folders in it, or one image."""
+    if path.is_dir():
+        loose, by_class = _list_url(path) if is_remote(path) else _list_folder(path)
+        below = (f"{name}/{file}" for name, files in by_class.items() for file in files)
+        files = sorted([*loose, *below])
+    else:
+        path, files = path.parent, [path.name]
+    if not files:
+        raise CellprepError(f"{str(path)!r} contains no images")
+    rows = Rows.of(np.array(files), np.zeros(len(files), np.int64))
+    return FolderSource(path, tuple(files), rows, (UNLABELLED,), size)
 
 
 def _list_folder(path: Path) -> tuple[list[str], dict[str, Iterable[str]]]:
@@ -255,7 +284,8 @@ def _read_written(path: Path, size: Size | None) -> FolderSource:
 
 FORMAT = Format(
     read,
-    options=("size", "masks"),
+    options=("size", "masks", "labels"),
+    looks_like=lambda path: path.is_file() and _is_image(path.name),
     writer=FolderWriter,
     files=written_files,
     digests={"xxh3_128": "", "masks_xxh3_128": f"{MASKS}/"},

@@ -31,6 +31,9 @@ from ..plan.rows import Rows
 from ..plan.source import Shape, Source
 from .stamps import Files
 
+UNLABELLED = "?"
+"""The class of images that are read without labels."""
+
 Block = tuple[Images, Masks | None]
 """Consecutive images, and their masks where these are written too."""
 

@@ -31,7 +31,7 @@ from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, ArraySource, History
 from ..system.paths import atomic_write, local_copy, open_binary
-from .format import Block, Contents, Format
+from .format import UNLABELLED, Block, Contents, Format
 from .index import check_copies
 from .manifest import INDEX, MANIFEST, history_of, read_manifest, to_json
 from .maps import FileArray, file_array
@@ -46,7 +46,7 @@ class NpzSource(ArraySource):
 
     checksums: str = ""
     images_name: str = "images"
-    labels_name: str = "labels"
+    labels_name: str | None = "labels"
     masks_name: str | None = None
     other_labels: tuple[str, ...] = ()
     _images_file: FileArray | None = None
@@ -74,9 +74,11 @@ class NpzSource(ArraySource):
 
 
 def read(
-    path: Path, images: str = "images", labels: str = "labels", masks: str | None = None
+    path: Path, images: str = "images", labels: str | None = "labels", masks: str | None = None
 ) -> NpzSource:
     """The source of an npz file; uncompressed members are memory-mapped.
+
+    Without labels all images have one class, unless cellprep wrote the file.
 
     Compressed members are unpacked: up to 256 MB into memory, larger ones into an unnamed file in
     the folder for temporary files (TMPDIR), which disappears with the source. The file of a URL is
@@ -86,7 +88,11 @@ def read(
 
 
 def read_members(
-    path: Path, images: str, labels: str, masks: str | None, other_labels: tuple[str, ...] = ()
+    path: Path,
+    images: str,
+    labels: str | None,
+    masks: str | None,
+    other_labels: tuple[str, ...] = (),
 ) -> NpzSource:
     """The source of some members; classes that occur only in `other_labels` are known too."""
     try:
@@ -97,11 +103,16 @@ def read_members(
                 mask_name = "masks"
             pixels, pixel_file = members.load(images)
             check_images(pixels, images)
-            values = read_labels(
-                members.load(labels)[0], len(pixels), empty="class_names" in members.names
+            if labels is None and members.from_cellprep:
+                labels = "labels"
+            n, named = len(pixels), "class_names" in members.names
+            values = (
+                np.full(n, UNLABELLED)
+                if labels is None
+                else read_labels(members.load(labels)[0], n, empty=named)
             )
             mask_array, mask_file = (None, None) if mask_name is None else members.load(mask_name)
-            names = _class_names(members, values, other_labels)
+            names = None if labels is None else _class_names(members, values, other_labels)
             codes, class_names = encode_labels(values, names)
             rows = _rows(members, codes)
             used = [name for name in (images, labels, mask_name) if name is not None]

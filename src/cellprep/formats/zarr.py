@@ -29,7 +29,7 @@ from ..errors import CellprepError, nearest, require
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape
 from ..system.paths import file_versions, make_folder, names
-from .format import Block, Contents, Format, WrittenShard, images_of
+from .format import UNLABELLED, Block, Contents, Format, WrittenShard, images_of
 from .index import load_rows
 from .manifest import check_files
 from .shards import ShardSource
@@ -100,12 +100,16 @@ class GroupSource(BaseSource):
 
 
 def read(
-    path: Path, images: str = "images", labels: str = "labels", masks: str | None = None
+    path: Path, images: str = "images", labels: str | None = "labels", masks: str | None = None
 ) -> ZarrSource | GroupSource:
-    """The source of a group that `write(format="zarr")` wrote, or of any with such arrays."""
+    """The source of a group that `write(format="zarr")` wrote, or of any with such arrays.
+
+    Without labels all images have one class, unless cellprep wrote the group.
+    """
     if not path.is_dir():
         raise CellprepError(f"{str(path)!r} is not a folder")
-    if (images, labels, masks) == ("images", "labels", None) and written_format(path) is not None:
+    usual = images == "images" and labels in ("labels", None) and masks is None
+    if usual and written_format(path) is not None:
         manifest = manifest_of_format(path, "zarr")
         _, rows = load_rows(path, manifest)
         check_files(path, manifest)
@@ -130,7 +134,10 @@ def read(
     n = len(stand_in)
     is_names = isinstance(attribute, list) and all(isinstance(x, str) for x in attribute)
     known = attribute if is_names else None
-    values = read_labels(_values(path, array(labels)), n, empty=known is not None)
+    if labels is None:
+        values, known = np.full(n, UNLABELLED), None
+    else:
+        values = read_labels(_values(path, array(labels)), n, empty=known is not None)
     codes, class_names = encode_labels(values, known)
     ids, copies, groups = column("ids"), column("copies"), column("groups")
     if copies is not None and (copies.shape != (n,) or copies.dtype.kind not in "iu"):

@@ -1,0 +1,123 @@
+"""How models predict, and the probabilities that several models and views give together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cellprep import CellprepError, Dataset
+from cellprep.errors import in_range, nearest, one_of
+
+from ..models.outputs import batch_outputs
+from ..models.temperature import soften
+from .adapt_norm import adapted_norm
+from .views import VIEWS, views
+
+Probabilities = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """How `predict` and `evaluate` predict.
+
+    Parameters
+    ----------
+    tta : "none", "flips" or "dihedral"
+        Test-time augmentation: probabilities are means over 4 flips of each image, or over all 8
+        flips and quarter turns, which needs square images.
+    adapt_norm : float
+        In [0, 1]. Above 0, batch normalisation uses statistics that are blended with those of the
+        images, at this weight [1]_. Meant for sets of another laboratory; 0.3 to 0.6 is a good
+        choice. Statistics come from a sample of at most 256 images, and at least 32 are needed.
+        Each test set and each model is adapted separately; the models are left unchanged.
+    temperature : bool
+        Divide scores by the temperature that `fit` saved in the card of a model, if there is one.
+        Predictions stay the same; probabilities become as high as predictions are reliable, as far
+        as the images resemble those of the validation set.
+    batch_size : int
+
+    References
+    ----------
+    .. [1] S. Schneider et al. Improving robustness against common corruptions by covariate shift
+       adaptation. NeurIPS 2020.
+
+    Examples
+    --------
+    >>> Prediction(tta="flips").temperature
+    True
+    """
+
+    tta: str = "none"
+    adapt_norm: float = 0.0
+    temperature: bool = True
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        one_of("tta", self.tta, VIEWS)
+        in_range("adapt_norm", self.adapt_norm, 0, 1)
+        in_range("batch_size", self.batch_size, 1, 2**20, whole=True)
+
+    @classmethod
+    def of(cls, settings: Mapping[str, Any]) -> Prediction:
+        """The settings of a dict; an unknown name is refused, with the nearest known one."""
+        known = [setting.name for setting in fields(cls)]
+        for name in settings:
+            if name not in known:
+                raise CellprepError(f"prediction has no setting {name!r}; {nearest(name, known)}")
+        return cls(**settings)
+
+    def temperatures(self, models: Sequence[Any]) -> list[float | None]:
+        """The temperature of each model; None where none is applied."""
+        cards = [getattr(model, "card", None) for model in models]
+        return [card.temperature if card and self.temperature else None for card in cards]
+
+
+def probabilities(
+    models: Sequence[Any],
+    dataset: Dataset,
+    how: Prediction,
+    name: str,
+    columns: Sequence[int] | None = None,
+    progress: bool = False,
+) -> tuple[Probabilities, Probabilities | None]:
+    """(n, classes) probabilities in row order, and those without temperatures if there are any.
+
+    Both are means over models and views. With `columns` all other classes are excluded, and the
+    rest sums to 1. Every image is read once.
+    """
+    from tqdm import tqdm
+
+    temperatures = how.temperatures(models)
+    size = min(how.batch_size, len(dataset))
+    softened: list[Probabilities] = []
+    raw: list[Probabilities] = []
+    with ExitStack() as stack:
+        if how.adapt_norm:
+            for model in models:
+                stack.enter_context(adapted_norm(model, dataset, how.adapt_norm, name))
+        hidden = None if progress else True  # None: no bar if the output is not a terminal
+        batches = -(-len(dataset) // size)
+        for images, _ in tqdm(
+            dataset.batches(size), desc=name, total=batches, disable=hidden, unit="batch"
+        ):
+            given = [
+                [_restricted(batch_outputs(model, view, size), columns) for model in models]
+                for view in views(images, how.tta)
+            ]
+            raw.append(np.mean(given, axis=(0, 1)))
+            cooled = [
+                [p if t is None else soften(p, t) for p, t in zip(view, temperatures, strict=True)]
+                for view in given
+            ]
+            softened.append(np.mean(cooled, axis=(0, 1)))
+    without = np.concatenate(raw) if any(temperatures) else None
+    return np.concatenate(softened), without
+
+
+def _restricted(given: NDArray[np.float32], columns: Sequence[int] | None) -> Probabilities:
+    return given.astype(np.float64) if columns is None else soften(given[:, columns])
