@@ -1,6 +1,8 @@
 PYTHON ?= python3
 DATA ?=
 BIN := .venv/bin
+# Without compiling each installed module: Python compiles those it imports.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile --editable
 
 .PHONY: demo test proofs lint types docs bench clean
 
@@ -13,7 +15,7 @@ test: .venv/.dev
 
 # Kills, clusters, large files: tests that take minutes.
 proofs: .venv/.dev
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2
 
 lint: .venv/.dev
 	$(BIN)/ruff check src tests benchmarks docs/*.py examples
@@ -33,22 +35,22 @@ bench: .venv-bench/.done
 
 .venv/.core: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[report]'
+	$(BIN)/python $(INSTALL) '.[report]'
 	touch $@
 
 .venv/.dev: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(INSTALL) '.[dev]'
 	touch $@ .venv/.core .venv/.docs
 
 .venv/.docs: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python $(INSTALL) '.[docs]'
 	touch $@ .venv/.core
 
 .venv-bench/.done: pyproject.toml
 	test -x .venv-bench/bin/python || $(PYTHON) -m venv .venv-bench
-	.venv-bench/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	.venv-bench/bin/python $(INSTALL) '.[bench]'
 	touch $@
 
 clean:
