@@ -174,7 +174,9 @@ def _search(table, order, starts, others, offset, edges, blocks, distance, same)
                 continue
             if count == found.shape[1]:
                 more = np.empty((3, 2 * count), np.int64)
-                more[:, :count] = found
+                for part in range(3):
+                    for k in range(count):  # a slice would compile for two seconds
+                        more[part, k] = found[part, k]
                 found = more
             found[0, count], found[1, count], found[2, count] = i, j + offset, bits
             count += 1

@@ -37,7 +37,8 @@ def cluster_line(x: Array, centers: Array, labels: Array, max_iterations: int) -
         inertia = _inertia(number, total, ends)
         if inertia < least:
             least = inertia
-            best_ends[:] = ends
+            for c in range(n_clusters + 1):  # a slice would compile for two seconds
+                best_ends[c] = ends[c]
     _means(number, total, best_ends, centers)
     table = np.empty(GRID + 1, np.uint8)
     for c in range(n_clusters):

@@ -55,8 +55,8 @@ def dilate(bits: Array, radius: int, discs: Any) -> None:
     words = bits.shape[1]
     string, image, line, spread = bits.ravel(), discs[0].ravel(), discs[1].ravel(), discs[2].ravel()
     size = len(string)
-    line[:] = string
-    spread[:] = 0
+    for j in range(size):
+        line[j], spread[j] = string[j], 0
     half = 0
     for off in range(radius, -1, -1):
         while (half + 1) * (half + 1) + off * off <= radius * radius + radius:

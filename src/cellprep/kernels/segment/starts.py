@@ -91,7 +91,8 @@ def _principal(x: Array, along: Array) -> None:
     for f in range(n_features):
         if spread[f, f] > spread[widest, widest]:
             widest = f
-    axis[:] = spread[widest]
+    for f in range(n_features):
+        axis[f] = spread[widest, f]
     other = np.empty(n_features)
     for _ in range(16):
         longest = 0.0
@@ -107,6 +108,14 @@ def _principal(x: Array, along: Array) -> None:
         for f in range(n_features):
             projection += np.float32(axis[f]) * np.float32(x[f, i])
         along[i] = projection
+
+
+@nb.njit(cache=True, nogil=True)
+def _copy(into: Array, centers: Array) -> None:
+    # `into[:] = centers` would compile for two seconds
+    for c in range(into.shape[0]):
+        for f in range(into.shape[1]):
+            into[c, f] = centers[c, f]
 
 
 @nb.njit(cache=True, nogil=True)
@@ -141,16 +150,16 @@ def best_centers(x: Array, sample: Array, best: Array, max_iterations: int) -> N
             left = squares + lloyd(sample, centers, sums, counts, min(_TRIES, max_iterations))
             if left < _SAME * least:
                 next_least, least = least, left
-                second[:] = best
-                best[:] = centers
+                _copy(second, best)
+                _copy(best, centers)
             elif left < least:
                 least = left
-                best[:] = centers
+                _copy(best, centers)
             elif left < next_least and least < _SAME * left:
                 next_least = left
-                second[:] = centers
+                _copy(second, centers)
     if next_least < _CLOSE * least:
         few = min(_FEW, max_iterations)
         if lloyd(x, second, sums, counts, few) < lloyd(x, best, sums, counts, few):
-            best[:] = second
+            _copy(best, second)
     lloyd(x, best, sums, counts, max_iterations)
