@@ -2,12 +2,15 @@
 
 from ._version import __version__ as __version__
 from .dataset.dataset import Dataset
+from .dataset.profile import profile
 from .dataset.read import read
 from .duplicates.index import DuplicateIndex
 from .duplicates.search import find_duplicates, find_leaks
 from .errors import BadImagesError, CellprepError
+from .plan.profile import Profile
 from .report import report
 from .steps import (
+    Adapt,
     Balance,
     Corrupt,
     Crop,
@@ -19,11 +22,12 @@ from .steps import (
     Step,
     class_weights,
 )
+from .steps.crops import crops
 from .steps.functions import (
+    adapt,
     balance,
     corrupt,
     crop,
-    crops,
     dedupe,
     jitter,
     kmeans_mask,
@@ -38,6 +42,7 @@ from .writing.verify import verify
 from .writing.write import Written, write
 
 __all__ = [
+    "Adapt",
     "BadImagesError",
     "Balance",
     "CellprepError",
@@ -48,11 +53,13 @@ __all__ = [
     "DuplicateIndex",
     "Jitter",
     "KMeansMask",
+    "Profile",
     "RandAugment",
     "Recipe",
     "StainJitter",
     "Step",
     "Written",
+    "adapt",
     "balance",
     "class_weights",
     "corrupt",
@@ -63,6 +70,7 @@ __all__ = [
     "find_leaks",
     "jitter",
     "kmeans_mask",
+    "profile",
     "rand_augment",
     "read",
     "replay",

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast, get_origin
 
 from docstring_parser import Docstring, DocstringStyle, parse
 
+from ..plan.profile import Profile
 from ..steps import OneOf, Range, Step
 from ..steps.settings import Option, options
 
@@ -75,4 +77,5 @@ def _values(kind: Any, constraint: OneOf | Range | None) -> list[str]:
         return [f"table of {kind.__name__}'s settings"]
     named = {bool: ["true", "false"], type(None): ["false"], str: ["text"], int: ["whole number"]}
     named |= {float: ["number"], Mapping: ["table"], tuple: ["list"]}
+    named |= {Profile: ["table"], Path: ["text"]}
     return named.get(get_origin(kind) or kind, [kind.__name__])

@@ -77,7 +77,7 @@ def to_json(value: object) -> str:
 def history_of(manifest: Mapping[str, Any], path: Path) -> History:
     """The steps that were applied before the data set at `path` was written."""
     steps, stages = tuple(manifest["recipe"]), tuple(manifest["stages"])
-    return History(steps, manifest.get("multiplied_by"), stages, path)
+    return History(steps, manifest.get("multiplied_by"), stages, path, manifest.get("profile"))
 
 
 def digests_of(manifest: Mapping[str, Any]) -> str:

@@ -44,12 +44,15 @@ class History:
         The steps that change pixels, with the names under which the index records them.
     path : Path or None
         The data set whose index records what was done to each image.
+    profile : dict or None
+        The saved form of its profile.
     """
 
     steps: tuple[Mapping[str, Any], ...] = ()
     multiplied_by: str | None = None
     stages: tuple[Mapping[str, Any], ...] = ()
     path: Path | None = None
+    profile: Mapping[str, Any] | None = None
 
 
 NO_HISTORY = History()

@@ -3,6 +3,7 @@
 import importlib
 import pkgutil
 
+from .adapt import Adapt
 from .balance import Balance
 from .class_weights import class_weights
 from .corrupt import Corrupt
@@ -17,6 +18,7 @@ from .step import STEPS, Step
 
 __all__ = [
     "STEPS",
+    "Adapt",
     "Balance",
     "Corrupt",
     "Crop",

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Images, Masks, check_images
-from ..dataset.dataset import Dataset, as_dataset, check_dataset
-from ..plan.plan import Plan
+from ..dataset.dataset import as_dataset
+from ..plan.profile import Profile
 from ..system import executors
-from . import Balance, Corrupt, Crop, Dedupe, Jitter, KMeansMask, RandAugment, StainJitter, Step
+from . import (
+    Adapt,
+    Balance,
+    Corrupt,
+    Crop,
+    Dedupe,
+    Jitter,
+    KMeansMask,
+    RandAugment,
+    StainJitter,
+    Step,
+)
 from .balance import Target
-from .crop import CELL
 from .step import Applied
 
 AnyLabels = NDArray[Any]
@@ -198,6 +208,39 @@ def corrupt(
     return _run(Corrupt(suite, severity, corruption), images, None, seed, ids)[0]
 
 
+def adapt(
+    images: ArrayLike,
+    profile: Profile | str | Path,
+    *,
+    scale: bool = True,
+    color: str | bool = False,
+    ids: ArrayLike | None = None,
+) -> Images:
+    """Images brought to the size and colours of a profile; settings as in `Adapt`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+        20 or more, of one laboratory.
+    profile : Profile or path
+    ids : (n,) int or str, optional
+        Determine which images are measured, of more than 256. Default: the row number.
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+
+    Examples
+    --------
+    >>> images = np.full((20, 16, 16, 3), 230, np.uint8)
+    >>> images[:, 6:10, 6:10] = 90, 40, 130
+    >>> trained_on = Profile(256, 256, (96, 96), (190, 160, 170), (40, 52, 28), share=0.25)
+    >>> int((adapt(images, trained_on)[0, ..., 1] < 128).sum())
+    64
+    """
+    return _run(Adapt(profile, scale, color), images, None, 0, ids)[0]
+
+
 def crop(
     images: ArrayLike,
     size: int,
@@ -223,58 +266,6 @@ def crop(
     (2, 8, 8, 3)
     """
     return _run(Crop(size, center, resize_to, fill), images, None, 0, None)[0]
-
-
-def crops(
-    dataset: Dataset,
-    *,
-    sizes: Sequence[int],
-    resize_to: int | None = None,
-    fill: str | int | None = None,
-) -> dict[int, Dataset]:
-    """Crops of several sizes around the same cells, one data set per size.
-
-    Each equals the result of `Crop(size, resize_to=..., fill=...)`, but the cells are located only
-    once, when the first of the data sets is used.
-
-    Parameters
-    ----------
-    dataset : Dataset
-    sizes : sequence of int
-        Sides of the windows in pixels.
-    resize_to : int, optional
-    fill : "reflect", "edge" or int, optional
-        As in `Crop`.
-
-    Returns
-    -------
-    dict of int to Dataset
-        By size, in the order given.
-
-    Examples
-    --------
-    >>> cells = Dataset.from_arrays(np.zeros((2, 16, 16, 3), np.uint8), [0, 1])
-    >>> {size: made.shape for size, made in crops(cells, sizes=(8, 12)).items()}
-    {8: (2, 8, 8, 3), 12: (2, 12, 12, 3)}
-    """
-    check_dataset(dataset)
-    located = dataset.then(_LocateCells())
-    return {
-        size: located.then(Applied(Crop(size, resize_to=resize_to, fill=fill), 0)) for size in sizes
-    }
-
-
-@dataclass(frozen=True)
-class _LocateCells:
-    """Locates the cells once, for all following crops."""
-
-    def __call__(self, plan: Plan) -> Plan:
-        from ..kernels.segment.centers import find_centers
-
-        return plan if plan.pixels.has_masks else plan.measure(CELL, find_centers)
-
-    def __str__(self) -> str:
-        return "cells located"
 
 
 def kmeans_mask(

@@ -14,6 +14,7 @@ from ..errors import CellprepError, check_seed, nearest
 from ..plan.draws import Draw
 from ..plan.nodes import Parameters
 from ..plan.plan import Plan
+from ..plan.profile import Profile
 from ..plan.source import Shape
 from ..system.plugins import Registry
 from . import settings
@@ -117,7 +118,7 @@ class Step:
             value = getattr(self, field.name)
             if field.metadata.get("omit_default") and value == field.default:
                 continue
-            if isinstance(value, Step):
+            if isinstance(value, Step | Profile):
                 value = {k: v for k, v in value.to_dict().items() if k != "step"}
             if value is None:
                 if field.default is None:

@@ -17,6 +17,7 @@ from ..formats.manifest import INDEX, to_json
 from ..formats.stamps import Files
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
+from ..plan.profile import Measured, Profile
 from ..system.paths import atomic_write
 from .records import ShardRecord
 
@@ -40,11 +41,13 @@ def manifest_of(
     shards: list[dict[str, Any]],
     files: Files,
     quarantined: Files,
+    measured: Measured | None = None,
 ) -> dict[str, Any]:
     """The manifest, with the entries of the shards and the stamps of all other files."""
     counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
     names = plan.class_names
     known_masks = {"known_masks": True} if plan.pixels.has_masks else {}
+    profile = {"profile": Profile.of(measured, plan.shape).to_dict()} if measured else {}
     return {
         "format": fingerprint.format,
         "masks": fingerprint.masks,
@@ -64,6 +67,7 @@ def manifest_of(
             for c in plan.changes
         ],
         "bad": dict(plan.bad),
+        **profile,
         **({"quarantined": quarantined} if quarantined else {}),
         "shards": shards,
         "files": files,
@@ -79,8 +83,13 @@ def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())  # a power cut may damage the files it names, but not itself
 
 
-def write_index(path: Path, records: Iterable[ShardRecord]) -> list[dict[str, Any]]:
-    """Write the index from the records of all shards; their entries in the manifest."""
+def write_index(
+    path: Path, records: Iterable[ShardRecord]
+) -> tuple[list[dict[str, Any]], Measured]:
+    """Write the index from the records of all shards.
+
+    Returns their entries in the manifest, and what was measured for its profile.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -94,4 +103,4 @@ def write_index(path: Path, records: Iterable[ShardRecord]) -> list[dict[str, An
             index = index or opened.enter_context(pq.ParquetWriter(temporary, table.schema))
             index.write_table(table)
             entries += of_these
-    return entries
+    return entries, Measured.total(Measured(**entry.pop("measured")) for entry in entries)

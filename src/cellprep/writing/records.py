@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ShardRecord: TypeAlias = "tuple[pa.Table, dict[str, Any]]"
-"""The rows of a shard in the index, and its entry in the manifest."""
+"""The rows of a shard in the index; its entry in the manifest, with what was `measured` in it."""
 _DAMAGED = (OSError, ValueError, KeyError, TypeError)
 """Errors of a record that was damaged, for example by a power cut."""
 _AT_ONCE = 16

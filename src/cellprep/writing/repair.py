@@ -15,6 +15,7 @@ from ..formats.stamps import stamp
 from ..formats.written import PLAN, load_manifest
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
+from ..plan.profile import Measuring
 from ..system import executors
 from ..system.paths import WORK, make_folder, move, unlink
 from .check import Checked, ExpectedShards
@@ -56,7 +57,7 @@ def repair(
         damaged = spans
     intact, _ = intact_shards(path, folder, fingerprint, damaged)
     missing = [span for span in damaged if span not in intact]
-    task = ShardTask(replace(plan, changes=()), folder, writer, contents)
+    task = ShardTask(replace(plan, changes=()), folder, writer, contents, Measuring.of(plan))
     repaired = executors.run(task, missing, "repairing")
     for span, (table, entry) in zip(missing, repaired, strict=True):
         check_lock()
@@ -65,7 +66,7 @@ def repair(
         _replace_damaged(folder, path, new, recorded)
     if checked.index_is_damaged:
         records = load_records(record_path(folder, number) for number in range(len(spans)))
-        entries = write_index(path, records)
+        entries, _ = write_index(path, records)
         files = {**manifest["files"], INDEX: stamp(path / INDEX)}
         if files != manifest["files"]:  # another version of pyarrow
             save_manifest(path / MANIFEST, {**manifest, "shards": entries, "files": files})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from ..formats.written import PLAN
 from ..plan.fingerprint import Fingerprint
 from ..plan.nodes import Record
 from ..plan.plan import Plan
+from ..plan.profile import Measured, Measuring
 from ..system import executors
 from ..system.executors import Span
 from ..system.paths import WORK, make_folder, sizes
@@ -37,6 +38,7 @@ class ShardTask:
     folder: Path
     writer: ShardWriter
     contents: Contents
+    measuring: Measuring
 
     @property
     def required_paths(self) -> tuple[Path, ...]:
@@ -48,18 +50,27 @@ class ShardTask:
         """Write the shard and its record; returns the record."""
         number = span[0] // self.contents.rows_per_shard
         record: list[Record] = []
-        written = self.writer.write_shard(self.folder, number, self._blocks(span, record))
+        measured: list[Measured] = []
+        blocks = self._blocks(span, record, measured)
+        written = self.writer.write_shard(self.folder, number, blocks)
         table = index_of(self.plan, span, dict(written.columns), record)
         # The record is saved after the images: where it exists, the shard is complete.
-        entry = {"rows": span[1] - span[0], "files": written.files}
+        entry = {
+            "rows": span[1] - span[0],
+            "files": written.files,
+            "measured": asdict(Measured.total(measured)),
+        }
         save_record(record_path(self.folder, number), table, entry)
         return table, entry
 
-    def _blocks(self, span: Span, record: list[Record]) -> Iterator[Block]:
-        """The images of a span and their masks, block by block; parameters are added to `record`.
+    def _blocks(
+        self, span: Span, record: list[Record], measured: list[Measured]
+    ) -> Iterator[Block]:
+        """The images of a span and their masks, block by block.
 
-        A block is valid until the next one is requested: allocating new memory would cost as much
-        as some of the steps.
+        Their parameters are added to `record`, and what a profile needs to `measured`. A block is
+        valid until the next one is requested: allocating new memory would cost as much as some of
+        the steps.
         """
         start, stop = span
         spans = self.plan.spans(stop - start)
@@ -73,6 +84,7 @@ class ShardTask:
             else:
                 images, parameters = self.plan.evaluate(at, buffer[: last - first])
             record.append(parameters)
+            measured.append(self.measuring(at, images, masks))
             yield images, masks
 
 
@@ -138,7 +150,7 @@ def write_shards(
     intact, damaged = intact_shards(path, path, fingerprint, spans)
     missing = [span for span in spans if span not in intact]
     done = len(plan) - sum(stop - start for start, stop in missing)
-    task = ShardTask(replace(plan, changes=()), path, writer, contents)
+    task = ShardTask(replace(plan, changes=()), path, writer, contents, Measuring.of(plan))
     size = math.prod(plan.shape)
     new = executors.run(task, missing, "writing", image_bytes=size, done=done)
     numbers = (number for number, span in enumerate(spans) if span in intact)
@@ -155,13 +167,14 @@ def write_shards(
         next(new, None)  # lets the progress bar end
 
     with closing(new):
-        entries = write_index(path, records())
+        entries, measured = write_index(path, records())
     files[INDEX] = stamp(path / INDEX)
     check_lock()
     if fingerprint.source is None:
         source = identified_by_files(plan, fingerprint.format)
         assert source is not None
         fingerprint = fingerprint.with_source(identity_by_shards(source, entries))
-    save_manifest(path / MANIFEST, manifest_of(plan, fingerprint, entries, files, quarantined))
+    manifest = manifest_of(plan, fingerprint, entries, files, quarantined, measured)
+    save_manifest(path / MANIFEST, manifest)
     sweep(path)
     return done, damaged

@@ -17,6 +17,7 @@ from ..formats.format import Block
 from ..formats.index import index_of
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
+from ..plan.profile import Measured, Measuring
 from ..system import executors
 from .clearing import sweep
 from .manifest import contents_of, manifest_of
@@ -34,18 +35,22 @@ def write_file(plan: Plan, path: Path, fingerprint: Fingerprint) -> None:
     assert write_file is not None
     contents = contents_of(plan, fingerprint)
     index: list[pa.Table] = []
+    measured: list[Measured] = []
 
     def blocks() -> Iterator[Block]:
-        task, size = _BlockTask(plan, contents.masks), math.prod(plan.shape)
+        task = _BlockTask(plan, contents.masks, Measuring.of(plan))
+        size = math.prod(plan.shape)
         results = executors.run(task, plan.spans(), "writing", image_bytes=size)
-        for images, masks, table in results:
+        for images, masks, table, found in results:
             index.append(table)
+            measured.append(found)
             yield images, masks
 
     def finish() -> tuple[dict[str, Any], bytes]:
         buffer = io.BytesIO()
         pq.write_table(pa.concat_tables(index).unify_dictionaries(), buffer)
-        return manifest_of(plan, fingerprint, [], {}, {}), buffer.getvalue()
+        found = Measured.total(measured)
+        return manifest_of(plan, fingerprint, [], {}, {}, found), buffer.getvalue()
 
     write_file(path, contents, blocks(), finish)
     sweep(path)
@@ -57,11 +62,13 @@ class _BlockTask:
 
     plan: Plan
     with_masks: bool
+    measuring: Measuring
 
-    def __call__(self, span: executors.Span) -> tuple[Images, Masks | None, Any]:
-        masks = None
+    def __call__(self, span: executors.Span) -> tuple[Images, Masks | None, Any, Measured]:
+        at, masks = np.arange(*span), None
         if self.with_masks:
-            images, parameters, masks = self.plan.evaluate_masked(np.arange(*span))
+            images, parameters, masks = self.plan.evaluate_masked(at)
         else:
-            images, parameters = self.plan.evaluate(np.arange(*span))
-        return images, masks, index_of(self.plan, span, {}, [parameters])
+            images, parameters = self.plan.evaluate(at)
+        found = self.measuring(at, images, masks)
+        return images, masks, index_of(self.plan, span, {}, [parameters]), found
