@@ -11,13 +11,16 @@ import pytest
 import cellprep as cp
 from cellprep.cli.recipe_template import step_kinds, template
 from cellprep.cli.step_docs import setting_prose
+from cellprep.synthetic import draw_cells
 
 from .helpers import run
 
 
 @pytest.mark.parametrize("kind", step_kinds().values(), ids=step_kinds())
-def test_a_new_recipe_has_the_defaults(kind):
-    needed = {"size": 80} if kind is cp.Crop else {}
+def test_a_new_recipe_has_the_defaults(kind, here):
+    needed = {cp.Adapt: {"profile": "out/train"}, cp.Crop: {"size": 80}}.get(kind, {})
+    if kind is cp.Adapt:
+        cp.write(cp.Dataset.from_arrays(*draw_cells([1] * 8)), "out/train")
     text = template([kind, cp.Dedupe], seed=4)
     assert cp.Recipe.from_toml(text) == cp.Recipe([kind(**needed), cp.Dedupe()], seed=4)
     assert max(map(len, text.splitlines())) <= 84

@@ -16,7 +16,11 @@ from cellprep.steps.checks import applied, by_row
 from cellprep.steps.step import STEPS as STEPS_BY_NAME
 from cellprep.steps.step import Step
 
+PROFILE = cp.Profile(256, 250, (96, 96), (190, 160, 170.5), (40, 52, 28), 0.2, (230,) * 3, (9,) * 3)
 STEPS = [
+    cp.Adapt(PROFILE),
+    cp.Adapt(PROFILE, scale=False, color="background"),
+    cp.Adapt(PROFILE, color="channels"),
     cp.Dedupe(),
     cp.Dedupe(on_conflict="majority", on_duplicate="keep", max_copies=None),
     cp.Balance(),
@@ -42,9 +46,11 @@ STEPS = [
     cp.Corrupt("heavy", corruption="augmix"),
 ]
 every_step = pytest.mark.parametrize("step", STEPS, ids=repr)
-# Dedupe and Balance depend on other rows by design.
+# Adapt, Balance and Dedupe depend on other rows by design.
 every_pixel_step = pytest.mark.parametrize(
-    "step", [step for step in STEPS if not isinstance(step, cp.Dedupe | cp.Balance)], ids=repr
+    "step",
+    [step for step in STEPS if not isinstance(step, cp.Adapt | cp.Balance | cp.Dedupe)],
+    ids=repr,
 )
 KINDS = sorted({type(step) for step in STEPS}, key=lambda kind: kind.__name__)
 
@@ -161,6 +167,7 @@ def test_identity_settings_do_not_change_images(step, messy) -> None:
 
 
 FUNCTIONS = {
+    cp.adapt: cp.Adapt,
     cp.dedupe: cp.Dedupe,
     cp.balance: cp.Balance,
     cp.jitter: cp.Jitter,
@@ -185,7 +192,7 @@ def test_functions_have_the_settings_and_results_of_their_steps(function, messy)
         if expected is not MISSING:
             assert default == expected
     images, labels, ids = messy
-    required = {"size": 30} if kind is cp.Crop else {}
+    required = {cp.Adapt: {"profile": PROFILE}, cp.Crop: {"size": 30}}.get(kind, {})
     given_labels = (labels,) if "labels" in parameters else ()
     extra = {"seed": 9} if "seed" in parameters else {}
     extra |= {"ids": ids} if "ids" in parameters else {}

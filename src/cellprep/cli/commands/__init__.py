@@ -3,10 +3,11 @@
 They turn arguments into calls of the library.
 """
 
-from . import demo, duplicates, inspect, recipe, report, split, verify, write
+from . import demo, duplicates, inspect, profile, recipe, report, split, verify, write
 
 COMMANDS = (
-    *(demo.demo, inspect.inspect, report.report, duplicates.duplicates, duplicates.leaks),
+    *(demo.demo, inspect.inspect, profile.profile, report.report),
+    *(duplicates.duplicates, duplicates.leaks),
     *(recipe.recipe, write.run, write.convert, split.split, verify.verify),
 )
 """In the order of a job; `--help` sorts them by name."""
