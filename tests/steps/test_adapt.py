@@ -113,7 +113,9 @@ def test_a_path_is_read_at_once_and_saved_as_numbers(elsewhere, here, cells, tmp
 
 def test_what_cannot_be_adapted_is_refused(elsewhere, here) -> None:
     few = cp.Dataset.from_arrays(elsewhere.images[:19], elsewhere.labels[:19], NAMES)
-    with pytest.raises(cp.CellprepError, match=r"needs 20 images in which a cell is found.* got 19"):
+    with pytest.raises(
+        cp.CellprepError, match=r"needs 20 images in which a cell is found.* got 19"
+    ):
         cp.Recipe([cp.Adapt(here)])(few).images[:]
     with pytest.raises(cp.CellprepError, match=r"needs 20 images in which a cell is found.* got 0"):
         cp.adapt(np.full((30, 16, 16, 3), 9, np.uint8), here)
@@ -147,3 +149,10 @@ def test_cells_of_another_laboratory_are_enlarged(data) -> None:
     made = cp.Recipe([cp.Adapt(trained_on)])(theirs)
     assert 1.3 < record(made)["zoom"][0] < 1.55
     assert cp.profile(made).share == pytest.approx(trained_on.share, rel=0.15)
+
+
+def test_every_epoch_has_the_zoom_that_was_measured_once(elsewhere, here) -> None:
+    made = cp.Recipe([cp.Jitter(), cp.Adapt(here, color="channels")])(elsewhere)
+    first, fresh = record(made), record(made.epoch(2))
+    assert fresh["zoom"][0] == first["zoom"][0]
+    assert (fresh["jitter.rotation"] != first["jitter.rotation"]).any()

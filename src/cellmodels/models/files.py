@@ -6,13 +6,13 @@ import json
 import platform
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import cellprep
-from cellprep import CellprepError
+from cellprep import CellprepError, Profile
 
 from ..atomic import atomic_write
 
@@ -44,6 +44,8 @@ class Card:
     temperature : float or None
         What the scores before the softmax are divided by, so that probabilities are as high as
         predictions are reliable; fitted on the validation set. None without one.
+    profile : Profile or None
+        The appearance of the training images before augmentation, as by `cellprep.profile`.
     """
 
     model: str
@@ -55,6 +57,7 @@ class Card:
     seconds: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
     temperature: float | None = None
+    profile: Profile | None = None
 
 
 def versions() -> dict[str, str]:
@@ -96,12 +99,13 @@ def load_card(path: str | Path) -> Card:
             saved = json.loads(archive.read(_MEMBER))
         known = [each.name for each in fields(Card)]  # older versions saved fewer
         card = Card(**{name: saved[name] for name in known if name in saved})
+        profile = None if card.profile is None else Profile.from_dict(saved["profile"])
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError):
         raise CellprepError(
             f"{str(path)!r} is not a model that cellmodels saved: it has no class names; train it "
             "with cellmodels.fit(model, train, val, out=folder)"
         ) from None
-    return Card(**{**asdict(card), "class_names": tuple(card.class_names)})
+    return replace(card, class_names=tuple(card.class_names), profile=profile)
 
 
 def load(path: str | Path) -> Any:

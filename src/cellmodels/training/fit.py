@@ -10,7 +10,7 @@ from typing import Any
 
 import xxhash
 
-from cellprep import CellprepError, Dataset
+from cellprep import CellprepError, Dataset, profile
 
 from ..data.checks import check_classes, check_disjoint, check_fits
 from ..data.inputs import Data, as_dataset, readable, recipe_of
@@ -187,6 +187,7 @@ def card_of(
         seconds=round(state.seconds, 2),
         versions=versions(),
         temperature=temperature,
+        profile=profile(train),
     )
 
 

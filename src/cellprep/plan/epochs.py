@@ -33,8 +33,9 @@ def sharing(node: Node) -> Node:
     if isinstance(node, Taken):
         return replace(node, before=before)
     fixed = fixed_rows(before)
-    known = node.known if fixed.all() else None  # it was measured in one epoch
     finds = node.step.finds_masks or node.step.finds_parameters
+    measured_again = node.step.finds_parameters and not fixed.all()
+    known = None if measured_again else node.known
     found = node.found or (Found(fixed) if finds else None)
     return replace(node, before=before, known=known, found=found)
 

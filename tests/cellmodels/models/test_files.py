@@ -29,6 +29,7 @@ def test_a_saved_model_knows_the_recipe_and_classes_of_its_data(tmp_path):
     assert list(model.card.recipe) == manifest["recipe"]
     assert model.card.class_names == CLASS_NAMES[:3]
     assert model.card.history == done.history
+    assert model.card.profile == cp.profile(tmp_path / "train")
     assert {"keras", "tensorflow", "python", "cellprep"} <= set(model.card.versions)
     report = cm.evaluate(model, tmp_path / "v.npz", train=tmp_path / "train", progress=False)
     assert report.class_names == CLASS_NAMES[:3]
