@@ -22,6 +22,7 @@ from scipy import ndimage
 
 import cellprep as cp
 from cellprep.arrays import Images
+from cellprep.kernels.augment import affine, channels
 from cellprep.kernels.augment.stain import hed
 from cellprep.kernels.segment import kmeans, spaces
 from cellprep.operations import KERAS_CV, OPERATIONS, WIDE, Slots, Strength
@@ -279,6 +280,24 @@ def crop() -> Image.Image:
     return card(strips)
 
 
+def adapt() -> Image.Image:
+    """Two laboratories of different zoom and colour, before and after."""
+    images, _ = draw_cells([4] * 8, seed=2)
+    trained_on, elsewhere = cp.profile(images), draw_cells([4] * 8, seed=7)[0]
+    every = np.arange(len(elsewhere))
+    affine.zoom(elsewhere, every, np.full(len(every), 0.65, np.float32))
+    tint = np.array([[0.62, 0.72, 0.58], [18, 22, 30]], np.float32)[:, None].repeat(32, axis=1)
+    channels.channel_gain(elsewhere, every, *tint)
+    rows = {"training images": images, "another laboratory's images": elsewhere}
+    for color in (False, "background", "channels"):
+        made, record = applied(cp.Adapt(trained_on, color=color), elsewhere)
+        words = f", color={color!r}" * bool(color)
+        rows[f"Adapt(profile{words}): zoom {record[0]['zoom']:.2f}"] = made
+    return card(
+        [strip(title, [Tile(image) for image in some[::4]]) for title, some in rows.items()]
+    )
+
+
 def kmeans_mask() -> Image.Image:
     """From clusters to the mask and the masked image."""
     images, labels = draw_cells([int(name != "platelet") for name in CLASS_NAMES], seed=2)
@@ -404,7 +423,7 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     draw.__name__: draw
     for draw in (
         *(dedupe, split, balance, jitter, stain_jitter, crop, kmeans_mask, rand_augment),
-        *(operations, corrupt),
+        *(operations, corrupt, adapt),
     )
 }
 
