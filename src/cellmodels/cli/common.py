@@ -36,6 +36,7 @@ def prediction(function: Any) -> Any:
             show_default=True,
             help="Average over views: flips, dihedral.",
         ),
+        click.option("--adapt", is_flag=True, help="Zoom to the cell size in training."),
         click.option(
             "--adapt-norm",
             type=float,

@@ -16,6 +16,7 @@ from cellprep.errors import in_range, nearest, one_of
 from ..models.outputs import batch_outputs
 from ..models.temperature import soften
 from .adapt_norm import adapted_norm
+from .adapted import adapted
 from .views import VIEWS, views
 
 Probabilities = NDArray[np.float64]
@@ -30,6 +31,10 @@ class Prediction:
     tta : "none", "flips" or "dihedral"
         Test-time augmentation: probabilities are means over 4 flips of each image, or over all 8
         flips and quarter turns, which needs square images.
+    adapt : bool
+        Zoom each test set so that its median cell is as large as that of the training images, by
+        `cellprep.Adapt` with the profile in the card of each model. Meant for sets of another
+        laboratory; at least 20 images are needed.
     adapt_norm : float
         In [0, 1]. Above 0, batch normalisation uses statistics that are blended with those of the
         images, at this weight [1]_. Meant for sets of another laboratory; 0.3 to 0.6 is a good
@@ -53,6 +58,7 @@ class Prediction:
     """
 
     tta: str = "none"
+    adapt: bool = False
     adapt_norm: float = 0.0
     temperature: bool = True
     batch_size: int = 64
@@ -88,26 +94,30 @@ def probabilities(
     """(n, classes) probabilities in row order, and those without temperatures if there are any.
 
     Both are means over models and views. With `columns` all other classes are excluded, and the
-    rest sums to 1. Every image is read once.
+    rest sums to 1. Every image is read once; if they are adapted, once for each model.
     """
     from tqdm import tqdm
 
     temperatures = how.temperatures(models)
     size = min(how.batch_size, len(dataset))
+    sets = [adapted(model, dataset) if how.adapt else dataset for model in models]
     softened: list[Probabilities] = []
     raw: list[Probabilities] = []
     with ExitStack() as stack:
         if how.adapt_norm:
-            for model in models:
-                stack.enter_context(adapted_norm(model, dataset, how.adapt_norm, name))
+            for model, each in zip(models, sets, strict=True):
+                stack.enter_context(adapted_norm(model, each, how.adapt_norm, name))
         hidden = None if progress else True  # None: no bar if the output is not a terminal
-        batches = -(-len(dataset) // size)
-        for images, _ in tqdm(
-            dataset.batches(size), desc=name, total=batches, disable=hidden, unit="batch"
-        ):
+        starts = range(0, len(dataset), size)
+        for start in tqdm(starts, desc=name, disable=hidden, unit="batch"):
+            read = {id(each): each.images[start : start + size] for each in sets}
+            turned = zip(*(views(read[id(each)], how.tta) for each in sets), strict=True)
             given = [
-                [_restricted(batch_outputs(model, view, size), columns) for model in models]
-                for view in views(images, how.tta)
+                [
+                    _restricted(batch_outputs(model, view, size), columns)
+                    for model, view in zip(models, views_of_models, strict=True)
+                ]
+                for views_of_models in turned
             ]
             raw.append(np.mean(given, axis=(0, 1)))
             cooled = [

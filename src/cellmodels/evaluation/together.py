@@ -9,6 +9,7 @@ from cellprep import CellprepError, Dataset
 
 from ..data.checks import check_fits
 from .adapt_norm import check_norm
+from .adapted import training_profile
 from .probabilities import Prediction
 
 
@@ -60,6 +61,9 @@ def check_images(
             f"`tta` 'dihedral' turns images, so they must be square, but those of {name} are "
             f"{height}x{width}; use 'flips'"
         )
+    if how.adapt:
+        for model in models:
+            training_profile(model)
     if how.adapt_norm:
         for model in models:
             check_norm(model, dataset, name)

@@ -1,0 +1,25 @@
+"""Images of another laboratory, brought to the appearance of a model's training images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cellprep
+from cellprep import CellprepError, Dataset, Profile
+
+
+def adapted(model: Any, dataset: Dataset) -> Dataset:
+    """The images with cells as large as in training, by `cellprep.Adapt`."""
+    return cellprep.Recipe([cellprep.Adapt(training_profile(model))])(dataset)
+
+
+def training_profile(model: Any) -> Profile:
+    """The profile of a model's training images; refused if its card has none."""
+    card = getattr(model, "card", None)
+    if card is None or card.profile is None:
+        raise CellprepError(
+            f"`adapt` needs the profile of the training images, which {model.name} lacks; train it "
+            "with this version of cellmodels, or apply cellprep.Adapt(profile) to the images"
+        )
+    profile: Profile = card.profile
+    return profile
