@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..arrays import Images, Masks, Positions
+from ..arrays import Images, Masks
 
 _Filter = Image.Resampling
 
@@ -24,15 +24,6 @@ def resize_masks(masks: Masks, side: int) -> Masks:
     if masks.shape[1:] == (side, side):
         return masks
     return _resized(masks.view(np.uint8), side, side, _Filter.NEAREST).view(bool)
-
-
-def pixelate(images: Images, rows: Positions, factors: NDArray[np.float32]) -> None:
-    """Shrink some images by factors of at most 1 and enlarge them again, in place (BOX)."""
-    _, height, width, _ = images.shape
-    for row, factor in zip(rows.tolist(), factors.tolist(), strict=True):
-        small = max(1, int(factor * width)), max(1, int(factor * height))
-        image = Image.fromarray(images[row]).resize(small, _Filter.BOX)
-        images[row] = np.asarray(image.resize((width, height), _Filter.BOX))
 
 
 def _resized(

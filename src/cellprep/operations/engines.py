@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..arrays import Images, Positions
 from . import OPERATIONS
 from .slots import Slots
@@ -45,4 +43,5 @@ def run(
 def copy_rows(source: Images, at: Positions, out: Images, to: Positions) -> None:
     """``out[to] = source[at]``, which costs nothing where they are the same memory."""
     if out is not source:
-        out[to] = np.take(source, at, axis=0) if len(at) != len(out) else source[at]
+        for row, target in zip(at.tolist(), to.tolist(), strict=True):  # without a copy in between
+            out[target] = source[row]

@@ -20,7 +20,7 @@ def _grid_mask(sampled: Strength) -> tuple[Values, Values, Values]:
 
 
 OPERATIONS = (
-    Operation("pixelate", "resize:pixelate", "a"),
+    Operation("pixelate", "corrupt.pixelate:pixelate", "a"),
     Operation(
         "jpeg",
         "corrupt.jpeg:jpeg",

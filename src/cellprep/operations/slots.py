@@ -58,35 +58,49 @@ class Slots:
         """These slots with the details that their operations sample from their seeds."""
         assert self.seeds is not None
         details = np.full(len(self.operations), "", object)
-        for name, slot, at in self._by_operation():
+        for name in set(self.operations.ravel().tolist()) - {NONE}:
             sample = table[name].details
             if sample is not None:
+                at, slot = np.nonzero(self.operations == name)
                 details[at] = sample(self.seeds[at, slot], self.values[at, slot, 0])
         return replace(self, details=details.astype(np.str_))
 
     def run(self, table: Mapping[str, Operation], images: Images, rows: Positions) -> None:
         """Change images (n, height, width, 3) at these rows (m,), in place."""
-        for name, slot, at in self._by_operation():
+        for name, at, slot in self._calls():
             table[name](images, rows[at], self._arguments(at, slot))
 
     def move_masks(self, table: Mapping[str, Operation], masks: Masks, rows: Positions) -> Masks:
         """Masks (n, height, width) moved as `run` moves their images, to the nearest pixel."""
         masks = masks.copy()
-        for name, slot, at in self._by_operation():
+        for name, at, slot in self._calls():
             if table[name].moves:
                 table[name](masks, rows[at], self._arguments(at, slot))
         return masks
 
-    def _by_operation(self) -> Iterator[tuple[str, int, Positions]]:
-        """Slot by slot, each operation and the images that have it."""
-        names, numbers = np.unique(self.operations, return_inverse=True)
-        for slot, of_slot in enumerate(numbers.reshape(self.operations.shape).T):
-            for number, name in enumerate(names.tolist()):
-                at = np.flatnonzero(of_slot == number)
-                if name != NONE and len(at):
-                    yield name, slot, at
+    def _calls(self) -> Iterator[tuple[str, Positions, Positions]]:
+        """Each call: an operation, the images that it is next for, and their slots.
 
-    def _arguments(self, at: Positions, slot: int) -> Arguments:
+        Images wait for each other, so that there are few calls: the operation that is next for most
+        images is called.
+        """
+        names, numbers = np.unique(self.operations, return_inverse=True)
+        m, slots = self.operations.shape
+        todo = np.full((m, slots + 1), len(names))  # the last one is no operation
+        todo[:, :slots] = numbers.reshape(m, slots)
+        slot, image = np.zeros(m, np.int64), np.arange(m)
+        while True:
+            following = todo[image, slot]
+            images_of = np.bincount(following, minlength=len(names) + 1)[:-1]
+            if not images_of.any():
+                return
+            most = images_of.argmax()
+            at = np.flatnonzero(following == most)
+            if names[most] != NONE:
+                yield str(names[most]), at, slot[at]
+            slot[at] += 1
+
+    def _arguments(self, at: Positions, slot: Positions) -> Arguments:
         a, b, c = np.ascontiguousarray(self.values[at, slot].T)
         seeds = np.zeros(len(at), np.uint64) if self.seeds is None else self.seeds[at, slot]
         details = np.zeros(len(at), "U1") if self.details is None else self.details[at]

@@ -66,14 +66,14 @@ def _saturate(image, amount):
         red, green = np.float32(flat[at]), np.float32(flat[at + np.uint64(1)])
         blue = np.float32(flat[at + np.uint64(2)])
         most = max(red, green, blue)
-        spread = most - min(red, green, blue)
-        if spread == 0:
-            flat[at + np.uint64(1)] = flat[at + np.uint64(2)] = to_level(most - most * amount)
-        else:
-            growth = min(most, spread + amount * most) / spread
-            flat[at] = to_level(most - growth * (most - red))
-            flat[at + np.uint64(1)] = to_level(most - growth * (most - green))
-            flat[at + np.uint64(2)] = to_level(most - growth * (most - blue))
+        spread, fall = most - min(red, green, blue), amount * most
+        growth = min(most, spread + fall) / max(spread, np.float32(1))
+        flat[at] = to_level(most - growth * (most - red))
+        # choices between values, not branches, which would keep the loop out of vector registers
+        by_green = growth * (most - green) if spread > 0 else fall
+        by_blue = growth * (most - blue) if spread > 0 else fall
+        flat[at + np.uint64(1)] = to_level(most - by_green)
+        flat[at + np.uint64(2)] = to_level(most - by_blue)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -119,12 +119,12 @@ def channel_shuffle(images, rows, orders):
 
 @nb.njit(cache=True, nogil=True)
 def _channel_shuffle(image, order):
-    first, second = (1, 2, 0, 2, 1)[order], (2, 0, 2, 1, 0)[order]
-    third = 3 - first - second
+    first, second = np.uint64((1, 2, 0, 2, 1)[order]), np.uint64((2, 0, 2, 1, 0)[order])
+    third = np.uint64(3) - first - second
     flat = image.reshape(image.size)
-    for p in range(0, len(flat), 3):
+    for p in range(np.uint64(0), np.uint64(len(flat)), np.uint64(3)):
         one, two, three = flat[p + first], flat[p + second], flat[p + third]
-        flat[p], flat[p + 1], flat[p + 2] = one, two, three
+        flat[p], flat[p + np.uint64(1)], flat[p + np.uint64(2)] = one, two, three
 
 
 @nb.njit(cache=True, nogil=True)

@@ -146,54 +146,104 @@ def convolve(images: Images, rows: Positions, kernels: Kernels, border: str) -> 
         What lies outside, as in `numpy.pad`.
     """
     _, height, width, _ = images.shape
-    above, before = kernels.shape[1] // 2, kernels.shape[2] // 2
-    down = np.pad(np.arange(height), above, mode=border)  # type: ignore[call-overload]
-    across = np.pad(np.arange(width), before, mode=border)  # type: ignore[call-overload]
+    _, high, wide = kernels.shape
+    down, across = _padded(height, high // 2, border), _padded(width, wide // 2, border)
     _convolve(images, rows, np.ascontiguousarray(kernels), down, across)
+
+
+@lru_cache(maxsize=64)
+def _padded(side: int, margin: int, border: str) -> NDArray[np.int64]:
+    """The pixel to read at each position from -margin to side + margin - 1."""
+    return np.pad(np.arange(side), margin, mode=border)  # type: ignore[call-overload, no-any-return]
 
 
 @nb.njit(cache=True, nogil=True)
 def _convolve(images, rows, kernels, down, across):
     _, height, width, _ = images.shape
-    _, high, wide = kernels.shape
-    padded = np.empty((len(down), 3 * len(across)), np.float32)
-    line = np.empty(3 * width, np.float32)
-    tap_y = np.empty(high * wide, np.int64)
-    tap_x = np.empty(high * wide, np.int64)
-    weight = np.zeros(high * wide + 3, np.float32)
+    stride = 3 * len(across)
+    padded = np.empty(height * stride, np.float32)
+    sums = np.empty(3 * width, np.float32)
     for i in range(len(rows)):
-        image = images[rows[i]]
-        for y in range(len(down)):
-            row, to = image[down[y]].reshape(3 * width), padded[y]
-            for x in range(len(across)):
-                at, here = np.uint64(3 * across[x]), np.uint64(3 * x)
-                to[here] = row[at]
-                to[here + np.uint64(1)] = row[at + np.uint64(1)]
-                to[here + np.uint64(2)] = row[at + np.uint64(2)]
-        taps = 0
-        for v in range(high):
-            for u in range(wide):
-                if kernels[i, v, u] != 0:
-                    tap_y[taps], tap_x[taps], weight[taps] = v, 3 * u, kernels[i, v, u]
-                    taps += 1
+        lines = images[rows[i]].reshape(height, 3 * width)
         for y in range(height):
-            line[:] = 0
-            first = 0
-            while (
-                first + 4 <= taps
-            ):  # four at a time, so that sums are loaded and stored less often
-                a = padded[y + tap_y[first], tap_x[first] :]
-                b = padded[y + tap_y[first + 1], tap_x[first + 1] :]
-                c = padded[y + tap_y[first + 2], tap_x[first + 2] :]
-                d = padded[y + tap_y[first + 3], tap_x[first + 3] :]
-                by_a, by_b, by_c, by_d = weight[first : first + 4]
-                for j in range(3 * width):
-                    line[j] += (by_a * a[j] + by_b * b[j]) + (by_c * c[j] + by_d * d[j])
-                first += 4
-            for tap in range(first, taps):
-                a = padded[y + tap_y[tap], tap_x[tap] :]
-                for j in range(3 * width):
-                    line[j] += weight[tap] * a[j]
-            row = image[y].reshape(3 * width)
-            for j in range(3 * width):
-                row[j] = to_level(line[j])
+            _pad(lines[y], across, padded[stride * y : stride * (y + 1)])
+        tap_y, tap_x, weights = _taps(kernels[i])
+        at = np.empty(len(weights), np.uint64)
+        for y in range(height):
+            for tap in range(len(at)):
+                at[tap] = stride * down[y + tap_y[tap]] + tap_x[tap]
+            sums[:] = 0
+            for first in range(0, len(at) - 7, 8):
+                _add_eight(sums, padded, at[first:], weights[first:])
+            _finish(lines[y], sums, padded, at[len(at) - 7 :], weights[len(at) - 7 :])
+
+
+@nb.njit(cache=True, nogil=True)
+def _pad(line, across, padded):
+    """A row of pixels as float32, with the pixels outside that `across` names."""
+    width = len(line) // 3
+    before = (len(across) - width) // 2
+    inside = padded[3 * before : 3 * before + len(line)]
+    for j in range(len(line)):
+        inside[j] = np.float32(line[j])
+    for begin, end in ((0, before), (before + width, len(across))):
+        for x in range(begin, end):
+            for c in range(3):
+                padded[3 * x + c] = np.float32(line[3 * across[x] + c])
+
+
+@nb.njit(cache=True, nogil=True)
+def _taps(kernel):
+    """Where a kernel is not 0: y, 3 * x and weight, for groups of eight, then four, then three.
+
+    Groups that are not full have weights of 0.
+    """
+    count = np.count_nonzero(kernel)
+    eights, rest = count // 8, count % 8
+    size = 8 * eights + 7
+    tap_y, tap_x = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    weights = np.zeros(size, np.float32)
+    tap = 0
+    for v in range(kernel.shape[0]):
+        for u in range(kernel.shape[1]):
+            if kernel[v, u] != 0:
+                if tap == 8 * eights and rest < 4:
+                    tap += 4
+                tap_y[tap], tap_x[tap], weights[tap] = v, 3 * u, kernel[v, u]
+                tap += 1
+    return tap_y, tap_x, weights
+
+
+# Several taps at a time, so that sums are loaded and stored less often. The order of additions
+# decides the last bit of a sum: it must stay.
+
+
+@nb.njit(cache=True, nogil=True)
+def _add_eight(sums, padded, at, weights):
+    a, b, c, d, e, f, g, h = at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]
+    by_a, by_b, by_c, by_d = weights[0], weights[1], weights[2], weights[3]
+    by_e, by_f, by_g, by_h = weights[4], weights[5], weights[6], weights[7]
+    for j in range(np.uint64(len(sums))):
+        value = (by_a * padded[a + j] + by_b * padded[b + j]) + (
+            by_c * padded[c + j] + by_d * padded[d + j]
+        )
+        value = sums[j] + value
+        sums[j] = value + (
+            (by_e * padded[e + j] + by_f * padded[f + j])
+            + (by_g * padded[g + j] + by_h * padded[h + j])
+        )
+
+
+@nb.njit(cache=True, nogil=True)
+def _finish(line, sums, padded, at, weights):
+    """Add four taps at once, three one after the other, and round to levels."""
+    a, b, c, d, e, f, g = at[0], at[1], at[2], at[3], at[4], at[5], at[6]
+    by_a, by_b, by_c, by_d = weights[0], weights[1], weights[2], weights[3]
+    by_e, by_f, by_g = weights[4], weights[5], weights[6]
+    for j in range(np.uint64(len(sums))):
+        value = sums[j] + (
+            (by_a * padded[a + j] + by_b * padded[b + j])
+            + (by_c * padded[c + j] + by_d * padded[d + j])
+        )
+        value = ((value + by_e * padded[e + j]) + by_f * padded[f + j]) + by_g * padded[g + j]
+        line[j] = to_level(value)

@@ -16,8 +16,12 @@ def jpeg(images: Images, rows: Positions, qualities: NDArray[np.float32]) -> Non
 
     Its blocks measure 8 pixels, and 16 for colour, whatever the size of the image.
     """
+    _, height, width, _ = images.shape
     for row, quality in zip(rows.tolist(), qualities.tolist(), strict=True):
         file = BytesIO()
         Image.fromarray(images[row]).save(file, "JPEG", quality=int(quality))
-        with Image.open(file) as decoded:
-            images[row] = np.asarray(decoded)
+        # by the decoder alone: `Image.open` parses every header in Python first
+        decoder = "jpeg", "RGB", ""
+        images[row] = np.asarray(
+            Image.frombytes("RGB", (width, height), file.getvalue(), *decoder)
+        )

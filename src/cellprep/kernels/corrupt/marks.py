@@ -144,6 +144,7 @@ def grid_mask(images, rows, ratios, units, angles, seeds):
        arXiv:2001.04086.
     """
     _, height, width, _ = images.shape
+    within = np.empty(width, np.bool_)
     for i in range(len(rows)):
         image = images[rows[i]]
         per_pixel = 1 / (units[i] * min(height, width))
@@ -154,5 +155,7 @@ def grid_mask(images, rows, ratios, units, angles, seeds):
             for x in range(width):
                 u = first_u + x * cos + y * sin
                 v = first_v + y * cos - x * sin
-                if u - math.floor(u) < ratios[i] and v - math.floor(v) < ratios[i]:
+                within[x] = (u - np.floor(u) < ratios[i]) & (v - np.floor(v) < ratios[i])
+            for x in range(width):
+                if within[x]:
                     image[y, x, 0] = image[y, x, 1] = image[y, x, 2] = 0

@@ -24,6 +24,8 @@ from ..levels import to_level
 _GOLDEN = splitmix.GOLDEN
 _mix: Any = nb.njit(splitmix.mix, inline="always")
 _STEPS = 4096
+_BLOCK = np.uint64(256)
+"""Numbers, of four deviates each, that `gaussian_noise` computes at a time."""
 
 
 def _quantiles() -> NDArray[np.float32]:
@@ -70,18 +72,19 @@ def gaussian_noise(images: Images, rows: Positions, sd: NDArray[Any], seeds: Key
     `sd` is a fraction of the full range. Deviates come from 4096 quantiles of the distribution, up
     to 3.66 standard deviations: the steps between them are finer than a level.
     """
+    bits = np.empty(_BLOCK, np.uint64)
+    deviates = np.empty(4 * _BLOCK, np.float32)
     for i in range(len(rows)):
         flat = images[rows[i]].reshape(images[0].size)
         scaled = np.float32(255) * np.float32(sd[i]) * _NORMAL
-        whole = len(flat) // 4
-        for j in range(whole):
-            bits = number(seeds[i], j)
-            for k in range(4):
-                at = np.uint64(4 * j + k)
-                deviate = scaled[(bits >> np.uint64(16 * k)) & np.uint64(_STEPS - 1)]
-                flat[at] = to_level(np.float32(flat[at]) + deviate)
-        bits = number(seeds[i], whole)
-        for k in range(len(flat) - 4 * whole):
-            at = np.uint64(4 * whole + k)
-            deviate = scaled[(bits >> np.uint64(16 * k)) & np.uint64(_STEPS - 1)]
-            flat[at] = to_level(np.float32(flat[at]) + deviate)
+        # in three loops: only the second cannot use vector registers
+        for first in range(np.uint64(0), np.uint64(len(flat)), np.uint64(4 * _BLOCK)):
+            for j in range(_BLOCK):
+                bits[j] = number(seeds[i], first // np.uint64(4) + j)
+            for j in range(_BLOCK):
+                for k in range(4):
+                    step = (bits[j] >> np.uint64(16 * k)) & np.uint64(_STEPS - 1)
+                    deviates[np.uint64(4) * j + np.uint64(k)] = scaled[step]
+            levels = flat[first : first + np.uint64(4 * _BLOCK)]
+            for j in range(np.uint64(len(levels))):
+                levels[j] = to_level(np.float32(levels[j]) + deviates[j])

@@ -1,0 +1,121 @@
+"""Large pixels, bit for bit as Pillow 13 makes them with its box filter, compiled.
+
+Pillow averages columns and rows one after the other, in fixed point, and rounds in between.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+
+from ..hashing import lanczos
+
+_BITS = 22  # fractional bits of a weight
+_rows_first: Any = nb.njit(lanczos.rows_first, cache=True, nogil=True)
+
+
+@nb.njit(cache=True, nogil=True)
+def pixelate(images, rows, factors):
+    """Shrink some images by factors of at most 1 and enlarge them again, in place.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    rows : (m,) int
+        The images to change, all different.
+    factors : (m,) float32
+    """
+    _, height, width, _ = images.shape
+    once, small = np.empty((2, height, 3 * width), np.uint8)
+    for i in range(len(rows)):
+        lines = images[rows[i]].reshape(height, 3 * width)
+        high, wide = max(1, int(factors[i] * height)), max(1, int(factors[i] * width))
+        if _rows_first(height, width, high, wide):
+            _average_rows(lines, height, high, once)
+            _average_columns(once[:high], width, wide, small)
+        else:
+            _average_columns(lines, width, wide, once)
+            _average_rows(once[:, : 3 * wide], height, high, small)
+        _enlarge(small, high, wide, lines)
+
+
+@nb.njit(cache=True, nogil=True)
+def _window(size, target, position):
+    """Start and stop of the pixels, of `size`, whose mean is one of `target` pixels."""
+    scale = size / target
+    stretch = max(scale, 1.0)
+    center = (position + 0.5) * scale
+    start = max(int(center - 0.5 * stretch + 0.5), 0)
+    stop = min(int(center + 0.5 * stretch + 0.5), size)
+    # those whose middles are within half a stretch, the upper end included
+    if (start - center + 0.5) * (1 / stretch) <= -0.5:
+        start += 1
+    if (stop - 1 - center + 0.5) * (1 / stretch) > 0.5:
+        stop -= 1
+    return start, stop
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _weight(count):
+    """The weight of each of `count` pixels."""
+    return np.uint32((1 << _BITS) / count + 0.5)
+
+
+@nb.njit(cache=True, nogil=True, inline="always")
+def _rounded(weighted):
+    return np.uint8((weighted + np.uint32(1 << (_BITS - 1))) >> np.uint32(_BITS))
+
+
+@nb.njit(cache=True, nogil=True)
+def _average_rows(lines, size, target, out):
+    length = lines.shape[1]
+    total = np.empty(length, np.uint32)
+    for y in range(target):
+        start, stop = _window(size, target, y)
+        total[:] = 0
+        for line in range(start, stop):
+            for j in range(length):
+                total[j] += np.uint32(lines[line, j])
+        weight = _weight(stop - start)
+        for j in range(length):
+            out[y, j] = _rounded(total[j] * weight)
+
+
+@nb.njit(cache=True, nogil=True)
+def _average_columns(lines, size, target, out):
+    for x in range(target):
+        start, stop = _window(size, target, x)
+        weight = _weight(stop - start)
+        for y in range(len(lines)):
+            red = green = blue = np.uint32(0)
+            for k in range(3 * np.uint64(start), 3 * np.uint64(stop), 3):
+                red += np.uint32(lines[y, k])
+                green += np.uint32(lines[y, k + np.uint64(1)])
+                blue += np.uint32(lines[y, k + np.uint64(2)])
+            k = 3 * np.uint64(x)
+            out[y, k] = _rounded(red * weight)
+            out[y, k + np.uint64(1)] = _rounded(green * weight)
+            out[y, k + np.uint64(2)] = _rounded(blue * weight)
+
+
+@nb.njit(cache=True, nogil=True)
+def _enlarge(small, high, wide, lines):
+    """Repeat pixels."""
+    height, width = lines.shape[0], lines.shape[1] // 3
+    column = np.empty(width, np.uint64)
+    for x in range(width):
+        column[x] = 3 * _window(wide, width, x)[0]
+    before = -1
+    for y in range(height):
+        row, line = _window(high, height, y)[0], lines[y]
+        if row == before:
+            line[:] = lines[y - 1]
+            continue
+        before = row
+        for x in range(np.uint64(width)):
+            k = np.uint64(3) * x
+            line[k] = small[row, column[x]]
+            line[k + np.uint64(1)] = small[row, column[x] + np.uint64(1)]
+            line[k + np.uint64(2)] = small[row, column[x] + np.uint64(2)]
