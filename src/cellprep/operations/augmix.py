@@ -106,7 +106,7 @@ def _apply(images: Images, rows: Positions, details: NDArray[np.str_]) -> None:
             for d, (name, *parameters) in enumerate(chain):
                 operations[i, k, d] = name
                 values[i, k, d, : len(parameters)] = parameters
-    versions = np.repeat(images[rows], _CHAINS, axis=0)
+    versions = np.take(images, np.repeat(rows, _CHAINS), axis=0)
     slots = Slots(operations.reshape(-1, _DEPTH), values.reshape(-1, _DEPTH, 3))
     slots.run(_TABLE, versions, np.arange(len(versions)))
     blend(images, rows, versions, weights)

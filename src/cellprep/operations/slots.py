@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -58,7 +58,7 @@ class Slots:
         """These slots with the details that their operations sample from their seeds."""
         assert self.seeds is not None
         details = np.full(len(self.operations), "", object)
-        for name in set(self.operations.ravel().tolist()) - {NONE}:
+        for name in self._names():
             sample = table[name].details
             if sample is not None:
                 at, slot = np.nonzero(self.operations == name)
@@ -67,38 +67,48 @@ class Slots:
 
     def run(self, table: Mapping[str, Operation], images: Images, rows: Positions) -> None:
         """Change images (n, height, width, 3) at these rows (m,), in place."""
-        for name, at, slot in self._calls():
+        for name, at, slot in self._calls(table):
             table[name](images, rows[at], self._arguments(at, slot))
 
     def move_masks(self, table: Mapping[str, Operation], masks: Masks, rows: Positions) -> Masks:
         """Masks (n, height, width) moved as `run` moves their images, to the nearest pixel."""
         masks = masks.copy()
-        for name, at, slot in self._calls():
+        for name, at, slot in self._calls(table):
             if table[name].moves:
                 table[name](masks, rows[at], self._arguments(at, slot))
         return masks
 
-    def _calls(self) -> Iterator[tuple[str, Positions, Positions]]:
-        """Each call: an operation, the images that it is next for, and their slots.
+    def _names(self) -> list[str]:
+        """The operations that occur."""
+        return [name for name in np.unique(self.operations).tolist() if name != NONE]
 
-        Images wait for each other, so that there are few calls: the operation that is next for most
-        images is called.
+    def _calls(self, table: Mapping[str, Operation]) -> Iterator[tuple[str, Positions, Positions]]:
+        """Each call: an operation, the images whose next operation it is, and their slots.
+
+        A call costs as much as several images, so images wait for others: what most of them wait
+        for is called next. Operations with `details` come last, as they call many others.
         """
-        names, numbers = np.unique(self.operations, return_inverse=True)
-        m, slots = self.operations.shape
-        todo = np.full((m, slots + 1), len(names))  # the last one is no operation
-        todo[:, :slots] = numbers.reshape(m, slots)
-        slot, image = np.zeros(m, np.int64), np.arange(m)
+        todo = [
+            [(name, slot) for slot, name in reversed(list(enumerate(names))) if name != NONE]
+            for names in self.operations.tolist()
+        ]
+        lowest = {name: -len(todo) if table[name].details else 0 for name in self._names()}
+        waiting: dict[str, list[tuple[int, int]]] = {}
+        rank: dict[str, int] = {}
+        ready: Iterable[int] = range(len(todo))
         while True:
-            following = todo[image, slot]
-            images_of = np.bincount(following, minlength=len(names) + 1)[:-1]
-            if not images_of.any():
+            for image in ready:
+                if todo[image]:
+                    name, slot = todo[image].pop()
+                    waiting.setdefault(name, []).append((image, slot))
+                    rank[name] = rank.get(name, lowest[name]) + 1
+            if not rank:
                 return
-            most = images_of.argmax()
-            at = np.flatnonzero(following == most)
-            if names[most] != NONE:
-                yield str(names[most]), at, slot[at]
-            slot[at] += 1
+            name = max(rank, key=rank.__getitem__)
+            del rank[name]
+            at, slots = np.array(waiting.pop(name)).T
+            yield name, at, slots
+            ready = at.tolist()
 
     def _arguments(self, at: Positions, slot: Positions) -> Arguments:
         a, b, c = np.ascontiguousarray(self.values[at, slot].T)

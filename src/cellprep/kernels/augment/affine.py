@@ -118,9 +118,13 @@ def _reach(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The smallest (x, y) that each map reads, and the largest plus one; at least the image."""
     right = -(-width // 8) * 8 - 1  # the AVX-512 path computes eight pixels at a time
-    corners = np.array([[0, 0, 1], [right, 0, 1], [0, height - 1, 1], [right, height - 1, 1]])
-    reached = (maps @ corners.T) >> POSITION_BITS  # linear: the extremes are at corners
-    return reached.min(axis=2).clip(max=0), (reached.max(axis=2) + 2).clip([width, height])
+    along, down, first = maps[:, :, 0] * right, maps[:, :, 1] * (height - 1), maps[:, :, 2]
+    low = first + np.minimum(along, 0) + np.minimum(down, 0)  # linear: the extremes are at corners
+    high = first + np.maximum(along, 0) + np.maximum(down, 0)
+    return (
+        np.minimum(low >> POSITION_BITS, 0),
+        np.maximum((high >> POSITION_BITS) + 2, (width, height)),
+    )
 
 
 def warp_masks(
@@ -193,28 +197,36 @@ def _by_pixels(source, at, out, to, maps, across, down, frame):
 
 def rotation(pixels: Pixels, rows: Positions, degrees: Values) -> None:
     """Rotate counter-clockwise."""
-    _transform(pixels, rows, _similarity(pixels, degrees, rotation=degrees))
+    angle = np.deg2rad(degrees.astype(np.float64))
+    cos, sin = np.cos(angle), np.sin(angle)
+    _transform(pixels, rows, _about_centre(pixels, rows, cos, -sin, sin, cos))
 
 
 def flip(pixels: Pixels, rows: Positions, directions: Values) -> None:
     """Flip left to right (0), top to bottom (1), or both (2)."""
-    flips = {"flip_x": directions != 1, "flip_y": directions != 0}
-    _transform(pixels, rows, _similarity(pixels, directions, **flips))
+    right, down = np.where(directions == 1, 1, -1), np.where(directions == 0, 1, -1)
+    _transform(pixels, rows, _about_centre(pixels, rows, right, 0, 0, down))
 
 
 def translation(pixels: Pixels, rows: Positions, right: Values, down: Values) -> None:
     """Move by fractions of the width and height."""
-    _transform(pixels, rows, _similarity(pixels, right, shift_x=right, shift_y=down))
+    matrices = _about_centre(pixels, rows, 1, 0, 0, 1)
+    for axis, part in enumerate((right, down)):
+        side = pixels.shape[2 - axis]
+        middle = (side - 1) / 2
+        matrices[:, axis, 2] = middle - (middle + part.astype(np.float64) * side)
+    _transform(pixels, rows, matrices)
 
 
 def zoom(pixels: Pixels, rows: Positions, factors: Values) -> None:
     """Magnify by a factor."""
-    _transform(pixels, rows, _similarity(pixels, factors, zoom=factors))
+    scale = 1 / factors.astype(np.float64)
+    _transform(pixels, rows, _about_centre(pixels, rows, scale, 0, 0, scale))
 
 
 def centered_shear_x(pixels: Pixels, rows: Positions, slopes: Values) -> None:
     """Shear along the rows; the middle row stays."""
-    matrices = _similarity(pixels, slopes)
+    matrices = _about_centre(pixels, rows, 1, 0, 0, 1)
     matrices[:, 0, 1] = slopes
     matrices[:, 0, 2] = slopes * (1 - pixels.shape[1]) / 2
     _transform(pixels, rows, matrices)
@@ -222,21 +234,21 @@ def centered_shear_x(pixels: Pixels, rows: Positions, slopes: Values) -> None:
 
 def centered_shear_y(pixels: Pixels, rows: Positions, slopes: Values) -> None:
     """Shear along the columns; the middle column stays."""
-    matrices = _similarity(pixels, slopes)
+    matrices = _about_centre(pixels, rows, 1, 0, 0, 1)
     matrices[:, 1, 0] = slopes
     matrices[:, 1, 2] = slopes * (1 - pixels.shape[2]) / 2
     _transform(pixels, rows, matrices)
 
 
-def _similarity(pixels: Pixels, like: Values, **given: NDArray[Any]) -> NDArray[np.float64]:
-    """The matrices of `similarity`, with the identity for what is not given."""
-    zeros = np.zeros_like(like)
-    parameters: dict[str, Any] = {
-        **dict.fromkeys(("rotation", "shift_x", "shift_y"), zeros),
-        **dict.fromkeys(("flip_x", "flip_y"), zeros > 0),
-        "zoom": zeros + 1,
-    }
-    return similarity(pixels.shape[1:3], **(parameters | given))
+def _about_centre(
+    pixels: Pixels, rows: Positions, xx: Any, xy: Any, yx: Any, yy: Any
+) -> NDArray[np.float64]:
+    """Matrices like those of `similarity`, whose linear part is (xx, xy), (yx, yy)."""
+    x, y = (pixels.shape[2] - 1) / 2, (pixels.shape[1] - 1) / 2
+    matrices = np.empty((len(rows), 2, 3))
+    matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 0, 2] = xx, xy, x - (xx * x + xy * y)
+    matrices[:, 1, 0], matrices[:, 1, 1], matrices[:, 1, 2] = yx, yy, y - (yx * x + yy * y)
+    return matrices
 
 
 def _transform(pixels: Pixels, rows: Positions, matrices: NDArray[np.float64]) -> None:

@@ -22,6 +22,4 @@ def jpeg(images: Images, rows: Positions, qualities: NDArray[np.float32]) -> Non
         Image.fromarray(images[row]).save(file, "JPEG", quality=int(quality))
         # by the decoder alone: `Image.open` parses every header in Python first
         decoder = "jpeg", "RGB", ""
-        images[row] = np.asarray(
-            Image.frombytes("RGB", (width, height), file.getvalue(), *decoder)
-        )
+        images[row] = np.asarray(Image.frombytes("RGB", (width, height), file.getvalue(), *decoder))

@@ -94,10 +94,10 @@ def _average_columns(lines, size, target, out):
                 red += np.uint32(lines[y, k])
                 green += np.uint32(lines[y, k + np.uint64(1)])
                 blue += np.uint32(lines[y, k + np.uint64(2)])
-            k = 3 * np.uint64(x)
-            out[y, k] = _rounded(red * weight)
-            out[y, k + np.uint64(1)] = _rounded(green * weight)
-            out[y, k + np.uint64(2)] = _rounded(blue * weight)
+            at = np.uint64(3 * x)
+            out[y, at] = _rounded(red * weight)
+            out[y, at + np.uint64(1)] = _rounded(green * weight)
+            out[y, at + np.uint64(2)] = _rounded(blue * weight)
 
 
 @nb.njit(cache=True, nogil=True)
