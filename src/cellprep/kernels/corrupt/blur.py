@@ -93,7 +93,9 @@ def _scaled(y, x, weights, scale):
                     if part > 0:
                         out[i, v, u] += part
                         total += part
-        out[i] /= np.float32(total)
+        for v in range(out.shape[1]):
+            for u in range(out.shape[2]):
+                out[i, v, u] /= np.float32(total)
     return out
 
 

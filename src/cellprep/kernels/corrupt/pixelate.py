@@ -28,16 +28,17 @@ def pixelate(images, rows, factors):
     factors : (m,) float32
     """
     _, height, width, _ = images.shape
-    once, small = np.empty((2, height, 3 * width), np.uint8)
+    once = np.empty((height, 3 * width), np.uint8)
+    small = np.empty((height, 3 * width), np.uint8)
     for i in range(len(rows)):
         lines = images[rows[i]].reshape(height, 3 * width)
         high, wide = max(1, int(factors[i] * height)), max(1, int(factors[i] * width))
         if _rows_first(height, width, high, wide):
-            _average_rows(lines, height, high, once)
-            _average_columns(once[:high], width, wide, small)
+            _average_rows(lines, width, high, once)
+            _average_columns(once, high, wide, small)
         else:
-            _average_columns(lines, width, wide, once)
-            _average_rows(once[:, : 3 * wide], height, high, small)
+            _average_columns(lines, height, wide, once)
+            _average_rows(once, wide, high, small)
         _enlarge(small, high, wide, lines)
 
 
@@ -69,11 +70,12 @@ def _rounded(weighted):
 
 
 @nb.njit(cache=True, nogil=True)
-def _average_rows(lines, size, target, out):
-    length = lines.shape[1]
+def _average_rows(lines, width, target, out):
+    """All rows of `lines`, `width` pixels of each, as `target` rows of `out`."""
+    length = 3 * width
     total = np.empty(length, np.uint32)
     for y in range(target):
-        start, stop = _window(size, target, y)
+        start, stop = _window(len(lines), target, y)
         total[:] = 0
         for line in range(start, stop):
             for j in range(length):
@@ -84,11 +86,12 @@ def _average_rows(lines, size, target, out):
 
 
 @nb.njit(cache=True, nogil=True)
-def _average_columns(lines, size, target, out):
+def _average_columns(lines, height, target, out):
+    """All columns of `height` rows of `lines`, as `target` columns of `out`."""
     for x in range(target):
-        start, stop = _window(size, target, x)
+        start, stop = _window(lines.shape[1] // 3, target, x)
         weight = _weight(stop - start)
-        for y in range(len(lines)):
+        for y in range(height):
             red = green = blue = np.uint32(0)
             for k in range(3 * np.uint64(start), 3 * np.uint64(stop), 3):
                 red += np.uint32(lines[y, k])
@@ -111,7 +114,8 @@ def _enlarge(small, high, wide, lines):
     for y in range(height):
         row, line = _window(high, height, y)[0], lines[y]
         if row == before:
-            line[:] = lines[y - 1]
+            for j in range(lines.shape[1]):
+                line[j] = lines[y - 1, j]
             continue
         before = row
         for x in range(np.uint64(width)):
