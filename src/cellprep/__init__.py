@@ -32,10 +32,10 @@ from .steps.functions import (
     jitter,
     kmeans_mask,
     rand_augment,
-    segment,
     stain_jitter,
 )
 from .steps.recipe import Recipe
+from .steps.segment import segment
 from .steps.split import split
 from .writing.replay import replay
 from .writing.verify import verify

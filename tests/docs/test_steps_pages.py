@@ -110,7 +110,7 @@ def test_columns_are_those_that_are_recorded(name, cells, tmp_path) -> None:
         "adapt": [cp.Adapt(cp.profile(images), color=True)],
         "crop": [cp.Crop(32)],
         "rand_augment": [cp.RandAugment(operations="wide")],
-        "corrupt": [cp.Corrupt(), cp.Corrupt("heavy")],
+        "corrupt": [cp.Corrupt(copies=1), cp.Corrupt("heavy")],
         "stain_jitter": [cp.StainJitter(), cp.StainJitter(matrix="macenko")],
     }
     written = set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -167,6 +168,54 @@ def test_a_corrupted_set_can_be_split(cells) -> None:
     assert sum(map(len, splits.values())) == len(cells[0])
 
 
+@pytest.mark.parametrize("suite", suites.SUITES)
+@pytest.mark.parametrize("keep_originals", [True, False])
+def test_copies_are_corrupted_differently_and_originals_kept(suite, keep_originals, cells) -> None:
+    images, labels = (array[:12] for array in cells)
+    step = cp.Corrupt(suite, copies=3, keep_originals=keep_originals)
+    made = cp.Recipe([step], seed=2)(cp.Dataset.from_arrays(images, labels))
+    numbers = [0, 1, 2, 3] if keep_originals else [1, 2, 3]
+    assert made.copies.tolist() == numbers * 12
+    assert made.labels.tolist() == np.repeat(labels, len(numbers)).tolist()
+    pixels, record = made.to_arrays()[0], made.to_pandas()
+    assert record[made.copies > 0].groupby("id")["corrupt.seed"].nunique().eq(3).all()
+    if keep_originals:
+        assert (pixels[made.copies == 0] == images).all()
+        assert record["corrupt.seed"][made.copies == 0].isna().all()
+        without = cp.Recipe([replace(step, keep_originals=False)], seed=2)
+        copies = without(cp.Dataset.from_arrays(images, labels)).to_arrays()[0]
+        assert (pixels[made.copies > 0] == copies).all()
+
+
+def test_copies_are_replayed_with_their_masks_and_cannot_be_split(cells, tmp_path) -> None:
+    images, labels = (array[:20] for array in cells)
+    source = cp.Dataset.from_arrays(images, labels, masks=images[..., 1] < 128)
+    made = cp.Recipe([cp.Corrupt("heavy", copies=2)], seed=3)(source)
+    cp.write(made, tmp_path / "out", masks=True)
+    written = cp.read(tmp_path / "out")
+    assert (written.images[:] == made.images[:]).all()
+    assert (written.masks[:] == made.masks[:]).all()
+    assert (cp.replay(tmp_path / "out", source) == made.images[:]).all()
+    with pytest.raises(cp.CellprepError, match="splitting after corrupt would put copies"):
+        cp.split(made, train=0.5, test=0.5)
+
+
+def test_settings_of_copies_are_saved_only_if_set() -> None:
+    assert cp.Corrupt("heavy").to_dict() == {"step": "Corrupt", "suite": "heavy"}
+    recipe = cp.Recipe([cp.Corrupt("heavy", copies=2, keep_originals=False)])
+    assert cp.Recipe.from_toml(recipe.to_toml()) == recipe
+
+
+def test_the_function_returns_labels_if_given(cells) -> None:
+    images, labels = (array[:4] for array in cells)
+    assert cp.corrupt(images).shape == images.shape
+    made, repeated = cp.corrupt(images, labels, copies=2)
+    assert len(made) == 12
+    assert (repeated == np.repeat(labels, 3)).all()
+    with pytest.raises(cp.CellprepError, match=r"`copies` needs `labels`.*call corrupt\(images"):
+        cp.corrupt(images, copies=2)
+
+
 @pytest.mark.parametrize("name", HEAVY)
 def test_masks_move_with_geometric_changes_only(name) -> None:
     masks = np.zeros((12, 60, 80), bool)
@@ -195,6 +244,8 @@ def test_invalid_settings_are_refused() -> None:
         ("microscopy", None, "cutout"): "`corruption` got 'cutout'",
         ("heavy", 3): "which samples every strength from its range; omit it",
         ("heavy", None, "gausian_noise"): "did you mean 'gaussian_noise'",
+        ("heavy", None, None, 0): r"`copies` must be a whole number in \[1, 10000\], got 0",
+        ("heavy", None, None, None, False): "`keep_originals` got False without `copies`",
     }.items():
         with pytest.raises(cp.CellprepError, match=words):
             cp.Corrupt(*settings_)

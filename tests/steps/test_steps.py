@@ -44,6 +44,8 @@ STEPS = [
     cp.Corrupt(severity=4, corruption="bubble"),
     cp.Corrupt("heavy"),
     cp.Corrupt("heavy", corruption="augmix"),
+    cp.Corrupt("heavy", copies=2),
+    cp.Corrupt(copies=1, keep_originals=False),
 ]
 every_step = pytest.mark.parametrize("step", STEPS, ids=repr)
 # Adapt, Balance and Dedupe depend on other rows by design.

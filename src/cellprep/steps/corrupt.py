@@ -1,8 +1,8 @@
-"""A shifted test set."""
+"""A shifted test set, or corrupted copies for training."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from ..operations.operation import PARAMETERS
 from ..operations.suites import SUITES, TABLE
 from ..plan.draws import Draw
 from ..plan.nodes import Parameters
+from ..plan.plan import Plan
+from .copies import with_copies
 from .settings import OneOf, Range
 from .step import Step
 
@@ -27,11 +29,12 @@ _UNTOUCHED = 0.05
 class Corrupt(Step):
     """Every image corrupted at random, as if from another laboratory.
 
-    Each image becomes one corrupted version of itself; ids, labels and the number of rows stay the
-    same. ``"microscopy"`` applies one of the eleven corruptions of MedMNIST-C for blood cells [1]_
-    at one of five severities. ``"heavy"`` mimics a competition's hidden test: one image in twenty
-    is unchanged, the others get two to four different strong changes in random order, out of
-    twenty-one.
+    For tests, each image becomes one corrupted version of itself; ids, labels and the number of
+    rows stay the same. For training, `copies` adds corrupted versions instead: test the model on
+    another suite. ``"microscopy"`` applies one of the eleven corruptions of MedMNIST-C for blood
+    cells [1]_ at one of five severities. ``"heavy"`` mimics a competition's hidden test: one image
+    in twenty is unchanged, the others get two to four different strong changes in random order, out
+    of twenty-one.
 
     The record has up to four operations per image (`op_1` to `op_4`), their parameters (`a_1`,
     `b_1`, `c_1`, ...), the seed of what varies within the image, such as noise or the positions of
@@ -46,6 +49,10 @@ class Corrupt(Step):
         image has the same corruption, angle and positions at every severity.
     corruption : str, optional
         The only corruption (or change of "heavy") to apply. Default: sampled uniformly per image.
+    copies : int, optional
+        Corrupted copies per image, for training. Default: each image is replaced, for tests.
+    keep_originals : bool
+        With `copies`: whether to keep the original images, each before its copies.
 
     References
     ----------
@@ -55,7 +62,8 @@ class Corrupt(Step):
     Examples
     --------
     >>> Corrupt(severity=3, corruption="defocus_blur")
-    Corrupt(suite='microscopy', severity=3, corruption='defocus_blur')
+    Corrupt(suite='microscopy', severity=3, corruption='defocus_blur', copies=None,
+    keep_originals=True)
     >>> Corrupt("heavy", corruption="cutuot")
     Traceback (most recent call last):
     ...
@@ -65,6 +73,11 @@ class Corrupt(Step):
     suite: Annotated[str, OneOf(*SUITES)] = "microscopy"
     severity: Annotated[int, Range(1, 5)] | None = None
     corruption: str | None = None
+    # sets of version 0.1 record neither of these
+    copies: Annotated[int, Range(1, 10_000)] | None = field(
+        default=None, metadata={"omit_default": True}
+    )
+    keep_originals: bool = field(default=True, metadata={"omit_default": True})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,11 +88,27 @@ class Corrupt(Step):
             )
         if self.corruption is not None:
             one_of("corruption", self.corruption, SUITES[self.suite].names)
+        if not self.keep_originals and self.copies is None:
+            raise CellprepError(
+                "`keep_originals` got False without `copies`, which replaces each image anyway; "
+                "omit it, or set copies= to the number of corrupted versions of each image"
+            )
+
+    def extend(self, plan: Plan) -> Plan:
+        if self.copies is None:
+            return super().extend(plan)
+        return with_copies(
+            plan, self, self.copies, self.keep_originals, f"copies {self._corrupted}"
+        )
 
     def summary(self) -> str:
+        return f"every image {self._corrupted}"
+
+    @property
+    def _corrupted(self) -> str:
         what = self.corruption or f"the {self.suite} suite"
         severity = f" at severity {self.severity}" if self.severity else ""
-        return f"every image corrupted by {what}{severity}"
+        return f"corrupted by {what}{severity}"
 
     def sample(self, draw: Draw) -> Parameters:
         sampled: Parameters = {}

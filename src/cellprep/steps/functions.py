@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import Images, Masks, check_images
+from ..arrays import Images
 from ..dataset.dataset import as_dataset
+from ..errors import CellprepError
 from ..plan.profile import Profile
-from ..system import executors
 from . import (
     Adapt,
     Balance,
@@ -177,35 +176,82 @@ def stain_jitter(
     return _run(StainJitter(strength, offset, matrix, rate), images, None, seed, ids)[0]
 
 
+@overload
 def corrupt(
     images: ArrayLike,
+    labels: None = None,
+    *,
+    suite: str = ...,
+    severity: int | None = ...,
+    corruption: str | None = ...,
+    seed: int = ...,
+    ids: ArrayLike | None = ...,
+) -> Images: ...
+
+
+@overload
+def corrupt(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    suite: str = ...,
+    severity: int | None = ...,
+    corruption: str | None = ...,
+    copies: int | None = ...,
+    keep_originals: bool = ...,
+    seed: int = ...,
+    ids: ArrayLike | None = ...,
+) -> tuple[Images, AnyLabels]: ...
+
+
+def corrupt(
+    images: ArrayLike,
+    labels: ArrayLike | None = None,
     *,
     suite: str = "microscopy",
     severity: int | None = None,
     corruption: str | None = None,
+    copies: int | None = None,
+    keep_originals: bool = True,
     seed: int = 0,
     ids: ArrayLike | None = None,
-) -> Images:
+) -> Images | tuple[Images, AnyLabels]:
     """Images corrupted at random, as a shifted test set; settings as in `Corrupt`.
+
+    With `copies`, each image is followed by its copies, for training.
 
     Parameters
     ----------
     images : (n, height, width, 3) uint8
+    labels : (n,), (n, 1) or one-hot (n, classes), optional
+        Returned too if given; `copies` needs them.
     seed : int
     ids : (n,) int or str, optional
         Determine the random numbers of each image. Default: the row number.
 
     Returns
     -------
-    (n, height, width, 3) uint8
+    images : (m, height, width, 3) uint8
+    labels : (m,) int64 or str
+        Only if `labels` are given.
 
     Examples
     --------
     >>> images = np.full((2, 8, 8, 3), 200, np.uint8)
     >>> corrupt(images, corruption="brightness_down", severity=5)[0, 0, 0].tolist()
     [100, 100, 100]
+    >>> more, labels = corrupt(images, [0, 1], suite="heavy", copies=2)
+    >>> more.shape, labels.tolist()
+    ((6, 8, 8, 3), [0, 0, 0, 1, 1, 1])
     """
-    return _run(Corrupt(suite, severity, corruption), images, None, seed, ids)[0]
+    step = Corrupt(suite, severity, corruption, copies, keep_originals)
+    if labels is None and copies is not None:
+        raise CellprepError(
+            f"`copies` needs `labels`, which are repeated with the images, got copies={copies!r} "
+            "without them; call corrupt(images, labels, copies=...)"
+        )
+    made = _run(step, images, labels, seed, ids)
+    return made[0] if labels is None else made
 
 
 def adapt(
@@ -296,45 +342,6 @@ def kmeans_mask(
     """
     step = KMeansMask(n_clusters, color_space, foreground, target, background)
     return _run(step, images, None, 0, None)[0]
-
-
-def segment(
-    images: ArrayLike,
-    *,
-    n_clusters: int | None = None,
-    color_space: str | None = None,
-    foreground: str = "auto",
-    target: str = "cell",
-) -> Masks:
-    """The masks that `kmeans_mask` multiplies images by; settings as in `KMeansMask`.
-
-    Parameters
-    ----------
-    images : (n, height, width, 3) uint8
-
-    Returns
-    -------
-    (n, height, width) bool
-        True on the cell.
-
-    Examples
-    --------
-    >>> images = np.full((1, 16, 16, 3), 230, np.uint8)
-    >>> images[0, 4:12, 4:12] = (90, 40, 130)
-    >>> int(segment(images).sum())
-    64
-    """
-    checked = check_images(images)
-    step = KMeansMask(n_clusters, color_space, foreground, target)
-    step.out_shape(checked.shape[1:])
-    masks = np.empty(checked.shape[:3], bool)
-
-    def fill(span: executors.Span) -> None:
-        masks[slice(*span)] = step.masks(checked[slice(*span)])
-
-    for _ in executors.run(fill, executors.cut(len(checked), 256)):
-        pass
-    return masks
 
 
 def rand_augment(

@@ -14,6 +14,7 @@ from ..operations.engines import ENGINES
 from ..plan.draws import Draw
 from ..plan.nodes import Parameters
 from ..plan.plan import Plan
+from .copies import with_copies
 from .settings import OneOf, Range
 from .step import Step
 
@@ -92,13 +93,7 @@ class RandAugment(Step):
         return LISTS[self.operations] if isinstance(self.operations, str) else self.operations
 
     def extend(self, plan: Plan) -> Plan:
-        # Copies are numbered from 1 even without originals, so that they are the same copies.
-        first = 0 if self.keep_originals else 1
-        counts = np.full(len(plan), self.copies + 1 - first)
-        beside = "beside" if self.keep_originals else "instead of"
-        why = f"{self.copies} augmented copies {beside} each image"
-        plan, added = plan.repeat(counts, self.copies + 1, why, first=first)
-        return plan.map(self, only=added)
+        return with_copies(plan, self, self.copies, self.keep_originals, "augmented copies")
 
     def sample(self, draw: Draw) -> Parameters:
         used = draw.uniform(self._each("used"), 0, 1) <= self.rate
