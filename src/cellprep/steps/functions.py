@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np  # noqa: F401 - used by the examples
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Images
