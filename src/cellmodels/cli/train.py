@@ -87,6 +87,22 @@ from .common import LOCAL, allow_leaks, import_keras, open_data
     show_default=True,
     help="Decoupled weight decay.",
 )
+@click.option(
+    "--mixup", type=float, metavar="X", default=0.0, help="Blend images and labels, e.g. 0.2."
+)
+@click.option(
+    "--cutmix", type=float, metavar="X", default=0.0, help="Paste boxes of other images, e.g. 1.0."
+)
+@click.option(
+    "--label-smoothing", type=float, metavar="X", default=0.0, help="Smooth labels, e.g. 0.1."
+)
+@click.option(
+    "--head",
+    type=OneOf(["trained", "balanced"]),
+    metavar="NAME",
+    default="trained",
+    help="balanced: then train it anew, classes equal.",
+)
 @click.option("--balanced", is_flag=True, help="Give all classes the same weight.")
 @click.option(
     "--patience", type=int, metavar="N", help="Stop after N epochs without improvement on VAL."

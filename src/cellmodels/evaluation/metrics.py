@@ -156,7 +156,8 @@ def _check(
     classes = len(class_names)
     if truth.ndim != 1 or not len(truth) or truth.dtype.kind not in "iu":
         raise CellprepError(
-            f"`labels` must be (n,) whole numbers, got shape {truth.shape}, dtype {truth.dtype}"
+            f"`labels` must be (n,) whole numbers, got shape {truth.shape}, dtype {truth.dtype}; "
+            "of soft labels pass the argmax"
         )
     if given.shape != (len(truth), classes):
         raise CellprepError(

@@ -57,7 +57,7 @@ def train_epochs(
             if resumed == state.epoch > first:
                 _set_optimizer(model, optimizer)
         started = time.perf_counter()
-        _seed_dropout(model, how.seed, state.epoch)
+        seed_dropout(model, how.seed, state.epoch)
         measured = _train_epoch(model, splits, how, state.epoch, weights, progress)
         if not np.isfinite(measured["loss"]):
             raise CellprepError(
@@ -90,7 +90,7 @@ def _set_optimizer(model: Any, values: list[NDArray[Any]]) -> None:
         variable.assign(value)
 
 
-def _seed_dropout(model: Any, seed: int, epoch: int) -> None:
+def seed_dropout(model: Any, seed: int, epoch: int) -> None:
     """Set the generators of all dropout layers from the seed, the epoch and their order."""
     states = [v for v in model.variables if v.path.endswith("seed_generator_state")]
     words = np.random.SeedSequence((seed, epoch)).generate_state(2 * len(states))
@@ -110,11 +110,10 @@ def _train_epoch(
     import keras
     from tqdm import tqdm
 
-    from .batches import Batches
+    from .batches import training_batches, validation_batches
 
-    order = splits["train"].shuffled(how.seed, epoch)
-    batches = Batches(splits["train"], how.batch_size, order, weights)
-    validation = Batches(splits["val"], how.batch_size) if "val" in splits else None
+    batches = training_batches(splits["train"], how, epoch, weights)
+    validation = validation_batches(splits["val"], how) if "val" in splits else None
     title = f"epoch {epoch + 1}/{how.total}"
     hidden = None if progress else True  # None: no bar if the output is not a terminal
     with tqdm(total=len(batches), desc=title, unit="batch", disable=hidden) as bar:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,12 @@ from cellprep import CellprepError, Dataset, profile
 
 from ..data.checks import check_classes, check_disjoint, check_fits
 from ..data.inputs import Data, as_dataset, readable, recipe_of
-from ..models.files import Card, save, versions
+from ..models.files import Card, load, save, versions
 from ..models.outputs import outputs
 from ..models.temperature import fit_temperature
 from .checkpoint import CHECKPOINT, Checkpoint, State
 from .epochs import set_weights, train_epochs
+from .head import retrain_head
 from .phases import set_trainable
 from .settings import Training
 
@@ -93,7 +94,8 @@ def fit(
         Show a progress bar for each epoch.
     **settings
         The fields of `Training`: epochs, transfer_epochs, batch_size, optimizer, learning_rate,
-        transfer_learning_rate, weight_decay, schedule, warmup, class_weight, patience, seed.
+        transfer_learning_rate, weight_decay, schedule, warmup, class_weight, patience, seed,
+        mixup, cutmix, label_smoothing, head.
 
     Returns
     -------
@@ -121,12 +123,18 @@ def fit(
     if state.best_weights:
         set_weights(model, state.best_weights)
     best_epoch = state.best_epoch if state.best_epoch >= 0 else state.epoch - 1
+    path = None if out is None else Path(out) / MODEL
+    saved = path if path and resumed == state.epoch and path.is_file() else None
+    if how.head == "balanced":
+        if saved:
+            set_weights(model, load(saved).get_weights())
+        else:
+            retrain_head(model, splits["train"], how, progress)
     temperature = None
     if "val" in splits:
         temperature = fit_temperature(outputs(model, splits["val"]), splits["val"].labels)
     model.card = card_of(model, splits["train"], how, state, best_epoch, temperature)
-    path = None if out is None else Path(out) / MODEL
-    if path is not None and not (resumed == state.epoch and path.is_file()):
+    if path and not saved:
         save(model, path, model.card)
     return Fitted(
         history=state.history,
@@ -156,7 +164,7 @@ def prepare(
         return splits, None
     fingerprint = {
         "model": _describe(model),
-        "settings": asdict(how),
+        "settings": how.to_dict(),
         "data": _identity(splits["train"]),
     }
     checkpoint = Checkpoint(Path(out) / CHECKPOINT, json.loads(json.dumps(fingerprint)))
@@ -181,7 +189,7 @@ def card_of(
         model=model.name,
         class_names=tuple(train.class_names),
         recipe=tuple(recipe_of(train)),
-        settings=asdict(how),
+        settings=how.to_dict(),
         history=state.history,
         best_epoch=best_epoch,
         seconds=round(state.seconds, 2),

@@ -71,6 +71,8 @@ def forecast(
     Refuses what `fit` would refuse. A few batches are trained on and a few validated; what would be
     saved is saved once to a temporary folder, to measure its size.
     """
+    from .batches import training_batches, validation_batches
+
     how = Training.of(settings)
     splits, checkpoint = prepare(
         model, train, val, how, test=test, out=out, allow_leaks=allow_leaks
@@ -80,10 +82,11 @@ def forecast(
     weights = class_weights(cells.labels) if how.class_weight == "balanced" else None
     compile_for(model, how, FINE_TUNING if how.epochs else TRANSFER, len(cells))
     steps = -(-len(cells) // how.batch_size)
-    training = _seconds_per_step(model.train_on_batch, cells, how, weights)
+    training = _seconds_per_step(model.train_on_batch, training_batches(cells, how, 0, weights))
     validating = 0.0
     if "val" in splits:
-        validating = _seconds_per_step(model.test_on_batch, splits["val"], how)
+        batches = validation_batches(splits["val"], how)
+        validating = _seconds_per_step(model.test_on_batch, batches)
     epoch = steps * training + -(-len(splits.get("val", ())) // how.batch_size) * validating
     return Forecast(
         images={name: len(split) for name, split in splits.items()},
@@ -107,11 +110,8 @@ def _saved_bytes(model: Any, cells: Any, how: Training) -> int:
         return sum(file.stat().st_size for file in Path(folder).iterdir())
 
 
-def _seconds_per_step(step: Any, cells: Any, how: Training, weights: Any = None) -> float:
+def _seconds_per_step(step: Any, batches: Any) -> float:
     """The mean time of a step; the first, which compiles, does not count."""
-    from .batches import Batches
-
-    batches = Batches(cells, how.batch_size, weights=weights)
     step(*batches[0])
     sampled = min(_STEPS, len(batches))
     began = time.perf_counter()

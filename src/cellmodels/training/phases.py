@@ -46,12 +46,13 @@ def compile_for(model: Any, how: Training, phase: str, images: int) -> None:
         warmup_target=rate if rising else None,
         warmup_steps=rising,
     )
+    labels = "" if how.soft_labels else "Sparse"
     kind = {"adamw": keras.optimizers.AdamW, "lion": keras.optimizers.Lion}[how.optimizer]
     model.compile(
         optimizer=kind(learning_rate=schedule, weight_decay=how.weight_decay),
-        loss=keras.losses.SparseCategoricalCrossentropy(),
+        loss=getattr(keras.losses, f"{labels}CategoricalCrossentropy")(),
         metrics=[
-            keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            keras.metrics.SparseCategoricalCrossentropy(name=CRITERION),
+            getattr(keras.metrics, f"{labels}CategoricalAccuracy")(name="accuracy"),
+            getattr(keras.metrics, f"{labels}CategoricalCrossentropy")(name=CRITERION),
         ],
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from cellprep import CellprepError
@@ -40,11 +40,25 @@ class Training:
         Stop after this many epochs of fine-tuning without a lower validation cross-entropy. None:
         never stop early.
     seed : int
-        Seed of the order of images and of dropout; both are recreated from (seed, epoch).
+        Seed of the order of images, of dropout and of mixing; all are recreated from (seed, epoch).
+    mixup : float
+        MixUp [2]_: every training image is blended with another one, and so are their labels. The
+        share of each is sampled per image from Beta(mixup, mixup); 0.2 is usual, 0 is none.
+    cutmix : float
+        CutMix [3]_: a box of another image is pasted into every training image, and its label
+        counts by area. The area is sampled per image from Beta(cutmix, cutmix); 1.0 is usual, 0 is
+        none. With `mixup` too, each image is mixed by one of the two.
+    label_smoothing : float
+        The fraction of each training label that all classes share equally, in [0, 1).
+    head : "trained" or "balanced"
+        Balanced: after training, the head is trained anew on all classes equally often, with the
+        backbone fixed (`cellmodels.training.head`).
 
     References
     ----------
     .. [1] X. Chen et al. Symbolic Discovery of Optimization Algorithms. NeurIPS 2023.
+    .. [2] H. Zhang et al. mixup: Beyond Empirical Risk Minimization. ICLR 2018.
+    .. [3] S. Yun et al. CutMix. ICCV 2019.
 
     Examples
     --------
@@ -64,6 +78,10 @@ class Training:
     class_weight: str = "none"
     patience: int | None = None
     seed: int = 0
+    mixup: float = field(default=0.0, metadata={"omit_default": True})
+    cutmix: float = field(default=0.0, metadata={"omit_default": True})
+    label_smoothing: float = field(default=0.0, metadata={"omit_default": True})
+    head: str = field(default="trained", metadata={"omit_default": True})
 
     def __post_init__(self) -> None:
         in_range("epochs", self.epochs, 0, 10**6, whole=True)
@@ -81,11 +99,29 @@ class Training:
         if self.patience is not None:
             in_range("patience", self.patience, 1, 10**6, whole=True)
         check_seed(self.seed)
+        in_range("mixup", self.mixup, 0, 100)
+        in_range("cutmix", self.cutmix, 0, 100)
+        in_range("label_smoothing", self.label_smoothing, 0, 0.99)
+        one_of("head", self.head, ("trained", "balanced"))
 
     @property
     def total(self) -> int:
         """Epochs of both phases together."""
         return self.transfer_epochs + self.epochs
+
+    @property
+    def soft_labels(self) -> bool:
+        """Whether labels are shares of classes instead of one class."""
+        return bool(self.mixup or self.cutmix or self.label_smoothing)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The saved form, without the defaults of settings that older versions do not have."""
+        return {
+            each.name: value
+            for each in fields(self)
+            if (value := getattr(self, each.name)) != each.default
+            or not each.metadata.get("omit_default")
+        }
 
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Training:
