@@ -22,7 +22,11 @@ from cellprep.synthetic import draw_cells, draw_messy_set
 
 TABLE = Path(__file__).with_name("digests.json")
 
+PROFILE = cp.Profile(256, 250, (96, 96), (190, 160, 170.5), (40, 52, 28), 0.2, (230,) * 3, (9,) * 3)
 STEPS = [
+    cp.Adapt(PROFILE),
+    cp.Adapt(PROFILE, color="channels"),
+    cp.Adapt(PROFILE, scale=False, color="background"),
     cp.Dedupe(),
     cp.Dedupe(on_conflict="majority", on_duplicate="drop", max_copies=None),
     cp.Dedupe(near=4, symmetries=True),
@@ -40,6 +44,8 @@ STEPS = [
     cp.Crop(45, resize_to=24),
     cp.Crop(70, fill="reflect"),
     cp.Crop(33, resize_to=32, fill=9),
+    cp.Crop(1.3, resize_to=40, relative=True),
+    cp.Crop(2, resize_to=32, fill="reflect", relative=True),
     cp.KMeansMask(),
     cp.KMeansMask(n_clusters=2, color_space="lab", foreground="darkest", background=255),
     cp.KMeansMask(n_clusters=5, color_space="rgb", foreground="two-darkest"),
@@ -52,6 +58,11 @@ STEPS = [
     cp.Corrupt(),
     cp.Corrupt("heavy"),
 ]
+NEW_SETTINGS = (
+    *(", operations='keras-cv'", ", copies=None, keep_originals=True"),
+    ", relative=False",
+)
+"""Defaults of settings that version 0.1 did not have."""
 OPERATIONS = (
     *("auto_contrast", "equalization", "solarization", "color_degeneration", "contrast"),
     *("brightness", "shear_x", "shear_y", "translation_x", "translation_y"),
@@ -116,8 +127,8 @@ def steps() -> Iterator[tuple[str, str]]:
     for step in STEPS:
         made = cp.Recipe([step], seed=5)(messy())
         name = repr(step)
-        for later in (", operations='keras-cv'", ", copies=None, keep_originals=True"):
-            name = name.replace(later, "")  # no settings of version 0.1
+        for setting in NEW_SETTINGS:
+            name = name.replace(setting, "")
         yield name, content(made)
         yield f"{name}, record", digest(made.to_pandas())
         yield f"{name}, changes", digest([row[:3] for row in made.changes().to_numpy().tolist()])

@@ -34,6 +34,8 @@ STEPS = [
     cp.Crop(21, center="image", resize_to=40),
     cp.Crop(70, fill="reflect"),
     cp.Crop(33, resize_to=32, fill=9),
+    cp.Crop(1.3, resize_to=40, relative=True),
+    cp.Crop(2, resize_to=32, fill="edge", relative=True),
     cp.KMeansMask(),
     cp.KMeansMask(n_clusters=2, color_space="lab", foreground="darkest", background=255),
     cp.KMeansMask(target="nucleus"),

@@ -290,11 +290,12 @@ def adapt(
 
 def crop(
     images: ArrayLike,
-    size: int,
+    size: float,
     *,
     center: str = "cell",
     resize_to: int | None = None,
     fill: str | int | None = None,
+    relative: bool = False,
 ) -> Images:
     """A square window of each image; settings as in `Crop`.
 
@@ -312,7 +313,7 @@ def crop(
     >>> crop(np.zeros((2, 16, 20, 3), np.uint8), 12, resize_to=8).shape
     (2, 8, 8, 3)
     """
-    return _run(Crop(size, center, resize_to, fill), images, None, 0, None)[0]
+    return _run(Crop(size, center, resize_to, fill, relative), images, None, 0, None)[0]
 
 
 def kmeans_mask(

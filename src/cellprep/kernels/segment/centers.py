@@ -1,4 +1,4 @@
-"""The centre of the cell in each image."""
+"""The centre and the bounding box of the cell in each image."""
 
 from __future__ import annotations
 
@@ -24,6 +24,26 @@ def centers(masks: Masks) -> NDArray[np.int32]:
     for axis, other in ((0, 2), (1, 1)):
         below = masks.sum(axis=other).cumsum(axis=1)
         found[filled, axis] = (2 * below <= below[:, -1:]).sum(axis=1)[filled]
+    return found
+
+
+def boxes(masks: Masks) -> NDArray[np.int32]:
+    """(n, 4) int32: top, left, height and width of each mask's box, -1 if it is empty.
+
+    Examples
+    --------
+    >>> masks = np.zeros((2, 8, 8), bool)
+    >>> masks[0, 2:6, 3:5] = True
+    >>> boxes(masks).tolist()
+    [[2, 3, 4, 2], [-1, -1, -1, -1]]
+    """
+    found = np.full((len(masks), 4), -1, np.int32)
+    filled = masks.any(axis=(1, 2))
+    for axis, other in ((0, 2), (1, 1)):
+        lines = np.asarray(masks.any(axis=other))
+        first, behind = lines.argmax(axis=1), lines.shape[1] - lines[:, ::-1].argmax(axis=1)
+        found[filled, axis] = first[filled]
+        found[filled, axis + 2] = (behind - first)[filled]
     return found
 
 
