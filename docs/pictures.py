@@ -277,7 +277,12 @@ def crop() -> Image.Image:
     for center, color in (("cell", RED), ("image", BLUE)):
         tiles = [Tile(picture, "", color) for picture in results[center][0]]
         strips.append(strip(f'Crop({size}, center="{center}")', tiles, 7))
-    return card(strips)
+    alike, record = applied(cp.Crop(1.3, resize_to=96, relative=True), images)
+    sides = [f"{row['side']} pixels" for row in record]
+    tiles = [Tile(*pair) for pair in zip(alike, sides, strict=True)]
+    return card(
+        [*strips, strip("Crop(1.3, relative=True, resize_to=96): side of each window", tiles, 7)]
+    )
 
 
 def adapt() -> Image.Image:

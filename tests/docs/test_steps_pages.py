@@ -108,7 +108,7 @@ def test_columns_are_those_that_are_recorded(name, cells, tmp_path) -> None:
     images, labels = (array[3:] for array in cells)  # the first class is smaller
     variants = {
         "adapt": [cp.Adapt(cp.profile(images), color=True)],
-        "crop": [cp.Crop(32)],
+        "crop": [cp.Crop(32), cp.Crop(1.3, resize_to=32, relative=True)],
         "rand_augment": [cp.RandAugment(operations="wide")],
         "corrupt": [cp.Corrupt(copies=1), cp.Corrupt("heavy")],
         "stain_jitter": [cp.StainJitter(), cp.StainJitter(matrix="macenko")],
