@@ -59,7 +59,8 @@ STEPS = [
     cp.Corrupt("heavy"),
 ]
 NEW_SETTINGS = (
-    *(", operations='keras-cv'", ", copies=None, keep_originals=True"),
+    ", operations='keras-cv'",
+    ", copies=None, keep_originals=True",
     ", relative=False",
 )
 """Defaults of settings that version 0.1 did not have."""
