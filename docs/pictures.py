@@ -257,6 +257,24 @@ def stain_jitter() -> Image.Image:
     return card(strips)
 
 
+def match_colors() -> Image.Image:
+    """Cells of three smears, the images that they take colours from, and the results."""
+    images, _ = cells_of(*CLASS_NAMES, seed=2)
+    tint = [(1, 1, 1), (0.75, 0.9, 0.85), (0.85, 0.78, 0.95)]
+    images = (images * np.resize(tint, (len(images), 1, 1, 3))).astype(np.uint8)
+    strips = []
+    for color_space in ("rgb", "lab"):
+        pictures, record = applied(cp.MatchColors(1, color_space), images, seed=32)
+        if not strips:
+            others = images[[row["other"] for row in record]]
+            strips.append(strip("eight cells of smears in three colours", [*map(Tile, images)]))
+            strips.append(strip("the images that they take colours from", [*map(Tile, others)]))
+        captions = [f"strength {row['strength']:.2f}" for row in record]
+        tiles = [Tile(*pair) for pair in zip(pictures, captions, strict=True)]
+        strips.append(strip(f'MatchColors(strength=1, color_space="{color_space}")', tiles))
+    return card(strips)
+
+
 def crop() -> Image.Image:
     """The window around the cell, compared with the one around the image centre."""
     shift = cp.Jitter(rotation=0, shift=0.2, zoom=0, flip=False)
@@ -427,8 +445,8 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
 } | {
     draw.__name__: draw
     for draw in (
-        *(dedupe, split, balance, jitter, stain_jitter, crop, kmeans_mask, rand_augment),
-        *(operations, corrupt, adapt),
+        *(dedupe, split, balance, jitter, stain_jitter, match_colors, crop, kmeans_mask),
+        *(rand_augment, operations, corrupt, adapt),
     )
 }
 

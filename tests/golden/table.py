@@ -37,6 +37,8 @@ STEPS = [
     cp.Jitter(),
     cp.Jitter(rotation=90, shift=0.3, zoom=0.5, flip="horizontal", fill=127),
     cp.Jitter(rotation=10, shift=0.9, zoom=0.9, flip="none", fill="edge"),
+    cp.MatchColors(),
+    cp.MatchColors(strength=1, color_space="lab", rate=0.5),
     cp.StainJitter(),
     cp.StainJitter(strength=0.6, offset=0.2, matrix="macenko", rate=0.5),
     cp.Crop(32),

@@ -28,6 +28,8 @@ STEPS = [
     cp.Balance(target={"0": 9, "3": 2}, jitter=None),
     cp.Jitter(),
     cp.Jitter(rotation=90, shift=0.3, zoom=0.5, flip="horizontal", fill=127),
+    cp.MatchColors(),
+    cp.MatchColors(strength=1, color_space="lab", rate=0.5),
     cp.StainJitter(),
     cp.StainJitter(strength=0.6, offset=0.2, matrix="macenko", rate=0.5),
     cp.Crop(32),
@@ -50,10 +52,11 @@ STEPS = [
     cp.Corrupt(copies=1, keep_originals=False),
 ]
 every_step = pytest.mark.parametrize("step", STEPS, ids=repr)
-# Adapt, Balance and Dedupe depend on other rows by design.
+# Adapt, Balance, Dedupe and MatchColors depend on other rows by design.
+ON_OTHER_ROWS = cp.Adapt | cp.Balance | cp.Dedupe | cp.MatchColors
 every_pixel_step = pytest.mark.parametrize(
     "step",
-    [step for step in STEPS if not isinstance(step, cp.Adapt | cp.Balance | cp.Dedupe)],
+    [step for step in STEPS if not isinstance(step, ON_OTHER_ROWS)],
     ids=repr,
 )
 KINDS = sorted({type(step) for step in STEPS}, key=lambda kind: kind.__name__)
@@ -114,7 +117,9 @@ def test_moved_masks_have_the_shape_of_images(step, messy) -> None:
 def test_the_seed_changes_only_random_steps(step, messy) -> None:
     first, again, other = (by_row(applied(step, messy, seed=seed)) for seed in (5, 5, 6))
     assert first == again
-    is_random = type(step).sample is not Step.sample or isinstance(step, cp.Balance)
+    is_random = type(step).sample is not Step.sample or isinstance(
+        step, cp.Balance | cp.MatchColors
+    )
     assert (first != other) == is_random
 
 
@@ -145,6 +150,7 @@ def test_a_repeated_step_has_its_own_random_numbers(messy) -> None:
 
 IDENTITIES = [
     cp.Jitter(rotation=0, shift=0, zoom=0, flip=False),
+    cp.MatchColors(strength=0),
     cp.StainJitter(strength=0, offset=0),
     cp.StainJitter(strength=0, offset=0, matrix="macenko"),
     cp.RandAugment(copies=1, rate=0.0, keep_originals=False),
@@ -176,6 +182,7 @@ FUNCTIONS = {
     cp.balance: cp.Balance,
     cp.jitter: cp.Jitter,
     cp.stain_jitter: cp.StainJitter,
+    cp.match_colors: cp.MatchColors,
     cp.corrupt: cp.Corrupt,
     cp.crop: cp.Crop,
     cp.kmeans_mask: cp.KMeansMask,

@@ -43,6 +43,7 @@ class PixelStep(Protocol):
 
     def out_shape(self, shape: Shape) -> Shape: ...
     def sample(self, draw: Draw) -> Parameters: ...
+    def sample_from(self, draw: Draw, table: Parameters) -> Parameters: ...
     def find(self, images: Images, masks: Masks | None) -> Parameters: ...
     def masks(self, images: Images) -> Masks: ...
     def apply_to(
@@ -160,6 +161,8 @@ class Mapped:
     epoch : int
     found : Found, optional
         What the step finds in the images of all epochs, if these share it.
+    table : Parameters, optional
+        What was measured on other images, for a step that samples from it; rows sorted by id.
     """
 
     before: Node
@@ -171,6 +174,7 @@ class Mapped:
     known: Parameters | None = None
     epoch: int = 0
     found: Found | None = None
+    table: Parameters | None = None
 
     @property
     def shape(self) -> Shape:
@@ -238,7 +242,10 @@ class Mapped:
 
     def sampled(self, at: Positions) -> Parameters:
         """The random parameters of these rows."""
-        return self.step.sample(Draw(self.seed, self.name, self.keys[at], self.epoch))
+        draw = Draw(self.seed, self.name, self.keys[at], self.epoch)
+        if self.table is None:
+            return self.step.sample(draw)
+        return self.step.sample_from(draw, self.table)
 
     def _recorded(self, parameters: Parameters, rows: Positions, touched: Masks) -> Record:
         record = {}

@@ -202,14 +202,22 @@ class Plan:
         only: Masks | None = None,
         part: str = "",
         known: Parameters | None = None,
+        table: Parameters | None = None,
     ) -> Plan:
         """Send the pixels through a step; `only` marks the rows that it changes. Default: all.
 
-        `known` are the parameters of all rows, if they were measured before.
+        `known` are the parameters of all rows, if they were measured before; `table` is what the
+        step samples from with `sample_from`, one row per image that was measured, sorted by id.
         """
         step.out_shape(self.shape)
         name = f"{self.step}.{part}" if part else self.step
-        node = Mapped(self.pixels, step, name, self.seed, self.rows.keys, only, known, self.epoch)
+        node = Mapped(
+            *(self.pixels, step, name, self.seed, self.rows.keys),
+            touched=only,
+            known=known,
+            epoch=self.epoch,
+            table=table,
+        )
         plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
         return plan._with_columns({})  # they described other pixels
 

@@ -123,6 +123,14 @@ class Rows:
         """Positions in the order of an epoch, which depends on seed, epoch and row keys only."""
         return np.argsort(Draw(seed, "fit", self.keys).bits(f"epoch {epoch}"), kind="stable")
 
+    def one_per_image(self) -> Positions:
+        """Positions of the lowest copy number of each id, ascending."""
+        order = self.order()
+        ids = self.ids[order]
+        first = np.ones(len(order), bool)
+        first[1:] = ids[1:] != ids[:-1]
+        return np.sort(order[first])
+
     def order(self) -> Positions:
         """Positions sorted by (id, copy), so that the result does not depend on row order."""
         return np.lexsort((self.copies, self.ids))

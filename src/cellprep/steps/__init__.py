@@ -11,6 +11,7 @@ from .crop import Crop
 from .dedupe import Dedupe
 from .jitter import Jitter
 from .kmeans_mask import KMeansMask
+from .match_colors import MatchColors
 from .rand_augment import RandAugment
 from .settings import OneOf, Range
 from .stain_jitter import StainJitter
@@ -25,6 +26,7 @@ __all__ = [
     "Dedupe",
     "Jitter",
     "KMeansMask",
+    "MatchColors",
     "OneOf",
     "RandAugment",
     "Range",

@@ -21,6 +21,7 @@ from . import (
     Dedupe,
     Jitter,
     KMeansMask,
+    MatchColors,
     RandAugment,
     StainJitter,
     Step,
@@ -172,9 +173,42 @@ def stain_jitter(
     --------
     >>> purple = np.full((2, 8, 8, 3), (90, 40, 130), np.uint8)
     >>> stain_jitter(purple, strength=0.2)[:, 0, 0].tolist()
-    [[...], [...]]
+    [[89, 42, 126], [104, 47, 134]]
     """
     return _run(StainJitter(strength, offset, matrix, rate), images, None, seed, ids)[0]
+
+
+def match_colors(
+    images: ArrayLike,
+    *,
+    strength: float = 0.5,
+    color_space: str = "rgb",
+    rate: float = 1.0,
+    seed: int = 0,
+    ids: ArrayLike | None = None,
+) -> Images:
+    """Images moved towards the colours of others among them; settings as in `MatchColors`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+        At least two.
+    seed : int
+    ids : (n,) int or str, optional
+        Determine the random numbers of each image. Default: the row number.
+
+    Returns
+    -------
+    (n, height, width, 3) uint8
+
+    Examples
+    --------
+    >>> images = np.full((2, 8, 8, 3), 100, np.uint8)
+    >>> images[1] = 200
+    >>> match_colors(images, strength=1)[:, 0, 0, 0].tolist()
+    [160, 200]
+    """
+    return _run(MatchColors(strength, color_space, rate), images, None, seed, ids)[0]
 
 
 @overload

@@ -78,6 +78,10 @@ class Step:
         """Random parameters of each row of `draw`: (m,) arrays by name. They are recorded."""
         return {}
 
+    def sample_from(self, draw: Draw, table: Parameters) -> Parameters:
+        """As `sample`, for a step whose `extend` passes a table of other images to `Plan.map`."""
+        raise NotImplementedError
+
     def find(self, images: Images, masks: Masks | None) -> Parameters:
         """Parameters found in the images or their known masks. They are recorded too."""
         return {}

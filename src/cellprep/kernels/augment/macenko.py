@@ -56,57 +56,71 @@ def macenko(images: Images) -> tuple[NDArray[np.float32], Masks]:
 
 @nb.njit(cache=True, nogil=True)
 def _macenko(images, stains, found):
+    vectors, pair = np.empty((3, 3)), np.empty((2, 3))
     for i in range(len(images)):
-        colors = _stained(images[i].reshape(-1, 3))
-        if len(colors) < max(_STAINED * images[i].size / 3, 1):
+        pixels = images[i].reshape(-1, 3)
+        colors, slopes = np.empty(pixels.shape), np.empty(len(pixels))
+        n = _stained(pixels, colors)
+        if n < max(_STAINED * len(pixels), 1):
             continue
-        first, second = _plane(colors)
-        slopes = np.empty(len(colors))
-        for p in range(len(colors)):
-            slopes[p] = _dot(colors[p], second) / _dot(colors[p], first)
-        one = _unit(first + _quantile(slopes, _OUTERMOST) * second)
-        other = _unit(first + _quantile(slopes, 1 - _OUTERMOST) * second)
-        cosine = _dot(one, other)
+        first, second = _plane(colors, n, vectors)
+        for p in range(n):
+            slopes[p] = _dot(colors[p], vectors[second]) / _dot(colors[p], vectors[first])
+        for k in range(2):
+            share = _OUTERMOST if k == 0 else 1 - _OUTERMOST
+            _direct(vectors[first], vectors[second], _quantile(slopes, n, share), pair[k])
+        cosine = _dot(pair[0], pair[1])
         if 1 - cosine * cosine < _APART * _APART:
             continue
-        if one[0] < other[0]:
-            one, other = other, one
-        stains[i, 0], stains[i, 1], found[i] = one, other, True
+        found[i] = True
+        more = 0 if pair[0, 0] >= pair[1, 0] else 1
+        for c in range(3):
+            stains[i, 0, c], stains[i, 1, c] = pair[more, c], pair[1 - more, c]
 
 
 @nb.njit(cache=True, nogil=True)
-def _stained(pixels):
-    """The OD of the stained pixels."""
-    colors = np.empty(pixels.shape)
+def _stained(pixels, colors):
+    """Fill with the OD of the stained pixels; how many they are."""
     n = 0
     for p in range(len(pixels)):
         for c in range(3):
             colors[n, c] = density(pixels[p, c])
         if min(colors[n, 0], colors[n, 1], colors[n, 2]) >= _LEAST:
             n += 1
-    return colors[:n]
+    return n
 
 
 @nb.njit(cache=True, nogil=True)
-def _plane(colors):
-    """The first two singular vectors of the rows; with the first, all rows have a product > 0."""
+def _plane(colors, n, vectors):
+    """The rows of `vectors` that become the first two singular vectors of n colours.
+
+    The first has a positive product with every colour.
+    """
     moments = np.zeros((3, 3))
-    for p in range(len(colors)):
+    for p in range(n):
         for i in range(3):
             for j in range(3):
                 moments[i, j] += colors[p, i] * colors[p, j]
-    values, vectors = _eigen(moments)
-    order = np.argsort(-values)
-    first = vectors[:, order[0]].copy()
-    if first.sum() < 0:
-        first = -first
-    return first, vectors[:, order[1]].copy()
+    _diagonalize(moments, vectors)
+    first = 0
+    for i in range(1, 3):
+        if moments[i, i] > moments[first, first]:
+            first = i
+    second, third = (first + 1) % 3, (first + 2) % 3
+    if moments[third, third] > moments[second, second]:
+        second = third
+    if vectors[first, 0] + vectors[first, 1] + vectors[first, 2] < 0:
+        for c in range(3):
+            vectors[first, c] = -vectors[first, c]
+    return first, second
 
 
 @nb.njit(cache=True, nogil=True)
-def _eigen(symmetric):
-    """Eigenvalues and eigenvectors (columns) of a symmetric matrix, by cyclic Jacobi rotations."""
-    a, vectors = symmetric.copy(), np.eye(3)
+def _diagonalize(a, vectors):
+    """Make a symmetric matrix diagonal and fill the rows with its eigenvectors (cyclic Jacobi)."""
+    for i in range(3):
+        for j in range(3):
+            vectors[i, j] = 1 if i == j else 0
     for _ in range(_SWEEPS):
         for p, q in ((0, 1), (0, 2), (1, 2)):
             if a[p, q] == 0:
@@ -118,38 +132,61 @@ def _eigen(symmetric):
             cosine = 1 / np.sqrt(tangent * tangent + 1)
             sine = tangent * cosine
             for k in range(3):
-                a[k, p], a[k, q] = (
-                    cosine * a[k, p] - sine * a[k, q],
-                    sine * a[k, p] + cosine * a[k, q],
-                )
-                vectors[k, p], vectors[k, q] = (
-                    cosine * vectors[k, p] - sine * vectors[k, q],
-                    sine * vectors[k, p] + cosine * vectors[k, q],
-                )
+                one, other = a[k, p], a[k, q]
+                a[k, p], a[k, q] = cosine * one - sine * other, sine * one + cosine * other
+                one, other = vectors[p, k], vectors[q, k]
+                vectors[p, k] = cosine * one - sine * other
+                vectors[q, k] = sine * one + cosine * other
             for k in range(3):
-                a[p, k], a[q, k] = (
-                    cosine * a[p, k] - sine * a[q, k],
-                    sine * a[p, k] + cosine * a[q, k],
-                )
-    return np.diag(a).copy(), vectors
+                one, other = a[p, k], a[q, k]
+                a[p, k], a[q, k] = cosine * one - sine * other, sine * one + cosine * other
 
 
 @nb.njit(cache=True, nogil=True)
-def _quantile(values, share):
-    """The value with this share of the values below it, interpolated as by `np.quantile`."""
-    at = share * (len(values) - 1)
-    below = int(at)
-    parted = np.partition(values, below)
-    low = parted[below]
-    high = parted[below + 1 :].min() if below + 1 < len(values) else low
-    return low + (at - below) * (high - low)
+def _quantile(values, n, share):
+    """The value with this share of the n values below it, interpolated as by `np.quantile`."""
+    at = share * (n - 1)
+    k = int(at)
+    _select(values, n, k)
+    low, high = values[k], values[min(k + 1, n - 1)]
+    for p in range(k + 1, n):
+        high = min(high, values[p])
+    return low + (at - k) * (high - low)
+
+
+@nb.njit(cache=True, nogil=True)
+def _select(values, n, k):
+    """Move the k-th smallest of n values to position k, with none below it after (Hoare's FIND).
+
+    `np.partition` would do, but takes Numba as long to compile as everything else here.
+    """
+    low, high = 0, n - 1
+    while low < high:
+        pivot, i, j = values[k], low, high
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i, j = i + 1, j - 1
+        if j < k:
+            low = i
+        if k < i:
+            high = j
+
+
+@nb.njit(cache=True, nogil=True)
+def _direct(first, second, slope, out):
+    """Fill with the direction of this slope in the plane of two vectors, of length 1."""
+    for c in range(3):
+        out[c] = first[c] + slope * second[c]
+    length = np.sqrt(_dot(out, out))
+    for c in range(3):
+        out[c] /= length
 
 
 @nb.njit(cache=True, nogil=True)
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@nb.njit(cache=True, nogil=True)
-def _unit(vector):
-    return vector / np.sqrt(_dot(vector, vector))

@@ -62,36 +62,57 @@ def _power_of_2(x):
 
 
 @nb.njit(cache=True, nogil=True)
-def _inverse(m):
-    """The inverse of a 3x3 matrix, by cofactors."""
-    found = np.empty((3, 3))
+def _complete(stains, basis):
+    """Fill the matrix with the stains, and the direction perpendicular to both if there are two."""
+    for s in range(len(stains)):
+        for c in range(3):
+            basis[s, c] = stains[s, c]
+    if len(stains) == 2:
+        for c in range(3):
+            a, b = (c + 1) % 3, (c + 2) % 3
+            basis[2, c] = basis[0, a] * basis[1, b] - basis[0, b] * basis[1, a]
+
+
+@nb.njit(cache=True, nogil=True)
+def _invert(m, inverse):
+    """Fill with the inverse of a 3x3 matrix, by cofactors."""
     for i in range(3):
         for j in range(3):
             a, b, c, d = (i + 1) % 3, (i + 2) % 3, (j + 1) % 3, (j + 2) % 3
-            found[j, i] = m[a, c] * m[b, d] - m[a, d] * m[b, c]
-    return found / (m[0, 0] * found[0, 0] + m[0, 1] * found[1, 0] + m[0, 2] * found[2, 0])
+            inverse[j, i] = m[a, c] * m[b, d] - m[a, d] * m[b, c]
+    determinant = m[0, 0] * inverse[0, 0] + m[0, 1] * inverse[1, 0] + m[0, 2] * inverse[2, 0]
+    for i in range(3):
+        for j in range(3):
+            inverse[i, j] /= determinant
 
 
 @nb.njit(cache=True, nogil=True)
 def _tabulate(stains, factors, offsets, table):
     """Fill the table (3, 256, 3): what a level of a channel contributes to each new channel."""
-    basis, changes = np.zeros((3, 3)), np.ones(3)
-    n = len(stains)
-    basis[:n], changes[:n] = stains, factors
-    if n == 2:
-        basis[2] = np.cross(basis[0], basis[1])
-    strengths = _inverse(basis)
+    basis, strengths = np.empty((3, 3)), np.empty((3, 3))
+    _complete(stains, basis)
+    _invert(basis, strengths)
     for new in range(3):
         added = 0.0
-        for s in range(n):
+        for s in range(len(stains)):
             added += offsets[s] * basis[s, new]
         for old in range(3):
             power = 0.0
             for s in range(3):
-                power += strengths[old, s] * changes[s] * basis[s, new]
+                factor = factors[s] if s < len(stains) else np.float32(1)
+                power += strengths[old, s] * factor * basis[s, new]
             bits = 8 - added / _LN2 if old == 0 else 0.0
             for level in range(256):
                 table[old, level, new] = _power_of_2(power * _LOG2[level] + bits)
+
+
+@nb.njit(cache=True, nogil=True)
+def _changes(factors, offsets):
+    """Whether any strength changes."""
+    changes = False
+    for s in range(len(factors)):
+        changes |= factors[s] != 1 or offsets[s] != 0
+    return changes
 
 
 @nb.njit(cache=True, nogil=True)
@@ -124,10 +145,9 @@ def restain(images, rows, stains, factors, offsets):
     """
     table = np.empty((3, 256, 3))
     for i in range(len(rows)):
-        if (factors[i] == 1).all() and (offsets[i] == 0).all():
-            continue
-        _tabulate(stains[i], factors[i], offsets[i], table)
-        _recompose(images[rows[i]], table)
+        if _changes(factors[i], offsets[i]):
+            _tabulate(stains[i], factors[i], offsets[i], table)
+            _recompose(images[rows[i]], table)
 
 
 def hed(

@@ -1,8 +1,4 @@
-"""Colour spaces for clustering the pixels of stained cells.
-
-All powers and roots are in tables, so that a pixel costs look-ups and multiply-adds only and gives
-the same bytes on every machine.
-"""
+"""Colour spaces for clustering the pixels of stained cells."""
 
 from __future__ import annotations
 
@@ -13,29 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import SPACES
+from ..lab import to_lab
 
 Array = NDArray[Any]
-
-# sRGB (IEC 61966-2-1) to linear light, and linear light to XYZ over the D65 white (2 degrees)
-_VALUE = np.arange(256) / 255
-_LINEAR = np.where(_VALUE > 0.04045, ((_VALUE + 0.055) / 1.055) ** 2.4, _VALUE / 12.92).astype(
-    np.float32
-)
-_XYZ = (
-    np.array(
-        [
-            [0.412453, 0.357580, 0.180423],
-            [0.212671, 0.715160, 0.072169],
-            [0.019334, 0.119193, 0.950227],
-        ]
-    )
-    / np.array([[0.95047], [1.0], [1.08883]])
-).astype(np.float32)
-
-# CIE's f(t), interpolated between 4096 steps; the rows of the matrix sum to a little more than 1.
-_STEPS = 4096
-_T = np.arange(_STEPS + 3) / _STEPS
-_ROOT = np.where(_T > 0.008856, np.cbrt(_T), 7.787 * _T + 16 / 116).astype(np.float32)
 
 # "purple": value at half saturation, lower limit, and weight of darkness
 _HALF = np.float32(200)
@@ -43,27 +19,6 @@ _LEAST = np.float32(-5)
 _DARKNESS = np.float32(1 / 256)
 
 _PIXELS = 2048  # that the background is measured on
-
-
-@nb.njit(cache=True, nogil=True)
-def _root(t: Any) -> Any:
-    at = t * np.float32(_STEPS)
-    i = np.int32(at)
-    return _ROOT[i] + (at - np.float32(i)) * (_ROOT[i + 1] - _ROOT[i])
-
-
-@nb.njit(cache=True, nogil=True)
-def _lab(pixels: Array, out: Array) -> None:
-    first = out.shape[1] - 2
-    for p in range(pixels.shape[0]):
-        r, g, b = _LINEAR[pixels[p, 0]], _LINEAR[pixels[p, 1]], _LINEAR[pixels[p, 2]]
-        x = _root(_XYZ[0, 0] * r + _XYZ[0, 1] * g + _XYZ[0, 2] * b)
-        y = _root(_XYZ[1, 0] * r + _XYZ[1, 1] * g + _XYZ[1, 2] * b)
-        z = _root(_XYZ[2, 0] * r + _XYZ[2, 1] * g + _XYZ[2, 2] * b)
-        if first:
-            out[p, 0] = np.float32(116) * y - np.float32(16)
-        out[p, first] = np.float32(500) * (x - y)
-        out[p, first + 1] = np.float32(200) * (y - z)
 
 
 @nb.njit(cache=True, nogil=True)
@@ -197,10 +152,10 @@ def to_space(images: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
         return images.astype(np.float32)
     if name == "lab":
         out = np.empty((n, h * w, 3), np.float32)
-        _lab(pixels.reshape(-1, 3), out.reshape(-1, 3))
+        to_lab(pixels.reshape(-1, 3), out.reshape(-1, 3))
     elif name == "chroma":
         out = np.empty((n, h * w, 2), np.float32)
-        _lab(pixels.reshape(-1, 3), out.reshape(-1, 2))
+        to_lab(pixels.reshape(-1, 3), out.reshape(-1, 2))
     elif name == "stain":
         out = np.empty((n, h * w, 2), np.float32)
         _stain(pixels.reshape(-1, 3), out.reshape(-1, 2))
