@@ -41,6 +41,7 @@ def crops(
 
     Examples
     --------
+    >>> import numpy as np
     >>> cells = Dataset.from_arrays(np.zeros((2, 16, 16, 3), np.uint8), [0, 1])
     >>> {size: made.shape for size, made in crops(cells, sizes=(8, 12)).items()}
     {8: (2, 8, 8, 3), 12: (2, 12, 12, 3)}
