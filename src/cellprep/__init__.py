@@ -24,16 +24,13 @@ from .steps import (
     class_weights,
 )
 from .steps.crops import crops
-from .steps.functions import (
+from .steps.functions import balance, corrupt, dedupe, rand_augment
+from .steps.image_functions import (
     adapt,
-    balance,
-    corrupt,
     crop,
-    dedupe,
     jitter,
     kmeans_mask,
     match_colors,
-    rand_augment,
     stain_jitter,
 )
 from .steps.recipe import Recipe
