@@ -204,8 +204,33 @@ def rotation(pixels: Pixels, rows: Positions, degrees: Values) -> None:
 
 def flip(pixels: Pixels, rows: Positions, directions: Values) -> None:
     """Flip left to right (0), top to bottom (1), or both (2)."""
-    right, down = np.where(directions == 1, 1, -1), np.where(directions == 0, 1, -1)
-    _transform(pixels, rows, _about_centre(pixels, rows, right, 0, 0, down))
+    across, down = directions != 1, directions != 0
+    if pixels.ndim == 4:
+        _flip_images(pixels, rows, across, down)
+    else:
+        for row, x, y in zip(rows.tolist(), across, down, strict=True):
+            pixels[row] = pixels[row, :: -1 if y else 1, :: -1 if x else 1]
+
+
+@nb.njit(cache=True, nogil=True)
+def _flip_images(images, rows, across, down):
+    _, height, width, _ = images.shape
+    line = np.empty(3 * width, np.uint8)
+    one, two = np.uint64(1), np.uint64(2)
+    for i in range(len(rows)):
+        image = images[rows[i]]
+        for y in range(height if across[i] else 0):
+            row = image[y].reshape(3 * width)
+            for k in range(3 * width):
+                line[k] = row[k]
+            for x in range(width):
+                to, at = np.uint64(3 * x), np.uint64(3 * (width - 1 - x))
+                row[to], row[to + one], row[to + two] = line[at], line[at + one], line[at + two]
+        for y in range(height // 2 if down[i] else 0):
+            upper = image[y].reshape(3 * width)
+            lower = image[height - 1 - y].reshape(3 * width)
+            for k in range(3 * width):
+                upper[k], lower[k] = lower[k], upper[k]
 
 
 def translation(pixels: Pixels, rows: Positions, right: Values, down: Values) -> None:
