@@ -14,6 +14,7 @@ from PIL import Image
 
 import cellprep as cp
 from cellprep.cli import main
+from cellprep.synthetic import draw_cells
 
 from .helpers import contents, noise, run
 
@@ -84,6 +85,27 @@ def test_inspect_folder(tmp_path):
     assert found["sizes"] == {"8x8": 4, "6x5": 1}
     assert found["note"] == "images of 2 sizes, resized to 96x96"
     assert found["images"] == 5
+
+
+# -- profile -----------------------------------------------------------------------------------
+
+
+def test_profile_prints_a_file_for_adapt(here):
+    cells = cp.Dataset.from_arrays(*draw_cells([3] * 8, side=48), [str(n) for n in range(8)])
+    cp.write(cells, "train", progress=False)
+    found = run("profile", "train", "--json")
+    assert cp.Profile.from_dict(found) == cp.profile(cells)
+    Path("train.json").write_text(json.dumps(found))
+    assert cp.Adapt("train.json") == cp.Adapt(cp.profile(cells))
+    text = run("profile", "train")
+    assert text.startswith("train: 24 of 24 images measured, 48x48\n  cell        ")
+    assert f"{found['share']:.1%} of the image (median of 24)" in text
+    assert text.count("red ") == text.count(" (sd ") / 3 == 2
+    cp.write(cp.Recipe([cp.KMeansMask()])(cells), "masked", progress=False)
+    assert "background" not in run("profile", "masked")
+    one = cp.Dataset.from_arrays(np.zeros((1, 16, 16, 3), np.uint8), [0])
+    cp.write(one, "black", progress=False)
+    assert "cell        none found" in run("profile", "black")
 
 
 # -- run, convert, split, demo -----------------------------------------------------------------
