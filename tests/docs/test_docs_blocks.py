@@ -21,6 +21,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
     "CONTRIBUTING.md": ["an excerpt of a file", "excerpts of two files"],
     "README.md": ["ImageNet weights are downloaded"],
     "docs/avx512.md": ["it compiles all kernels again, for another processor"],
+    "docs/howto/another-laboratory.md": ["training such a model takes minutes"],
     "docs/howto/cluster.md": [
         "it starts Ray; tests/system/test_ray.py does, on two nodes, one of which is killed",
         "needs a cluster",

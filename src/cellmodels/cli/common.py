@@ -43,7 +43,7 @@ def prediction(function: Any) -> Any:
             metavar="X",
             default=0.0,
             show_default=True,
-            help="Adapt to a laboratory: 0.3 to 0.6.",
+            help="Adapt normalisation: 0.1 to 0.5.",
         ),
         click.option(
             "--no-temperature",

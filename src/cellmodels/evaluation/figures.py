@@ -50,14 +50,15 @@ def draw_scores(
     left.set_title(f"{title}: accuracy {first.accuracy:.4f}")
     right.plot([0, 1], [0, 1], color="grey", linestyle=":")
     for number, (name, scores) in enumerate(sets.items()):
-        color, label = f"C{number}", f"{name}: ECE {scores.ece:.3f}"
+        color = f"C{number}"
+        label = f"{name}: ECE {scores.ece:.3f}"
+        right.plot(*_reliability(scores), marker="o", color=color, label=label)
         if name in uncalibrated:
             before = uncalibrated[name]
-            right.plot(*_reliability(before), color=color, linestyle=":", alpha=0.7)
-            label += f" (dotted: without temperature, {before.ece:.3f})"
-        right.plot(*_reliability(scores), marker="o", color=color, label=label)
+            label = f"without temperature: ECE {before.ece:.3f}"
+            right.plot(*_reliability(before), color=color, linestyle=":", label=label)
     right.set(xlabel="highest probability", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1))
-    right.legend()
+    right.legend(fontsize=8)
     _save(figure, path)
 
 

@@ -37,9 +37,10 @@ class Prediction:
         laboratory; at least 20 images are needed.
     adapt_norm : float
         In [0, 1]. Above 0, batch normalisation uses statistics that are blended with those of the
-        images, at this weight [1]_. Meant for sets of another laboratory; 0.3 to 0.6 is a good
-        choice. Statistics come from a sample of at most 256 images, and at least 32 are needed.
-        Each test set and each model is adapted separately; the models are left unchanged.
+        images, at this weight [1]_. Meant for sets of another laboratory: 0.1 is careful, 0.3 to
+        0.5 better if their mix of classes resembles that of the training images. Statistics come
+        from a sample of at most 256 images, and at least 32 are needed. Each test set and each
+        model is adapted separately; the models are left unchanged.
     temperature : bool
         Divide scores by the temperature that `fit` saved in the card of a model, if there is one.
         Predictions stay the same; probabilities become as high as predictions are reliable, as far

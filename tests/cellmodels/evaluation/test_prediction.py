@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -102,8 +104,8 @@ def test_allowed_classes_share_the_probability_of_the_others(pair, images):
     np.testing.assert_allclose(some[:, [0, 2]], expected, atol=1e-6)
 
 
-def test_a_test_set_with_some_of_the_classes_is_evaluated(trained):
-    model, _, _ = trained
+def test_a_test_set_with_some_of_the_classes_is_evaluated(trained, tmp_path):
+    model, path, _ = trained
     images, labels = pictures(12, seed=2)
     rows = labels != 1
     cells = cp.Dataset.from_arrays(images[rows], np.array(NAMES)[labels[rows]])
@@ -122,6 +124,12 @@ def test_a_test_set_with_some_of_the_classes_is_evaluated(trained):
     assert again.clean == report.clean
     named = cm.evaluate(model, cells, classes=["dark", "light", "red"], progress=False)
     assert named.class_names == NAMES
+    cp.write(cells, tmp_path / "two", progress=False)
+    options = ("--classes", "present", "--tta", "flips", "--no-temperature", "--json")
+    found = json.loads(run("evaluate", path, path, tmp_path / "two", *options))
+    assert found["clean"]["accuracy"] == 1
+    assert found["settings"]["tta"] == "flips"
+    assert found["settings"]["temperatures"] == [None, None]
     for classes, message in [
         (["dark", "light"], "data has 4 of class 'red', which is not among the allowed"),
         (["dark", "rde"], "the model has no class 'rde'; did you mean 'red'"),
