@@ -15,6 +15,7 @@ from cellprep import CellprepError, Dataset
 from cellprep.kernels.segment import segment as segment_module
 from cellprep.plan import found as found_module
 from cellprep.report.operations import planned
+from cellprep.system import executors
 
 REPORT = cp.Recipe(
     [cp.Dedupe(), cp.Balance(target=6), cp.KMeansMask(), cp.RandAugment(copies=2)], seed=3
@@ -95,6 +96,25 @@ def test_what_is_found_is_bounded_and_not_sent_to_other_processes(source, monkey
     assert len(pickle.dumps(limited.epoch(1).plan)) < before + 2000
     copied = pickle.loads(pickle.dumps(limited.epoch(1).plan))
     np.testing.assert_array_equal(copied.evaluate(np.arange(144))[0], expected[1])
+
+
+def test_batches_have_the_given_order_and_are_prefetched_a_few_at_a_time(source, monkeypatch):
+    made = REPORT(source)
+    order = made.shuffled(0, epoch=1)
+    images, labels = zip(*made.batches(25, order=order), strict=True)
+    assert [len(batch) for batch in images] == [25] * 5 + [19]
+    np.testing.assert_array_equal(np.concatenate(images), made.images[order])
+    np.testing.assert_array_equal(np.concatenate(labels), made.labels[order])
+    started: list[int] = []
+    evaluate = type(made.plan).evaluate
+    monkeypatch.setattr(
+        type(made.plan), "evaluate", lambda plan, at: started.append(len(at)) or evaluate(plan, at)
+    )
+    monkeypatch.setattr(executors, "usable_cores", lambda: 2)
+    batches = made.batches(10)
+    next(batches)
+    assert len(started) <= 4
+    batches.close()
 
 
 def test_a_crop_after_a_random_step_follows_the_cell_of_each_epoch(source) -> None:

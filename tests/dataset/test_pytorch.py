@@ -72,6 +72,26 @@ def test_the_data_set_works_with_the_tools_of_torch(made):
     assert labels.tolist() == [3] * 5
 
 
+@pytest.mark.parametrize("start", [None, "fork", "spawn"])
+def test_workers_that_persist_follow_the_epoch(made, start):
+    torch = pytest.importorskip("torch")
+    if start == "fork" and sys.platform != "linux":
+        pytest.skip("no fork")
+    data = made.to_torch()
+    workers = {"num_workers": 1, "persistent_workers": True, "multiprocessing_context": start}
+    loader = torch.utils.data.DataLoader(data, 32, **(workers if start else {}))
+    for epoch in (None, 1, 0):  # the workers start before an epoch is set
+        if epoch is not None:
+            data.set_epoch(epoch)
+        expected = np.moveaxis(made.epoch(epoch or 0).images[:], -1, 1)
+        np.testing.assert_array_equal(torch.cat([images for images, _ in loader]), expected)
+    np.testing.assert_array_equal(
+        made.epoch(4).to_torch()[95][0], np.moveaxis(made.epoch(4).images[95], -1, 0)
+    )
+    with pytest.raises(CellprepError, match="`epoch` must be a whole number in"):
+        data.set_epoch(-1)
+
+
 def test_only_the_requested_rows_are_read(read_rows):
     pytest.importorskip("torch")
     data = many().to_torch()

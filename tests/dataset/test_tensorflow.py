@@ -57,6 +57,29 @@ def test_the_shuffled_order_depends_on_seed_and_pass():
     assert len({tuple(order) for order in [*first, *other_seed, values.tolist()]}) == 7
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_pipeline_over_epochs_has_fresh_copies_in_each(made, shuffle):
+    pytest.importorskip("tensorflow")
+    batches = made.to_tf(batch=50, shuffle=shuffle, seed=2, epochs=3)
+    assert len(batches) == 6
+    every = np.arange(96)
+    orders = [made.shuffled(2, epoch) if shuffle else every for epoch in range(3)]
+    expected = [made.epoch(e).images[order] for e, order in enumerate(orders)]
+    images, labels = concatenated(batches)
+    np.testing.assert_array_equal(images, np.concatenate(expected))
+    np.testing.assert_array_equal(labels, made.labels[np.concatenate(orders)])
+    later = made.to_tf(batch=50, shuffle=shuffle, seed=2, epochs=range(2, 3))
+    assert len(later) == 2
+    np.testing.assert_array_equal(concatenated(later)[0], expected[2])
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.0, range(0), range(-1, 3)])
+def test_wrong_epochs_are_refused(made, wrong):
+    pytest.importorskip("tensorflow")
+    with pytest.raises(CellprepError, match="`epochs` must be a whole number in"):
+        made.to_tf(epochs=wrong)
+
+
 def test_a_bounded_number_of_batches_is_prefetched(read_rows):
     pytest.importorskip("tensorflow")
     batches = many().to_tf(batch=10)

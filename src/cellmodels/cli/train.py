@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from cellprep import CellprepError
+from cellprep import CellprepError, Recipe
 from cellprep.cli.shared import (
     PATH,
     OneOf,
@@ -21,6 +21,7 @@ from cellprep.cli.shared import (
 )
 from cellprep.errors import counted
 
+from ..data.checks import preparation
 from ..models.backbones import BACKBONES
 from ..models.build import build
 from ..training.checkpoint import CHECKPOINT
@@ -47,6 +48,9 @@ from .common import LOCAL, allow_leaks, import_keras, open_data
     default="imagenet",
     show_default=True,
     help="imagenet, none or a file.",
+)
+@click.option(
+    "--fresh", type=PATH, metavar="RECIPE", help="Apply this recipe, with fresh copies every epoch."
 )
 @click.option("--test", type=PATH, metavar="PATH", help="Look for leaks into this set too.")
 @click.option(
@@ -128,6 +132,7 @@ def train(
     out: Path,
     model: str,
     weights: str,
+    fresh: Path | None,
     test: Path | None,
     balanced: bool,
     frozen: str,
@@ -140,13 +145,19 @@ def train(
 ) -> None:
     """Train a model on TRAIN and save its best epoch to OUT/model.keras. Epochs
     are compared on VAL. The same command resumes an interrupted training.
+    With --fresh, TRAIN is a split without copies; of the recipe, VAL and TEST
+    get Crop and KMeansMask only.
 
     Example: cellmodels train out/train out/val out/b0 --epochs 10
     """
-    settings["class_weight"] = "balanced" if balanced else "none"
+    settings |= {"class_weight": "balanced" if balanced else "none", "fresh": fresh is not None}
     Training.of(settings)
     paths = {"train": train, "val": val, "test": test}
     splits = {name: open_data(path, size) for name, path in paths.items() if path is not None}
+    if fresh is not None:
+        recipe = Recipe.from_toml(fresh)
+        for name, split in splits.items():
+            splits[name] = (recipe if name == "train" else preparation(recipe))(split)
     import_keras()
     # A dry run downloads no weights; if a training has begun, they have been downloaded.
     missing = weights == "imagenet" and not (out / CHECKPOINT).is_file()

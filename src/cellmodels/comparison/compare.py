@@ -14,7 +14,7 @@ from ..evaluation.shift import shift
 from ..training.fit import fit
 from .display import show
 from .runs import Run, open_table
-from .table import SPLITS, Table, folder_name
+from .table import SPLITS, Row, Table, folder_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -65,11 +65,11 @@ def compare(
     todo = [k for k, line in enumerate(lines) if line is None]
     written = {}
     for seed in sorted({runs[k].seed for k in todo}):
-        recipes = {runs[k].row.recipe for k in todo if runs[k].seed == seed}
+        rows = [runs[k].row for k in todo if runs[k].seed == seed]
         path = folder / "data" / f"seed-{seed}"
-        written[seed] = _write_data(read, source, path, recipes, seed, progress)
+        written[seed] = _write_data(read, source, path, rows, seed, progress)
     for k in todo:  # report what cannot be built before the first row is trained
-        runs[k].build(written[runs[k].seed][runs[k].row.recipe]["train"])
+        runs[k].build(written[runs[k].seed][runs[k].row.recipe]["val"])
     for k in todo:
         lines[k] = _measure(runs[k], written[runs[k].seed][runs[k].row.recipe], progress)
     result = pd.DataFrame(lines)
@@ -81,9 +81,11 @@ def compare(
 
 
 def _write_data(
-    table: Table, source: str, folder: Path, recipes: set[str], seed: int, progress: bool
+    table: Table, source: str, folder: Path, rows: list[Row], seed: int, progress: bool
 ) -> dict[str, dict[str, Dataset]]:
     """The splits of each recipe, written unless they exist already, and its shifted test sets.
+
+    The training set of rows with fresh copies, "fresh", is not written.
 
     Shifted sets are corrupted first: their crops and masks are found in the corrupted images, as
     they would be with another camera.
@@ -92,9 +94,10 @@ def _write_data(
     fractions: dict[str, Any] = dict(table.parts)
     splits = cellprep.split(cells, seed=seed, groups=table.groups, **fractions)
     written: dict[str, dict[str, Dataset]] = {}
-    for name in sorted(recipes):
-        written[name] = {}
-        for split in SPLITS:
+    fixed = {row.recipe for row in rows if not row.fresh}
+    for name in sorted({row.recipe for row in rows}):
+        written[name] = {"fresh": table.recipe(name, "train", seed)(splits["train"])}
+        for split in SPLITS if name in fixed else SPLITS[1:]:
             path = folder / folder_name(name) / split
             made = table.recipe(name, split, seed)(splits[split])
             cellprep.write(made, path, progress=progress)
@@ -107,10 +110,11 @@ def _write_data(
 
 def _measure(run: Run, data: Mapping[str, Dataset], progress: bool) -> dict[str, Any]:
     """Train and evaluate one run; returns its line of the result, which is also saved."""
-    model = run.build(data["train"])
+    train = data["fresh" if run.row.fresh else "train"]
+    model = run.build(train)
     fitted = fit(
         model,
-        data["train"],
+        train,
         data["val"],
         test=data["test"],
         out=run.folder,

@@ -15,7 +15,7 @@ import tomli_w
 from cellprep import CellprepError, Recipe
 from cellprep.errors import check_seed, nearest, one_of
 
-from ..data.checks import PREPARATION
+from ..data.checks import preparation
 from ..evaluation.shift import SUITES
 from ..models.backbones import BACKBONES
 from ..models.build import build
@@ -37,7 +37,8 @@ class Row:
     recipe : str
         One of the table's recipes.
     build, train : dict
-        Settings of `build` and of `Training`. `weights = false` means None.
+        Settings of `build` and of `Training`. `weights = false` means None. With `fresh = true` in
+        `train`, the recipe is applied while training, with fresh copies every epoch.
     """
 
     name: str
@@ -45,6 +46,11 @@ class Row:
     recipe: str
     build: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether the training set is not written, but computed in every epoch."""
+        return bool(self.train.get("fresh", False))
 
 
 @dataclass(frozen=True)
@@ -115,10 +121,8 @@ class Table:
 
     def recipe(self, name: str, split: str, seed: int) -> Recipe:
         """What is applied to a split."""
-        steps = self.recipes[name]
-        if split != "train":
-            steps = [step for step in steps if step["step"] in PREPARATION]
-        return self.steps(steps, seed)
+        recipe = self.steps(self.recipes[name], seed)
+        return recipe if split == "train" else preparation(recipe)
 
     def _check(self) -> None:
         if sorted(self.parts) != sorted(SPLITS):

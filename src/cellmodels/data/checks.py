@@ -8,12 +8,25 @@ from typing import Any
 import numpy as np
 
 import cellprep
-from cellprep import CellprepError, Dataset
+from cellprep import CellprepError, Dataset, Recipe
 
 from .inputs import recipe_of
 
 PREPARATION = ("Crop", "KMeansMask")
 """Steps that change every image, so that test images must be prepared by them too."""
+
+
+def preparation(recipe: Recipe) -> Recipe:
+    """The steps of a training recipe that validation and test images need too.
+
+    Examples
+    --------
+    >>> recipe = cellprep.Recipe([cellprep.Balance(), cellprep.Crop(80), cellprep.RandAugment()])
+    >>> preparation(recipe).steps
+    (Crop(size=80, center='cell', resize_to=None, fill=None),)
+    """
+    steps = [step for step in recipe.steps if type(step).__name__ in PREPARATION]
+    return Recipe(steps, recipe.seed)
 
 
 def check_fits(model: Any, dataset: Dataset, name: str, *, classes: bool = True) -> None:
@@ -74,6 +87,28 @@ def check_preparation(recipe: Sequence[Mapping[str, Any]], dataset: Dataset, nam
         f", but those of {name} were prepared with {names[1] or 'none of these'}"
         f"{' and other settings' * (names[0] == names[1])}; apply the same steps with the same "
         "settings, or pass arrays (images, labels) if that was done elsewhere"
+    )
+
+
+def check_varies(dataset: Dataset, name: str) -> None:
+    """Refuse a data set whose images are the same in every epoch.
+
+    Examples
+    --------
+    >>> from cellmodels.data.inputs import as_dataset
+    >>> check_varies(as_dataset((np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 1, 0]), "train"), "train")
+    Traceback (most recent call last):
+    ...
+    cellprep.errors.CellprepError: `fresh` needs images that differ from epoch to epoch, but no
+    random step changes those of train; apply one: recipe(train) with RandAugment or Jitter, ...
+    """
+    if dataset.varies:
+        return
+    path = dataset.provenance()["path"]
+    written = f" and copies in {path!r} are fixed" if path and recipe_of(dataset) else ""
+    raise CellprepError(
+        "`fresh` needs images that differ from epoch to epoch, but no random step changes those of "
+        f"{name}{written}; apply one: recipe({name}) with RandAugment or Jitter, not written first"
     )
 
 

@@ -98,6 +98,7 @@ def training_batches(
     dataset: Dataset, how: Training, epoch: int, weights: Mapping[int, float] | None
 ) -> Batches:
     """The batches of an epoch: a function of the seed and the epoch, so that it can be resumed."""
+    dataset = dataset.epoch(epoch) if how.fresh else dataset
     mixes = sample_mixes(
         len(dataset),
         *dataset.shape[1:3],

@@ -12,7 +12,7 @@ import xxhash
 
 from cellprep import CellprepError, Dataset, profile
 
-from ..data.checks import check_classes, check_disjoint, check_fits
+from ..data.checks import check_classes, check_disjoint, check_fits, check_varies
 from ..data.inputs import Data, as_dataset, readable, recipe_of
 from ..models.files import Card, load, save, versions
 from ..models.outputs import outputs
@@ -95,7 +95,7 @@ def fit(
     **settings
         The fields of `Training`: epochs, transfer_epochs, batch_size, optimizer, learning_rate,
         transfer_learning_rate, weight_decay, schedule, warmup, class_weight, patience, seed,
-        mixup, cutmix, label_smoothing, head.
+        mixup, cutmix, label_smoothing, head, fresh.
 
     Returns
     -------
@@ -158,6 +158,8 @@ def prepare(
 ) -> tuple[dict[str, Dataset], Checkpoint | None]:
     """The splits and the checkpoint of a training, after every check that can refuse it."""
     splits = _checked_splits(model, train, val, test, allow_leaks)
+    if how.fresh:
+        check_varies(splits["train"], "train")
     if how.patience is not None and "val" not in splits:
         raise CellprepError("`patience` needs a validation set; pass `val` too")
     if out is None:

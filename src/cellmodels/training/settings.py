@@ -53,6 +53,9 @@ class Training:
     head : "trained" or "balanced"
         Balanced: after training, the head is trained anew on all classes equally often, with the
         backbone fixed (`cellmodels.training.head`).
+    fresh : bool
+        Fresh copies every epoch: epoch e trains on ``train.epoch(e)``, counted from 0 through both
+        phases.
 
     References
     ----------
@@ -82,6 +85,7 @@ class Training:
     cutmix: float = field(default=0.0, metadata={"omit_default": True})
     label_smoothing: float = field(default=0.0, metadata={"omit_default": True})
     head: str = field(default="trained", metadata={"omit_default": True})
+    fresh: bool = field(default=False, metadata={"omit_default": True})
 
     def __post_init__(self) -> None:
         in_range("epochs", self.epochs, 0, 10**6, whole=True)
@@ -103,6 +107,8 @@ class Training:
         in_range("cutmix", self.cutmix, 0, 100)
         in_range("label_smoothing", self.label_smoothing, 0, 0.99)
         one_of("head", self.head, ("trained", "balanced"))
+        if not isinstance(self.fresh, bool):
+            raise CellprepError(f"`fresh` must be true or false, got {self.fresh!r}")
 
     @property
     def total(self) -> int:

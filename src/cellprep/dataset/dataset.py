@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import Ids, Images, Labels, check_images, read_labels
+from ..arrays import Ids, Images, Labels, Positions, check_images, read_labels
 from ..errors import CellprepError, in_range
 from ..plan.plan import Plan
 from ..plan.readable import only_readable
@@ -108,11 +108,33 @@ class Dataset(Exchange, Provenance, Tables):
         counts = np.bincount(self.labels, minlength=len(self.class_names))
         return dict(zip(self.class_names, counts.tolist(), strict=True))
 
-    def batches(self, size: int = 256) -> Iterator[tuple[Images, Labels]]:
-        """Images and labels, `size` rows at a time, in order."""
+    def batches(
+        self, size: int = 256, *, order: Positions | None = None
+    ) -> Iterator[tuple[Images, Labels]]:
+        """Images and labels, `size` rows at a time, with prefetching.
+
+        Threads compute the next batches: at most two per core are in memory.
+
+        Parameters
+        ----------
+        size : int
+        order : (k,) int, optional
+            The rows to read, in order, such as those of `shuffled`. Default: all.
+
+        Examples
+        --------
+        >>> cells = Dataset.from_arrays(np.zeros((5, 8, 8, 3), np.uint8), [0, 1, 1, 0, 1])
+        >>> [labels.tolist() for _, labels in cells.batches(2, order=cells.shuffled(0, epoch=1))]
+        [[1, 0], [1, 1], [0]]
+        """
         in_range("size", size, 1, 2**31, whole=True)
-        for start, stop in executors.cut(len(self), size):
-            yield self.images[start:stop], self.labels[start:stop]
+        images, labels = self.images, self.labels
+
+        def read(span: executors.Span) -> tuple[Images, Labels]:
+            rows = slice(*span) if order is None else order[slice(*span)]
+            return images[rows], labels[rows]
+
+        yield from executors.run(read, executors.cut(len(labels if order is None else order), size))
 
     def __iter__(self) -> Iterator[tuple[Images, Labels]]:
         return self.batches()

@@ -95,7 +95,14 @@ class Exchange(ABC):
 
     # -- TensorFlow and Keras ----------------------------------------------------------------
 
-    def to_tf(self, batch: int = 32, *, shuffle: bool = False, seed: int = 0) -> tf.data.Dataset:
+    def to_tf(
+        self,
+        batch: int = 32,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        epochs: int | range | None = None,
+    ) -> tf.data.Dataset:
         """Batches for Keras and TensorFlow, computed on demand, with prefetching.
 
         Parameters
@@ -106,6 +113,10 @@ class Exchange(ABC):
             Shuffle all rows anew for each pass over the batches.
         seed : int
             Seed of the shuffling: the k-th pass has the same order in every run.
+        epochs : int or range, optional
+            Fresh copies: the batches of this many epochs one after another, or of these, to resume
+            (see `Dataset.epoch`). Keras needs to know where an epoch ends: `steps_per_epoch`.
+            Default: the same images in each pass.
 
         Returns
         -------
@@ -122,7 +133,7 @@ class Exchange(ABC):
         """
         from .tf import to_tf
 
-        return to_tf(self.plan, batch, shuffle, seed)
+        return to_tf(self.plan, batch, shuffle, seed, epochs)
 
     @classmethod
     def from_tf(
@@ -169,7 +180,8 @@ class Exchange(ABC):
         -------
         torch.utils.data.Dataset
             Of images (3, height, width) uint8, channels first as in torchvision, and labels, int.
-            `classes` has the class names, `targets` the labels.
+            `classes` has the class names, `targets` the labels; `set_epoch(n)` gives fresh copies
+            (see `Dataset.epoch`), also in workers that persist.
 
         Examples
         --------

@@ -13,14 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from ...arrays import (
     Images,
-    Labels,
     Positions,
     check_ids,
     check_images,
     encode_labels,
     read_labels,
 )
-from ...errors import CellprepError, require
+from ...errors import CellprepError, in_range, require
 from ...plan.digests import digest
 from ...plan.plan import Plan
 from ...plan.rows import Rows
@@ -43,16 +42,24 @@ class TorchDataset(torch.utils.data.Dataset):  # type: ignore[misc]  # imported 
     transform : callable or None
     """
 
-    def __init__(
-        self, images: ImageView, labels: Labels, classes: Sequence[str], transform: Transform | None
-    ) -> None:
-        self._images = images
-        self.classes = list(classes)
-        self.targets = torch.tensor(labels)
+    def __init__(self, plan: Plan, transform: Transform | None) -> None:
+        self._plan = plan
+        self._epoch = torch.tensor(plan.epoch).share_memory_()  # with workers that persist
+        self.classes = list(plan.class_names)
+        self.targets = torch.tensor(plan.rows.labels)
         self.transform = transform
 
+    def set_epoch(self, epoch: int) -> None:
+        """Let the images be those of another epoch, from the next pass of a DataLoader on.
+
+        Call it before each pass, as for the samplers of PyTorch.
+        """
+        in_range("epoch", epoch, 0, 2**31, whole=True)
+        self._plan = self._plan.at_epoch(epoch)
+        self._epoch.fill_(epoch)
+
     def __len__(self) -> int:
-        return len(self._images)
+        return len(self._plan)
 
     def __getitem__(self, at: int) -> tuple[Any, int]:
         return self.__getitems__([at])[0]
@@ -60,7 +67,9 @@ class TorchDataset(torch.utils.data.Dataset):  # type: ignore[misc]  # imported 
     def __getitems__(self, at: Iterable[int]) -> list[tuple[Any, int]]:
         """A batch at once: DataLoader calls this."""
         rows = [int(row) for row in at]
-        images = torch.from_numpy(self._images[rows]).permute(0, 3, 1, 2)
+        if self._epoch != self._plan.epoch:
+            self._plan = self._plan.at_epoch(int(self._epoch))
+        images = torch.from_numpy(ImageView(self._plan)[rows]).permute(0, 3, 1, 2)
         result = images if self.transform is None else map(self.transform, images)
         return list(zip(result, self.targets[rows].tolist(), strict=True))
 
@@ -69,8 +78,7 @@ def to_torch(plan: Plan, transform: Transform | None) -> TorchDataset:
     """See `Dataset.to_torch`."""
     check_not_empty(plan)
     # It is pickled for workers, which do not need the rows that steps removed.
-    images = ImageView(replace(plan, changes=()))
-    return TorchDataset(images, plan.rows.labels, plan.class_names, transform)
+    return TorchDataset(replace(plan, changes=()), transform)
 
 
 @dataclass(frozen=True, eq=False)

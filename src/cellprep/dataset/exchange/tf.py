@@ -25,33 +25,48 @@ _PREFETCHED = 8
 """Batches to prefetch; TensorFlow's own choice may fill half of the memory."""
 
 
-def to_tf(plan: Plan, batch: int, shuffle: bool, seed: int) -> tf.data.Dataset:
+def to_tf(
+    plan: Plan, batch: int, shuffle: bool, seed: int, epochs: int | range | None
+) -> tf.data.Dataset:
     """See `Dataset.to_tf`."""
     tf = require("tensorflow", _INSTALL)
     in_range("batch", batch, 1, 2**31, whole=True)
     check_seed(seed)
+    fresh = None if epochs is None else _checked_epochs(epochs)
     check_not_empty(plan)
-    images, rows = ImageView(plan), plan.rows
-    passes = itertools.count()
+    rows, passes = plan.rows, itertools.count()
 
-    def positions() -> Iterator[Positions]:
-        order = rows.shuffled(seed, next(passes)) if shuffle else np.arange(len(rows))
-        for start, stop in cut(len(order), batch):
-            yield order[start:stop]
+    def positions() -> Iterator[tuple[int, Positions]]:
+        for epoch in fresh or (next(passes),):
+            order = rows.shuffled(seed, epoch) if shuffle else np.arange(len(rows))
+            for start, stop in cut(len(order), batch):
+                yield epoch, order[start:stop]
 
-    def read(at: Positions) -> tuple[Images, Labels]:
+    def read(epoch: int, at: Positions) -> tuple[Images, Labels]:
+        images = ImageView(plan.at_epoch(int(epoch)) if fresh else plan)
         return images[at], rows.labels[at]
 
-    def batch_at(at: Any) -> tuple[Any, Any]:
-        pixels, labels = tf.numpy_function(read, [at], [tf.uint8, tf.int64])
-        return tf.ensure_shape(pixels, (None, *images.shape[1:])), tf.ensure_shape(labels, (None,))
+    def batch_at(epoch: Any, at: Any) -> tuple[Any, Any]:
+        pixels, labels = tf.numpy_function(read, [epoch, at], [tf.uint8, tf.int64])
+        return tf.ensure_shape(pixels, (None, *plan.shape)), tf.ensure_shape(labels, (None,))
 
     # The generator runs on one thread and yields positions only; pixels are computed on all cores.
     batches = tf.data.Dataset.from_generator(
-        positions, output_signature=tf.TensorSpec((None,), tf.int64)
+        positions,
+        output_signature=(tf.TensorSpec((), tf.int64), tf.TensorSpec((None,), tf.int64)),
     )
-    counted = batches.apply(tf.data.experimental.assert_cardinality(-(-len(rows) // batch)))
+    count = -(-len(rows) // batch) * len(fresh or (0,))
+    counted = batches.apply(tf.data.experimental.assert_cardinality(count))
     return counted.map(batch_at, num_parallel_calls=usable_cores()).prefetch(_PREFETCHED)
+
+
+def _checked_epochs(epochs: int | range) -> range:
+    if isinstance(epochs, range):
+        for epoch in epochs[:1], epochs[-1:]:
+            in_range("epochs", next(iter(epoch), None), 0, 2**31, whole=True)
+        return epochs
+    in_range("epochs", epochs, 1, 2**31, whole=True)
+    return range(epochs)
 
 
 def from_tf(
