@@ -1,6 +1,6 @@
 """The list of jobs. Each file has one or more: cellprep, its peers, and a check of the result."""
 
-from . import corrupt, duplicates, jitter, masks, perceptual, rand_augment, recipe, storage
+from . import corrupt, duplicates, fresh, jitter, masks, perceptual, rand_augment, recipe, storage
 
 JOBS = (
     *duplicates.JOBS,
@@ -11,4 +11,5 @@ JOBS = (
     *corrupt.JOBS,
     *storage.JOBS,
     *recipe.JOBS,
+    *fresh.JOBS,
 )

@@ -77,8 +77,9 @@ class TorchDataset(torch.utils.data.Dataset):  # type: ignore[misc]  # imported 
 def to_torch(plan: Plan, transform: Transform | None) -> TorchDataset:
     """See `Dataset.to_torch`."""
     check_not_empty(plan)
+    shared = plan.at_epoch(plan.epoch)  # so that masks are found once, not in each pass
     # It is pickled for workers, which do not need the rows that steps removed.
-    return TorchDataset(replace(plan, changes=()), transform)
+    return TorchDataset(replace(shared, changes=()), transform)
 
 
 @dataclass(frozen=True, eq=False)
