@@ -346,6 +346,24 @@ def operations() -> Image.Image:
     return card([page])
 
 
+def epochs() -> Image.Image:
+    """The same copies in six epochs: of an image, and of one that is jittered and masked first."""
+    images, labels = cells_of("basophil", "eosinophil", seed=5)
+    cells = cp.Dataset.from_arrays(images, labels, CLASS_NAMES)
+    augment, strips = cp.RandAugment(copies=1, keep_originals=False), []
+    for steps in ([augment], [cp.Jitter(), cp.KMeansMask(), augment]):
+        made, tiles = cp.Recipe(steps)(cells), []
+        for row, image in enumerate(images):
+            tiles.append(Tile(image, "source"))
+            for epoch in range(6):
+                pictures, record = made.epoch(epoch).plan.evaluate(np.array([row]))
+                ops = [str(record[f"rand_augment.op_{slot}"].values[0]) for slot in (1, 2, 3)]
+                some = ", ".join(op.replace("_", " ") for op in ops if op != "none")
+                tiles.append(Tile(pictures[0], f"epoch {epoch}: {some}"))
+        strips.append(strip(", then ".join(type(step).__name__ for step in steps), tiles, 7))
+    return card(strips)
+
+
 def corrupt() -> Image.Image:
     """Clean test images, and each suite's version of them."""
     images, labels = draw_cells([1] * 8, seed=2)
@@ -380,7 +398,7 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
     draw.__name__: draw
     for draw in (
         *(dedupe, split, balance, jitter, stain_jitter, match_colors, crop, kmeans_mask),
-        *(rand_augment, operations, corrupt, adapt),
+        *(rand_augment, operations, epochs, corrupt, adapt),
     )
 }
 

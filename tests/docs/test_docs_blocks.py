@@ -32,6 +32,10 @@ NOT_RUN = {  # page: why each of these blocks is not run
         "an hour",
         "days without a GPU",
     ],
+    "docs/steps/epochs.md": [
+        "a fragment; examples/fresh_keras.py is a whole program",
+        "it trains for minutes; tests/cellmodels/training/test_fresh.py runs it",
+    ],
     "docs/scaling.md": [
         "needs a cluster",
         "needs a cluster; tests/system/test_ray.py runs it on a small set",

@@ -82,6 +82,16 @@ def test_ingestion_refuses_known_and_conflicting_images(store) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("framework", ["torch", "keras"])
+def test_training_on_fresh_copies_learns(tmp_path, framework) -> None:
+    pytest.importorskip(framework)
+    script = f"examples/fresh_{framework}.py"
+    printed = run(script, tmp_path)
+    assert words(printed) == words(SHOWN[script])
+    assert scores(printed)[-1] > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("framework", ["torch", "keras"])
 def test_training_loops_of_the_project_learn(store, framework) -> None:
     pytest.importorskip(framework)
     script = f"{INSIDE}/train_{framework}.py"

@@ -194,10 +194,10 @@ def script():
 
 
 def test_every_step_has_a_picture(script) -> None:
-    assert set(script.PICTURES) == {*STEPS, "split", "operations"}
+    assert set(script.PICTURES) == {*STEPS, "split", "operations", "epochs"}
 
 
-@pytest.mark.parametrize("name", [*STEPS, "split", "operations"])
+@pytest.mark.parametrize("name", [*STEPS, "split", "operations", "epochs"])
 def test_the_picture_is_up_to_date(script, name, tmp_path) -> None:
     picture = script.PICTURES[name]()
     path = tmp_path / f"{name}.webp"

@@ -102,8 +102,9 @@ class Checkpoint:
 def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
     """The first difference between two trainings, in words."""
     for subject, values in here.items():
-        for name, value in values.items():
-            other = there.get(subject, {}).get(name)
+        old = there.get(subject, {})
+        for name in [*values, *(name for name in old if name not in values)]:
+            other, value = (each.get(name, "the default") for each in (old, values))
             if other != value:
                 if isinstance(value, str | int | float) and name not in ("layers", "rows"):
                     return f"{subject} {name} is {other} there, {value} here"
