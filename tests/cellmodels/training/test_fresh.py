@@ -86,7 +86,7 @@ def test_each_epoch_has_its_own_copies_through_both_phases_and_an_interruption(
     card = cm.load_card(tmp_path / "model.keras")
     assert card.settings["fresh"]
     assert [step["step"] for step in card.recipe] == ["split", "Balance", "RandAugment"]
-    with pytest.raises(CellprepError, match="settings fresh is True there, False here"):
+    with pytest.raises(CellprepError, match="settings fresh is True there, the default here"):
         fit(data=augmented(), **{**short, "fresh": False}, out=tmp_path)
 
 
