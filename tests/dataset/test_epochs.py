@@ -126,6 +126,14 @@ def test_a_crop_after_a_random_step_follows_the_cell_of_each_epoch(source) -> No
         np.testing.assert_array_equal(measured.epoch(epoch).images[:], expected)
 
 
+def test_steps_after_an_epoch_are_as_if_it_were_set_last(source) -> None:
+    """What they measure is that of epoch 0, as it is if the epoch is set at the end."""
+    jitter, match = cp.Recipe([cp.Jitter()]), cp.Recipe([cp.MatchColors(), cp.RandAugment()])
+    early, late = match(jitter(source).epoch(2)), match(jitter(source)).epoch(2)
+    np.testing.assert_array_equal(early.images[:], late.images[:])
+    assert early.provenance() == late.provenance()
+
+
 def test_an_epoch_is_written_with_its_record_and_replayed(source, tmp_path) -> None:
     made = REPORT(source)
     cp.write(made.epoch(3), tmp_path / "three", progress=False)

@@ -158,6 +158,9 @@ class Dataset(Exchange, Provenance, Tables):
 
     def then(self, move: Move) -> Dataset:
         """This data set with one more change to its plan, applied when it is needed."""
+        if self._before is not None and isinstance(self._move, _InEpoch):
+            made = self._before.then(move)  # an epoch comes last: what steps measure is that of 0
+            return made if isinstance(move, _InEpoch) else made.then(self._move)
         return Dataset(self.source, self, move)
 
     def epoch(self, number: int) -> Dataset:
@@ -212,7 +215,7 @@ class Dataset(Exchange, Provenance, Tables):
 
 @dataclass(frozen=True)
 class _InEpoch:
-    """A change that sets the epoch of all steps so far, and of those that follow."""
+    """A change that sets the epoch of all steps; it stays the last change of a data set."""
 
     epoch: int
 

@@ -155,8 +155,7 @@ class Plan:
         """Name the step that the next verbs belong to: the second Jitter is "jitter-2"."""
         before = sum(earlier["step"] == saved["step"] for earlier in self.saved)
         name = f"{step}-{before + 1}" if before else step
-        recorded = self._of_epoch({**saved, "seed": seed}, self.epoch)
-        return replace(self, step=name, seed=seed, saved=(*self.saved, recorded))
+        return replace(self, step=name, seed=seed, saved=(*self.saved, {**saved, "seed": seed}))
 
     def measure(self, name: str, function: Callable[[Images], NDArray[Any]]) -> Plan:
         """Add a column of what `function` computes from the pixels, which are read once."""
@@ -215,19 +214,23 @@ class Plan:
             *(self.pixels, step, name, self.seed, self.rows.keys),
             touched=only,
             known=known,
-            epoch=self.epoch,
             table=table,
         )
         plan = replace(self, pixels=node, stages=(*self.stages, (name, step)))
         return plan._with_columns({})  # they described other pixels
 
     def at_epoch(self, epoch: int) -> Plan:
-        """The same rows, with the pixels of another epoch; a few nodes, whatever the rows.
+        """The same rows, with the pixels of another epoch: a few new nodes, whatever the rows.
 
-        What steps find in images that do not vary is found once for all epochs.
+        What steps find in images that do not vary is found once for all epochs. No step may be
+        added to the result, since it would have the numbers of epoch 0.
         """
         before = len(self.source.history.steps)
-        saved = (self._of_epoch(step, epoch) for step in self.saved[before:])
+        recorded = {"epoch": epoch} if epoch else {}
+        saved = (
+            {**{name: value for name, value in step.items() if name != "epoch"}, **recorded}
+            for step in self.saved[before:]
+        )
         plan = replace(
             self,
             pixels=in_epoch(self._all_epochs, epoch),
@@ -302,12 +305,6 @@ class Plan:
     def origin(self, at: Positions) -> Positions:
         """The positions in the source that these rows come from."""
         return self.pixels.origin(at)
-
-    @staticmethod
-    def _of_epoch(saved: Mapping[str, Any], epoch: int) -> Mapping[str, Any]:
-        """The saved form of a step in an epoch, which is recorded unless it is 0."""
-        saved = {name: value for name, value in saved.items() if name != "epoch"}
-        return {**saved, "epoch": epoch} if epoch else saved
 
     def _with_columns(self, columns: Mapping[str, NDArray[Any]]) -> Plan:
         return replace(self, rows=replace(self.rows, columns=columns))

@@ -39,8 +39,8 @@ def seen(monkeypatch):
     plain = batches_module.Batches
 
     class Watched(plain):
-        def __init__(self, dataset, size, order=None, weights=None):
-            super().__init__(dataset, size, order, weights)
+        def __init__(self, dataset, size, order=None, *others, **settings):
+            super().__init__(dataset, size, order, *others, **settings)
             self.images = None
             if order is not None:
                 self.images = np.zeros(dataset.shape, np.uint8)
