@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cellprep as cp
+from cellprep.dataset import profile as profile_module
 from cellprep.kernels.segment import segment as segment_module
 from cellprep.plan.profile import SAMPLE, Measured, sample
 from cellprep.writing import shards
@@ -112,10 +113,16 @@ def test_writing_searches_for_no_cells(dataset, tmp_path, monkeypatch) -> None:
     assert manifest(tmp_path / "out")["profile"]["images"] == len(dataset)
 
 
-def test_the_share_of_a_masked_set_is_saved(dataset, tmp_path) -> None:
+def test_the_saved_profile_is_that_of_a_set_until_a_step_changes_it(
+    dataset, tmp_path, monkeypatch
+) -> None:
     masked = cp.Recipe([cp.KMeansMask()])(dataset)
     cp.write(masked, tmp_path / "out", progress=False)
-    assert cp.Profile.from_dict(manifest(tmp_path / "out")["profile"]) == cp.profile(masked)
+    read, expected = cp.read(tmp_path / "out"), cp.profile(masked)
+    smaller = cp.profile(cp.Recipe([cp.Crop(24, center="image")])(read))
+    assert (smaller.size, smaller.share > expected.share) == ((24, 24), True)
+    monkeypatch.setattr(profile_module, "profile_of", None)  # no image is read
+    assert cp.profile(read) == expected
 
 
 def test_a_resumed_write_has_the_same_manifest(dataset, tmp_path, monkeypatch) -> None:
