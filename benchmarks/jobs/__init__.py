@@ -1,12 +1,24 @@
 """The list of jobs. Each file has one or more: cellprep, its peers, and a check of the result."""
 
-from . import corrupt, duplicates, fresh, jitter, masks, perceptual, rand_augment, recipe, storage
+from . import (
+    colors,
+    corrupt,
+    duplicates,
+    fresh,
+    jitter,
+    masks,
+    perceptual,
+    rand_augment,
+    recipe,
+    storage,
+)
 
 JOBS = (
     *duplicates.JOBS,
     *perceptual.JOBS,
     *masks.JOBS,
     *jitter.JOBS,
+    *colors.JOBS,
     *rand_augment.JOBS,
     *corrupt.JOBS,
     *storage.JOBS,
