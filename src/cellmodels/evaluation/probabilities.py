@@ -100,8 +100,8 @@ def probabilities(
     from tqdm import tqdm
 
     temperatures = how.temperatures(models)
-    size = min(how.batch_size, len(dataset))
     sets = [adapted(model, dataset) if how.adapt else dataset for model in models]
+    size = min(how.batch_size, len(dataset))
     softened: list[Probabilities] = []
     raw: list[Probabilities] = []
     with ExitStack() as stack:
@@ -112,23 +112,14 @@ def probabilities(
         starts = range(0, len(dataset), size)
         for start in tqdm(starts, desc=name, disable=hidden, unit="batch"):
             read = {id(each): each.images[start : start + size] for each in sets}
-            turned = zip(*(views(read[id(each)], how.tta) for each in sets), strict=True)
             given = [
-                [
-                    _restricted(batch_outputs(model, view, size), columns)
-                    for model, view in zip(models, views_of_models, strict=True)
-                ]
-                for views_of_models in turned
+                np.stack([batch_outputs(model, view, size) for view in views(images, how.tta)])
+                for model, images in zip(models, (read[id(each)] for each in sets), strict=True)
             ]
-            raw.append(np.mean(given, axis=(0, 1)))
-            cooled = [
-                [p if t is None else soften(p, t) for p, t in zip(view, temperatures, strict=True)]
-                for view in given
-            ]
-            softened.append(np.mean(cooled, axis=(0, 1)))
+            allowed = [p if columns is None else soften(p[..., columns]) for p in given]
+            raw.append(np.mean(allowed, axis=(0, 1), dtype=np.float64))
+            pairs = zip(allowed, temperatures, strict=True)
+            chosen = [p if t is None else soften(p, t) for p, t in pairs]
+            softened.append(np.mean(chosen, axis=(0, 1), dtype=np.float64))
     without = np.concatenate(raw) if any(temperatures) else None
     return np.concatenate(softened), without
-
-
-def _restricted(given: NDArray[np.float32], columns: Sequence[int] | None) -> Probabilities:
-    return given.astype(np.float64) if columns is None else soften(given[:, columns])

@@ -59,13 +59,13 @@ def soften(probabilities: ArrayLike, temperature: float = 1.0) -> NDArray[np.flo
 
     Parameters
     ----------
-    probabilities : (n, classes) float
+    probabilities : (..., classes) float
     temperature : float
         Above 0. Above 1 probabilities become more equal; their order stays.
 
     Returns
     -------
-    (n, classes) float64
+    (..., classes) float64
 
     Examples
     --------
@@ -83,6 +83,6 @@ def _scores(probabilities: ArrayLike) -> NDArray[np.float64]:
 
 
 def _softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    found: NDArray[np.float64] = powers / powers.sum(axis=1, keepdims=True)
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    found: NDArray[np.float64] = powers / powers.sum(axis=-1, keepdims=True)
     return found
