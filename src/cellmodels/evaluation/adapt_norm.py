@@ -17,8 +17,8 @@ FEWEST = 32
 MOST = 256
 """Most images whose statistics are used."""
 _PIXELS = MOST * 96 * 96
-"""Fewer than MOST are used if they have more pixels than this: every activation of all of them is
-in memory at once, which takes about 1 GB."""
+"""Fewer than MOST are used if they have more pixels than this: some activations of all of them are
+in memory at once, which takes about half a GB."""
 _CHUNK = 32
 
 
