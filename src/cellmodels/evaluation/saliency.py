@@ -40,8 +40,7 @@ def saliency(
     Raises
     ------
     CellprepError
-        For images that do not fit the model, labels out of range, and on backends other than
-        TensorFlow and JAX.
+        For images that do not fit the model, and labels out of range.
 
     References
     ----------
@@ -58,12 +57,8 @@ def saliency(
     in_range("batch_size", batch_size, 1, 2**20, whole=True)
     n = len(batch)
     check_fits(model, Dataset.from_arrays(batch, np.zeros(n, int), ["?"]), "images", classes=False)
-    gradient = {"tensorflow": _by_tensorflow, "jax": _by_jax}.get(keras.backend.backend())
-    if gradient is None:
-        raise CellprepError(
-            f"saliency runs on the TensorFlow and JAX backends, not on {keras.backend.backend()}; "
-            "set KERAS_BACKEND=tensorflow"
-        )
+    by_backend = {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}
+    gradient = by_backend[keras.backend.backend()]
     chosen = None if labels is None else _check_labels(labels, n, model.output_shape[-1])
     scores = _scores(model)
     maps = []
@@ -201,3 +196,13 @@ def _by_jax(scores: Any, x: NDArray[np.float32], classes: NDArray[np.int64]) -> 
         return jnp.take_along_axis(out, classes[:, None], axis=1).sum()
 
     return np.asarray(jax.grad(total)(jnp.asarray(x)))
+
+
+def _by_torch(scores: Any, x: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[Any]:
+    import keras
+    import torch
+
+    images = keras.ops.convert_to_tensor(x).requires_grad_()
+    out = scores(images, training=False)
+    chosen = out[torch.arange(len(x)), torch.as_tensor(classes)]
+    return np.asarray(torch.autograd.grad(chosen.sum(), images)[0].cpu())

@@ -36,8 +36,8 @@ def mixed_policy() -> str | None:
     """
     import keras
 
-    capability = {"tensorflow": _by_tensorflow, "jax": _by_jax}.get(keras.backend.backend())
-    found = capability() if capability else (0, 0)
+    by_backend = {"tensorflow": _by_tensorflow, "jax": _by_jax, "torch": _by_torch}
+    found = by_backend[keras.backend.backend()]()
     if found >= (8, 0):
         return "mixed_bfloat16"
     return "mixed_float16" if found >= (7, 0) else None
@@ -59,3 +59,9 @@ def _by_jax() -> tuple[int, ...]:
     device = jax.devices()[0]
     text = str(getattr(device, "compute_capability", "0.0")) if device.platform == "gpu" else "0.0"
     return tuple(int(number) for number in text.split("."))
+
+
+def _by_torch() -> tuple[int, ...]:
+    import torch
+
+    return torch.cuda.get_device_capability() if torch.cuda.is_available() else (0, 0)

@@ -1,11 +1,6 @@
-"""Saliency maps: gradients of the class score, equal on TensorFlow and JAX."""
+"""Saliency maps: gradients of the class score."""
 
 from __future__ import annotations
-
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -53,49 +48,6 @@ def test_share_inside_is_the_fraction_of_saliency_in_the_mask():
         cm.share_inside(maps, mask[:, :2])
     with pytest.raises(CellprepError, match="0 or more"):
         cm.share_inside(-maps, mask)
-
-
-ON_JAX = """
-import sys
-import numpy as np
-import keras, cellmodels as cm
-assert keras.backend.backend() == "jax"
-data = np.load(sys.argv[1])
-model = cm.load(sys.argv[2])
-np.savez(sys.argv[3], maps=cm.saliency(model, data["images"], data["labels"]),
-         given=cm.predict(model, data["images"]))
-fresh = cm.build("baseline_cnn", 3, (16, 16, 3), weights=None)
-before = fresh.get_weights()
-done = cm.fit(fresh, (data["images"], data["labels"]), out=sys.argv[4], epochs=2,
-              transfer_epochs=1, progress=False)
-assert np.isfinite(done.history["loss"]).all()
-assert any((a != b).any() for a, b in zip(before, fresh.get_weights()))
-assert cm.fit(fresh, (data["images"], data["labels"]), out=sys.argv[4], epochs=2,
-              transfer_epochs=1, progress=False).history == done.history
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(find_spec("jax") is None, reason="JAX is not installed")
-def test_jax_trains_and_gives_the_same_maps_as_tensorflow(trained, tmp_path):
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("compares with TensorFlow")
-    model, path, _ = trained
-    images, labels = pictures(6, seed=5)
-    np.savez(tmp_path / "in.npz", images=images, labels=labels)
-    files = [tmp_path / "in.npz", path, tmp_path / "out.npz", tmp_path / "m"]
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, *map(str, files)],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-1500:]
-    out = np.load(tmp_path / "out.npz")
-    maps = cm.saliency(model, images, labels)
-    np.testing.assert_allclose(out["maps"], maps, rtol=1e-3, atol=1e-4 * maps.max())
-    np.testing.assert_allclose(out["given"], cm.predict(model, images), atol=1e-5)
 
 
 def test_overlay_saves_a_figure(trained, tmp_path):
