@@ -130,6 +130,16 @@ def test_invert_and_flips_equal_numpy(height, width) -> None:
         assert (masks == (expected[..., 0] > 99)).all()
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 20), (3, 2), (8, 260)], ids=str)
+def test_images_of_any_size_are_augmented_as_if_alone(size) -> None:
+    images = np.concatenate([noisy(*size)] * 10)
+    cells = cp.Dataset.from_arrays(images, np.zeros(30, int))
+    made = cp.Recipe([cp.RandAugment(1, 4, 0.9, 0.3, 1, False, operations="wide")])(cells)
+    assert made.images[:].shape == images.shape
+    assert (made.images[17] == made.images[:][17]).all()
+    assert (made.images[:] != images).any(axis=(1, 2, 3)).sum() > 20
+
+
 # -- records ---------------------------------------------------------------------------------------
 
 

@@ -244,5 +244,7 @@ def gamma(images: Images, rows: Positions, exponents: NDArray[np.float32]) -> No
 def _map_all(images, rows, curves):
     tables = np.empty((3, 256), np.uint8)
     for i in range(len(rows)):
-        tables[:] = curves[i]
+        for c in range(3):
+            for value in range(256):
+                tables[c, value] = curves[i, value]
         _look_up(images[rows[i]].reshape(images[0].size), tables)
