@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cellprep.arrays import Images
 from cellprep.kernels.avx512 import chain, planes, vectors
-from cellprep.operations import KERAS_CV, NONE, OPERATIONS, Slots
+from cellprep.operations import OPERATIONS, Slots, engines
 
 pytestmark = pytest.mark.skipif(
     not vectors.SUPPORTED, reason="this processor does not permute bytes (AVX-512 VBMI)"
@@ -26,11 +26,13 @@ def cases(draw: st.DrawFn) -> tuple[Images, Slots]:
     images = rng.integers(0, 256, (4, height, width, 3)).astype(np.uint8)
     images[1] = images[1, 0, 0]
     images[2] = rng.choice(np.array([3, 60, 251], np.uint8), images[2].shape, p=(0.9, 0.09, 0.01))
-    operations = rng.choice(np.array([*KERAS_CV, NONE]), (4, 2))
+    operations = rng.choice(np.array(chain.NAMES), (4, 2))
     values = np.full((4, 2, 3), threshold, np.float32)
+    values[operations == "color_cast"] = rng.uniform(0, 2, 3)
     values[..., 0] = rng.choice(np.array([-1, -0.5, 0, 0.5, 1, *rng.uniform(-1, 1, 9)]), (4, 2))
     values[operations == "solarization", 0] *= 110
-    values[operations == "contrast", 0] += 1
+    values[np.isin(operations, ["contrast", "saturation"]), 0] += 1
+    values[operations == "posterize", 0] = rng.integers(1, 9)
     return images, Slots(operations, values)
 
 
@@ -55,12 +57,13 @@ def test_avx512_chain_equals_plain_operations(case) -> None:
     assert np.array_equal(fast[3], images[3])
 
 
-@pytest.mark.parametrize("operation", KERAS_CV)
+@pytest.mark.parametrize("operation", chain.NAMES)
 def test_every_operation_at_96_pixels(operation, photographs) -> None:
     n = len(photographs)
     values = np.full((n, 1, 3), 128, np.float32)
     strength = np.linspace(-1, 1, n, dtype=np.float32)
     scaled = {"solarization": 110 * strength, "contrast": 1 + strength}
+    scaled |= {"posterize": np.arange(n) % 8 + 1, "color_cast": 1 + strength / 2}
     values[:, 0, 0] = scaled.get(operation, strength)
     plain, fast = both(
         photographs, [*range(n)], [*range(n)], Slots(np.full((n, 1), operation), values)
@@ -68,7 +71,20 @@ def test_every_operation_at_96_pixels(operation, photographs) -> None:
     assert np.array_equal(fast, plain)
 
 
-def test_other_operations_take_the_plain_path() -> None:
-    assert chain.supports(96, np.array([["contrast", NONE]]))
-    assert not chain.supports(96, np.array([["contrast", "hue"]]))
-    assert not chain.supports(planes.WIDEST + 1, np.array([["contrast"]]))
+def test_wide_images_take_the_plain_path() -> None:
+    assert chain.supported(planes.WIDEST) == chain.NAMES
+    assert chain.supported(planes.WIDEST + 1) == ()
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(0, 2**32), st.integers(1, 40))
+def test_chained_operations_among_others_equal_plain_operations(seed, width) -> None:
+    rng = np.random.default_rng(seed)
+    images = rng.integers(0, 256, (6, 12, width, 3)).astype(np.uint8)
+    values = np.ones((6, 4, 3), np.float32)
+    operations = rng.choice(np.array([*chain.NAMES, "hue", "flip", "gamma"]), (6, 4))
+    slots, every = Slots(operations, values), np.arange(6)
+    plain, fast = images.copy(), images.copy()
+    slots.run(OPERATIONS, plain, every)
+    engines.run("native", fast, every, fast, every, slots)
+    assert np.array_equal(fast, plain)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..arrays import Images, Positions
 from . import OPERATIONS
 from .slots import Slots
@@ -33,11 +35,13 @@ def run(
         from . import keras_cv
 
         out[to] = keras_cv.run(source[at], slots)
-    elif chain.supports(out.shape[2], slots.operations):
+        return
+    chained = chain.supported(out.shape[2])
+    if chained and np.isin(slots.operations, chained).all():
         chain.run(source, at, out, to, slots.operations, slots.values)
     else:
         copy_rows(source, at, out, to)
-        slots.run(OPERATIONS, out, to)
+        slots.run(OPERATIONS, out, to, chain.run, chained)
 
 
 def copy_rows(source: Images, at: Positions, out: Images, to: Positions) -> None:

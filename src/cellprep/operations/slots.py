@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,10 +65,25 @@ class Slots:
                 details[at] = sample(self.seeds[at, slot], self.values[at, slot, 0])
         return replace(self, details=details.astype(np.str_))
 
-    def run(self, table: Mapping[str, Operation], images: Images, rows: Positions) -> None:
-        """Change images (n, height, width, 3) at these rows (m,), in place."""
-        for name, at, slot in self._calls(table):
-            table[name](images, rows[at], self._arguments(at, slot))
+    def run(
+        self,
+        table: Mapping[str, Operation],
+        images: Images,
+        rows: Positions,
+        chain: Callable[..., None] | None = None,
+        chained: Sequence[str] = (),
+    ) -> None:
+        """Change images (n, height, width, 3) at these rows (m,), in place.
+
+        Calls `chain`, like `kernels.avx512.chain.run`, for operations that are `chained`.
+        """
+        for name, at, slot in self._calls(table, chained):
+            here = rows[at]
+            if chain and name in chained:
+                operations, values = self.operations[at, slot], self.values[at, slot]
+                chain(images, here, images, here, operations[:, None], values[:, None])
+            else:
+                table[name](images, here, self._arguments(at, slot))
 
     def move_masks(self, table: Mapping[str, Operation], masks: Masks, rows: Positions) -> Masks:
         """Masks (n, height, width) moved as `run` moves their images, to the nearest pixel."""
@@ -82,17 +97,21 @@ class Slots:
         """The operations that occur."""
         return [name for name in np.unique(self.operations).tolist() if name != NONE]
 
-    def _calls(self, table: Mapping[str, Operation]) -> Iterator[tuple[str, Positions, Positions]]:
+    def _calls(
+        self, table: Mapping[str, Operation], chained: Sequence[str] = ()
+    ) -> Iterator[tuple[str, Positions, Positions]]:
         """Each call: an operation, the images whose next operation it is, and their slots.
 
         A call costs as much as several images, so images wait for others: what most of them wait
-        for is called next. Operations with `details` come last, as they call many others.
+        for is called next. Operations with `details` come last, as they call many others. Those
+        that are `chained` are called together, by the name of the first.
         """
+        called = {name: chained[0] if name in chained else name for name in self._names()}
         todo = [
-            [(name, slot) for slot, name in reversed(list(enumerate(names))) if name != NONE]
+            [(called[name], slot) for slot, name in enumerate(names) if name != NONE][::-1]
             for names in self.operations.tolist()
         ]
-        lowest = {name: -len(todo) if table[name].details else 0 for name in self._names()}
+        lowest = {name: -len(todo) if table[name].details else 0 for name in called.values()}
         waiting: dict[str, list[tuple[int, int]]] = {}
         rank: dict[str, int] = {}
         ready: Iterable[int] = range(len(todo))

@@ -1,7 +1,7 @@
-"""KerasCV's ten operations, one after another on each image, with the image in cache; compiled.
+"""Operations of RandAugment, one after another on each image, with the image in cache; compiled.
 
-The same bytes as the kernels of `augment`, which take one operation at a time. Operations are
-numbered by their index in `KERAS_CV`, in this file alone.
+KerasCV's ten, and four of the same kind. The same bytes as the kernels of `augment`, which take one
+operation at a time. Operations are numbered by their index in `NAMES`, in this file alone.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from ...arrays import Images, Positions
 from .. import KERAS_CV
 from . import planes, vectors
 
+NAMES = (*KERAS_CV, "saturation", "posterize", "invert", "color_cast", "none")
 
-def supports(width: int, operations: NDArray[np.str_]) -> bool:
-    """Whether this processor can run these operations, all of them, on images of this width."""
-    known = (*KERAS_CV, "none")
-    return vectors.SUPPORTED and width <= planes.WIDEST and bool(np.isin(operations, known).all())
+
+def supported(width: int) -> tuple[str, ...]:
+    """The operations that this processor can run on images of this width: `NAMES` or none."""
+    return NAMES if vectors.SUPPORTED and width <= planes.WIDEST else ()
 
 
 def run(
@@ -45,16 +46,15 @@ def run(
         The parameters of each operation, in the order of its kernel in `augment`.
     """
     names, inverse = np.unique(operations, return_inverse=True)
-    index = {name: number for number, name in enumerate((*KERAS_CV, "none"))}
-    numbers = np.array([index[name] for name in names.tolist()])
+    numbers = np.array([NAMES.index(name) for name in names.tolist()])
     source = source.view()
     source.flags.writeable = False  # so that Numba compiles one version
-    a, b = (np.ascontiguousarray(values[:, :, column]) for column in (0, 1))
-    _run(source, at, out, to, numbers[inverse.reshape(operations.shape)], a, b)
+    numbers = numbers[inverse.reshape(operations.shape)]
+    _run(source, at, out, to, numbers, np.ascontiguousarray(values))
 
 
 @nb.njit(cache=True, nogil=True)
-def _run(source, at, out, to, operations, a, b):
+def _run(source, at, out, to, operations, values):
     _, height, width, _ = out.shape
     size, still = height * width, np.float32(0)
     image, spare = planes.allocate(height, width), planes.allocate(height, width)
@@ -62,13 +62,13 @@ def _run(source, at, out, to, operations, a, b):
     for i in range(len(to)):
         planes.separate(source[at[i]], image)
         for slot in range(operations.shape[1]):
-            operation, value = operations[i, slot], a[i, slot]
+            operation, value = operations[i, slot], values[i, slot, 0]
             if operation == 0:
                 planes.auto_contrast(image, size)
             elif operation == 1:
                 planes.equalization(image, size)
             elif operation == 2:
-                planes.solarization(image, value, b[i, slot])
+                planes.solarization(image, value, values[i, slot, 1])
             elif operation == 3:
                 planes.color_degeneration(image, value)
             elif operation == 4:
@@ -85,6 +85,14 @@ def _run(source, at, out, to, operations, a, b):
             elif operation == 9:
                 offset = -value * np.float32(height)
                 planes.shift_columns(image, height, width, offset, still, spare)
+            elif operation == 10:
+                planes.color_degeneration(image, np.float32(1) - value)
+            elif operation == 11:
+                planes.posterize(image, value)
+            elif operation == 12:
+                planes.invert(image)
+            elif operation == 13:
+                planes.color_cast(image, values[i, slot])
             if 6 <= operation <= 9:
                 image, spare = spare, image
         planes.join(image, out[to[i]])

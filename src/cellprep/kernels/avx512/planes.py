@@ -1,4 +1,4 @@
-"""KerasCV's operations on an image as three planes, 64 bytes at a time, compiled.
+"""Operations of RandAugment on an image as three planes, 64 bytes at a time, compiled.
 
 The same bytes as `augment.tone`, `color` and `shift` compute from RGB pixels, several times as
 fast, on processors that permute bytes. With separate channels one instruction looks up 64 values in
@@ -139,6 +139,32 @@ def color_degeneration(planes, factor):
         reds[i] = fade(red, grey, factor)
         greens[i] = fade(green, grey, factor)
         blues[i] = fade(blue, grey, factor)
+
+
+@nb.njit(cache=True, nogil=True)
+def posterize(planes, bits):
+    table = np.empty(256, np.uint8)
+    mask = 256 - (1 << (8 - int(bits)))
+    for value in range(256):
+        table[value] = value & mask
+    _through(planes, table)
+
+
+@nb.njit(cache=True, nogil=True)
+def invert(planes):
+    table = np.empty(256, np.uint8)
+    for value in range(256):
+        table[value] = 255 - value
+    _through(planes, table)
+
+
+@nb.njit(cache=True, nogil=True)
+def color_cast(planes, factors):
+    table = np.empty(256, np.uint8)
+    for c in range(3):
+        for value in range(256):
+            table[value] = linear(value, factors[c], np.float32(0))
+        _through(planes[c], table)
 
 
 @nb.njit(cache=True, nogil=True)
