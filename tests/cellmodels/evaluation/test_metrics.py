@@ -25,7 +25,17 @@ def test_scores_equal_those_computed_by_hand():
     # Bins (0.87, 0.93], (0.73, 0.8], (0.67, 0.73], (0.53, 0.6], (0.93, 1]: one image each.
     assert s.ece == pytest.approx((0.1 + 0.2 + 0.3 + 0.55 + 0.95) / 5)
     assert [b.images for b in s.reliability] == [1] * 5
+    assert s.nll == pytest.approx(-np.log([0.9, 0.8, 0.7, 0.45, 0.05]).mean())
     assert [c.images for c in s.classes] == [3, 2]
+
+
+def test_balanced_accuracy_leaves_out_classes_without_images():
+    given = [[0.8, 0.2, 0], [0.6, 0.4, 0], [0.3, 0.7, 0], [1, 0, 0]]
+    s = cm.score([0, 0, 1, 1], given, class_names=["a", "b", "absent"])
+    assert s.balanced_accuracy == (1 + 0.5) / 2
+    assert s.macro_recall == pytest.approx((1 + 0.5) / 3)
+    wrong = cm.score([2, 0], [[1.0, 0.0, 0.0]] * 2, class_names=["a", "b", "c"])
+    assert np.isfinite(wrong.nll)  # a probability of 0 for the true class
 
 
 @given(st.integers(2, 5), st.integers(1, 60), st.integers(0, 10**6))
