@@ -32,7 +32,7 @@ def test_the_backend_gives_the_same_maps_and_probabilities(backend, everything, 
     if find_spec(backend) is None:
         pytest.skip(f"{backend} is not installed")
     model, path, _ = trained
-    images, labels = pictures(18, seed=5)
+    images, labels = pictures(36, seed=5)
     np.savez(tmp_path / "in.npz", images=images, labels=labels)
     done = subprocess.run(
         [
