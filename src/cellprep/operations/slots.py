@@ -107,25 +107,25 @@ class Slots:
         that are `chained` are called together, by the name of the first.
         """
         called = {name: chained[0] if name in chained else name for name in self._names()}
-        todo = [
-            [(called[name], slot) for slot, name in enumerate(names) if name != NONE][::-1]
-            for names in self.operations.tolist()
-        ]
+        todo = [enumerate(names) for names in self.operations.tolist()]
         lowest = {name: -len(todo) if table[name].details else 0 for name in called.values()}
-        waiting: dict[str, list[tuple[int, int]]] = {}
+        waiting: dict[str, list[tuple[int, int]]] = {name: [] for name in lowest}
         rank: dict[str, int] = {}
         ready: Iterable[int] = range(len(todo))
         while True:
             for image in ready:
-                if todo[image]:
-                    name, slot = todo[image].pop()
-                    waiting.setdefault(name, []).append((image, slot))
-                    rank[name] = rank.get(name, lowest[name]) + 1
+                for slot, name in todo[image]:
+                    if name != NONE:
+                        call = called[name]
+                        waiting[call].append((image, slot))
+                        rank[call] = rank.get(call, lowest[call]) + 1
+                        break
             if not rank:
                 return
             name = max(rank, key=rank.__getitem__)
             del rank[name]
-            at, slots = np.array(waiting.pop(name)).T
+            at, slots = np.array(waiting[name]).T
+            waiting[name] = []
             yield name, at, slots
             ready = at.tolist()
 

@@ -34,14 +34,17 @@ def disks(radius: NDArray[np.float32], scale: float) -> Kernels:
        and perturbations. ICLR 2019. arXiv:1903.12261.
     """
     found, place = np.unique(radius, return_inverse=True)
-    kernels = [_disk(float(value), scale) for value in found]
-    most = max(len(kernel) for kernel in kernels)
-    margins = [(most - len(kernel)) // 2 for kernel in kernels]
-    return np.stack([np.pad(k, m) for k, m in zip(kernels, margins, strict=True)])[place]
+    radii = found.tolist()
+    size = max(len(_disk(value, scale)) for value in radii)
+    return np.stack([_disk(value, scale, size) for value in radii])[place]
 
 
-@lru_cache(maxsize=64)
-def _disk(radius: float, scale: float) -> NDArray[np.float32]:
+@lru_cache(maxsize=256)
+def _disk(radius: float, scale: float, size: int | None = None) -> NDArray[np.float32]:
+    """One disc; with zeros around it if a `size` is given."""
+    if size is not None:
+        disk = _disk(radius, scale)
+        return np.pad(disk, (size - len(disk)) // 2)
     reach = int(radius)
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     inside = y**2 + x**2 <= radius**2
