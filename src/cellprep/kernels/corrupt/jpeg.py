@@ -16,10 +16,10 @@ def jpeg(images: Images, rows: Positions, qualities: NDArray[np.float32]) -> Non
 
     Its blocks measure 8 pixels, and 16 for colour, whatever the size of the image.
     """
-    _, height, width, _ = images.shape
+    size = images.shape[2], images.shape[1]
     for row, quality in zip(rows.tolist(), qualities.tolist(), strict=True):
         file = BytesIO()
-        Image.fromarray(images[row]).save(file, "JPEG", quality=int(quality))
-        # by the decoder alone: `Image.open` parses every header in Python first
-        decoder = "jpeg", "RGB", ""
-        images[row] = np.asarray(Image.frombytes("RGB", (width, height), file.getvalue(), *decoder))
+        Image.frombytes("RGB", size, images[row]).save(file, "JPEG", quality=int(quality))
+        # the decoder alone: `Image.open` would parse all headers in Python first
+        decoded = Image.frombytes("RGB", size, file.getvalue(), "jpeg", "RGB", "")
+        images[row] = np.asarray(decoded)

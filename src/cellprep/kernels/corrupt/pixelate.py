@@ -88,19 +88,23 @@ def _average_rows(lines, width, target, out):
 @nb.njit(cache=True, nogil=True)
 def _average_columns(lines, height, target, out):
     """All columns of `height` rows of `lines`, as `target` columns of `out`."""
+    bounds = np.empty((target, 2), np.uint64)
+    weights = np.empty(target, np.uint32)
     for x in range(target):
         start, stop = _window(lines.shape[1] // 3, target, x)
-        weight = _weight(stop - start)
-        for y in range(height):
+        bounds[x, 0], bounds[x, 1], weights[x] = 3 * start, 3 * stop, _weight(stop - start)
+    for y in range(height):
+        line, made = lines[y], out[y]
+        for x in range(np.uint64(target)):
             red = green = blue = np.uint32(0)
-            for k in range(3 * np.uint64(start), 3 * np.uint64(stop), 3):
-                red += np.uint32(lines[y, k])
-                green += np.uint32(lines[y, k + np.uint64(1)])
-                blue += np.uint32(lines[y, k + np.uint64(2)])
-            at = np.uint64(3 * x)
-            out[y, at] = _rounded(red * weight)
-            out[y, at + np.uint64(1)] = _rounded(green * weight)
-            out[y, at + np.uint64(2)] = _rounded(blue * weight)
+            for k in range(bounds[x, 0], bounds[x, 1], np.uint64(3)):
+                red += np.uint32(line[k])
+                green += np.uint32(line[k + np.uint64(1)])
+                blue += np.uint32(line[k + np.uint64(2)])
+            at = np.uint64(3) * x
+            made[at] = _rounded(red * weights[x])
+            made[at + np.uint64(1)] = _rounded(green * weights[x])
+            made[at + np.uint64(2)] = _rounded(blue * weights[x])
 
 
 @nb.njit(cache=True, nogil=True)
