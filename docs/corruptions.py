@@ -3,7 +3,7 @@
     python docs/corruptions.py                        docs/corruptions-*.png, of synthetic cells
     python docs/corruptions.py PHOTOGRAPHS OUT        the same pictures of photographs
     python docs/corruptions.py compare PHOTOGRAPHS    the table that compares with medmnistc
-    python docs/corruptions.py speed                  images per second on one core
+    python docs/corruptions.py speed                  images per second of processor time
 
 PHOTOGRAPHS is a folder, searched recursively. Comparisons need medmnistc, and ImageMagick for its
 motion blur (the system's libmagickwand).
@@ -171,7 +171,7 @@ def _corrupted(step: cp.Corrupt, images: Images, parameters: dict[str, Any]) -> 
 
 
 def speed(images: Images) -> None:
-    """Images per second on one core, the best of seven rounds, alternating with medmnistc."""
+    """Images per second of processor time, the best of seven rounds, alternating with medmnistc."""
     try:
         from medmnistc.corruptions.registry import CORRUPTIONS_DS
 
@@ -205,9 +205,9 @@ def speed(images: Images) -> None:
             measured: list[list[float]] = [[] for _ in calls]
             for _ in range(8):
                 for call, times in zip(calls, measured, strict=True):
-                    began = time.perf_counter()
+                    began = time.process_time()
                     call()
-                    times.append(time.perf_counter() - began)
+                    times.append(time.process_time() - began)
             rates = [f"{len(images) / min(times[1:]):,.0f}" for times in measured]
             print("|", " | ".join([suite, name or "all", *rates, ""][:4]), "|", flush=True)
 
