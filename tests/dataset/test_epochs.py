@@ -85,13 +85,17 @@ def test_masks_and_windows_of_fixed_images_are_found_once(source, segmented, rec
     assert not sum(segmented)
 
 
-def test_what_is_found_is_bounded_and_not_sent_to_other_processes(source, monkeypatch) -> None:
+def test_what_is_found_is_bounded_and_not_sent_to_other_processes(
+    source, segmented, monkeypatch
+) -> None:
     made = REPORT(source)
     expected = [made.epoch(epoch).images[:] for epoch in range(2)]
     monkeypatch.setattr(found_module, "_MOST_BYTES", 48 * 48 // 8 * 5)
     limited = REPORT(source)
     for images, epoch in zip(expected * 2, (0, 1, 0, 1), strict=True):
+        segmented.clear()
         np.testing.assert_array_equal(limited.epoch(epoch).images[:], images)
+    assert 43 <= sum(segmented) < 48
     before = len(pickle.dumps(REPORT(source).epoch(1).plan))
     assert len(pickle.dumps(limited.epoch(1).plan)) < before + 2000
     copied = pickle.loads(pickle.dumps(limited.epoch(1).plan))

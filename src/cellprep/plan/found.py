@@ -47,8 +47,8 @@ class Found:
         `find` gives the values for some positions in `at`.
         """
         columns, known = self._kept
-        keepable = np.flatnonzero(self._fixed[at] & (at < len(known)))
-        old = keepable[known[at[keepable]]]
+        inside = np.flatnonzero(at < len(known))
+        old = inside[known[at[inside]]]
         if len(old) == len(at) > 0:
             return {name: column[at] for name, column in columns.items()}
         new = np.setdiff1d(np.arange(len(at)), old, assume_unique=True)
