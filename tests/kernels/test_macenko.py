@@ -54,3 +54,10 @@ def test_hardly_any_stained_pixel_is_too_few() -> None:
     images[0, 0, :2] = [[90, 40, 130], [150, 60, 70]]
     images[1, 0, :4] = [[90, 40, 130], [150, 60, 70]] * 2
     assert macenko(images)[1].tolist() == [False, True]
+
+
+def test_two_colors_that_hardly_differ_are_one_stain() -> None:
+    images = np.full((2, 16, 16, 3), (90, 40, 130), np.uint8)
+    images[0, :8] = (92, 42, 132)
+    images[1, :8] = (130, 60, 70)
+    assert macenko(images)[1].tolist() == [False, True]

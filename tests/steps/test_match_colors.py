@@ -52,11 +52,14 @@ def test_copies_do_not_count_in_the_colors_of_the_set(smears) -> None:
 
 
 def test_an_image_depends_on_the_set_of_ids_and_not_on_their_order(smears) -> None:
-    step = cp.MatchColors()
-    made = cp.Recipe([step])(smears).images[:]
+    recipe = cp.Recipe([cp.MatchColors()])
     images, ids = smears.images[:], smears.ids
-    assert (cp.match_colors(images[::-1], ids=ids[::-1])[::-1] == made).all()
-    assert (cp.match_colors(images[:-1], ids=ids[:-1]) != made[:-1]).any()
+    made = recipe(smears)
+    turned = recipe(cp.Dataset.from_arrays(images[::-1], smears.labels[::-1], ids=ids[::-1]))
+    assert (turned.images[::-1] == made.images[:]).all()
+    for name, values in record_of(made).items():
+        assert (record_of(turned)[name][::-1] == values).all()
+    assert (cp.match_colors(images[:-1], ids=ids[:-1]) != made.images[:-1]).any()
 
 
 def test_replay_needs_no_other_image(smears, tmp_path) -> None:
