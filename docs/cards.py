@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
 
-from cellprep.arrays import Images
+from cellprep.arrays import Images, Masks
 
 WIDTH, MARGIN, GAP, FRAME = 1600, 36, 14, 6
 PAPER, INK, QUIET = (250, 250, 252), (24, 24, 30), (92, 92, 102)
@@ -92,3 +95,17 @@ def card(strips: Sequence[Image.Image]) -> Image.Image:
     ImageDraw.Draw(corners).rounded_rectangle((0, 0, WIDTH - 1, height - 1), 28, 255)
     page.putalpha(corners)
     return page
+
+
+def outlined(images: Images, masks: Masks) -> Images:
+    """The images at twice their size, with each mask's outline."""
+    pictures = images.repeat(2, axis=1).repeat(2, axis=2)
+    larger = masks.repeat(2, axis=1).repeat(2, axis=2)
+    disc = np.pad(np.ones((1, 3, 5), bool), ((0, 0), (1, 1), (0, 0)))
+    disc |= disc.swapaxes(1, 2)
+    pictures[larger & ~ndimage.binary_erosion(larger, disc, border_value=1)] = RED
+    return pictures
+
+
+def save(picture: Image.Image, path: Path) -> None:
+    picture.save(path, quality=68, method=6)

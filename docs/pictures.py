@@ -31,11 +31,12 @@ from cards import (
     Tile,
     bars,
     card,
+    outlined,
+    save,
     strip,
 )
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
-from scipy import ndimage
 
 import cellprep as cp
 from cellprep.arrays import Images
@@ -282,16 +283,6 @@ def kmeans_mask() -> Image.Image:
     )  # fmt: skip
 
 
-def outlined(images: Images, masks: NDArray[np.bool_]) -> Images:
-    """The images at twice their size, with each mask's outline."""
-    pictures = images.repeat(2, axis=1).repeat(2, axis=2)
-    larger = masks.repeat(2, axis=1).repeat(2, axis=2)
-    disc = np.pad(np.ones((1, 3, 5), bool), ((0, 0), (1, 1), (0, 0)))
-    disc |= disc.swapaxes(1, 2)
-    pictures[larger & ~ndimage.binary_erosion(larger, disc, border_value=1)] = RED
-    return pictures
-
-
 def changed(image: Images, name: str, magnitude: float) -> Images:
     """An image (1, height, width, 3) after one operation at its strongest."""
     most, threshold = np.float32([[magnitude], [255 * (1 - magnitude)]])
@@ -401,10 +392,6 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
         *(rand_augment, operations, epochs, corrupt, adapt),
     )
 }
-
-
-def save(picture: Image.Image, path: Path) -> None:
-    picture.save(path, quality=68, method=6)
 
 
 if __name__ == "__main__":
