@@ -31,11 +31,11 @@ class MatchColors(Step):
     uniformly from the set (Reinhard et al. [1]_). How far is sampled too, uniformly between not at
     all and `strength`.
 
-    The colours of the set are measured once, when the step is first used: those that its images
-    have at this point of the recipe, one entry per source image, which is the copy with the lowest
-    number. So a class that Balance has filled up counts no more than before. Sampled are positions
-    among the ids of these images in order: an image depends on the set of ids besides itself, not
-    on the order of rows, and adding or removing images changes what the others get.
+    The colours of the set are measured once, when the step is first used, as they are at this point
+    of the recipe: one entry per source image, that of its copy with the lowest number. So a class
+    that Balance has filled up counts no more than before. The other image is sampled by its
+    position among the sorted ids. The result therefore depends on which images are in the set, but
+    not on the order of rows; adding or removing one changes what the others get.
 
     Every image is changed, and not only added copies. At least two images are needed.
 
