@@ -72,7 +72,7 @@ def test_the_data_set_works_with_the_tools_of_torch(made):
     assert labels.tolist() == [3] * 5
 
 
-@pytest.mark.parametrize("start", [None, "fork", "spawn"])
+@pytest.mark.parametrize("start", [None, "fork", pytest.param("spawn", marks=pytest.mark.slow)])
 def test_workers_that_persist_follow_the_epoch(made, start):
     torch = pytest.importorskip("torch")
     if start == "fork" and sys.platform != "linux":

@@ -11,7 +11,10 @@ from cellmodels.models.build import backbone_layers
 from cellprep import CellprepError
 
 keras = pytest.importorskip("keras")
-APPLICATIONS = [name for name, backbone in BACKBONES.items() if backbone.weights]
+QUICK = ("baseline_cnn", "efficientnet_b0", "efficientnet_lite0")
+"""Those built in a second or two; the others are among the proofs."""
+EACH = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in BACKBONES]
+DOWNLOADED = [each for each in EACH if BACKBONES[each.values[0]].weights]
 
 
 def small(name, **settings):
@@ -32,7 +35,7 @@ def penalty(model):
     return float(sum(keras.ops.convert_to_numpy(loss) for loss in model.losses))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", EACH)
 def test_each_classifier_maps_grey_levels_to_probabilities(name):
     model = small(name, l2=1e-3)
     out = model.predict_on_batch(noise(model))
@@ -51,7 +54,7 @@ def test_each_classifier_maps_grey_levels_to_probabilities(name):
 
 
 def test_training_loss_includes_the_l2_penalty_also_after_saving(tmp_path):
-    model = small("mobilenet_v3", l2=1e-2)
+    model = small("baseline_cnn", l2=1e-2)
     model.compile("sgd", "sparse_categorical_crossentropy")
     x, y = noise(model), np.array([0, 1, 2, 0])
     loss = model.evaluate(x, y, verbose=0)
@@ -60,7 +63,7 @@ def test_training_loss_includes_the_l2_penalty_also_after_saving(tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert penalty(again) == pytest.approx(penalty(model))
-    assert penalty(small("mobilenet_v3", l2=0.0)) == 0
+    assert penalty(small("baseline_cnn", l2=0.0)) == 0
 
 
 @pytest.mark.parametrize(("frozen", "count"), [(3, 3), (0.5, 4), (1.0, 7), (0, 0)])
@@ -99,6 +102,7 @@ def application(path):
     return str(path)
 
 
+@pytest.mark.slow
 def test_weights_from_a_file_give_the_same_model_as_imagenet(tmp_path, monkeypatch):
     file = application(tmp_path / "b0.weights.h5")
     by_path = small("efficientnet_b0", weights=file)
@@ -119,7 +123,7 @@ def test_weights_from_a_file_give_the_same_model_as_imagenet(tmp_path, monkeypat
         small("mobilenet_v3", weights=file)
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@pytest.mark.parametrize("name", DOWNLOADED)
 def test_failed_download_names_the_address_of_the_weights_in_one_line(name, monkeypatch):
     from keras.src.utils import file_utils
 

@@ -33,7 +33,8 @@ def uninterrupted():
     return fit(model), model.get_weights()
 
 
-@pytest.mark.parametrize("epochs", [1, 3])  # within transfer, within fine-tuning
+# within transfer, within fine-tuning
+@pytest.mark.parametrize("epochs", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_an_interrupted_training_resumes_with_the_same_history(
     tmp_path, monkeypatch, epochs, uninterrupted
 ):
