@@ -10,6 +10,7 @@ from . import (
     perceptual,
     rand_augment,
     recipe,
+    sizes,
     storage,
 )
 
@@ -18,6 +19,7 @@ JOBS = (
     *perceptual.JOBS,
     *masks.JOBS,
     *jitter.JOBS,
+    *sizes.JOBS,
     *colors.JOBS,
     *rand_augment.JOBS,
     *corrupt.JOBS,

@@ -52,8 +52,8 @@ class Adapt(Step):
     Examples
     --------
     >>> trained_on = Profile(256, 256, (96, 96), (190, 160, 170), (40, 52, 28), share=0.25)
-    >>> Adapt(trained_on, color="channels").color
-    'channels'
+    >>> Adapt(trained_on).color
+    False
     """
 
     profile: Profile | str | Path = field(metadata={"example": "out/train"})
