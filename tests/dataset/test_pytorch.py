@@ -86,8 +86,10 @@ def test_workers_that_persist_follow_the_epoch(made, start):
         expected = np.moveaxis(made.epoch(epoch or 0).images[:], -1, 1)
         np.testing.assert_array_equal(torch.cat([images for images, _ in loader]), expected)
     np.testing.assert_array_equal(
-        made.epoch(4).to_torch()[95][0], np.moveaxis(made.epoch(4).images[95], -1, 0)
+        made.to_torch(epoch=4)[95][0], np.moveaxis(made.epoch(4).images[95], -1, 0)
     )
+    with pytest.raises(CellprepError, match="`epoch` must be a whole number in"):
+        made.to_torch(epoch=-1)
     with pytest.raises(CellprepError, match="`epoch` must be a whole number in"):
         data.set_epoch(-1)
 

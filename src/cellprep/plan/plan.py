@@ -28,7 +28,7 @@ from .source import Shape, Source
 
 Result = TypeVar("Result")
 
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES, _BLOCK_ROWS = 16 << 20, 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,8 +298,8 @@ class Plan:
         return replace(self, changes=(*self.changes, change))
 
     def spans(self, n: int | None = None) -> list[Span]:
-        """All rows, or the first n, in blocks that fit into cache: at most 256 rows."""
-        size = min(max(_BLOCK_BYTES // self.pixels.largest, 1), 256)
+        """All rows, or the first n, in blocks: enough rows for each of many operations."""
+        size = min(max(_BLOCK_BYTES // self.pixels.largest, 1), _BLOCK_ROWS)
         return executors.cut(len(self) if n is None else n, size)
 
     def origin(self, at: Positions) -> Positions:

@@ -168,20 +168,24 @@ class Exchange(ABC):
 
     # -- PyTorch -----------------------------------------------------------------------------
 
-    def to_torch(self, *, transform: Callable[[Any], Any] | None = None) -> TorchDataset:
+    def to_torch(
+        self, *, transform: Callable[[Any], Any] | None = None, epoch: int | None = None
+    ) -> TorchDataset:
         """A map-style data set for PyTorch, which a DataLoader reads batch by batch.
 
         Parameters
         ----------
         transform : callable, optional
             Applied to each image, as in torchvision.
+        epoch : int, optional
+            Fresh copies: the images of this epoch (see `Dataset.epoch`).
 
         Returns
         -------
         torch.utils.data.Dataset
             Of images (3, height, width) uint8, channels first as in torchvision, and labels, int.
-            `classes` has the class names, `targets` the labels; `set_epoch(n)` gives fresh copies
-            (see `Dataset.epoch`), also in workers that persist.
+            `classes` has the class names, `targets` the labels; `set_epoch(n)` changes the
+            epoch, also in workers that persist.
 
         Examples
         --------
@@ -194,7 +198,7 @@ class Exchange(ABC):
         """
         from .pytorch import to_torch
 
-        return to_torch(self.plan, transform)
+        return to_torch(self.plan, transform, epoch)
 
     @classmethod
     def from_torch(

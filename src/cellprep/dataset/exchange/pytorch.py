@@ -74,10 +74,14 @@ class TorchDataset(torch.utils.data.Dataset):  # type: ignore[misc]  # imported 
         return list(zip(result, self.targets[rows].tolist(), strict=True))
 
 
-def to_torch(plan: Plan, transform: Transform | None) -> TorchDataset:
+def to_torch(plan: Plan, transform: Transform | None, epoch: int | None) -> TorchDataset:
     """See `Dataset.to_torch`."""
     check_not_empty(plan)
-    shared = plan.at_epoch(plan.epoch)  # so that masks are found once, not in each pass
+    if epoch is not None:
+        in_range("epoch", epoch, 0, 2**31, whole=True)
+    shared = plan.at_epoch(
+        plan.epoch if epoch is None else epoch
+    )  # so that masks are found once, not in each pass
     # It is pickled for workers, which do not need the rows that steps removed.
     return TorchDataset(replace(shared, changes=()), transform)
 
