@@ -79,9 +79,8 @@ def to_torch(plan: Plan, transform: Transform | None, epoch: int | None) -> Torc
     check_not_empty(plan)
     if epoch is not None:
         in_range("epoch", epoch, 0, 2**31, whole=True)
-    shared = plan.at_epoch(
-        plan.epoch if epoch is None else epoch
-    )  # so that masks are found once, not in each pass
+    # Another plan, even for the same epoch, finds masks once and not in each pass.
+    shared = plan.at_epoch(plan.epoch if epoch is None else epoch)
     # It is pickled for workers, which do not need the rows that steps removed.
     return TorchDataset(replace(shared, changes=()), transform)
 
