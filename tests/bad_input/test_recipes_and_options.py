@@ -25,7 +25,7 @@ RECIPES = {
     "text": ('step = "RandAugment"\ncopies = "3"', "`copies` must be a whole number"),
     "bool": ('step = "RandAugment"\ncopies = true', "`copies` must be a whole number"),
     "list": ('step = "Jitter"\nrotation = [1]', "`rotation` must be a number"),
-    "date": ('step = "Crop"\nsize = 2020-01-01', "`size` must be a whole number"),
+    "date": ('step = "Crop"\nsize = 2020-01-01', "`size` must be a number"),
     "choice": ('step = "Dedupe"\non_conflict = "major"', "did you mean 'majority'?"),
     "choice of a wrong type": ('step = "Dedupe"\non_conflict = 3', "Allowed: drop, majority"),
     "missing": ('step = "Crop"', "step Crop needs `size`"),

@@ -105,7 +105,7 @@ from .common import LOCAL, allow_leaks, import_keras, open_data
     type=OneOf(["trained", "balanced"]),
     metavar="NAME",
     default="trained",
-    help="balanced: then train it anew, classes equal.",
+    help="balanced: then retrain it, classes equal.",
 )
 @click.option("--balanced", is_flag=True, help="Give all classes the same weight.")
 @click.option(

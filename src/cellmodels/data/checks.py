@@ -23,7 +23,7 @@ def preparation(recipe: Recipe) -> Recipe:
     --------
     >>> recipe = cellprep.Recipe([cellprep.Balance(), cellprep.Crop(80), cellprep.RandAugment()])
     >>> preparation(recipe).steps
-    (Crop(size=80, center='cell', resize_to=None, fill=None),)
+    (Crop(size=80, center='cell', resize_to=None, fill=None, relative=False),)
     """
     steps = [step for step in recipe.steps if type(step).__name__ in PREPARATION]
     return Recipe(steps, recipe.seed)

@@ -1,4 +1,4 @@
-"""The balanced head: after training, the head is trained anew on all classes equally often.
+"""The balanced head: after training, the head is retrained on all classes equally often.
 
 With few images of a class, its features are learned as well as those of others, but the head
 rarely predicts it. Hence the two are trained apart [1]_: features on the images as they are, the

@@ -51,7 +51,7 @@ class Training:
     label_smoothing : float
         The fraction of each training label that all classes share equally, in [0, 1).
     head : "trained" or "balanced"
-        Balanced: after training, the head is trained anew on all classes equally often, with the
+        Balanced: after training, the head is retrained on all classes equally often, with the
         backbone fixed (`cellmodels.training.head`).
     fresh : bool
         Fresh copies every epoch: epoch e trains on ``train.epoch(e)``, counted from 0 through both

@@ -125,7 +125,7 @@ class Dataset(Exchange, Provenance, Tables):
         --------
         >>> cells = Dataset.from_arrays(np.zeros((5, 8, 8, 3), np.uint8), [0, 1, 1, 0, 1])
         >>> [labels.tolist() for _, labels in cells.batches(2, order=cells.shuffled(0, epoch=1))]
-        [[1, 0], [1, 1], [0]]
+        [[1, 1], [1, 0], [0]]
         """
         in_range("size", size, 1, 2**31, whole=True)
         images, labels = self.images, self.labels

@@ -40,6 +40,7 @@ def profile(dataset: Dataset | ArrayLike | str | Path) -> Profile:
 
     Examples
     --------
+    >>> import numpy as np
     >>> images = np.full((1, 16, 16, 3), 230, np.uint8)
     >>> images[0, 4:12, 4:12] = 90, 40, 130
     >>> found = profile(images)

@@ -119,6 +119,7 @@ def fitted(monkeypatch):
     return calls
 
 
+@pytest.mark.slow
 def test_the_command_augments_training_images_and_prepares_the_others(
     tmp_path, monkeypatch, fitted
 ):

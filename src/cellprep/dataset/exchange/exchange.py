@@ -110,7 +110,7 @@ class Exchange(ABC):
         batch : int
             Images per batch; the last batch may be smaller.
         shuffle : bool
-            Shuffle all rows anew for each pass over the batches.
+            Shuffle all rows again for each pass over the batches.
         seed : int
             Seed of the shuffling: the k-th pass has the same order in every run.
         epochs : int or range, optional
