@@ -61,4 +61,5 @@ def _mixed_precision(images: np.ndarray, labels: np.ndarray) -> None:
     assert np.isfinite(cm.saliency(model, images[:2])).all()
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -50,7 +50,7 @@ def test_to_hf_needs_little_memory(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (1000, 24, 24, 3), np.uint8)
     few = Dataset.from_arrays(pixels, np.arange(1000) % 2)
     few.to_hf(cache_dir=tmp_path)  # imports
-    many = cp.Recipe([cp.RandAugment(copies=5)])(few)
+    many = cp.Recipe([cp.RandAugment(copies=11)])(few)
     assert many.images[:2].shape == (2, 24, 24, 3)  # compiles
     tracemalloc.start()
     made = many.to_hf(cache_dir=tmp_path)

@@ -123,7 +123,8 @@ class _Unpickler(pickle.Unpickler):
 def _read_storage(file: Any, storage: _Storage) -> NDArray[Any]:
     dtype = np.dtype(storage.dtype)
     size = storage.length * dtype.itemsize
-    if int.from_bytes(file.read(8), "little") != storage.length:
+    length = file.read(8)  # shorter at the end of a truncated file
+    if len(length) < 8 or int.from_bytes(length, "little") != storage.length:
         raise pickle.UnpicklingError("a tensor has another size than its description")
     if size > os.fstat(file.fileno()).st_size:  # before memory is allocated
         raise pickle.UnpicklingError("it is truncated")

@@ -35,6 +35,11 @@ def test_tensors_equal_those_that_pytorch_saved(tmp_path):
     torch.save(saved, tmp_path / "new.pth")
     with pytest.raises(CellprepError, match="cannot be read as tensors of PyTorch"):
         read_tensors(tmp_path / "new.pth")
+    empty = OrderedDict(none=torch.zeros(0, 3))  # without numbers, its length is all that is cut
+    torch.save(empty, tmp_path / "empty.pth", _use_new_zipfile_serialization=False)
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "empty.pth").read_bytes()[:-8])
+    with pytest.raises(CellprepError, match="cannot be read as tensors of PyTorch"):
+        read_tensors(tmp_path / "cut.pth")
     whole = (tmp_path / "w.pth").read_bytes()
     for stop in range(0, len(whole), 40):
         (tmp_path / "cut.pth").write_bytes(whole[:stop])
