@@ -40,7 +40,8 @@ from PIL import Image, ImageDraw
 
 import cellprep as cp
 from cellprep.arrays import Images
-from cellprep.kernels.augment import affine, channels
+from cellprep.kernels.augment import affine
+from cellprep.kernels.augment.color import channel_gain
 from cellprep.kernels.augment.stain import hed
 from cellprep.kernels.segment import kmeans, spaces
 from cellprep.operations import KERAS_CV, OPERATIONS, WIDE, Slots, Strength
@@ -245,7 +246,7 @@ def adapt() -> Image.Image:
     every = np.arange(len(elsewhere))
     affine.zoom(elsewhere, every, np.full(len(every), 0.65, np.float32))
     tint = np.array([[0.62, 0.72, 0.58], [18, 22, 30]], np.float32)[:, None].repeat(32, axis=1)
-    channels.channel_gain(elsewhere, every, *tint)
+    channel_gain(elsewhere, every, *tint)
     rows = {"training images": images, "another laboratory's images": elsewhere}
     for color in (False, "background", "channels"):
         made, record = applied(cp.Adapt(trained_on, color=color), elsewhere)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import cellprep as cp
-from cellprep.kernels.augment import affine, channels
+from cellprep.kernels.augment import affine, color
 
 NAMES = [str(n) for n in range(8)]
 
@@ -24,7 +24,7 @@ def elsewhere(cells) -> cp.Dataset:
     every = np.arange(len(images))
     affine.zoom(images, every, np.full(len(every), 0.7, np.float32))
     gains, offsets = np.float32([[0.8, 0.7, 0.9]]), np.float32([[10, 20, 0]])
-    channels.channel_gain(
+    color.channel_gain(
         images, every, gains.repeat(len(every), axis=0), offsets.repeat(len(every), axis=0)
     )
     return cp.Dataset.from_arrays(images, cells[1], NAMES)
@@ -79,7 +79,7 @@ def test_channel_gain_equals_numpy(seed) -> None:
     expected = images.copy()
     exact = images[rows].astype(np.float32) * gains[:, None, None] + offsets[:, None, None]
     expected[rows] = np.floor(exact.clip(0, 255) + np.float32(0.5))
-    channels.channel_gain(images, rows, gains, offsets)
+    color.channel_gain(images, rows, gains, offsets)
     assert (images == expected).all()
 
 

@@ -127,7 +127,7 @@ class Adapt(Step):
     def apply_to(
         self, images: Images, at: Positions, out: Images, to: Positions, **parameters: Any
     ) -> None:
-        from ..kernels.augment import affine, channels
+        from ..kernels.augment import affine, color
 
         copy_rows(images, at, out, to)
         if self.scale:
@@ -137,7 +137,7 @@ class Adapt(Step):
                 np.stack([parameters[f"{channel}_{name}"] for channel in _CHANNELS], axis=1)
                 for name in ("gain", "offset")
             )
-            channels.channel_gain(out, to, gains, offsets)
+            color.channel_gain(out, to, gains, offsets)
 
     def move_masks(self, masks: Masks, rows: Positions, **parameters: Any) -> Masks:
         from ..kernels.augment import affine

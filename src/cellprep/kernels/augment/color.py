@@ -151,6 +151,16 @@ def color_cast(images, rows, red, green, blue):
 
 
 @nb.njit(cache=True, nogil=True)
+def channel_gain(images, rows, gains, offsets):
+    """Multiply each channel and add to it; clipped and rounded to the nearest level, halves up.
+
+    `gains` and `offsets` are (m, 3) float32, offsets in levels.
+    """
+    for i in range(len(rows)):
+        _each_channel(images[rows[i]], gains[i], offsets[i])
+
+
+@nb.njit(cache=True, nogil=True)
 def _each_channel(image, factors, offsets):
     height, width, _ = image.shape
     scale = np.empty(3 * width, np.float32)
