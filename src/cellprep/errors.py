@@ -18,6 +18,7 @@ __all__ = [
     "check_seed",
     "counted",
     "in_range",
+    "known_settings",
     "nearest",
     "one_of",
     "require",
@@ -78,6 +79,26 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
     found = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     hint = f"did you mean '{by_folded[found[0]]}'? " if found else ""
     return f"{hint}Allowed: {', '.join(names)}"
+
+
+def known_settings(what: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse the name of a setting that does not exist.
+
+    Raises
+    ------
+    CellprepError
+
+    Examples
+    --------
+    >>> known_settings("training", ["epochs"], ["epochs", "seed"])
+    >>> known_settings("training", ["epoch"], ["epochs"])
+    Traceback (most recent call last):
+    cellprep.errors.CellprepError: training has no setting 'epoch'; did you mean 'epochs'? ...
+    """
+    allowed = list(known)
+    for name in names:
+        if name not in allowed:
+            raise CellprepError(f"{what} has no setting {name!r}; {nearest(name, allowed)}")
 
 
 def one_of(setting: str, value: object, allowed: Iterable[str]) -> None:

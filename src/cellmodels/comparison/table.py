@@ -13,7 +13,7 @@ from typing import Any
 import tomli_w
 
 from cellprep import CellprepError, Recipe
-from cellprep.errors import check_seed, nearest, one_of
+from cellprep.errors import check_seed, known_settings, one_of
 
 from ..data.checks import preparation
 from ..evaluation.shift import SUITES
@@ -107,7 +107,7 @@ class Table:
             saved = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise CellprepError(f"{str(path)!r} is not a table in TOML: {error}") from None
-        _check_names(f"{str(path)!r}", saved, [f.name for f in fields(cls)])
+        known_settings(f"{str(path)!r}", saved, [f.name for f in fields(cls)])
         if not saved.get("rows"):
             raise CellprepError(f"{str(path)!r} has no rows; add one: [[rows]] and its name")
         rows = tuple(_row(row) for row in saved.pop("rows"))
@@ -156,7 +156,7 @@ def folder_name(name: str) -> str:
 def _row(saved: Any) -> Row:
     if not isinstance(saved, dict):
         raise CellprepError("each row of a table starts with [[rows]]")
-    _check_names("a row", saved, [f.name for f in fields(Row)])
+    known_settings("a row", saved, [f.name for f in fields(Row)])
     for needed in ("name", "model", "recipe"):
         if not isinstance(saved.get(needed), str):
             raise CellprepError(f"a row needs `{needed}`, got {saved}")
@@ -167,15 +167,9 @@ def _row(saved: Any) -> Row:
         for name, parameter in inspect.signature(build).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     ]
-    _check_names(f"`build` of row {row.name!r}", row.build, known)
+    known_settings(f"`build` of row {row.name!r}", row.build, known)
     try:
         Training.of(row.train)
     except CellprepError as error:
         raise CellprepError(f"row {row.name!r}: {error}") from None
     return row
-
-
-def _check_names(what: str, given: Mapping[str, Any], known: list[str]) -> None:
-    for name in given:
-        if name not in known:
-            raise CellprepError(f"{what} has no setting {name!r}; {nearest(name, known)}")

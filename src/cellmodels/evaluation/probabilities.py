@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cellprep import CellprepError, Dataset
-from cellprep.errors import in_range, nearest, one_of
+from cellprep import Dataset
+from cellprep.errors import in_range, known_settings, one_of
 
 from ..models.outputs import batch_outputs
 from ..models.temperature import soften
@@ -72,10 +72,7 @@ class Prediction:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Prediction:
         """The settings of a dict; an unknown name is refused, with the nearest known one."""
-        known = [setting.name for setting in fields(cls)]
-        for name in settings:
-            if name not in known:
-                raise CellprepError(f"prediction has no setting {name!r}; {nearest(name, known)}")
+        known_settings("prediction", settings, [setting.name for setting in fields(cls)])
         return cls(**settings)
 
     def temperatures(self, models: Sequence[Any]) -> list[float | None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from cellprep import CellprepError
-from cellprep.errors import check_seed, in_range, nearest, one_of
+from cellprep.errors import check_seed, in_range, known_settings, one_of
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,5 @@ class Training:
     @classmethod
     def of(cls, settings: Mapping[str, Any]) -> Training:
         """The settings of a dict; an unknown name is refused, with the nearest known one."""
-        known = [setting.name for setting in fields(cls)]
-        for name in settings:
-            if name not in known:
-                raise CellprepError(f"training has no setting {name!r}; {nearest(name, known)}")
+        known_settings("training", settings, [setting.name for setting in fields(cls)])
         return cls(**settings)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np  # noqa: F401 - used by the example
-
 from ..dataset.dataset import Dataset, check_dataset
 from ..plan.plan import Plan
 from .crop import CELL, Crop

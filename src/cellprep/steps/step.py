@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self, cast
 from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
-from ..errors import CellprepError, check_seed, nearest
+from ..errors import CellprepError, check_seed, known_settings, nearest
 from ..plan.draws import Draw
 from ..plan.nodes import Parameters
 from ..plan.plan import Plan
@@ -53,8 +53,7 @@ class Step:
         STEPS.add(cls.__name__, cls)
 
     def __new__(cls, *args: Any, **given: Any) -> Self:
-        for name in given:
-            _check_setting(cls, name)
+        known_settings(f"step {cls.__name__}", given, [field.name for field in fields(cls)])
         return super().__new__(cls)
 
     def __post_init__(self) -> None:
@@ -153,17 +152,10 @@ class Step:
         return _build(STEPS[name], {k: v for k, v in saved.items() if k != "step"})
 
 
-def _check_setting(kind: type[Step], name: str) -> None:
-    known = [field.name for field in fields(kind)]
-    if name not in known:
-        raise CellprepError(f"step {kind.__name__} has no setting {name!r}; {nearest(name, known)}")
-
-
 def _build(kind: type[Step], given: Mapping[str, Any]) -> Step:
-    known, ready = {field.name: field for field in fields(kind)}, {}
-    for name, value in given.items():
-        _check_setting(kind, name)
-        ready[name] = _loaded(kind, known[name], value)
+    known = {field.name: field for field in fields(kind)}
+    known_settings(f"step {kind.__name__}", given, known)
+    ready = {name: _loaded(kind, known[name], value) for name, value in given.items()}
     missing = [
         name
         for name, field in known.items()
