@@ -106,6 +106,10 @@ def test_profile_prints_a_file_for_adapt(here):
     one = cp.Dataset.from_arrays(np.zeros((1, 16, 16, 3), np.uint8), [0])
     cp.write(one, "black", progress=False)
     assert "cell        none found" in run("profile", "black")
+    Path("flat").mkdir()
+    Image.fromarray(cells.images[0]).save("flat/cell.png")
+    assert run("profile", "flat").startswith("flat: 1 of 1 image measured")
+    assert cp.profile("flat").images == 1
 
 
 # -- run, convert, split, demo -----------------------------------------------------------------

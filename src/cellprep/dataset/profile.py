@@ -26,8 +26,8 @@ def profile(dataset: Dataset | ArrayLike | str | Path) -> Profile:
     Parameters
     ----------
     dataset : Dataset, (n, height, width, 3) uint8, or path
-        A path is read as by `read`; that of a JSON file must contain a profile, as printed by
-        `cellprep profile --json`.
+        A path is read as by `read`, without labels; that of a JSON file must contain a profile, as
+        printed by `cellprep profile --json`.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def profile(dataset: Dataset | ArrayLike | str | Path) -> Profile:
         path = as_path(dataset)
         if path.suffix.lower() == ".json":
             return _load(path)
-        dataset = read(path)
+        dataset = read(path, labels=None)
     plan = as_dataset(dataset)[0].plan
     written = plan.source.history.profile
     if written is not None and isinstance(plan.pixels, Origin):

@@ -22,13 +22,13 @@ def profile(input: Path, as_json: bool, **given: Any) -> None:
     """Print the appearance of INPUT: how large its cells are, and its colours.
 
     The step Adapt brings other images to it. Of a large set 256 images are
-    measured.
+    measured; labels are not needed.
 
     Example: cellprep profile out/train --json > train.json
     """
     from ...report.inspect import read_any
 
-    dataset, note = read_any(input, **read_arguments(given))
+    dataset, note = read_any(input, **{"labels": None, **read_arguments(given)})
     found = measure(dataset)
     if as_json:
         print_json(found.to_dict())
