@@ -27,6 +27,7 @@ __all__ = [
     "check_masks",
     "check_texts",
     "decode_text",
+    "eight_bits",
     "encode_labels",
     "read_labels",
     "take",
@@ -102,21 +103,46 @@ def check_images(images: ArrayLike, name: str = "images") -> Images:
 
 
 def _to_uint8(array: NDArray[Any], name: str) -> str:
-    """How to convert this array to uint8, judging from its first values."""
+    """How to convert this array to uint8, judging from its values."""
     if array.dtype.kind not in "fiub":
         return "these are not numbers"
-    sample = np.asarray(array[: 1 + 1_000_000 // max(1, array[0].size)])
-    if array.dtype.kind == "f" and not np.isfinite(sample).all():
+    blocks = _blocks(array)
+    low = min(block.min() for block in blocks)  # NaN and infinity pass through one of the two
+    high = max(block.max() for block in blocks)
+    if not np.isfinite([low, high]).all():
         return "it contains NaN or infinite values, fix them first"
-    low, high = sample.min(), sample.max()
     seen = f"values found: {low:g} to {high:g}"
     if array.dtype.kind in "fb" and low >= 0 and high <= 1:
         return f"{seen}; if the range is 0-1, use np.rint({name} * 255).astype(np.uint8)"
+    if array.dtype.kind == "f" and -1 <= low < 0 and high <= 1:
+        return (
+            f"{seen}; if the range is -1 to 1, use np.rint(({name} + 1) * 127.5).astype(np.uint8)"
+        )
     if low >= 0 and high <= 255:
         return f"{seen}; if the range is 0-255, use np.rint({name}).astype(np.uint8)"
     if array.dtype.kind in "iu" and low >= 0:
-        return f"{seen}; scale 16-bit images down first, e.g. ({name} >> 8).astype(np.uint8)"
-    return f"{seen}; scale them to 0-255 first"
+        return f"{seen}; {eight_bits(name, int(high))}"
+    shifted = f"({name} + {-float(low):g})" if low < 0 else name
+    return (
+        f"{seen}; scale all images alike, e.g. "
+        f"np.rint({shifted} * (255 / {float(high) - min(float(low), 0):g})).astype(np.uint8)"
+    )
+
+
+def _blocks(array: NDArray[Any]) -> list[NDArray[Any]]:
+    """The array in pieces; of one that is too large for memory, evenly spaced images."""
+    step = 1 + array.nbytes // (1 << 30)
+    return [np.asarray(array[at : at + 1]) for at in range(0, len(array), step)]
+
+
+def eight_bits(name: str, high: int) -> str:
+    """How to bring whole numbers up to `high` to 8 bits.
+
+    >>> eight_bits("images", 4095)
+    'they need 12 bits, so use (images >> 4).astype(np.uint8)'
+    """
+    bits = high.bit_length()
+    return f"they need {bits} bits, so use ({name} >> {max(0, bits - 8)}).astype(np.uint8)"
 
 
 def check_masks(masks: ArrayLike, images: Images, name: str = "masks") -> Masks:

@@ -326,7 +326,7 @@ def test_unusable_masks_are_reported(smears) -> None:
     causes = " ".join(error.value.causes.values())
     assert len(error.value.causes) == 2
     assert "has a mask of 9x9 pixels" in causes
-    assert "has a mask that cannot be read" in causes
+    assert "has a mask that is not an image file" in causes
     assert len(dataset.readable()) == 38
     (folder / "empty").mkdir()
     with pytest.raises(cp.CellprepError, match="has the stem of an image"):

@@ -14,6 +14,7 @@ from ..arrays import Ids, Images, Labels, Positions, check_images, read_labels
 from ..errors import CellprepError, in_range
 from ..plan.plan import Plan
 from ..plan.readable import only_readable
+from ..plan.source import size_text
 from ..system import executors
 from .exchange.exchange import Exchange
 from .provenance import Provenance
@@ -140,7 +141,10 @@ class Dataset(Exchange, Provenance, Tables):
         return self.batches()
 
     def __repr__(self) -> str:
-        size = "x".join(str(side) for side in self.source.shape[:2])
+        try:
+            size = size_text(self.source.shape[:2])
+        except CellprepError:
+            size = "several sizes"
         start = f"{len(self.source.rows):,} images of {size}, {len(self.class_names)} classes"
         location = self.source.location()
         if self._move is None:

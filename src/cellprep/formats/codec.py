@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from ..arrays import Images, Masks
 from ..errors import CellprepError, in_range
 from ..plan.source import Shape, Size
-from .untrusted import MOST_PIXELS, is_text
+from .channels import deep_cause, stored_bits, stored_channels
+from .drawn_masks import cell_in
+from .metadata import orientation, upright, without_metadata
+from .untrusted import MOST_PIXELS, BadFileError, is_text
 
+__all__ = ["BadFileError"]
+
+Used = TypeVar("Used")
 _READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
 MOST_BYTES = 4 * MOST_PIXELS + 2**20
 """Of an encoded image with at most that many pixels."""
-
-
-class BadFileError(Exception):
-    """Why one file cannot be used."""
 
 
 Encoded = bytes | OSError | BadFileError
@@ -35,58 +39,87 @@ def decode(file: Path | Encoded, size: Size | None) -> Images:
     """
     if isinstance(file, Path) and not is_text(str(file)):
         raise BadFileError("has a name that is not UTF-8 text; rename it")
+    with _causes(file):
+        rgb = _opened(file, _rgb)
+        if size is not None and rgb.size != (size[1], size[0]):
+            rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+        return np.asarray(rgb)
+
+
+def _opened(file: Path | Encoded, use: Callable[[Image.Image], Used]) -> Used:
+    """What a function makes of the opened image."""
     try:
         with _open(file) as image:
-            _check(image)
-            upright = ImageOps.exif_transpose(image)
-            rgb = _to_rgb(upright)
+            return use(image)
+    except BadFileError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and not isinstance(error, UnidentifiedImageError):
+            raise
+        # Pillow refuses files for large profiles or text, and for damage that is not in pixels
+        with suppress(Exception):
+            data = file.read_bytes() if isinstance(file, Path) else file
+            assert isinstance(data, bytes)
+            with _image(without_metadata(data)) as image:
+                return use(image)
+        raise error from None
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    _check(image)
+    return _to_rgb(upright(image))
+
+
+def _cell(image: Image.Image) -> Masks:
+    _check_size(image)
+    return cell_in(upright(image))
+
+
+@contextmanager
+def _causes(file: Path | Encoded) -> Iterator[None]:
+    """Whatever Pillow raises, as the cause why this file cannot be used."""
+    try:
+        yield
+    except BadFileError:
+        raise
     except UnidentifiedImageError:
-        empty = file.stat().st_size == 0 if isinstance(file, Path) else file == b""
-        raise BadFileError("is empty" if empty else "is not an image file") from None
-    except OSError as error:
-        raise BadFileError(error.strerror or f"is damaged ({error})") from None
+        raise BadFileError("is empty" if _is_empty(file) else "is not an image file") from None
     except Image.DecompressionBombError:
         raise BadFileError(f"has more pixels than the limit of {MOST_PIXELS:,}") from None
-    except (
-        ValueError,
-        SyntaxError,
-        IndexError,
-        TypeError,
-        OverflowError,
-        MemoryError,
-        EOFError,
-    ) as error:
-        raise BadFileError(f"is damaged ({error})") from None
-    if size is not None and rgb.size != (size[1], size[0]):
-        rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-    return np.asarray(rgb)
+    except Exception as error:
+        cause = error.strerror if isinstance(error, OSError) else None
+        raise BadFileError(cause or f"is damaged ({error})") from None
+
+
+def _is_empty(file: Path | Encoded) -> bool:
+    with suppress(OSError):
+        return file.stat().st_size == 0 if isinstance(file, Path) else file == b""
+    return False
 
 
 def decode_to_shape(file: Path | Encoded, size: Size | None, shape: Shape) -> Images:
-    """One image, which must have the shape of the first one."""
+    """One image, which must have the shape of most images."""
     image = decode(file, size)
     if image.shape != shape:
         raise BadFileError(
-            f"is {image.shape[0]}x{image.shape[1]} pixels, the first image {shape[0]}x{shape[1]} "
+            f"is {image.shape[0]}x{image.shape[1]} pixels, most images are {shape[0]}x{shape[1]} "
             "(pass size= to bring all images to one size)"
         )
     return image
 
 
 def decode_mask(file: Path | Encoded, shape: Size, *, resize: bool) -> Masks:
-    """One mask as (height, width) bool: any value but 0 is the cell."""
+    """One mask as (height, width) bool, True on the cell; see `cell_in`."""
     height, width = shape
     named = f", {str(file)!r}" if isinstance(file, Path) else ""
     try:
-        with _image(file) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise ValueError(f"more pixels than the limit of {MOST_PIXELS:,}")
-            mask = image.convert("L") if image.mode != "I" else image
+        with _causes(file):
+            found = _opened(file, _cell)
             if resize:
-                mask = mask.resize((width, height), Image.Resampling.NEAREST)
-            found: Masks = np.asarray(mask) != 0
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadFileError(f"has a mask that cannot be read{named}: {error}") from None
+                drawn = Image.fromarray(found.view(np.uint8))
+                found = np.asarray(drawn.resize((width, height), Image.Resampling.NEAREST)) != 0
+    except BadFileError as error:
+        raise BadFileError(f"has a mask that {error}{named}") from None
     if found.shape != shape:
         raise BadFileError(
             f"has a mask of {found.shape[0]}x{found.shape[1]} pixels{named}, not {height}x{width}"
@@ -108,14 +141,14 @@ def encode_mask(mask: Masks) -> bytes:
 
 def size_by_header(file: Path | Encoded) -> Size | None:
     """The size of an image by its header alone; None where that is unusable."""
-    try:
-        with _open(file) as image:
-            _check(image)
-            # Pillow applies the orientation to the size of a TIFF by itself.
-            turned = image.format != "TIFF" and image.getexif().get(0x0112, 1) >= 5
-            return image.size if turned else image.size[::-1]
-    except (BadFileError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+    with suppress(Exception):
+        return _opened(file, _size)
+    return None
+
+
+def _size(image: Image.Image) -> Size:
+    _check(image)
+    return image.size if orientation(image) >= 5 else image.size[::-1]
 
 
 def check_size(size: Any) -> Size | None:
@@ -147,6 +180,16 @@ def _check(image: Image.Image) -> None:
         raise BadFileError(
             f"is a {image.format} file by its content; convert it to PNG, JPEG, BMP or TIFF"
         )
+    _check_size(image)
+    channels, bits = stored_channels(image), stored_bits(image)
+    if channels > len(image.getbands()):
+        raise BadFileError(f"has {channels} channels per pixel; choose three and save them as RGB")
+    if bits > 8:
+        raise BadFileError(deep_cause(image, bits))
+
+
+def _check_size(image: Image.Image) -> None:
+    """Refuse more than one picture, and more pixels than can be read."""
     if image.width * image.height > MOST_PIXELS:
         raise BadFileError(
             f"has {image.width}x{image.height} pixels, more than the limit of {MOST_PIXELS:,}"
@@ -155,8 +198,6 @@ def _check(image: Image.Image) -> None:
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)
     if frames > 1:
         raise BadFileError(f"contains {frames} pictures; save each as its own file")
-    if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
-        raise BadFileError("has 16 bits per channel; scale it to 8 bits first")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

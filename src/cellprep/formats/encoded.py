@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import xxhash
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..plan.rows import Rows
-from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
+from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size, frequencies, size_text
 from ..system.paths import file_version, map_files
 from .codec import (
     BadFileError,
@@ -43,8 +43,37 @@ class Store(Protocol):
         """A text that changes when the files change."""
 
 
-def first_shape(files: Iterable[tuple[str, Path | Encoded]]) -> Shape:
-    """The shape of the first image that can be decoded, of pairs of name and file."""
+_SAMPLED = 256
+"""Headers that are read to learn the usual size."""
+
+
+def usual_shape(
+    n: int, files: Callable[[Positions], Iterable[tuple[str, Path | Encoded]]]
+) -> Shape:
+    """The shape of most of n images, judged by the headers of 256 of them, evenly spaced.
+
+    Parameters
+    ----------
+    n : int
+    files : callable
+        The name and file of the images at some positions.
+    """
+    at = np.unique(np.linspace(0, n - 1, min(n, _SAMPLED)).astype(np.int64))
+    sizes = frequencies(size_by_header(file) for _, file in files(at))
+    if not sizes:
+        return _first_shape(item for row in range(n) for item in files(np.array([row])))
+    (usual, count), *_ = sizes.items()
+    if 2 * count <= sum(sizes.values()):
+        raise CellprepError(
+            f"the images have several sizes, such as {size_text(usual)} and "
+            f"{size_text([*sizes][-1])}, none of them that of most; pass size= (--size) to bring "
+            "all to one size"
+        )
+    return *usual, 3
+
+
+def _first_shape(files: Iterable[tuple[str, Path | Encoded]]) -> Shape:
+    """The shape of the first image that can be decoded."""
     causes = {}
     for name, file in files:
         try:
@@ -81,16 +110,13 @@ class EncodedSource(BaseSource):
 
     @cached_property
     def shape(self) -> Shape:
-        """As requested, as written, or that of the first image that can be decoded."""
+        """As requested, as written, or that of most images."""
         size = self.size or self.known
-        if size is not None:
-            return *size, 3
-        rows = range(len(self.rows))
-        return first_shape((self.store.name(row), self._file(row)) for row in rows)
+        return usual_shape(len(self.rows), self._named) if size is None else (*size, 3)
 
-    def _file(self, row: int) -> Path | Encoded:
-        (file,) = self.store.encoded(np.array([row]))
-        return file
+    def _named(self, at: Positions) -> Iterator[tuple[str, Path | Encoded]]:
+        names = (self.store.name(row) for row in at.tolist())
+        return zip(names, self.store.encoded(at), strict=True)
 
     def row_name(self, row: int) -> str:
         return self.store.name(row)

@@ -19,7 +19,7 @@ from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
 from ..system.executors import cut
 from ..system.paths import Prefetched, as_path, file_versions, is_remote, list_url, prefetch, sizes
 from .codec import BadFileError, check_size, decode_mask, decode_to_shape, size_by_header
-from .encoded import first_shape
+from .encoded import usual_shape
 from .folder_writer import MASKS, SUFFIXES, FolderWriter, written_files
 from .format import UNLABELLED, Format
 from .index import load_rows
@@ -45,10 +45,11 @@ class FolderSource(BaseSource):
 
     @cached_property
     def shape(self) -> Shape:
-        """As requested, or that of the first file that can be decoded."""
-        if self.size is not None:
-            return *self.size, 3
-        return first_shape((file, prefetch([self.path / file])[0]) for file in self.files)
+        """As requested, or that of most files."""
+        return usual_shape(len(self.files), self._named) if self.size is None else (*self.size, 3)
+
+    def _named(self, at: Positions) -> Iterator[tuple[str, Prefetched]]:
+        return zip((self.files[row] for row in at.tolist()), self._found(at), strict=True)
 
     def row_name(self, row: int) -> str:
         return self.files[row]

@@ -26,6 +26,10 @@ DAMAGED_NPY = (
 """Errors of NumPy for a damaged header, which is a Python literal."""
 
 
+class BadFileError(Exception):
+    """Why one file cannot be used."""
+
+
 def is_text(text: str) -> bool:
     """Whether a table or a file name can contain it."""
     return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)

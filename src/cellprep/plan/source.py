@@ -162,6 +162,15 @@ class BaseSource:
         return None
 
 
+def size_text(size: Size) -> str:
+    """
+    >>> size_text((360, 363))
+    '360x363'
+    """
+    height, width = size
+    return f"{height}x{width}"
+
+
 def frequencies(sizes: Iterable[Size | None]) -> dict[Size, int]:
     """How many images have each size, the most frequent first; unreadable ones are left out."""
     return dict(Counter(filter(None, sizes)).most_common())
