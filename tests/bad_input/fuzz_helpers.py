@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 
 import cellprep as cp
 from cellprep.cli import main
+from cellprep.formats.manifest import MANIFEST, manifest_bytes
 
 MORE = int(os.environ.get("CELLPREP_FUZZ", "1"))
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3), np.uint8)
@@ -145,6 +146,8 @@ def changed_table(draw: Any, table: pa.Table) -> pa.Table:
 def changed_file(draw: Any, name: str, original: bytes) -> bytes:
     """A file with damaged bytes or, if it is JSON or Parquet, with damaged values."""
     inside = draw(st.booleans())
+    if inside and name.endswith((MANIFEST, "plan.json")):  # with its digest, to test other checks
+        return manifest_bytes(json.loads(draw(changed_json(original.decode()))))
     if inside and name.endswith(".json"):
         return draw(changed_json(original.decode())).encode("utf-8", "surrogatepass")
     if inside and name.endswith(".parquet"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,9 +11,10 @@ from hypothesis import strategies as st
 
 import cellprep as cp
 from cellprep.formats import FORMATS
-from cellprep.formats.manifest import INDEX, MANIFEST, read_manifest
+from cellprep.formats.manifest import INDEX, MANIFEST, manifest_bytes, read_manifest
 from cellprep.system.paths import WORK
 
+from .. import manifests
 from .fuzz_helpers import (
     CELLS,
     RECIPE,
@@ -40,6 +40,8 @@ def test_damaged_data_sets_are_read_or_refused(kind, tmp_path_factory, data):
     files[name] = data.draw(changed_file(name, files[name]))
     root = tmp_path_factory.getbasetemp() / f"{kind}-fuzzed"
     path = put_files(files, root)
+    if name.endswith(INDEX) and data.draw(st.booleans()):  # with its digest, to test other checks
+        manifests.save_with_index(path, manifests.load(path))
     (root / "secret.png").write_bytes(b"mine")
     reads_or_refuses(path)
     command = data.draw(st.sampled_from(["inspect", "convert", "over"]))
@@ -62,12 +64,12 @@ def test_damaged_unfinished_data_sets_are_resumed_or_refused(kind, tmp_path_fact
     if not written(kind):
         pytest.skip(f"the library for {kind} is not installed")
     files = dict(written(kind))
-    made_of = read_manifest(files[f"set/{MANIFEST}"].decode(), Path())
+    made_of = read_manifest(files[f"set/{MANIFEST}"], Path())
     plan = f"set/{WORK}/plan.json"
     files = {
         name: data for name, data in files.items() if name.split("/")[1] not in (MANIFEST, INDEX)
     }
-    files[plan] = json.dumps(made_of).encode()
+    files[plan] = manifest_bytes(made_of)
     files[f"set/{WORK}/part-00000.arrow"] = data.draw(st.binary(max_size=20))
     files[plan] = data.draw(changed_file(plan, files[plan]))
     path = put_files(files, tmp_path_factory.getbasetemp() / f"{kind}-unfinished")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from functools import cache
@@ -17,6 +16,7 @@ from cellprep import cli
 from cellprep.errors import CellprepError
 from cellprep.formats import FORMATS
 
+from .. import manifests
 from ..writing.helpers import assert_equal_sets, breaking, dataset, outcome, tree
 from ..writing.test_interrupted import kill_everywhere
 from .helpers import (
@@ -156,9 +156,9 @@ def test_a_damaged_file_is_named_in_one_line(format, name, damage, tmp_path) -> 
 @pytest.mark.parametrize("format", ["zarr", "tfrecord"])
 def test_a_manifest_without_file_names_is_refused(format, key, tmp_path) -> None:
     path = write(grouped(), tmp_path / "out", format)
-    manifest = json.loads((path / "dataset.json").read_text())
+    manifest = manifests.load(path)
     del manifest["shards"][1][key]
-    (path / "dataset.json").write_text(json.dumps(manifest))
+    manifests.save(path, manifest)
     with pytest.raises(CellprepError, match=r"dataset\.json.* damaged"):
         cp.read(path)
 

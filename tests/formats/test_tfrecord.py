@@ -19,6 +19,7 @@ from cellprep.errors import CellprepError
 from cellprep.formats import tfrecord
 from cellprep.synthetic import CLASS_NAMES
 
+from .. import manifests
 from ..writing.helpers import assert_equal_sets
 from .helpers import (
     NAMES,
@@ -171,9 +172,7 @@ def test_an_index_cannot_locate_rows_outside_their_shard(column, value, tmp_path
     index = pd.read_parquet(path / "index.parquet")
     index.loc[7, column] = value
     pq.write_table(pa.Table.from_pandas(index), path / "index.parquet")
-    manifest = json.loads((path / "dataset.json").read_text())
-    manifest["files"] = {}
-    (path / "dataset.json").write_text(json.dumps(manifest))
+    manifests.save_with_index(path, manifests.load(path))
     with pytest.raises(CellprepError, match="locates row 7 outside its shard"):
         cp.read(path)
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 import cellprep as cp
 from cellprep.errors import CellprepError
 from cellprep.formats.written import PLAN, Found, is_empty, load_manifest, look_at, written_format
+
+from .. import manifests
 
 
 @pytest.fixture
@@ -95,11 +95,11 @@ def test_a_folder_is_empty_with_only_what_a_killed_write_left_as_it_began(
     "stamp", [None, {"bytes": 3}, {"bytes": 3, "xxh3_128": None}, {"xxh3_128": ""}]
 )
 def test_a_manifest_with_a_damaged_stamp_is_refused(stamp, written) -> None:
-    saved = json.loads((written / "dataset.json").read_text())
+    saved = manifests.load(written)
     for files, entry in ((saved["shards"][0]["files"], "shards"), (saved["files"], "files")):
         before = dict(files)
         files[next(iter(files))] = stamp
-        (written / "dataset.json").write_text(json.dumps(saved))
+        manifests.save(written, saved)
         for use in (cp.read, cp.verify):
             with pytest.raises(CellprepError, match=f"has no usable {entry}"):
                 use(written)

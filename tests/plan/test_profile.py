@@ -15,6 +15,8 @@ from cellprep.kernels.segment import segment as segment_module
 from cellprep.plan.profile import SAMPLE, Measured, sample
 from cellprep.writing import shards
 
+from .. import manifests
+
 NAMES = [str(n) for n in range(8)]
 
 
@@ -164,13 +166,13 @@ def test_a_profile_is_read_from_a_file_or_a_set(dataset, tmp_path) -> None:
 )
 def test_a_damaged_profile_is_refused_in_one_line(change, message, dataset, tmp_path) -> None:
     cp.write(cp.Recipe([cp.KMeansMask()])(dataset), tmp_path / "out", progress=False)
-    saved = manifest(tmp_path / "out")
+    saved = manifests.load(tmp_path / "out")
     saved["profile"] |= change
-    (tmp_path / "out" / "dataset.json").write_text(json.dumps(saved))
+    manifests.save(tmp_path / "out", saved)
     with pytest.raises(cp.CellprepError, match=message):
         cp.profile(tmp_path / "out")
     saved["profile"] = [1]
-    (tmp_path / "out" / "dataset.json").write_text(json.dumps(saved))
+    manifests.save(tmp_path / "out", saved)
     with pytest.raises(cp.CellprepError, match="a profile must be a table of numbers"):
         cp.profile(cp.read(tmp_path / "out"))
     (tmp_path / "bad.json").write_text("[")

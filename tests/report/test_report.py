@@ -20,6 +20,7 @@ from cellprep.report.inspect import read_any
 from cellprep.report.quality import FAULTS, qualities
 from cellprep.synthetic import draw_cells
 
+from .. import manifests
 from .report_page import HOSTILE, RECIPE, SCRIPT, Page, colours, draw_mess, page_of
 
 
@@ -333,19 +334,18 @@ def test_manifest_with_entries_of_the_wrong_type(tmp_path) -> None:
     """Entries that are only displayed are skipped; an unusable record is refused in one line."""
     cells = cp.Dataset.from_arrays(*draw_cells([4] * 8, side=24))
     cp.write(cp.Recipe([cp.RandAugment(copies=1)])(cells), tmp_path / "out", progress=False)
-    file = tmp_path / "out" / "dataset.json"
-    saved = json.loads(file.read_text())
+    saved = manifests.load(tmp_path / "out")
     changes = [*saved["changes"], 5, {"step": None}, {**saved["changes"][0], "why": [1]}]
     odd = {"held": {"a": "b"}, "bad": ["x"], "changes": changes}
     recipe = [{**saved["recipe"][0], "seed": [None]}]
     odd |= {"recipe": recipe, "made_of": {**saved["made_of"], "versions": 3}}
-    file.write_text(json.dumps({**saved, **odd}))
+    manifests.save(tmp_path / "out", {**saved, **odd})
     found = page_of(tmp_path / "page.html", cp.read(tmp_path / "out"))
     assert "1 augmented copies beside each image" in found.text
     assert "read by the recipe" not in found.text
     assert "which wrote the set" not in found.text
     stages = [{**saved["stages"][0], "rate": "often"}]
-    file.write_text(json.dumps({**saved, "stages": stages}))
+    manifests.save(tmp_path / "out", {**saved, "stages": stages})
     with pytest.raises(cp.CellprepError, match=r"record of 'rand_augment'.*is damaged"):
         cp.report(cp.read(tmp_path / "out"), tmp_path / "page.html")
 

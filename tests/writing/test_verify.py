@@ -23,6 +23,7 @@ from cellprep.writing import shards
 from cellprep.writing.records import ShardRecord, load_intact, save_record
 from cellprep.writing.shards import ShardTask
 
+from .. import manifests
 from .test_kills import NAMES, tree
 from .verify_helpers import DAMAGE, FOLDERS, cells, checked_files, flip, remove, write
 
@@ -112,9 +113,9 @@ def test_an_interrupted_repair_is_resumed(format, tmp_path, monkeypatch):
 def test_a_shard_that_does_not_match_its_recorded_digest_is_not_replaced(tmp_path):
     path = tmp_path / "out"
     write(path)
-    saved = json.loads((path / "dataset.json").read_text())
+    saved = manifests.load(path)
     saved["shards"][1]["files"]["shard-00001.npy"]["xxh3_128"] = "0" * 32
-    (path / "dataset.json").write_text(json.dumps(saved))
+    manifests.save(path, saved)
     before = tree(path)
     with pytest.raises(CellprepError, match=r"shard-00001.npy', .*not match .*overwrite="):
         write(path)
@@ -201,9 +202,9 @@ def test_verify_command_has_an_exit_code_for_each_case(tmp_path):
 def test_a_manifest_cannot_name_files_outside_its_folder(tmp_path):
     path = tmp_path / "out"
     write(path)
-    saved = json.loads((path / "dataset.json").read_text())
+    saved = manifests.load(path)
     saved["files"]["../../secret"] = {"bytes": 1, "xxh3_128": ""}
-    (path / "dataset.json").write_text(json.dumps(saved))
+    manifests.save(path, saved)
     with pytest.raises(CellprepError, match="names a file outside its folder"):
         cp.verify(path, progress=False)
 

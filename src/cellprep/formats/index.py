@@ -17,9 +17,10 @@ from ..plan.nodes import Parameters, Record
 from ..plan.plan import Plan
 from ..plan.rows import Rows
 from ..system.paths import file_version, is_remote, local_copy
-from .manifest import INDEX
+from .manifest import INDEX, MANIFEST
+from .stamps import stamp_of
 from .untrusted import DAMAGED_ZIP
-from .written import read_entry
+from .written import load_manifest, read_entry
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,16 +78,27 @@ def _index_table(
 # -- reading ----------------------------------------------------------------------------------
 
 
-def load_index(path: Path) -> pa.Table:
-    """The index of a folder or npz file that `write` has finished."""
+def load_index(path: Path, manifest: Mapping[str, Any]) -> pa.Table:
+    """The index of a folder or npz file that `write` has finished.
+
+    Nothing in it is used unless it has the digest that its manifest states. In an npz file, zipfile
+    compares the checksum.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        if path.is_dir():
-            with local_copy(path / INDEX) as file:  # it may be large
-                return pq.read_table(file)
-        return pq.read_table(io.BytesIO(read_entry(path, INDEX)))
+        if not path.is_dir():
+            return pq.read_table(io.BytesIO(read_entry(path, INDEX)))
+        expected = manifest.get("files", {}).get(INDEX)
+        with local_copy(path / INDEX) as file, file.open("rb") as stream:  # it may be large
+            if expected is not None and stamp_of(stream) != expected:
+                raise CellprepError(
+                    f"{str(path / INDEX)!r} does not match its digest in {MANIFEST}; "
+                    "the write that made the data set repairs it"
+                )
+            stream.seek(0)
+            return pq.read_table(stream)
     except CellprepError:
         raise
     except (OSError, KeyError, ValueError, *DAMAGED_ZIP, pa.ArrowException) as error:
@@ -102,14 +114,14 @@ def load_record(path: Path) -> pa.Table | None:
 
 @lru_cache(maxsize=2)
 def _load_record(path: Path, changed: str) -> pa.Table | None:
-    index = load_index(path)
+    index = load_index(path, load_manifest(path))
     named = [name for name in index.column_names if "." in name]
     return index.select(named).combine_chunks() if named else None
 
 
 def load_rows(path: Path, manifest: Mapping[str, Any]) -> tuple[pa.Table, Rows]:
     """The index of a data set folder, and the rows that it lists."""
-    index = load_index(path)
+    index = load_index(path, manifest)
     return index, rows_of(index, manifest, path / INDEX)
 
 

@@ -1,4 +1,8 @@
-"""`dataset.json`, the manifest of a written data set: its format, shards, files and recipe."""
+"""`dataset.json`, the manifest of a written data set: its format, shards, files and recipe.
+
+It ends in its own digest, so that a change of any bit is detected. Those of version 0.1 have none,
+and no `layout` either: a manifest that merely lost its digest is not taken for one of them.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import xxhash
+
 from ..errors import CellprepError
 from ..plan.source import History
 from ..system.paths import sizes
@@ -15,6 +21,9 @@ from .untrusted import MOST_PIXELS, inside, is_text
 
 MANIFEST = "dataset.json"
 INDEX = "index.parquet"
+DIGEST = "digest"
+"""The entry with the digest of the manifest itself: which data set this is."""
+_LAYOUT = {"layout": 2}
 
 _REQUIRED: dict[str, Any] = {
     **{"format": str, "rows": int, "shape": [int], "class_names": [str], "recipe": [{"step": str}]},
@@ -24,13 +33,21 @@ _REQUIRED: dict[str, Any] = {
 """The entries without which a data set cannot be read, and their types."""
 
 
-def read_manifest(text: str, where: Path) -> dict[str, Any]:
-    """Parse and check a manifest; `where` it was found is named in errors."""
+def read_manifest(data: bytes, where: Path) -> dict[str, Any]:
+    """Parse and check a manifest; `where` it was found is named in errors.
+
+    Its digest is always among the entries: one of version 0.1 is digested here.
+    """
     try:
-        manifest = json.loads(text)
+        manifest = json.loads(data.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         raise CellprepError(f"{str(where)!r} is not a manifest that cellprep wrote") from None
     saved = manifest if isinstance(manifest, dict) else {}
+    if not saved.keys().isdisjoint({DIGEST, *_LAYOUT}) and not _is_sealed(data):
+        raise CellprepError(
+            f"{str(where)!r} does not match its own digest: it was damaged or edited; restore it, "
+            "or move the data set away and write it again"
+        )
     wrong = [name for name, kind in _REQUIRED.items() if not _fits(saved.get(name), kind)]
     if not wrong:
         shape, names = saved["shape"], saved["class_names"]
@@ -49,7 +66,26 @@ def read_manifest(text: str, where: Path) -> dict[str, Any]:
         raise CellprepError(
             f"{str(where)!r} has no usable {', '.join(wrong)}; it is damaged or not from cellprep"
         )
-    return dict(saved)
+    return {DIGEST: xxhash.xxh3_128_hexdigest(data), **saved}
+
+
+def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
+    """A manifest as it is saved, ending in its digest."""
+    saved = {name: value for name, value in manifest.items() if name != DIGEST}
+    return _sealed(to_json({**saved, **_LAYOUT}).encode())
+
+
+def _sealed(text: bytes) -> bytes:
+    """A JSON object with the digest of its text as last entry."""
+    return text.removesuffix(b"\n}") + _seal(text)
+
+
+def _seal(text: bytes) -> bytes:
+    return f',\n "{DIGEST}": "{xxhash.xxh3_128_hexdigest(text)}"\n}}'.encode()
+
+
+def _is_sealed(data: bytes) -> bool:
+    return data == _sealed(data[: -len(_seal(b""))] + b"\n}")
 
 
 def _fits(value: object, kind: Any) -> bool:

@@ -33,7 +33,7 @@ from ..plan.source import NO_HISTORY, ArraySource, History
 from ..system.paths import atomic_write, local_copy, open_binary
 from .format import UNLABELLED, Block, Contents, Format
 from .index import check_copies
-from .manifest import INDEX, MANIFEST, history_of, read_manifest, to_json
+from .manifest import INDEX, MANIFEST, history_of, manifest_bytes, read_manifest
 from .maps import FileArray, file_array
 from .untrusted import DAMAGED_NPY, DAMAGED_ZIP, check_expansion
 
@@ -193,8 +193,7 @@ class _Members:
         if not self.from_cellprep:
             return NO_HISTORY
         check_expansion(self._infos[MANIFEST], self.path)
-        text = self.archive.read(MANIFEST).decode("utf-8", "replace")
-        return history_of(read_manifest(text, self.path), self.path)
+        return history_of(read_manifest(self.archive.read(MANIFEST), self.path), self.path)
 
     def checksums(self, names: list[str]) -> str:
         return " ".join(f"{self._infos[f'{name}.npy'].CRC:08x}" for name in names)
@@ -357,7 +356,7 @@ def write_members(
                 np.lib.format.write_array(file, array, allow_pickle=False)
         manifest, index = finish()
         archive.writestr(_entry(INDEX), index)
-        archive.writestr(_entry(MANIFEST), to_json(manifest))
+        archive.writestr(_entry(MANIFEST), manifest_bytes(manifest))
 
 
 def _entry(name: str) -> zipfile.ZipInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import xxhash
 
@@ -25,11 +25,16 @@ def stamp(file: Path) -> Stamp:
     ...     stamp(Path(file.name))
     {'bytes': 0, 'xxh3_128': '99aa06d3014798d86001c324468d497f'}
     """
-    digest, size = xxhash.xxh3_128(), 0
     with open_binary(file) as stream:
-        while data := stream.read(1 << 20):
-            digest.update(data)
-            size += len(data)
+        return stamp_of(stream)
+
+
+def stamp_of(stream: BinaryIO) -> Stamp:
+    """The stamp of the rest of an open file."""
+    digest, size = xxhash.xxh3_128(), 0
+    while data := stream.read(1 << 20):
+        digest.update(data)
+        size += len(data)
     return {"bytes": size, "xxh3_128": digest.hexdigest()}
 
 

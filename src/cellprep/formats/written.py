@@ -54,8 +54,7 @@ def look_at(path: Path) -> Found:
 
 def _look_at_folder(path: Path, name: str, *, complete: bool) -> Found:
     try:
-        text = read_bytes(path / name).decode("utf-8", "replace")
-        manifest = read_manifest(text, path / name)
+        manifest = read_manifest(read_bytes(path / name), path / name)
     except CellprepError as error:
         return Found(begun=not complete, damage=error)
     return Found(manifest, complete, begun=not complete)
@@ -63,8 +62,7 @@ def _look_at_folder(path: Path, name: str, *, complete: bool) -> Found:
 
 def _look_at_archive(path: Path) -> Found:
     try:
-        text = read_entry(path, MANIFEST).decode("utf-8", "replace")
-        return Found(read_manifest(text, path), complete=True)
+        return Found(read_manifest(read_entry(path, MANIFEST), path), complete=True)
     except CellprepError as error:
         return Found(damage=error)
     except (OSError, KeyError, *DAMAGED_ZIP):

@@ -85,7 +85,7 @@ class ExpectedShards:
 
 
 def check(path: Path, *, deep: bool = True) -> Checked:
-    """Check every file of a finished data set; without `deep` only sizes are compared."""
+    """Check every file of a finished data set; without `deep` only sizes, and the index."""
     if not path.exists():
         raise CellprepError(f"there is no file or folder {str(path)!r}")
     if path.is_file():
@@ -100,13 +100,13 @@ def check(path: Path, *, deep: bool = True) -> Checked:
         )
     damaged_files = []
     for name, expected in outside.items():
-        state = file_state(path, name, expected, deep)
+        state = file_state(path, name, expected, deep or name == INDEX)
         if state != INTACT:
             rows = manifest["rows"] if name == INDEX else 0
             damaged_files.append(Damaged(name, rows, state))
     index = None
     if format.digests and not any(found.file == INDEX for found in damaged_files):
-        index = load_index(path)
+        index = load_index(path, manifest)
     task = _CheckTask(path, ExpectedShards(shards, index, format.digests), deep)
     files = len(outside)
     for count, found in executors.run(task, list(task.expected.numbers), "verifying"):

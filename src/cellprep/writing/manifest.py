@@ -13,7 +13,7 @@ import numpy as np
 
 from ..formats import FORMATS
 from ..formats.format import Contents
-from ..formats.manifest import INDEX, to_json
+from ..formats.manifest import INDEX, manifest_bytes
 from ..formats.stamps import Files
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
@@ -77,8 +77,8 @@ def manifest_of(
 
 
 def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
-    with atomic_write(path) as temporary, temporary.open("x", encoding="utf-8") as file:
-        file.write(to_json(manifest))
+    with atomic_write(path) as temporary, temporary.open("xb") as file:
+        file.write(manifest_bytes(manifest))
         file.flush()
         os.fsync(file.fileno())  # a power cut may damage the files it names, but not itself
 

@@ -49,7 +49,7 @@ def repair(
     make_folder(folder / WORK)
     save_manifest(folder / PLAN, manifest)
     _replace_damaged(folder, path, writer.begin(folder), manifest["files"])
-    index = load_index(path) if format.digests and not checked.index_is_damaged else None
+    index = load_index(path, manifest) if format.digests and not checked.index_is_damaged else None
     expected = ExpectedShards(manifest["shards"], index, format.digests)
     spans = list(expected.numbers)
     damaged = [spans[number] for number in sorted(checked.shards)]

@@ -47,7 +47,8 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
         )
     try:
         with as_os_errors(path):
-            saved, index = load_manifest(path), load_index(path)
+            saved = load_manifest(path)
+            index = load_index(path, saved)
     except OSError as error:
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     if at is not None:

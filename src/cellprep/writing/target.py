@@ -90,9 +90,11 @@ def check_target(
             _check_writable(path)
         return state
     if there is None:
+        damage = look_at(path).damage
+        why = "" if damage is None else f" ({damage})"
         raise CellprepError(
-            f"{str(path)!r} contains something that cellprep did not write; choose another path, "
-            "or move it away"
+            f"{str(path)!r} contains something that cellprep did not write{why}; choose another "
+            "path, or move it away"
         )
     if state is TargetState.COMPLETE and resume and not overwrite:
         return state
