@@ -170,7 +170,10 @@ def locations_of(
     if missing:
         raise CellprepError(f"{str(path / INDEX)!r} has no {missing[0]!r}; it is damaged")
     try:
-        found = np.stack([index[name].to_numpy().astype(np.int64) for name in names], axis=1)
+        of_rows = [index[name].to_numpy() for name in names]
+        if any(values.dtype.kind not in "iu" for values in of_rows):
+            raise ValueError(f"{', '.join(names)} must be whole numbers")
+        found = np.stack([values.astype(np.int64) for values in of_rows], axis=1)
         files = [shard["files"].values() for shard in manifest["shards"]]
         ends = np.array([sum(file["bytes"] for file in of_shard) for of_shard in files])
     except (TypeError, ValueError) as error:
