@@ -38,6 +38,14 @@ def prediction(function: Any) -> Any:
         ),
         click.option("--adapt", is_flag=True, help="Zoom to the cell size in training."),
         click.option(
+            "--adapt-color",
+            type=OneOf(["none", "channels", "background"]),
+            metavar="HOW",
+            default="none",
+            show_default=True,
+            help="Use the colours of training: channels, background.",
+        ),
+        click.option(
             "--adapt-norm",
             type=float,
             metavar="X",

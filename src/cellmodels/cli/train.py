@@ -56,6 +56,7 @@ from .common import LOCAL, allow_leaks, import_keras, open_data
 @click.option(
     "--epochs", type=int, metavar="N", default=20, show_default=True, help="Epochs of fine-tuning."
 )
+@click.option("--images", type=int, metavar="N", help="Train on N images instead of --epochs.")
 @click.option(
     "--transfer-epochs",
     type=int,

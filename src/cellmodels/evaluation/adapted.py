@@ -8,9 +8,12 @@ import cellprep
 from cellprep import CellprepError, Dataset, Profile
 
 
-def adapted(model: Any, dataset: Dataset) -> Dataset:
-    """The images with cells as large as in training, by `cellprep.Adapt`."""
-    return cellprep.Recipe([cellprep.Adapt(training_profile(model))])(dataset)
+def adapted(model: Any, dataset: Dataset, scale: bool, color: str) -> Dataset:
+    """The images with the cell size and the colours of the training images, by `cellprep.Adapt`."""
+    if not scale and color == "none":
+        return dataset
+    step = cellprep.Adapt(training_profile(model), scale=scale, color=color != "none" and color)
+    return cellprep.Recipe([step])(dataset)
 
 
 def training_profile(model: Any) -> Profile:

@@ -35,6 +35,9 @@ class Prediction:
         Zoom each test set so that its median cell is as large as that of the training images, by
         `cellprep.Adapt` with the profile in the card of each model. Meant for sets of another
         laboratory; at least 20 images are needed.
+    adapt_color : "none", "channels" or "background"
+        Change the colours of each test set to those of the training images, as `color` of
+        `cellprep.Adapt` does. Not for models that were trained on masked images.
     adapt_norm : float
         In [0, 1]. Above 0, batch normalisation uses statistics that are blended with those of the
         images, at this weight [1]_. Meant for sets of another laboratory: 0.1 is careful, 0.3 to
@@ -60,12 +63,14 @@ class Prediction:
 
     tta: str = "none"
     adapt: bool = False
+    adapt_color: str = "none"
     adapt_norm: float = 0.0
     temperature: bool = True
     batch_size: int = 64
 
     def __post_init__(self) -> None:
         one_of("tta", self.tta, VIEWS)
+        one_of("adapt_color", self.adapt_color, ("none", "channels", "background"))
         in_range("adapt_norm", self.adapt_norm, 0, 1)
         in_range("batch_size", self.batch_size, 1, 2**20, whole=True)
 
@@ -97,7 +102,7 @@ def probabilities(
     from tqdm import tqdm
 
     temperatures = how.temperatures(models)
-    sets = [adapted(model, dataset) if how.adapt else dataset for model in models]
+    sets = [adapted(model, dataset, how.adapt, how.adapt_color) for model in models]
     size = min(how.batch_size, len(dataset))
     softened: list[Probabilities] = []
     raw: list[Probabilities] = []

@@ -61,7 +61,7 @@ def check_images(
             f"`tta` 'dihedral' turns images, so they must be square, but those of {name} are "
             f"{height}x{width}; use 'flips'"
         )
-    if how.adapt:
+    if how.adapt or how.adapt_color != "none":
         for model in models:
             training_profile(model)
     if how.adapt_norm:

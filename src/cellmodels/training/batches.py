@@ -110,7 +110,7 @@ def training_batches(
     return Batches(
         dataset,
         how.batch_size,
-        dataset.shuffled(how.seed, epoch),
+        dataset.shuffled(how.seed, epoch)[: how.images_in(epoch, len(dataset))],
         weights,
         soft=how.soft_labels,
         smoothing=how.label_smoothing,

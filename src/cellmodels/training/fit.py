@@ -19,6 +19,7 @@ from ..models.outputs import outputs
 from ..models.temperature import fit_temperature
 from .checkpoint import CHECKPOINT, Checkpoint, State
 from .epochs import set_weights, train_epochs
+from .fused_norm import fused_norm
 from .head import retrain_head
 from .phases import set_trainable
 from .settings import Training
@@ -93,9 +94,9 @@ def fit(
     progress : bool
         Show a progress bar for each epoch.
     **settings
-        The fields of `Training`: epochs, transfer_epochs, batch_size, optimizer, learning_rate,
-        transfer_learning_rate, weight_decay, schedule, warmup, class_weight, patience, seed,
-        mixup, cutmix, label_smoothing, head, fresh.
+        The fields of `Training`: epochs, images, transfer_epochs, batch_size, optimizer,
+        learning_rate, transfer_learning_rate, weight_decay, schedule, warmup, class_weight,
+        patience, seed, mixup, cutmix, label_smoothing, head, fresh.
 
     Returns
     -------
@@ -115,9 +116,11 @@ def fit(
     splits, checkpoint = prepare(
         model, train, val, how, test=test, out=out, allow_leaks=allow_leaks
     )
+    how = how.sized(len(splits["train"]))
     flags = [layer.trainable for layer in model.layers]
     try:
-        state, resumed = train_epochs(model, splits, how, checkpoint, progress)
+        with fused_norm(model):
+            state, resumed = train_epochs(model, splits, how, checkpoint, progress)
     finally:
         set_trainable(model, flags)
     if state.best_weights:

@@ -14,6 +14,7 @@ from ..data.inputs import Data
 from ..models.files import save
 from .checkpoint import CHECKPOINT, Checkpoint, State
 from .fit import MODEL, card_of, prepare
+from .fused_norm import fused_norm
 from .phases import FINE_TUNING, TRANSFER, compile_for
 from .settings import Training
 
@@ -79,15 +80,17 @@ def forecast(
     )
     done = checkpoint.load()[0] if checkpoint else State()
     cells = splits["train"]
+    how = how.sized(len(cells))
     weights = class_weights(cells.labels) if how.class_weight == "balanced" else None
-    compile_for(model, how, FINE_TUNING if how.epochs else TRANSFER, len(cells))
-    steps = -(-len(cells) // how.batch_size)
-    training = _seconds_per_step(model.train_on_batch, training_batches(cells, how, 0, weights))
-    validating = 0.0
-    if "val" in splits:
-        batches = validation_batches(splits["val"], how)
-        validating = _seconds_per_step(model.test_on_batch, batches)
-    epoch = steps * training + -(-len(splits.get("val", ())) // how.batch_size) * validating
+    steps, validating = -(-len(cells) // how.batch_size), 0.0
+    with fused_norm(model):
+        compile_for(model, how, FINE_TUNING if how.epochs else TRANSFER, len(cells))
+        training = _seconds_per_step(model.train_on_batch, training_batches(cells, how, 0, weights))
+        if "val" in splits:
+            batches = validation_batches(splits["val"], how)
+            validating = _seconds_per_step(model.test_on_batch, batches)
+    left = range(done.epoch, how.total)
+    validating *= -(-len(splits.get("val", ())) // how.batch_size)
     return Forecast(
         images={name: len(split) for name, split in splits.items()},
         classes=len(cells.class_names),
@@ -96,7 +99,9 @@ def forecast(
         resumed_at=done.epoch,
         steps=steps,
         bytes=_saved_bytes(model, cells, how),
-        seconds=0.0 if done.ended(how) else epoch * (how.total - done.epoch),
+        seconds=0.0
+        if done.ended(how)
+        else how.steps(left, len(cells)) * training + len(left) * validating,
         sampled=min(_STEPS, steps),
     )
 

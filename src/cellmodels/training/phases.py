@@ -19,6 +19,12 @@ def phase_of(epoch: int, how: Training) -> str:
     return TRANSFER if epoch < how.transfer_epochs else FINE_TUNING
 
 
+def epochs_of(phase: str, how: Training) -> range:
+    """The epochs of a phase."""
+    first = how.transfer_epochs
+    return range(first) if phase == TRANSFER else range(first, how.total)
+
+
 def set_trainable(model: Any, flags: Sequence[bool]) -> None:
     """Set for each layer whether it is trained."""
     for layer, flag in zip(model.layers, flags, strict=True):
@@ -35,9 +41,8 @@ def compile_for(model: Any, how: Training, phase: str, images: int) -> None:
     """Compile with a fresh optimizer and schedule; Keras reads the trainable flags only now."""
     import keras
 
-    epochs = how.transfer_epochs if phase == TRANSFER else how.epochs
     rate = how.transfer_learning_rate if phase == TRANSFER else how.learning_rate
-    steps = epochs * -(-images // how.batch_size)
+    steps = how.steps(epochs_of(phase, how), images)
     rising = round(how.warmup * steps)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0 if rising else rate,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from cellprep import CellprepError
@@ -18,6 +18,9 @@ class Training:
     ----------
     epochs : int
         Epochs of fine-tuning, which trains all layers that `build` did not freeze.
+    images : int or None
+        Fine-tune on this many images instead of `epochs`; the last epoch ends early. So trainings
+        on sets of different sizes take equally many steps.
     transfer_epochs : int
         Epochs before fine-tuning that train only the head, with the whole backbone frozen; 0 for
         direct fine-tuning.
@@ -86,6 +89,7 @@ class Training:
     label_smoothing: float = field(default=0.0, metadata={"omit_default": True})
     head: str = field(default="trained", metadata={"omit_default": True})
     fresh: bool = field(default=False, metadata={"omit_default": True})
+    images: int | None = field(default=None, metadata={"omit_default": True})
 
     def __post_init__(self) -> None:
         in_range("epochs", self.epochs, 0, 10**6, whole=True)
@@ -109,6 +113,22 @@ class Training:
         one_of("head", self.head, ("trained", "balanced"))
         if not isinstance(self.fresh, bool):
             raise CellprepError(f"`fresh` must be true or false, got {self.fresh!r}")
+        if self.images is not None:
+            in_range("images", self.images, 1, 2**40, whole=True)
+
+    def sized(self, rows: int) -> Training:
+        """The same training of a set of this many rows, with the `epochs` that `images` takes."""
+        return self if self.images is None else replace(self, epochs=-(-self.images // rows))
+
+    def images_in(self, epoch: int, rows: int) -> int:
+        """How many of the rows are trained on in an epoch, counted from 0 through both phases."""
+        if self.images is None or epoch < self.total - 1:
+            return rows
+        return self.images - (self.epochs - 1) * rows
+
+    def steps(self, epochs: range, rows: int) -> int:
+        """Batches in these epochs."""
+        return sum(-(-self.images_in(epoch, rows) // self.batch_size) for epoch in epochs)
 
     @property
     def total(self) -> int:

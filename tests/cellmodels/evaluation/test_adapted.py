@@ -45,6 +45,16 @@ def test_each_model_predicts_images_adapted_to_its_training_images(models, cells
     np.testing.assert_allclose(together, np.mean(views, axis=0), atol=1e-6)
 
 
+@pytest.mark.parametrize("color", ["channels", "background"])
+def test_colours_are_adapted_with_the_size_or_alone(models, cells, color):
+    model = models[0]
+    for scale in (False, True):
+        step = cp.Adapt(model.card.profile, scale=scale, color=color)
+        by_step = cm.predict(model, cp.Recipe([step])(cells))
+        found = cm.predict(model, cells, adapt=scale, adapt_color=color)
+        np.testing.assert_allclose(found, by_step, atol=1e-6)
+
+
 def test_evaluate_adapts_every_set(models, cells):
     found = cm.evaluate(models[0], cells, shifted={"same": cells}, adapt=True, progress=False)
     expected = cm.evaluate(models[0], by_hand(models[0], cells), progress=False)

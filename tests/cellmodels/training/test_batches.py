@@ -34,3 +34,21 @@ def test_the_order_of_an_epoch_depends_on_seed_epoch_and_id_only():
     np.testing.assert_array_equal(data.ids[one], backwards.ids[two])
     assert (data.shuffled(3, 2) != one).any()
     assert (data.shuffled(4, 1) != one).any()
+
+
+@pytest.mark.parametrize("images", [1, 7, 16, 40])
+def test_a_training_on_a_number_of_images_ends_after_as_many(images):
+    from cellmodels.training.batches import training_batches
+    from cellmodels.training.phases import FINE_TUNING, TRANSFER, epochs_of
+    from cellmodels.training.settings import Training
+
+    train = splits()["train"]
+    rows = len(train)
+    how = Training(images=images, transfer_epochs=1, batch_size=4).sized(rows)
+    assert how.epochs == -(-images // rows)
+    batches = [training_batches(train, how, epoch, None) for epoch in range(how.total)]
+    seen = [[len(each[k][0]) for k in range(len(each))] for each in batches]
+    assert sum(seen[0]) == rows  # the head trains on all
+    assert sum(map(sum, seen[1:])) == images
+    assert how.steps(epochs_of(TRANSFER, how), rows) == len(batches[0])
+    assert how.steps(epochs_of(FINE_TUNING, how), rows) == sum(map(len, batches[1:]))
