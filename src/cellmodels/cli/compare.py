@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
+from cellprep import CellprepError
 from cellprep.cli.shared import PATH, in_time, options, resumable
 
 from ..comparison.compare import compare as compare_rows
-from ..comparison.display import show
 from ..comparison.forecast import plan_compare
 from .common import LOCAL, import_keras
 
@@ -18,9 +18,23 @@ from .common import LOCAL, import_keras
 @click.argument("table", type=LOCAL)
 @click.argument("out", type=LOCAL)
 @click.option("--data", type=PATH, metavar="PATH", help="Use this data instead of the table's.")
+@click.option(
+    "--other",
+    "others",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Another laboratory's test set; may be repeated.",
+)
 @options("dry_run", "json")
 @resumable
-def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: bool) -> None:
+def compare(
+    table: Path,
+    out: Path,
+    data: Path | None,
+    others: tuple[str, ...],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
     """Train and evaluate every row of TABLE, a TOML file, and save the result to
     OUT. The same command resumes where it was interrupted.
 
@@ -28,8 +42,9 @@ def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: b
     """
     if table.is_file():
         import_keras()
+    paths = dict(_named(other) for other in others)
     if dry_run:
-        planned = plan_compare(table, out, data=data)
+        planned = plan_compare(table, out, data=data, others=paths)
         if as_json:
             click.echo(planned.to_json(orient="records", indent=1))
             return
@@ -37,8 +52,17 @@ def compare(table: Path, out: Path, data: Path | None, dry_run: bool, as_json: b
         click.echo(planned.to_string(index=False))
         click.echo(f"{out}: training here takes {total}; dry run, nothing was written")
         return
-    result = compare_rows(table, out, data=data, progress=not as_json)
+    result = compare_rows(table, out, data=data, others=paths, progress=not as_json)
     if as_json:
         click.echo(result.to_json(orient="records", indent=1))
     else:
-        click.echo(f"{show(result)}\n\nsaved to {out / 'table.csv'}")
+        text = (out / "table.txt").read_text(encoding="utf-8")
+        click.echo(f"{text}\nsaved to {out / 'table.csv'}")
+
+
+def _named(other: str) -> tuple[str, str]:
+    """The name and the path in NAME=PATH."""
+    name, equals, path = other.partition("=")
+    if not (name and equals and path):
+        raise CellprepError(f"`--other` must be NAME=PATH, got {other!r}")
+    return name, path

@@ -1,25 +1,94 @@
-"""The result of a comparison as text."""
+"""The result of a comparison as text and as a figure."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from ..evaluation.figures import draw_bars
 
 if TYPE_CHECKING:
     import pandas as pd
 
+_ABOUT = ["row", "model", "data set", "way"]
 
-def show(result: pd.DataFrame) -> str:
-    """The result as text; with several seeds, means and standard deviations."""
+
+def show(result: pd.DataFrame, base: str | None = None) -> str:
+    """The result as text; with several seeds, means and standard deviations.
+
+    With a `base`, also the differences between each row and that row within the same seed.
+    """
     import pandas as pd
 
-    first = ["row", "model", "data set"]
-    shown = result.drop(columns="seed")
+    about, shown = _about(result), result.drop(columns="seed")
     if result["seed"].nunique() > 1:
-        by_row = shown.groupby(first, sort=False)
+        by_row = shown.groupby(about, sort=False)
         mean, deviation = by_row.mean(), by_row.std()
         cells = {
             name: [f"{m:.3f} ±{d:.3f}" for m, d in zip(mean[name], deviation[name], strict=True)]
             for name in mean
         }
         shown = pd.DataFrame(cells, index=mean.index).reset_index()
-    return str(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    text = str(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    if base is None or base not in result["row"].to_numpy():
+        return text
+    found = differences(result, base)
+    if found.empty:
+        return text
+    return f"{text}\n\ndifferences to {base!r} within each seed: mean (range)\n" + str(
+        found.to_string(index=False)
+    )
+
+
+def differences(result: pd.DataFrame, base: str) -> pd.DataFrame:
+    """The mean and range over seeds of each row's difference to a row with the same seed and way.
+
+    Returns
+    -------
+    DataFrame
+        One row per row and way, without the base; its cells are text, such as
+        "+0.021 (+0.010 to +0.034)".
+    """
+    import pandas as pd
+
+    paired = ["seed", *(["way"] if "way" in result else [])]
+    scores = [name for name in result if name not in (*_ABOUT, "seed", "minutes")]
+    of_base = result[result["row"] == base].set_index(paired)[scores]
+    lines = []
+    for key, group in result[result["row"] != base].groupby(_about(result), sort=False):
+        here = group.set_index(paired)[scores]
+        both = (here - of_base.reindex(here.index)).dropna(how="all")
+        if len(both):
+            names = dict(zip(_about(result), key, strict=True))
+            lines.append({**names, **{name: _range(both[name].dropna()) for name in scores}})
+    return pd.DataFrame(lines)
+
+
+def draw(result: pd.DataFrame, path: Path) -> None:
+    """Save a figure of all rows, predicted as they are: bars of accuracies, with their range."""
+    plain = result
+    if "way" in result:
+        plain = result[result["way"] == result["way"].iloc[0]]
+    kinds = [name for name in plain if name.endswith("accuracy") and not name.startswith("val")]
+    kinds = [name for name in kinds if name != "balanced accuracy" and plain[name].notna().any()]
+    by_row = plain.groupby("row", sort=False)
+    bars = {
+        "clean" if name == "accuracy" else name.removesuffix(" accuracy"): {
+            row: values.tolist() for row, values in by_row[name]
+        }
+        for name in kinds
+    }
+    draw_bars(path, bars)
+
+
+def _about(result: pd.DataFrame) -> list[str]:
+    """The columns that name a line, except for the seed."""
+    return [name for name in _ABOUT if name in result]
+
+
+def _range(values: pd.Series[float]) -> str:
+    """The mean and the range of some differences as text."""
+    if not len(values):
+        return ""
+    mean = f"{values.mean():+.3f}"
+    return mean if len(values) == 1 else f"{mean} ({values.min():+.3f} to {values.max():+.3f})"

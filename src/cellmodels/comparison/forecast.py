@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import cellprep
+from typing import TYPE_CHECKING
 
 from ..training.forecast import Forecast, forecast
 from .runs import open_table
-from .table import SPLITS
+from .sets import open_sets
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def plan_compare(
-    table: str | Path, out: str | Path, *, data: str | Path | None = None
+    table: str | Path,
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    others: Mapping[str, str | Path] | None = None,
 ) -> pd.DataFrame:
     """What `compare` would do: images, epochs and seconds of training for each row and seed.
 
@@ -24,21 +27,17 @@ def plan_compare(
     """
     import pandas as pd
 
-    read, source, runs = open_table(table, Path(out), data)
+    read, source, runs = open_table(table, Path(out), data, others)
     lines = [run.recorded() for run in runs]
-    fractions: dict[str, Any] = dict(read.parts)
-    cells = read.steps(read.before)(cellprep.read(source, size=read.size))
-    splits = cellprep.split(cells, seed=0, groups=read.groups, **fractions)
+    sets = open_sets(read, source, Path(out), read.seeds[0])
     found: dict[str, Forecast] = {}  # by row: its seeds take equally long
     planned = []
     for run, line in zip(runs, lines, strict=True):
         row = run.row
         if line is None and row.name not in found:
-            made = {name: read.recipe(row.recipe, name, 0)(splits[name]) for name in SPLITS}
-            model = run.build(made["train"], weights=None, seed=0)
-            found[row.name] = forecast(
-                model, made["train"], made["val"], allow_leaks=True, **row.train
-            )
+            train, val = sets.made(row, "train"), sets.made(row, "val")
+            model = run.build(train, weights=None, seed=0)
+            found[row.name] = forecast(model, train, val, allow_leaks=True, **row.train)
         expected = None if line is not None else found[row.name]
         planned.append(
             {

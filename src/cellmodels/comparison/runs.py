@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from cellprep import CellprepError, Dataset
+from cellprep.errors import one_of
 
 from ..atomic import atomic_write
 from ..models.build import build
@@ -45,7 +46,7 @@ class Run:
         except CellprepError as error:
             raise CellprepError(f"row {self.row.name!r}: {error}") from error
 
-    def recorded(self) -> dict[str, Any] | None:
+    def recorded(self) -> list[dict[str, Any]] | None:
         """The result of an earlier call, or None; that of another table is refused."""
         path = self.folder / _RECORD
         if not path.is_file():
@@ -57,28 +58,44 @@ class Run:
                     f"{str(self.folder)!r} contains row {self.row.name!r} of another table ({name} "
                     "differs); rename the row, or choose another folder"
                 )
-        return dict(saved["line"])
+        return list(saved["lines"])
 
-    def record(self, line: Mapping[str, Any]) -> None:
-        """Save the result of this run."""
-        text = json.dumps({"made_of": self._fingerprint(), "line": line}, indent=1)
-        with atomic_write(self.folder / _RECORD) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    def record(self, lines: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> None:
+        """Save the result of this run: its lines, and the full reports."""
+        record = {"made_of": self._fingerprint(), "lines": lines}
+        for name, content in {"report.json": reports, _RECORD: record}.items():
+            with atomic_write(self.folder / name) as temporary:
+                temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
     def _fingerprint(self) -> dict[str, Any]:
         """What the result depends on, except for the images themselves."""
-        separate = ("rows", "recipes", "data", "seeds")
-        shared = {k: v for k, v in asdict(self.table).items() if k not in separate}
-        recipe = self.table.recipes[self.row.recipe]
-        found = {**shared, "seed": self.seed, "row": asdict(self.row), "recipe": recipe}
+        table = self.table
+        found = {
+            "size": table.size,
+            "before": table.before,
+            "parts": table.parts,
+            "groups": table.groups,
+            "shifted": table.shifted,
+            "others": sorted(table.others),
+            "ways": {name: table.ways[name] for name in self.row.ways or table.ways},
+            "recipe": table.recipes[self.row.recipe],
+            "row": {k: v for k, v in asdict(self.row).items() if k != "ways"},
+            "seed": self.seed,
+        }
         return dict(json.loads(json.dumps(found)))
 
 
 def open_table(
-    table: str | Path, folder: Path, data: str | Path | None
+    table: str | Path,
+    folder: Path,
+    data: str | Path | None,
+    others: Mapping[str, str | Path] | None = None,
 ) -> tuple[Table, str, list[Run]]:
     """The table, the path of its data, and its runs, seed by seed."""
     read = Table.from_toml(table)
+    for name in others or {}:
+        one_of("others", name, read.others)
+    read = replace(read, others={**read.others, **{k: str(v) for k, v in (others or {}).items()}})
     source = str(data or read.data)
     if not source:
         raise CellprepError(f"{str(Path(table))!r} has no `data`; add it, or pass `data`")

@@ -16,12 +16,16 @@ from cellprep import CellprepError, Recipe
 from cellprep.errors import check_seed, known_settings, one_of
 
 from ..data.checks import preparation
+from ..evaluation.probabilities import Prediction
 from ..evaluation.shift import SUITES
 from ..models.backbones import BACKBONES
 from ..models.build import build
 from ..training.settings import Training
 
 SPLITS = ("train", "val", "test")
+AS_IS = "as is"
+"""The way of predicting without any setting."""
+_KINDS = {"shifted": "lists of steps", "others": "paths", "ways": "settings"}
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,8 @@ class Row:
     build, train : dict
         Settings of `build` and of `Training`. `weights = false` means None. With `fresh = true` in
         `train`, the recipe is applied while training, with fresh copies every epoch.
+    ways : list of str, optional
+        The ways of predicting by which this row is measured. Default: all of the table.
     """
 
     name: str
@@ -46,6 +52,7 @@ class Row:
     recipe: str
     build: Mapping[str, Any] = field(default_factory=dict)
     train: Mapping[str, Any] = field(default_factory=dict)
+    ways: tuple[str, ...] | None = None
 
     @property
     def fresh(self) -> bool:
@@ -73,8 +80,17 @@ class Table:
         Fractions of train, val and test.
     groups : str, optional
         As in `cellprep.split`.
-    shifted : list of str
-        Suites of `cellprep.Corrupt`.
+    shifted : dict of str to list of steps, or list of str
+        Shifted versions of the test split, by name: the steps that change its images before Crop
+        and KMeansMask. In a list, suites of `cellprep.Corrupt`.
+    others : dict of str to str
+        Test sets of other laboratories, by name: paths that `cellprep.read` reads. Their classes
+        are some of those of `data`, and only these are allowed in predictions.
+    ways : dict of str to dict
+        Ways of predicting, by name: fields of `Prediction`, and `sets`, "all", "own" (the test
+        split and its shifted versions) or "others". Default: one, "as is".
+    base : str, optional
+        The row that others are compared with, seed by seed.
     seeds : list of int
         Every row is trained once per seed. It seeds the split, the recipes, the corruptions, the
         initial weights and the order of images, unless the row sets its own.
@@ -89,7 +105,12 @@ class Table:
         default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}
     )
     groups: str | None = None
-    shifted: tuple[str, ...] = SUITES
+    shifted: Mapping[str, Any] = field(
+        default_factory=lambda: {suite: _suite(suite) for suite in SUITES}
+    )
+    others: Mapping[str, str] = field(default_factory=dict)
+    ways: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {AS_IS: {}})
+    base: str | None = None
     seeds: tuple[int, ...] = (0,)
 
     @classmethod
@@ -111,6 +132,10 @@ class Table:
         if not saved.get("rows"):
             raise CellprepError(f"{str(path)!r} has no rows; add one: [[rows]] and its name")
         rows = tuple(_row(row) for row in saved.pop("rows"))
+        if isinstance(saved.get("shifted"), list):
+            for suite in saved["shifted"]:
+                one_of("shifted", suite, SUITES)
+            saved["shifted"] = {suite: _suite(suite) for suite in saved["shifted"]}
         table = cls(rows=rows, **{"recipes": {}, **saved})
         table._check()
         return table
@@ -127,8 +152,14 @@ class Table:
     def _check(self) -> None:
         if sorted(self.parts) != sorted(SPLITS):
             raise CellprepError(f"`parts` must be train, val and test, got {', '.join(self.parts)}")
-        for suite in self.shifted:
-            one_of("shifted", suite, SUITES)
+        for name, kind in (("shifted", list), ("others", str), ("ways", dict)):
+            given = getattr(self, name)
+            if not isinstance(given, dict) or not all(isinstance(v, kind) for v in given.values()):
+                raise CellprepError(f"`{name}` must be a table of {_KINDS[name]}, got {given!r}")
+        for steps in self.shifted.values():
+            self.steps(steps)
+        for name, way in self.ways.items():
+            self._check_way(name, way)
         if not isinstance(self.seeds, list | tuple) or not self.seeds:
             raise CellprepError(f"`seeds` must be a list such as [0, 1, 2], got {self.seeds!r}")
         for seed in self.seeds:
@@ -142,15 +173,32 @@ class Table:
                 )
         for row in self.rows:
             one_of(f"recipe of row {row.name!r}", row.recipe, self.recipes)
+            for way in row.ways or ():
+                one_of(f"ways of row {row.name!r}", way, self.ways)
+        if self.base is not None:
+            one_of("base", self.base, [row.name for row in self.rows])
         folders = [folder_name(row.name) for row in self.rows]
         for position, name in enumerate(folders):
             if name in folders[:position]:
                 raise CellprepError(f"two rows are called {self.rows[position].name!r}; rename one")
 
+    def _check_way(self, name: str, way: Mapping[str, Any]) -> None:
+        if "sets" in way:
+            one_of(f"sets of way {name!r}", way["sets"], ("all", "own", "others"))
+        try:
+            Prediction.of({k: v for k, v in way.items() if k != "sets"})
+        except CellprepError as error:
+            raise CellprepError(f"way {name!r}: {error}") from None
+
 
 def folder_name(name: str) -> str:
     """A name in the characters that every file system allows."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "row"
+
+
+def _suite(name: str) -> list[dict[str, Any]]:
+    """The steps of a suite of corruptions."""
+    return [{"step": "Corrupt", "suite": name}]
 
 
 def _row(saved: Any) -> Row:

@@ -104,3 +104,21 @@ def _save(figure: Any, path: Path) -> None:
         figure.savefig(path, dpi=120)
     except ValueError as error:  # a suffix that matplotlib does not know
         raise CellprepError(f"the figure cannot be saved as {str(path)!r}: {error}") from None
+
+
+def draw_bars(path: Path, bars: Mapping[str, Mapping[str, Sequence[float]]]) -> None:
+    """Horizontal bars of means, one panel per kind and one bar per row, with the single values."""
+    rows = list(dict.fromkeys(row for values in bars.values() for row in values))
+    figure = _figure(2.2 + 2.1 * len(bars), 0.9 + 0.32 * len(rows))
+    panels = figure.subplots(1, len(bars), squeeze=False, sharey=True)[0]
+    for axes, (kind, values) in zip(panels, bars.items(), strict=True):
+        means = [float(np.mean(values.get(row, [np.nan]))) for row in rows]
+        axes.barh(range(len(rows)), means, color="C0", alpha=0.75, height=0.7)
+        for k, row in enumerate(rows):
+            axes.plot(values.get(row, []), [k] * len(values.get(row, [])), "k.", markersize=4)
+            axes.text(0.02, k, f"{means[k]:.3f}", va="center", fontsize=8, color="white")
+        axes.set(xlim=(0, 1), title=kind)
+        axes.xaxis.grid(True, alpha=0.3)
+    panels[0].set_yticks(range(len(rows)), rows, fontsize=9)
+    panels[0].invert_yaxis()
+    _save(figure, path)

@@ -38,12 +38,95 @@ def test_shifted_sets_are_corrupted_before_they_are_masked(here, monkeypatch):
         evaluated.append((data, settings["shifted"]["heavy"]))
         return cm.evaluate(model, data, **settings)
 
-    monkeypatch.setattr("cellmodels.comparison.compare.evaluate", watched)
+    monkeypatch.setattr("cellmodels.comparison.measure.evaluate", watched)
     cm.compare("t.toml", "out", progress=False)
-    (plain, _), (_, shifted) = evaluated
+    (plain, _), (validation, _), (_, shifted), (_, of_validation) = evaluated
     corrupted = cm.shift(plain, "heavy", seed=4)
     expected = cp.Recipe([cp.KMeansMask()], 4)(corrupted)
     np.testing.assert_array_equal(shifted.to_arrays()[0], expected.to_arrays()[0])
+    with_another_seed = cp.Recipe([cp.KMeansMask()], 4)(cm.shift(validation, "heavy", seed=1004))
+    np.testing.assert_array_equal(of_validation.to_arrays()[0], with_another_seed.to_arrays()[0])
+
+
+WAYS = """
+base = "Base"
+[shifted]
+turned = [{ step = "Jitter", flip = true, zoom = 0.0 }]
+[others]
+abroad = "abroad.npz"
+[ways]
+"as is" = {}
+views = { tta = "flips", sets = "others" }
+own = { tta = "flips", sets = "own" }
+"""
+
+
+def test_other_laboratories_and_ways_of_predicting_are_measured(here):
+    images, labels = pictures(12, seed=3)
+    some = labels < 2
+    np.savez("abroad.npz", images=images[some], labels=labels[some], class_names=NAMES[:2])
+    text = TABLE.replace("shifted = []", "").replace("[recipes]", WAYS + "[recipes]")
+    Path("t.toml").write_text(text.replace("seeds = [4]", "seeds = [4, 5]"))
+    found = cm.compare("t.toml", "out", progress=False)
+    assert found["way"].tolist() == ["as is", "views", "own"] * 4
+    model = cm.load("out/rows/base/seed-4/model.keras")
+    for line, tta in ((0, "none"), (1, "flips")):
+        report = cm.evaluate(model, "abroad.npz", classes="present", tta=tta, progress=False)
+        assert found["abroad accuracy"][line] == report.clean.accuracy
+        assert found["abroad balanced"][line] == report.clean.balanced_accuracy
+    test = cp.read("out/data/seed-4/cleaned/test")
+    assert found["accuracy"][0] == cm.evaluate(model, test, progress=False).clean.accuracy
+    assert (
+        found[["accuracy", "turned accuracy"]].isna().any(axis=1).tolist()
+        == [
+            False,
+            True,
+            False,
+        ]
+        * 4
+    )
+    assert found["abroad accuracy"].isna().tolist() == [False, False, True] * 4
+    assert found["val turned accuracy"].isna().tolist() == [False, True, True] * 4
+    shown = Path("out/table.txt").read_text()
+    assert "differences to 'Base' within each seed" in shown
+    pairs = found[found["way"] == "as is"].groupby("row")["abroad accuracy"].apply(list)
+    mean = np.subtract(pairs["Base, cropped"], pairs["Base"]).mean()
+    assert f"{mean:+.3f}" in shown.partition("differences")[2]
+    assert Path("out/table.png").stat().st_size > 1000
+
+
+def test_records_are_enough_to_resume(here):
+    text = TABLE.replace("seeds", "base = 'Base'\nseeds")
+    Path("t.toml").write_text(text)
+    found = cm.compare("t.toml", "out", progress=False)
+    for record in Path("out/rows").glob("*/seed-4/row.json"):
+        kept = Path("elsewhere", *record.parts[1:])
+        kept.parent.mkdir(parents=True)
+        record.rename(kept)
+    assert cm.compare("t.toml", "elsewhere", progress=False).equals(found)
+    assert not Path("elsewhere/data").exists()
+
+
+@pytest.mark.parametrize(
+    ("images", "names", "message"),
+    [
+        ("pictures", ["dark", "blue"], "abroad has the class 'blue', which 'cells.npz' lacks"),
+        ("larger", ["dark", "light"], "abroad has images of 20x20, 'cells.npz' of 16x16; set"),
+        ("leak", ["dark", "light", "red"], "images of abroad also occur in train"),
+    ],
+)
+def test_sets_of_other_laboratories_that_do_not_fit_are_refused(here, images, names, message):
+    made, labels = pictures(12, side=20 if images == "larger" else 16, seed=3)
+    if images == "leak":
+        made = np.load("cells.npz")["images"][:12]
+    some = labels < len(names)
+    np.savez("abroad.npz", images=made[some], labels=labels[some], class_names=names)
+    Path("t.toml").write_text(
+        TABLE.replace("[recipes]", WAYS + "[recipes]").replace("shifted = []", "")
+    )
+    with pytest.raises(CellprepError, match=message):
+        cm.compare("t.toml", "out", progress=False)
+    assert not Path("out").exists()
 
 
 def test_a_dry_run_lists_the_rows_and_writes_nothing(here):
@@ -84,8 +167,8 @@ def test_an_interrupted_comparison_resumes_row_by_row(here, trained_rows):
         None,
         Path("out/rows/base-cropped/seed-4"),
     ]
-    columns = ["row", "seed", "model", "data set", "accuracy", "precision", "recall", "F1"]
-    assert list(result.columns) == [*columns, "minutes"]
+    columns = ["row", "seed", "model", "data set", "accuracy", "balanced accuracy", "precision"]
+    assert list(result.columns) == [*columns, "recall", "F1", "val accuracy", "minutes"]
     assert result["data set"].tolist() == ["cleaned", "cropped"]
     again = cm.compare("t.toml", "out", progress=False)
     assert len(trained_rows) == 3

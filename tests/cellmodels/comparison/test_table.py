@@ -31,6 +31,12 @@ ROOT = Path(__file__).resolve().parents[3]
         ('"Base, cropped"', '"base"', "two rows are called 'base'"),
         ("[[rows]]", "[rows", "is not a table in TOML"),
         ("cells.npz", "nowhere.npz", "no file or folder 'nowhere.npz'"),
+        ("shifted = []", "shifted = { a = 1 }", "`shifted` must be a table of lists of steps"),
+        ("shifted = []", 'shifted = { a = [{ step = "Jiter" }] }', "did you mean 'Jitter'"),
+        ("shifted = []", "ways = { a = { tta = 'flip' } }", "way 'a': .*did you mean 'flips'"),
+        ("shifted = []", "ways = { a = { sets = 'mine' } }", "`sets of way 'a'` got 'mine'"),
+        ("shifted = []", "base = 'Bas'", "did you mean 'Base'"),
+        ("epochs = 1,", "images = 0,", "`images` must be"),
     ],
 )
 def test_an_invalid_table_is_refused_before_anything_is_written(tmp_path, old, new, message):
@@ -51,4 +57,4 @@ def test_the_example_table1_has_the_six_rows_of_the_course_report():
         ("efficientnet_b2", "augmented"),
         ("efficientnet_v2s", "augmented"),
     ]
-    assert table.shifted == ["heavy", "microscopy"]
+    assert [*table.shifted] == ["heavy", "microscopy"]
