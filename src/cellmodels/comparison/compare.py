@@ -66,11 +66,10 @@ def compare(
     read, source, runs = open_table(table, folder, data, others)
     lines = [run.recorded() for run in runs]
     todo = [k for k, line in enumerate(lines) if line is None]
-    sets: dict[int, Sets] = {}
-    for k in todo:  # report what cannot be read or built before the first row is trained
-        run = runs[k]
-        if run.seed not in sets:
-            sets[run.seed] = open_sets(read, source, folder, run.seed)
+    seeds = sorted({runs[k].seed for k in todo})
+    # Report what cannot be read or built before the first row is trained.
+    sets = {seed: open_sets(read, source, folder, seed) for seed in seeds}
+    for run in {runs[k].row.name: runs[k] for k in todo}.values():
         run.build(sets[run.seed].made(run.row, "train"))
     for k in todo:
         lines[k] = _run(runs[k], sets[runs[k].seed], progress)
