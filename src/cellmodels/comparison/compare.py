@@ -108,12 +108,12 @@ def _save(folder: Path, lines: list[list[dict[str, Any]] | None], base: str | No
 
     result = pd.DataFrame([line for of_run in lines for line in of_run or ()])
     folder.mkdir(parents=True, exist_ok=True)
-    for name, save in {
-        "table.csv": lambda path: result.to_csv(path, index=False),
-        "table.json": lambda path: result.to_json(path, orient="records", indent=1),
-        "table.txt": lambda path: path.write_text(show(result, base) + "\n", encoding="utf-8"),
-        "table.png": lambda path: draw(result, path),
-    }.items():
-        with atomic_write(folder / name) as temporary:
-            save(temporary)
+    with atomic_write(folder / "table.csv") as path:
+        result.to_csv(path, index=False)
+    with atomic_write(folder / "table.json") as path:
+        result.to_json(path, orient="records", indent=1)
+    with atomic_write(folder / "table.txt") as path:
+        path.write_text(show(result, base) + "\n", encoding="utf-8")
+    with atomic_write(folder / "table.png") as path:
+        draw(result, path)
     return result

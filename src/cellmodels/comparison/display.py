@@ -52,15 +52,15 @@ def differences(result: pd.DataFrame, base: str) -> pd.DataFrame:
     import pandas as pd
 
     paired = ["seed", *(["way"] if "way" in result else [])]
-    scores = [name for name in result if name not in (*_ABOUT, "seed", "minutes")]
+    scores = [name for name in map(str, result) if name not in (*_ABOUT, "seed", "minutes")]
     of_base = result[result["row"] == base].set_index(paired)[scores]
     lines = []
     for key, group in result[result["row"] != base].groupby(_about(result), sort=False):
         here = group.set_index(paired)[scores]
         both = (here - of_base.reindex(here.index)).dropna(how="all")
         if len(both):
-            names = dict(zip(_about(result), key, strict=True))
-            lines.append({**names, **{name: _range(both[name].dropna()) for name in scores}})
+            line = {name: _range(both[name].dropna()) for name in scores}
+            lines.append(dict(zip(_about(result), key, strict=True)) | line)
     return pd.DataFrame(lines)
 
 
@@ -69,12 +69,15 @@ def draw(result: pd.DataFrame, path: Path) -> None:
     plain = result
     if "way" in result:
         plain = result[result["way"] == result["way"].iloc[0]]
-    kinds = [name for name in plain if name.endswith("accuracy") and not name.startswith("val")]
-    kinds = [name for name in kinds if name != "balanced accuracy" and plain[name].notna().any()]
+    kinds = [
+        name
+        for name in map(str, plain)
+        if name.endswith("accuracy") and not name.startswith(("val", "balanced"))
+    ]
     by_row = plain.groupby("row", sort=False)
     bars = {
         "clean" if name == "accuracy" else name.removesuffix(" accuracy"): {
-            row: values.tolist() for row, values in by_row[name]
+            str(row): values.tolist() for row, values in by_row[name]
         }
         for name in kinds
     }

@@ -156,8 +156,8 @@ class Table:
             given = getattr(self, name)
             if not isinstance(given, dict) or not all(isinstance(v, kind) for v in given.values()):
                 raise CellprepError(f"`{name}` must be a table of {_KINDS[name]}, got {given!r}")
-        for steps in self.shifted.values():
-            self.steps(steps)
+        for shift in self.shifted.values():
+            self.steps(shift)
         for name, way in self.ways.items():
             self._check_way(name, way)
         if not isinstance(self.seeds, list | tuple) or not self.seeds:
@@ -173,8 +173,8 @@ class Table:
                 )
         for row in self.rows:
             one_of(f"recipe of row {row.name!r}", row.recipe, self.recipes)
-            for way in row.ways or ():
-                one_of(f"ways of row {row.name!r}", way, self.ways)
+            for chosen in row.ways or ():
+                one_of(f"ways of row {row.name!r}", chosen, self.ways)
         if self.base is not None:
             one_of("base", self.base, [row.name for row in self.rows])
         folders = [folder_name(row.name) for row in self.rows]
