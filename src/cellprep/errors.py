@@ -14,6 +14,7 @@ from types import ModuleType
 __all__ = [
     "BadImagesError",
     "CellprepError",
+    "CellprepWarning",
     "MissingExtraError",
     "check_seed",
     "counted",
@@ -27,6 +28,10 @@ __all__ = [
 
 class CellprepError(ValueError):
     """An input, setting or path that cannot be used; the message says what to do."""
+
+
+class CellprepWarning(UserWarning):
+    """Something that works, but not as well as it could; the message says what to do."""
 
 
 class MissingExtraError(CellprepError):

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from .compiling import kernel
 
 Array = NDArray[Any]
 
@@ -49,14 +50,14 @@ _EDGES = np.append(_to_linear(np.maximum(np.arange(256) - 0.5, 0) / 255), np.flo
 _LEVEL = (np.searchsorted(_EDGES, np.arange(_STEPS + 1) / _STEPS, "right") - 1).astype(np.uint8)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _root(t: Any) -> Any:
     at = t * np.float32(_STEPS)
     i = np.int32(at)
     return _ROOT[i] + (at - np.float32(i)) * (_ROOT[i + 1] - _ROOT[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def to_lab(pixels: Array, out: Array) -> None:
     """Fill `out` (n, 3) float32 with L*, a* and b* of pixels (n, 3) uint8; (n, 2) lacks L*."""
     first = out.shape[1] - 2
@@ -71,7 +72,7 @@ def to_lab(pixels: Array, out: Array) -> None:
         out[p, first + 1] = np.float32(200) * (y - z)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _power(f: Any) -> Any:
     """The t of f(t)."""
     if f > np.float32(0.20689303):
@@ -79,7 +80,7 @@ def _power(f: Any) -> Any:
     return (f - np.float32(16 / 116)) / np.float32(7.787)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _level(light: Any) -> Any:
     """The nearest level of linear light; what sRGB cannot show is clipped."""
     light = min(max(light, np.float32(0)), np.float32(1))
@@ -89,7 +90,7 @@ def _level(light: Any) -> Any:
     return np.uint8(level)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def from_lab(lab: Array, pixels: Array) -> None:
     """Fill pixels (n, 3) uint8 with the nearest levels of L*, a* and b* (n, 3) float32."""
     for p in range(len(lab)):

@@ -6,51 +6,51 @@ after a change here, delete their caches (`make clean`).
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
 from ..arrays import Positions
+from .compiling import kernel
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def to_level(value):
     """A float32 as the nearest level in 0-255, halves rounded up."""
     # by way of int32: processors convert a whole register of floats to it in one instruction
     return np.uint8(np.int32(min(max(value, np.float32(0)), np.float32(255)) + np.float32(0.5)))
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def linear(value, factor, offset):
     """value * factor + offset."""
     return to_level(np.float32(value) * factor + offset)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def solarize(value, addition, threshold):
     """Add, clip to 255, then invert from the threshold up."""
     level = min(np.float32(value) + addition, np.float32(255))
     return to_level(level if level < threshold else np.float32(255) - level)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def spread(value, mean, factor):
     """Scale the distance to the mean."""
     return to_level((np.float32(value) - mean) * factor + mean)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def raise_by(value, levels):
     """value + levels."""
     return to_level(np.float32(value) + levels)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def luma(red, green, blue):
     """ITU-R BT.601 luma of three float32."""
     return np.float32(0.2989) * red + np.float32(0.587) * green + np.float32(0.114) * blue
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def luma_level(red, green, blue):
     """ITU-R BT.601 luma of three levels, in fixed point as Pillow's `convert("L")`."""
     total = np.uint32(red) * np.uint32(19595)
@@ -59,13 +59,13 @@ def luma_level(red, green, blue):
     return np.uint8((total + np.uint32(0x8000)) >> np.uint32(16))
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def fade(value, grey, factor):
     """`factor` of the way from a value to the grey one."""
     return to_level(value + factor * (grey - value))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def equalization_table(counts, total, table):
     """Fill the look-up table (256,) that equalises a channel, from its histogram."""
     rarest = total
@@ -81,7 +81,7 @@ def equalization_table(counts, total, table):
         table[0] = 0
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def split_offset(offset):
     """An offset as whole pixels and a remainder in units of 2**-15 pixels."""
     low = np.floor(offset)
@@ -89,7 +89,7 @@ def split_offset(offset):
     return np.int64(low), np.int16(min(part, np.int32((1 << 15) - 1)))
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def between(near, far, part):
     """`part` / 2**15 of the way from `near` to `far`, to the nearest level, halves rounded up."""
     way = np.int32(np.int32(far) - np.int32(near)) * np.int32(part)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
+
+from .compiling import kernel
 
 # The lower half of every 2, 4 and 8 bits, and the lowest bit of every byte.
 _PAIRS, _FOURS = np.uint64(0x5555555555555555), np.uint64(0x3333333333333333)
 _EIGHTS, _BYTES = np.uint64(0x0F0F0F0F0F0F0F0F), np.uint64(0x0101010101010101)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def popcount(word: Any) -> Any:
     """Number of ones in a uint64; LLVM compiles this to a single instruction.
 

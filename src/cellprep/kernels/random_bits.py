@@ -8,12 +8,13 @@ import numba as nb
 import numpy as np
 
 from ..arrays import Keys
+from .compiling import kernel
 from .splitmix import mix
 
 _mix: Any = nb.njit(mix)
 
 
-@nb.njit(cache=True)
+@kernel
 def bits(rows: Keys, streams: Keys) -> Keys:
     """(m, n) uint64: the random bits of each row (n,) in each stream (m,)."""
     sampled = np.empty((len(streams), len(rows)), np.uint64)

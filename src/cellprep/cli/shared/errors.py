@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 import click
 from click.core import ParameterSource
 
-from ...errors import CellprepError
+from ...errors import CellprepError, CellprepWarning
 from .terminal import printable, styled, wrapped
 
 _SETTINGS = {"from_": "format", "format": "format of OUT"}
@@ -23,6 +24,7 @@ def one_line_errors(function: Callable[..., None], *, advice: str = "") -> Calla
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> None:
+        warnings.showwarning = _show_warning
         try:
             function(*args, **kwargs)
         except (click.ClickException, click.exceptions.Exit):
@@ -50,10 +52,25 @@ resumable = functools.partial(one_line_errors, advice="; run the same command ag
 
 def fail(message: str, code: int) -> NoReturn:
     """Print an error and exit."""
-    one_line = printable(f"error: {' '.join(message.split())}")
-    text = "\n".join(wrapped(one_line, err=True)).removeprefix("error:")
-    click.echo(styled("error:", err=True, fg="red", bold=True) + text, err=True)
+    _print("error:", message, "red")
     sys.exit(code)
+
+
+_python_shows = warnings.showwarning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **to: Any) -> None:
+    """Print a warning of cellprep in one line, others as Python does."""
+    if issubclass(category, CellprepWarning):
+        _print("note:", str(message), "yellow")
+    else:
+        _python_shows(message, category, *where, **to)
+
+
+def _print(what: str, message: str, color: str) -> None:
+    one_line = printable(f"{what} {' '.join(message.split())}")
+    text = "\n".join(wrapped(one_line, err=True)).removeprefix(what)
+    click.echo(styled(what, err=True, fg=color, bold=True) + text, err=True)
 
 
 def _settings_as_options(message: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +17,7 @@ from ...arrays import Images, Masks, Positions
 from ..avx512 import affine as avx512
 from ..avx512 import vectors
 from ..avx512.vectors import POSITION_BITS, WEIGHT_BITS
+from ..compiling import kernel
 from ..levels import border_indices
 
 Pixels = NDArray[Any]
@@ -144,7 +144,7 @@ def warp_masks(
         masks[row] = framed[border_indices(down, height, fill), border_indices(across, width, fill)]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _by_pixels(source, at, out, to, maps, across, down, frame):
     _, height, width, _ = source.shape
     # A pixel is one number of three fields of 21 bits, so that its channels are weighted at once:
@@ -212,7 +212,7 @@ def flip(pixels: Pixels, rows: Positions, directions: Values) -> None:
             pixels[row] = pixels[row, :: -1 if y else 1, :: -1 if x else 1]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _flip_images(images, rows, across, down):
     _, height, width, _ = images.shape
     line = np.empty(3 * width, np.uint8)

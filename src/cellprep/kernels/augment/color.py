@@ -9,20 +9,20 @@ channels differ, so that they fill vector registers.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from ..compiling import kernel
 from ..levels import fade, linear, luma, to_level
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def color_degeneration(images, rows, factors):
     """Blend with the grey image (ITU-R BT.601 luma): 0 keeps the colours, 1 removes them."""
     for i in range(len(rows)):
         _color_degeneration(images[rows[i]], factors[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _color_degeneration(image, factor):
     height, width, _ = image.shape
     for y in range(height):
@@ -36,14 +36,14 @@ def _color_degeneration(image, factor):
             row[3 * x + 2] = fade(blue, grey, factor)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def saturation(images, rows, factors):
     """Scale the distance to the grey image: 0 removes the colours, 1 keeps them."""
     for i in range(len(rows)):
         _color_degeneration(images[rows[i]], np.float32(1) - factors[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def saturate(images, rows, amounts):
     """Add to the saturation of HSV [1]_; grey, whose hue is 0 there, turns red.
 
@@ -58,7 +58,7 @@ def saturate(images, rows, amounts):
         _saturate(images[rows[i]], amounts[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _saturate(image, amount):
     flat = image.reshape(image.size)
     for p in range(len(flat) // 3):
@@ -76,14 +76,14 @@ def _saturate(image, amount):
         flat[at + np.uint64(2)] = to_level(most - by_blue)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def hue(images, rows, turns):
     """Rotate the hue of HSV by a fraction of the full circle; greys stay."""
     for i in range(len(rows)):
         _hue(images[rows[i]], turns[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _hue(image, turn):
     flat = image.reshape(image.size)
     # As the hue rotates, each channel falls from the largest value to the smallest and rises again;
@@ -110,14 +110,14 @@ def _hue(image, turn):
             flat[at + np.uint64(c)] = to_level(most - spread * fall)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def channel_shuffle(images, rows, orders):
     """Permute the channels: 0 to 4 for gbr, brg, rbg, bgr, grb."""
     for i in range(len(rows)):
         _channel_shuffle(images[rows[i]], int(orders[i]))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _channel_shuffle(image, order):
     first, second = np.uint64((1, 2, 0, 2, 1)[order]), np.uint64((2, 0, 2, 1, 0)[order])
     third = np.uint64(3) - first - second
@@ -127,7 +127,7 @@ def _channel_shuffle(image, order):
         flat[p], flat[p + np.uint64(1)], flat[p + np.uint64(2)] = one, two, three
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def channel_shift(images, rows, red, green, blue):
     """Add to each channel its own fraction of the full range."""
     still = np.ones(3, np.float32)
@@ -136,7 +136,7 @@ def channel_shift(images, rows, red, green, blue):
         _each_channel(images[rows[i]], still, levels)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def color_cast(images, rows, red, green, blue):
     """Scale each channel by its own factor, as light of another colour does [1]_.
 
@@ -150,7 +150,7 @@ def color_cast(images, rows, red, green, blue):
         _each_channel(images[rows[i]], factors, still)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def channel_gain(images, rows, gains, offsets):
     """Multiply each channel and add to it; clipped and rounded to the nearest level, halves up.
 
@@ -160,7 +160,7 @@ def channel_gain(images, rows, gains, offsets):
         _each_channel(images[rows[i]], gains[i], offsets[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _each_channel(image, factors, offsets):
     height, width, _ = image.shape
     scale = np.empty(3 * width, np.float32)
@@ -173,7 +173,7 @@ def _each_channel(image, factors, offsets):
             row[i] = linear(row[i], scale[i], offset[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def paint(images, rows, kept, value):
     """Set the pixels of images `rows` that are 0 in `kept` to a value.
 

@@ -13,11 +13,11 @@ References
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images, Masks
+from ..compiling import kernel
 from .stain import HED, density
 
 _LEAST = 0.15
@@ -54,7 +54,7 @@ def macenko(images: Images) -> tuple[NDArray[np.float32], Masks]:
     return stains, found
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _macenko(images, stains, found):
     vectors, pair = np.empty((3, 3)), np.empty((2, 3))
     for i in range(len(images)):
@@ -78,7 +78,7 @@ def _macenko(images, stains, found):
             stains[i, 0, c], stains[i, 1, c] = pair[more, c], pair[1 - more, c]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _stained(pixels, colors):
     """Fill with the OD of the stained pixels; how many they are."""
     n = 0
@@ -90,7 +90,7 @@ def _stained(pixels, colors):
     return n
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _plane(colors, n, vectors):
     """The rows of `vectors` that become the first two singular vectors of n colours.
 
@@ -115,7 +115,7 @@ def _plane(colors, n, vectors):
     return first, second
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _diagonalize(a, vectors):
     """Make a symmetric matrix diagonal and fill the rows with its eigenvectors (cyclic Jacobi)."""
     for i in range(3):
@@ -142,7 +142,7 @@ def _diagonalize(a, vectors):
                 a[p, k], a[q, k] = cosine * one - sine * other, sine * one + cosine * other
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _quantile(values, n, share):
     """The value with this share of the n values below it, interpolated as by `np.quantile`."""
     at = share * (n - 1)
@@ -154,7 +154,7 @@ def _quantile(values, n, share):
     return low + (at - k) * (high - low)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _select(values, n, k):
     """Move the k-th smallest of n values to position k, with none below it after (Hoare's FIND).
 
@@ -177,7 +177,7 @@ def _select(values, n, k):
             high = j
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _direct(first, second, slope, out):
     """Fill with the direction of this slope in the plane of two vectors, of length 1."""
     for c in range(3):
@@ -187,6 +187,6 @@ def _direct(first, second, slope, out):
         out[c] /= length
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _dot(a, b):
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]

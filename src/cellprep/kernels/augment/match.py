@@ -6,11 +6,11 @@ same on every machine.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images
+from ..compiling import kernel
 from ..lab import from_lab, to_lab
 from ..levels import to_level
 
@@ -39,7 +39,7 @@ def statistics(images: Images, color_space: str) -> NDArray[np.float32]:
     return found
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _statistics(images, lab, found):
     mean, stddev = np.empty(3), np.empty(3)
     for i in range(len(images)):
@@ -51,7 +51,7 @@ def _statistics(images, lab, found):
             found[i, c], found[i, 3 + c] = mean[c], stddev[c]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _fill(pixels, lab, colors):
     """Fill with the pixels in the colour space."""
     if lab:
@@ -62,7 +62,7 @@ def _fill(pixels, lab, colors):
             colors[p, c] = pixels[p, c]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _measure(colors, mean, stddev):
     """Fill with the mean and standard deviation of each channel.
 
@@ -83,7 +83,7 @@ def _measure(colors, mean, stddev):
         stddev[c] = np.sqrt(stddev[c] / n)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def match(images, rows, lab, targets, strengths):
     """Move the mean and the standard deviation of each channel towards given ones [1]_.
 
@@ -124,7 +124,7 @@ def match(images, rows, lab, targets, strengths):
             _to_levels(colors, pixels)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _to_levels(colors, pixels):
     for p in range(len(colors)):
         for c in range(3):

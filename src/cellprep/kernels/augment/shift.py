@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Masks, Positions
+from ..compiling import kernel
 from ..levels import between, border_indices, split_offset
 
 Pixels = NDArray[Any]
@@ -56,13 +56,13 @@ def translation_y(pixels: Pixels, rows: Positions, fractions: Values) -> None:
         _shift_columns_of(pixels, rows, offsets, _STILL * fractions)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _shift_rows_of(images: Any, rows: Any, first: Any, step: Any) -> None:
     for i in range(len(rows)):
         shift_rows(images[rows[i]], first[i], step[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _shift_columns_of(images: Any, rows: Any, first: Any, step: Any) -> None:
     for i in range(len(rows)):
         shift_columns(images[rows[i]], first[i], step[i])
@@ -73,7 +73,7 @@ def _shift_masks(masks: Masks, rows: Positions, first: Values, step: Values) -> 
         shift_mask(masks[row], begin, slope)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def shift_rows(image, first, step):
     """Move row y of an image left by `first + step * y` pixels, in place, interpolated."""
     height, width, _ = image.shape
@@ -106,7 +106,7 @@ def shift_rows(image, first, step):
             row[i] = between(near[i], far[i], part)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def shift_columns(image, first, step):
     """Move column x of an image up by `first + step * x` pixels, in place, interpolated."""
     height, width, _ = image.shape

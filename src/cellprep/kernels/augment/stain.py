@@ -19,11 +19,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images, Positions
+from ..compiling import kernel
 
 HED = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]], np.float32)
 """The OD of haematoxylin, eosin and DAB in red, green and blue [2]_.
@@ -45,13 +45,13 @@ _FRACTION = np.rint(np.exp2(np.arange(_STEPS) / _STEPS) * _FINE) / _FINE
 _WHOLE = np.ldexp(1.0, np.arange(-_MOST, _MOST + 1))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def density(level):
     """The OD of a level, 0 to 5.55."""
     return -_LN2 * _LOG2[level]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _power_of_2(x):
     """2**x: a whole power, one of 256 steps between two, and a polynomial between two steps."""
     x = min(max(x, -float(_MOST)), float(_MOST))
@@ -61,7 +61,7 @@ def _power_of_2(x):
     return _WHOLE[(step >> 8) + _MOST] * _FRACTION[step & 255] * near_one
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _complete(stains, basis):
     """Fill the matrix with the stains, and the direction perpendicular to both if there are two."""
     for s in range(len(stains)):
@@ -73,7 +73,7 @@ def _complete(stains, basis):
             basis[2, c] = basis[0, a] * basis[1, b] - basis[0, b] * basis[1, a]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _invert(m, inverse):
     """Fill with the inverse of a 3x3 matrix, by cofactors."""
     for i in range(3):
@@ -86,7 +86,7 @@ def _invert(m, inverse):
             inverse[i, j] /= determinant
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _tabulate(stains, factors, offsets, table):
     """Fill the table (3, 256, 3): what a level of a channel contributes to each new channel."""
     basis, strengths = np.empty((3, 3)), np.empty((3, 3))
@@ -106,7 +106,7 @@ def _tabulate(stains, factors, offsets, table):
                 table[old, level, new] = _power_of_2(power * _LOG2[level] + bits)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _changes(factors, offsets):
     """Whether any strength changes."""
     changes = False
@@ -115,7 +115,7 @@ def _changes(factors, offsets):
     return changes
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _recompose(image, table):
     flat = image.reshape(image.size)
     red, green, blue = table[0], table[1], table[2]
@@ -128,7 +128,7 @@ def _recompose(image, table):
             flat[at + np.uint64(c)] = np.int32(min(max(value, 1.0), 256.0) - 0.5)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def restain(images, rows, stains, factors, offsets):
     """Multiply the strength of each stain by a factor, then add an offset.
 

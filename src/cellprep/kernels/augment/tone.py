@@ -9,11 +9,11 @@ channels differ, so that they fill vector registers.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images, Positions
+from ..compiling import kernel
 from ..levels import (
     equalization_table,
     linear,
@@ -25,14 +25,14 @@ from ..levels import (
 )
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def auto_contrast(images, rows):
     """Stretch each channel to 0-255; a channel of one value stays."""
     for i in range(len(rows)):
         _auto_contrast(images[rows[i]])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _auto_contrast(image):
     height, width, _ = image.shape
     low = np.full(3 * width, 255, np.uint8)
@@ -58,7 +58,7 @@ def _auto_contrast(image):
             row[i] = linear(row[i], scale[i], offset[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def equalization(images, rows):
     """Histogram equalisation, channel by channel.
 
@@ -69,7 +69,7 @@ def equalization(images, rows):
         _equalization(images[rows[i]])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _equalization(image):
     flat = image.reshape(image.size)
     # Eight pixels are read as three words: reading a byte alone costs as much as its increment.
@@ -91,7 +91,7 @@ def _equalization(image):
     _look_up(flat, table)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _look_up(flat, tables):
     """Map the values of each channel by its table, (3, 256) uint8, eight pixels at a time."""
     whole = len(flat) - len(flat) % 24
@@ -107,35 +107,35 @@ def _look_up(flat, tables):
         flat[i] = tables[i % 3, flat[i]]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def solarization(images, rows, additions, thresholds):
     """Add, clip, then invert the values from the threshold up; both in levels."""
     for i in range(len(rows)):
         _solarization(images[rows[i]], additions[i], thresholds[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _solarization(image, addition, threshold):
     flat = image.reshape(image.size)
     for i in range(len(flat)):
         flat[i] = solarize(flat[i], addition, threshold)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def solarize_above(images, rows, thresholds):
     """Invert the values from the threshold up, as `PIL.ImageOps.solarize` does."""
     for i in range(len(rows)):
         _solarization(images[rows[i]], np.float32(0), thresholds[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def contrast(images, rows, factors):
     """Scale the distance to the channel's mean."""
     for i in range(len(rows)):
         _contrast(images[rows[i]], factors[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _contrast(image, factor):
     height, width, _ = image.shape
     sums = np.zeros(3 * width, np.uint32)
@@ -157,14 +157,14 @@ def _contrast(image, factor):
             row[i] = spread(row[i], mean[i], factor)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def brightness(images, rows, shifts):
     """Add a fraction of the full range, in [-1, 1]."""
     for i in range(len(rows)):
         _brightness(images[rows[i]], shifts[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _brightness(image, shift):
     flat = image.reshape(image.size)
     levels = shift * np.float32(255)
@@ -172,28 +172,28 @@ def _brightness(image, shift):
         flat[i] = raise_by(flat[i], levels)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def gain(images, rows, factors):
     """Scale all values, as `PIL.ImageEnhance.Brightness` does."""
     for i in range(len(rows)):
         _gain(images[rows[i]], factors[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _gain(image, factor):
     flat = image.reshape(image.size)
     for i in range(len(flat)):
         flat[i] = to_level(np.float32(flat[i]) * factor)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def grey_contrast(images, rows, factors):
     """Scale the distance to the mean of the grey image, as `PIL.ImageEnhance.Contrast` does."""
     for i in range(len(rows)):
         _grey_contrast(images[rows[i]], factors[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _grey_contrast(image, factor):
     flat = image.reshape(image.size)
     n = len(flat) // 3
@@ -206,14 +206,14 @@ def _grey_contrast(image, factor):
         flat[i] = to_level((np.float32(flat[i]) - mean) * factor + mean)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def posterize(images, rows, bits):
     """Keep the highest bits of each value, as `PIL.ImageOps.posterize` does."""
     for i in range(len(rows)):
         _posterize(images[rows[i]], int(bits[i]))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _posterize(image, bits):
     flat = image.reshape(image.size)
     mask = np.uint8(256 - (1 << (8 - bits)))
@@ -221,7 +221,7 @@ def _posterize(image, bits):
         flat[i] &= mask
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def invert(images, rows):
     """The negative."""
     for i in range(len(rows)):
@@ -240,7 +240,7 @@ def gamma(images: Images, rows: Positions, exponents: NDArray[np.float32]) -> No
     _map_all(images, rows, np.floor(curves + 0.5).astype(np.uint8))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _map_all(images, rows, curves):
     tables = np.empty((3, 256), np.uint8)
     for i in range(len(rows)):

@@ -5,14 +5,14 @@ The same bytes as `augment.affine` computes pixel by pixel.
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from ..compiling import kernel
 from . import vectors
 from .vectors import POSITION_BITS
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def warp(source, at, out, to, maps, low, high, lowest, across, down, frame):
     _, height, width, _ = source.shape
     size = 0
@@ -36,7 +36,7 @@ def warp(source, at, out, to, maps, low, high, lowest, across, down, frame):
                 row[k] = line[k]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _between(line, width, pixels, stride, at_x, at_y, step_x, step_y):
     """One row of the result; a function of its own, so that arrays outlive their addresses."""
     steps = (width + 7) // 8
@@ -44,7 +44,7 @@ def _between(line, width, pixels, stride, at_x, at_y, step_x, step_y):
     vectors.between_four(to, steps, source, stride, at_x, at_y, step_x, step_y)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _frame(image, begin, end, across, down, color, line, framed):
     """Fill `framed` with the image as 32-bit pixels and its surroundings, from `begin` to `end`."""
     height, width, _ = image.shape

@@ -6,12 +6,12 @@ operation at a time. Operations are numbered by their index in `NAMES`, in this 
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images, Positions
 from .. import KERAS_CV
+from ..compiling import kernel
 from . import planes, vectors
 
 NAMES = (*KERAS_CV, "saturation", "posterize", "invert", "color_cast", "none")
@@ -53,7 +53,7 @@ def run(
     _run(source, at, out, to, numbers, np.ascontiguousarray(values))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _run(source, at, out, to, operations, values):
     _, height, width, _ = out.shape
     size, still = height * width, np.float32(0)

@@ -7,9 +7,9 @@ a table; and a row of up to 256 pixels is itself a table, from which the shifted
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from ..compiling import kernel
 from ..levels import (
     equalization_table,
     fade,
@@ -28,14 +28,14 @@ _BEYOND = 256
 _SUMMED = 1 << 24  # bytes whose sum a uint32 holds
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def allocate(height, width):
     """Uninitialised memory for the planes of an image, (3, at least height * width) uint8."""
     size = (height * width + 63) // 64 * 64
     return np.empty(3 * size + _BEYOND, np.uint8)[: 3 * size].reshape(3, size)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def separate(image, planes):
     """Copy the pixels of an image to planes."""
     flat = image.reshape(image.size)
@@ -44,7 +44,7 @@ def separate(image, planes):
         red[i], green[i], blue[i] = flat[3 * i], flat[3 * i + 1], flat[3 * i + 2]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def join(planes, image):
     """Copy planes to the pixels of an image."""
     flat = image.reshape(image.size)
@@ -53,13 +53,13 @@ def join(planes, image):
         flat[3 * i], flat[3 * i + 1], flat[3 * i + 2] = red[i], green[i], blue[i]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _through(values, table):
     """Look values up in a table; a function of its own, so that arrays outlive their addresses."""
     translate(values.ctypes.data, values.size, table.ctypes.data)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def auto_contrast(planes, size):
     table = np.empty(256, np.uint8)
     for c in range(3):
@@ -75,7 +75,7 @@ def auto_contrast(planes, size):
             _through(plane, table)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def equalization(planes, size):
     # Increments of one counter wait for each other, so neighbours count in four tables.
     counts = np.empty((4, 256), np.uint32)
@@ -96,7 +96,7 @@ def equalization(planes, size):
         _through(plane, table)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def solarization(planes, addition, threshold):
     table = np.empty(256, np.uint8)
     for value in range(256):
@@ -104,7 +104,7 @@ def solarization(planes, addition, threshold):
     _through(planes, table)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def brightness(planes, shift):
     table = np.empty(256, np.uint8)
     levels = shift * np.float32(255)
@@ -113,7 +113,7 @@ def brightness(planes, shift):
     _through(planes, table)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def contrast(planes, size, factor):
     table = np.empty(256, np.uint8)
     for c in range(3):
@@ -130,7 +130,7 @@ def contrast(planes, size, factor):
         _through(plane, table)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def color_degeneration(planes, factor):
     reds, greens, blues = planes[0], planes[1], planes[2]
     for i in range(len(reds)):
@@ -141,7 +141,7 @@ def color_degeneration(planes, factor):
         blues[i] = fade(blue, grey, factor)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def posterize(planes, bits):
     table = np.empty(256, np.uint8)
     mask = 256 - (1 << (8 - int(bits)))
@@ -150,7 +150,7 @@ def posterize(planes, bits):
     _through(planes, table)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def invert(planes):
     table = np.empty(256, np.uint8)
     for value in range(256):
@@ -158,7 +158,7 @@ def invert(planes):
     _through(planes, table)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def color_cast(planes, factors):
     table = np.empty(256, np.uint8)
     for c in range(3):
@@ -167,7 +167,7 @@ def color_cast(planes, factors):
         _through(planes[c], table)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def mirror(width):
     """Indices into a row of `width` pixels, followed by its mirror image, repeated."""
     indices = np.empty(3 * width + 1 + _BEYOND, np.uint8)
@@ -176,7 +176,7 @@ def mirror(width):
     return indices
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def shift_rows(planes, height, width, indices, first, step, out):
     """`augment.shift.shift_rows` from planes to others; `indices` come from `mirror`."""
     row, made = planes.ctypes.data, out.ctypes.data
@@ -190,7 +190,7 @@ def shift_rows(planes, height, width, indices, first, step, out):
                 between_indices(made + at + x, min(64, width), row + at, near + x, part)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def shift_columns(planes, height, width, first, step, out):
     """`augment.shift.shift_columns` from planes to others, 64 columns at a time.
 
@@ -226,7 +226,7 @@ def shift_columns(planes, height, width, first, step, out):
             between_rows(made, n, height, width, lines.ctypes.data, parts.ctypes.data)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _mirrored(position, side):
     """The pixel at a position, where the image and its mirror image repeat."""
     position %= 2 * side

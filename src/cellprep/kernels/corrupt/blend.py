@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 
+from ..compiling import kernel
 from ..levels import to_level
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def blend(images, rows, versions, weights):
     """Blend some images with three versions of each, in place; the image has the remaining weight.
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images, Positions
+from ..compiling import kernel
 from ..levels import to_level
 
 _FULL_SIDE = 224
@@ -72,7 +72,7 @@ def lines(
     return np.asarray(_scaled(y, x, weights.astype(np.float32), scale))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _scaled(y, x, weights, scale):
     """Kernels from points (m, k), each distributed over the pixels around it."""
     m, k = y.shape
@@ -162,7 +162,7 @@ def _padded(side: int, margin: int, border: str) -> NDArray[np.int64]:
     return np.pad(np.arange(side), margin, mode=border)  # type: ignore[call-overload, no-any-return]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _convolve(images, rows, kernels, down, across):
     _, height, width, _ = images.shape
     stride = 3 * len(across)
@@ -183,7 +183,7 @@ def _convolve(images, rows, kernels, down, across):
             _finish(lines[y], sums, padded, at[len(at) - 7 :], weights[len(at) - 7 :])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _pad(line, across, padded):
     """A row of pixels as float32, with the pixels outside that `across` names."""
     width = len(line) // 3
@@ -197,7 +197,7 @@ def _pad(line, across, padded):
                 padded[3 * x + c] = np.float32(line[3 * across[x] + c])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _taps(kernel):
     """Where a kernel is not 0: y, 3 * x and weight, for groups of eight, then four, then three.
 
@@ -223,7 +223,7 @@ def _taps(kernel):
 # decides the last bit of a sum: it must stay.
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _add_eight(sums, padded, at, weights):
     a, b, c, d, e, f, g, h = at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]
     by_a, by_b, by_c, by_d = weights[0], weights[1], weights[2], weights[3]
@@ -239,7 +239,7 @@ def _add_eight(sums, padded, at, weights):
         )
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _finish(line, sums, padded, at, weights):
     """Add four taps at once, three one after the other, and round to levels."""
     a, b, c, d, e, f, g = at[0], at[1], at[2], at[3], at[4], at[5], at[6]

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import math
 
-import numba as nb
 import numpy as np
 
+from ..compiling import kernel
 from ..levels import to_level
 from .noise import unit
 
 _FULL = 224
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _blend(image, y, x, level, part):
     """Move a pixel by a fraction of the way to a level."""
     for c in range(3):
@@ -26,13 +26,13 @@ def _blend(image, y, x, level, part):
         image[y, x, c] = to_level(value + np.float32(part) * (np.float32(level) - value))
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _span(middle, reach, side):
     """The pixels within reach of a position."""
     return max(0, math.ceil(middle - reach)), min(side, math.floor(middle + reach) + 1)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def stain_deposit(images, rows, counts, diameters, seeds):
     """Black marks with an uneven outline, after MedMNIST-C's stain deposits [1]_.
 
@@ -76,7 +76,7 @@ def stain_deposit(images, rows, counts, diameters, seeds):
                         _blend(image, y, x, 0, min(part, 1.0))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def bubbles(images, rows, counts, largest, seeds):
     """Pale discs with a brighter rim, after MedMNIST-C's bubbles.
 
@@ -112,7 +112,7 @@ def bubbles(images, rows, counts, largest, seeds):
                     _blend(image, y, x, 255, cover[y, x])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def cutout(images, rows, sizes, seeds):
     """A black square of `sizes` times the shorter side, centred on any pixel [1]_.
 
@@ -131,7 +131,7 @@ def cutout(images, rows, sizes, seeds):
         images[rows[i]][max(0, top) : top + size, max(0, left) : left + size] = 0
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def grid_mask(images, rows, ratios, units, angles, seeds):
     """Black squares on a rotated grid [1]_.
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ...arrays import Images, Keys, Positions
 from .. import splitmix
+from ..compiling import kernel
 from ..levels import to_level
 
 _GOLDEN = splitmix.GOLDEN
@@ -38,19 +39,19 @@ def _quantiles() -> NDArray[np.float32]:
 _NORMAL = _quantiles()
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def number(seed, i):
     """Number i, 64 random bits."""
     return _mix(seed + _GOLDEN * np.uint64(i + 1))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def unit(seed, i):
     """Number i in [0, 1)."""
     return np.float64(number(seed, i) >> np.uint64(11)) * 2.0**-53
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def numbers(seeds: Keys, count: int) -> Keys:
     """(m, count) uint64: the first numbers of every seed."""
     out = np.empty((len(seeds), count), np.uint64)
@@ -65,7 +66,7 @@ def units(seeds: Keys, count: int) -> NDArray[np.float64]:
     return np.asarray((numbers(seeds, count) >> np.uint64(11)) * 2.0**-53)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def gaussian_noise(images: Images, rows: Positions, sd: NDArray[Any], seeds: Keys) -> None:
     """Add normal noise to every value of some images, in place.
 

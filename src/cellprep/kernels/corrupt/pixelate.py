@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 
+from ..compiling import kernel
 from ..hashing import lanczos
 
 _BITS = 22  # fractional bits of a weight
-_rows_first: Any = nb.njit(lanczos.rows_first, cache=True, nogil=True)
+_rows_first: Any = kernel(lanczos.rows_first)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def pixelate(images, rows, factors):
     """Shrink some images by factors of at most 1 and enlarge them again, in place.
 
@@ -42,7 +42,7 @@ def pixelate(images, rows, factors):
         _enlarge(small, high, wide, lines)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _window(size, target, position):
     """Start and stop of the pixels, of `size`, whose mean is one of `target` pixels."""
     scale = size / target
@@ -58,18 +58,18 @@ def _window(size, target, position):
     return start, stop
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _weight(count):
     """The weight of each of `count` pixels."""
     return np.uint32((1 << _BITS) / count + 0.5)
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _rounded(weighted):
     return np.uint8((weighted + np.uint32(1 << (_BITS - 1))) >> np.uint32(_BITS))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _average_rows(lines, width, target, out):
     """All rows of `lines`, `width` pixels of each, as `target` rows of `out`."""
     length = 3 * width
@@ -85,7 +85,7 @@ def _average_rows(lines, width, target, out):
             out[y, j] = _rounded(total[j] * weight)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _average_columns(lines, height, target, out):
     """All columns of `height` rows of `lines`, as `target` columns of `out`."""
     bounds = np.empty((target, 2), np.uint64)
@@ -107,7 +107,7 @@ def _average_columns(lines, height, target, out):
             made[at + np.uint64(2)] = _rounded(blue * weights[x])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _enlarge(small, high, wide, lines):
     """Repeat pixels."""
     height, width = lines.shape[0], lines.shape[1] // 3

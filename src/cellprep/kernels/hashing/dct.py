@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import math
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from ..compiling import kernel
 
 SIDE = 32
 
@@ -52,7 +53,7 @@ class _Turns:
         return (cosine if eighth < 2 else -cosine), sine
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def dct(c, spare, turns, cosines):
     """The first 8 coefficients of the type-II cosine transform along axis 0, in place.
 
@@ -85,7 +86,7 @@ def dct(c, spare, turns, cosines):
         c[0, x] = spare[0, x]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _step_2(c, out, turns):
     """Split one half spectrum of 32 values into two of 16, interleaved."""
     for x in range(c.shape[1]):
@@ -106,7 +107,7 @@ def _step_2(c, out, turns):
             out[16 + i, x] = u * imaginary + v * real
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _step_4(c, out, size, count, turns):
     """Split each of `count` half spectra of 4 `size` values into four of `size`, by kind."""
     lanes = c.shape[1]

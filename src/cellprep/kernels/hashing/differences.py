@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import SIDE
+from ..compiling import kernel
 from .scale import Scale
 from .windows import Thumbnails
 
@@ -22,7 +22,7 @@ def details(small: Thumbnails) -> NDArray[np.float32]:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _details(small, taps, out):
     across = np.empty((SIDE, SIDE), np.float32)
     line = np.empty(SIDE + 2 * _REACH, np.float32)
@@ -86,7 +86,7 @@ def differences(
     return found
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _differences(first, second, pairs, step, found):
     margin = step + 3  # the blur and the edge that is shifted in
     one = np.empty((SIDE, SIDE), np.float32)
@@ -104,13 +104,13 @@ def _differences(first, second, pairs, step, found):
             _compare(one, two, margin, best_y, best_x, found[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _overlap(margin, move):
     """Start and stop, along one axis of the second image, of its overlap with the shifted first."""
     return margin + max(0, -move), SIDE - margin - max(0, move)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _correlation(one, two, margin, down, move):
     """The correlation of two images, the first one shifted."""
     top, bottom = _overlap(margin, down)
@@ -130,7 +130,7 @@ def _correlation(one, two, margin, down, move):
     return (ab - a * b / count) / np.sqrt(power) if power > 0 else 0.0
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _turn(image, symmetry, out):
     for y in range(SIDE):
         for x in range(SIDE):
@@ -139,7 +139,7 @@ def _turn(image, symmetry, out):
             out[y, x] = image[column, row] if symmetry & 4 else image[row, column]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _compare(one, two, margin, down, move, found):
     top, bottom = _overlap(margin, down)
     left, right = _overlap(margin, move)
@@ -178,7 +178,7 @@ def _compare(one, two, margin, down, move, found):
     found[1] = detail * np.sqrt(max(dd - explained, 0.0) / count)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _slope(line, at):
     """12 times the derivative, exact for polynomials up to degree 4."""
     near = line[at + 1] - line[at - 1]

@@ -9,10 +9,10 @@ import functools
 import math
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from ..levels import luma_level
 
 _BITS = 22  # fractional bits of a weight: 32 less a pixel's 8 and two to prevent overflow
@@ -54,10 +54,10 @@ def rows_first(height: int, width: int, target_height: int, target_width: int) -
     return height - target_height > max(0, 2 * (width - target_width))
 
 
-_rows_first: Any = nb.njit(rows_first, cache=True, nogil=True)
+_rows_first: Any = kernel(rows_first)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def scratch_for(images, target_height, target_width):
     """Buffers for `shrink`: luminance, filtered once, transposed, filtered twice."""
     _, across, along, _ = images.shape
@@ -73,7 +73,7 @@ def scratch_for(images, target_height, target_width):
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def shrink(image, rows, columns, scratch, out):
     """Write the luminance of an image to `out`; `rows` and `columns` are Lanczos filters."""
     lines, filtered, turned, small = scratch
@@ -97,7 +97,7 @@ def shrink(image, rows, columns, scratch, out):
         _filter(turned, rows, out)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _filter(lines, weighting, out):
     spans, weights = weighting
     length = out.shape[1]
@@ -114,7 +114,7 @@ def _filter(lines, weighting, out):
             out[position, i] = np.uint8(min(max(total[i] >> _BITS, 0), 255))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _transpose(table, out):
     for i in range(table.shape[0]):
         for j in range(table.shape[1]):

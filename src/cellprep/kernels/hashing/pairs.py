@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from ..popcount import popcount
 
 Hashes = NDArray[np.uint64]
@@ -107,7 +107,7 @@ def _cheapest(n: int, m: int, distance: int) -> int:
     return chosen
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _key(value, edges, blocks):
     """The number of a hash's bucket: the bits of the chosen blocks, truncated."""
     key = np.uint64(0)
@@ -118,7 +118,7 @@ def _key(value, edges, blocks):
     return np.int64(key & np.uint64((1 << _MOST_BITS) - 1))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _bucketed(hashes, edges, blocks):
     """The start of each bucket, and the indices of the hashes bucket by bucket."""
     width = 0
@@ -139,7 +139,7 @@ def _bucketed(hashes, edges, blocks):
     return starts, order
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _first_agreement(difference, edges, blocks):
     """Whether no earlier choice of blocks contains the pair."""
     chosen = 0
@@ -155,7 +155,7 @@ def _first_agreement(difference, edges, blocks):
     return True
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _search(table, order, starts, others, offset, edges, blocks, distance, same):
     found = np.empty((3, 1024), np.int64)
     count = 0
@@ -183,7 +183,7 @@ def _search(table, order, starts, others, offset, edges, blocks, distance, same)
     return found[:, :count].copy()
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def expand(at, other, bits, starts, rows, other_starts, other_rows, roots, same, cursor, most):
     """Up to `most` pairs of rows behind pairs of hashes, from the cursor on, which is advanced.
 
@@ -216,7 +216,7 @@ def expand(at, other, bits, starts, rows, other_starts, other_rows, roots, same,
     return first[:count].copy(), second[:count].copy(), distance[:count].copy()
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _one_root(roots, ours, theirs):
     root = roots[ours[0]]
     return (roots[ours] == root).all() and (roots[theirs] == root).all()

@@ -6,11 +6,11 @@ SciPy's order, so a coefficient that is zero but for rounding falls on the same 
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images
+from ..compiling import kernel
 from .dct import SIDE, dct, twiddles
 from .lanczos import lanczos_filter, scratch_for, shrink
 
@@ -24,7 +24,7 @@ def phash(images: Images) -> NDArray[np.uint64]:
     return hashes
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _phash(images, rows, columns, turns, cosines, hashes):
     scratch = scratch_for(images, SIDE, SIDE)
     small = np.empty((SIDE, SIDE), np.uint8)
@@ -47,7 +47,7 @@ def _phash(images, rows, columns, turns, cosines, hashes):
         hashes[i] = _above_median(low)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _above_median(table):
     """One bit per value of an 8x8 table: whether it exceeds the mean of the two middle values."""
     ordered = np.sort(table.copy().ravel())

@@ -6,11 +6,11 @@ A symmetry is a number: bit 4 transposes, then bit 2 flips top and bottom and bi
 
 from __future__ import annotations
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images
+from ..compiling import kernel
 
 IDENTITY = 0
 INVERSE = (0, 1, 2, 3, 4, 6, 5, 7)
@@ -69,7 +69,7 @@ def _weights(side: int) -> NDArray[np.uint64]:
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _invariants(images, down, line, found):
     for i in range(len(images)):
         total = np.uint64(0)
@@ -93,7 +93,7 @@ def matching(images: Images, others: Images, index: NDArray[np.int64]) -> NDArra
     return found
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _matching(images, others, index, symmetries, found):
     n, height, width, _ = images.shape
     flat = images.reshape(n, height * width * 3)
@@ -106,7 +106,7 @@ def _matching(images, others, index, symmetries, found):
                 break
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _equal(image, other, height, width, symmetry):
     """Whether the other image, turned, equals the image; both are flat."""
     down, right = width, 1  # steps in the other image, in pixels, per step in the image

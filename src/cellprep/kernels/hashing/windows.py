@@ -9,12 +9,12 @@ from __future__ import annotations
 import functools
 import math
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from ...arrays import Images
 from .. import SIDE
+from ..compiling import kernel
 from ..levels import luma_level
 
 Thumbnails = NDArray[np.uint8]
@@ -30,7 +30,7 @@ def thumbnails(images: Images) -> Thumbnails:
     return small
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _thumbnails(images, small):
     n, height, width, _ = images.shape
     line = np.empty(SIDE, np.int64)
@@ -87,7 +87,7 @@ def _cosines(length: int) -> NDArray[np.int32]:
     return table
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _window_hashes(small, step, cosines, hashes):
     length = len(cosines)
     across = np.empty((SIDE, 24), np.int32)  # three windows, eight frequencies

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from ..compiling import kernel
 
 Array = NDArray[Any]
 
@@ -14,7 +15,7 @@ _TILE = 512
 RUN = 1 << 18  # points whose sum fits an int32
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _nearest(x: Array, start: int, size: int, centers: Array, score: Array, label: Array) -> None:
     """Write the nearest centre of each point from `start` on; ties go to the first.
 
@@ -41,7 +42,7 @@ def _nearest(x: Array, start: int, size: int, centers: Array, score: Array, labe
             label[i] = np.int32(c) if nearer else label[i]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _assign_tiles(x: Array, centers: Array, sums: Array, counts: Array) -> None:
     n_features, n_points = x.shape
     score = np.empty(_TILE, np.float32)
@@ -62,7 +63,7 @@ def _assign_tiles(x: Array, centers: Array, sums: Array, counts: Array) -> None:
                 sums[c, f] += total
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _plane(centers: Array, c: int) -> Any:
     """Coefficients of the linear function in `_nearest` for centre c: offset and 3 weights."""
     offset = np.float32(0)
@@ -76,14 +77,14 @@ def _plane(centers: Array, c: int) -> Any:
     )
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _score(plane: Any, a: Any, b: Any, c: Any) -> Any:
     score = plane[0] - plane[1] * np.float32(a)
     score -= plane[2] * np.float32(b)
     return score - plane[3] * np.float32(c)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _assign_two(x: Array, centers: Array, sums: Array, counts: Array) -> None:
     """`_assign_tiles` for two centres and three features, in a single loop."""
     plane, none = _plane(centers, 1), np.int32(0)
@@ -103,7 +104,7 @@ def _assign_two(x: Array, centers: Array, sums: Array, counts: Array) -> None:
         sums[1, 2] += three
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _assign_three(x: Array, centers: Array, sums: Array, counts: Array) -> None:
     """`_assign_tiles` for three centres and three features, in a single loop."""
     plane, other, none = _plane(centers, 1), _plane(centers, 2), np.int32(0)
@@ -134,7 +135,7 @@ def _assign_three(x: Array, centers: Array, sums: Array, counts: Array) -> None:
         sums[2, 2] += six
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def assign(x: Array, centers: Array, totals: Array, sums: Array, counts: Array) -> None:
     """One pass: the number of points nearest to each centre, and their sums."""
     n_features, n_points = x.shape
@@ -157,7 +158,7 @@ def assign(x: Array, centers: Array, totals: Array, sums: Array, counts: Array) 
             sums[0, f] -= sums[c, f]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def label_points(x: Array, centers: Array, rank: Array, labels: Array) -> None:
     """Write the rank of each point's nearest centre."""
     first, second, third = x[0], x[min(1, len(x) - 1)], x[len(x) - 1]

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from ..popcount import popcount
 
 Array = NDArray[Any]
@@ -26,13 +26,13 @@ _GATHER = np.uint64(0x0102040810204080)
 _STAIRS, _CARRY = np.uint64(0x8040201008040201), np.uint64(0x7F7F7F7F7F7F7F7F)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def empty_masks(n: int, h: int, w: int, margin: int) -> Array:
     """Packed masks of zeros with a margin of at least one."""
     return np.zeros((n, h + 2 * margin, (w + margin) // 64 + 1), np.uint64)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def pack(values: Array, least: Any, bits: Array) -> None:
     """Set the bits where `values` (h, w) are at least `least`, a uint8; clear the rest."""
     h, w = values.shape
@@ -48,7 +48,7 @@ def pack(values: Array, least: Any, bits: Array) -> None:
             packed[k] = np.uint8(eights[k] * _GATHER >> 56)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def unpack(bits: Array, out: Array) -> None:
     """Write a packed mask to `out` (h, w) as bytes of 0 and 1."""
     h, w = out.shape
@@ -65,13 +65,13 @@ def unpack(bits: Array, out: Array) -> None:
             row[x] = line[x]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def lowest_one(word: Any) -> Any:
     """Position of the lowest set bit [Warren 2012, 5-4]; one instruction after compilation."""
     return popcount(~word & (word - ONE))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def flip_span(string: Array, start: int, stop: int) -> None:
     """Invert the bits from `start` up to `stop`.
 
@@ -84,7 +84,7 @@ def flip_span(string: Array, start: int, stop: int) -> None:
     string[last] ^= ALL << (stop & 63)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def ones_in_span(string: Array, start: int, stop: int) -> Any:
     """Number of set bits from `start` up to `stop`."""
     first, last = start >> 6, stop >> 6
@@ -94,7 +94,7 @@ def ones_in_span(string: Array, start: int, stop: int) -> Any:
     return total + popcount(string[last] & ~(ALL << (stop & 63)))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def outline(bits: Array) -> tuple[int, int]:
     """Area of a mask in pixels, and its perimeter in pixel sides, image border included."""
     string, words = bits.ravel(), bits.shape[1]
@@ -107,7 +107,7 @@ def outline(bits: Array) -> tuple[int, int]:
     return area, sides
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def count_common(bits: Array, other: Array) -> int:
     """Number of pixels that two masks share."""
     string, others = bits.ravel(), other.ravel()
@@ -117,7 +117,7 @@ def count_common(bits: Array, other: Array) -> int:
     return total
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def intersect(bits: Array, other: Array) -> None:
     """Clear the pixels of a mask that `other` lacks."""
     string, others = bits.ravel(), other.ravel()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from .bits import count_common, empty_masks, intersect, outline, pack, unpack
 from .components import buffers_for_runs, fill_holes, keep_heaviest
 from .morphology import buffers_for_discs, dilate, erode
@@ -36,7 +36,7 @@ _BARE, _NECKS, _ROUND_CUT = 1.15, (4, 6, 8), 0.65
 _THIN = np.int64(1)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _buffers(h: int, w: int, margin: Any) -> tuple[Any, Any, Any]:
     """Three packed masks, buffers for discs of a radius up to `margin`, and for runs."""
     masks = empty_masks(3, h, w, margin)
@@ -44,7 +44,7 @@ def _buffers(h: int, w: int, margin: Any) -> tuple[Any, Any, Any]:
     return (masks[0], masks[1], masks[2]), discs, buffers_for_runs(masks[0].size)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _piece(
     ranks: Array, lowest: Any, radius: int, heavy: Array, out: Array, buffers: Any
 ) -> tuple[int, float, float]:
@@ -62,7 +62,7 @@ def _piece(
     return area, 16 * area / max(sides, 1) ** 2, share
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _best_piece(
     ranks: Array, lowest: int, n_clusters: int, dark: Array, radius: int, buffers: Any
 ) -> Any:
@@ -96,7 +96,7 @@ def _best_piece(
     return cell
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def find_cells(
     purple: Array, lowest: int, n_clusters: int, dark: Array, radius: int, out: Array, choose: bool
 ) -> None:
@@ -119,7 +119,7 @@ def find_cells(
         unpack(cell, out[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def find_nuclei(ranks: Array, lowest: int, radius: int, masks: Array) -> None:
     """Replace cells by their clusters from `lowest` up, holes filled and thin parts cut off."""
     n, h, w = ranks.shape
@@ -134,7 +134,7 @@ def find_nuclei(ranks: Array, lowest: int, radius: int, masks: Array) -> None:
         unpack(nucleus, masks[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def keep_largest(masks: Array) -> None:
     """Clear all components of each mask (n, h, w) but the largest."""
     n, h, w = masks.shape
@@ -145,7 +145,7 @@ def keep_largest(masks: Array) -> None:
         unpack(bits, masks[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def widen(masks: Array, radius: int) -> None:
     """Dilate each mask (n, h, w) with a disc."""
     n, h, w = masks.shape

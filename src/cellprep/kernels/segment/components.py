@@ -8,23 +8,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from .bits import ALL, NONE, ONE, flip_span, lowest_one, ones_in_span
 
 Array = NDArray[Any]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def buffers_for_runs(size: int) -> tuple[Array, Array]:
     """Buffers for the runs of a mask of `size` words: their ends and their roots."""
     most = 32 * size + 1
     return np.empty(2 * most, np.int64), np.empty(most, np.int64)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _find(parent: Array, i: Any) -> Any:
     while parent[i] != i:
         parent[i] = parent[parent[i]]
@@ -32,7 +32,7 @@ def _find(parent: Array, i: Any) -> Any:
     return i
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _find_runs(bits: Array, inverted: Any, runs: Any) -> int:
     """Number of runs of ones in ``bits ^ inverted``; their ends and components go to `runs`.
 
@@ -70,7 +70,7 @@ def _find_runs(bits: Array, inverted: Any, runs: Any) -> int:
     return count
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def fill_holes(bits: Array, runs: Any) -> None:
     """Set all regions of zeros that do not reach the margin, which contains the first run."""
     string = bits.ravel()
@@ -80,7 +80,7 @@ def fill_holes(bits: Array, runs: Any) -> None:
             flip_span(string, end[2 * i], end[2 * i + 1])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def keep_heaviest(bits: Array, weights: Array, runs: Any) -> float:
     """Clear all components but the one with most pixels in the mask `weights`.
 

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
+
+from ..compiling import kernel
 
 Array = NDArray[Any]
 
 GRID = 4095
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _extent(flat: Array, low: Array, high: Array) -> None:
     """Minimum and maximum of each feature, by blocks, which vectorises."""
     n_features = len(low)
@@ -34,7 +35,7 @@ def _extent(flat: Array, low: Array, high: Array) -> None:
             high[f] = max(high[f], most[i])
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def to_grid(flat: Array, x: Array, low: Array, high: Array) -> Any:
     """Write features (p, d) to `x` (d, p) as 0-4095; returns steps per unit, 0 if constant."""
     n_features, n_points = x.shape

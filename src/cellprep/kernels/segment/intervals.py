@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from .features import GRID
 
 Array = NDArray[Any]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def cluster_line(x: Array, centers: Array, labels: Array, max_iterations: int) -> None:
     """Cluster one image's values `x` from equally full and equally wide intervals; keep the best.
 
@@ -47,7 +47,7 @@ def cluster_line(x: Array, centers: Array, labels: Array, max_iterations: int) -
         labels[i] = table[x[i]]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _running_sums(x: Array, number: Array, total: Array) -> None:
     """For each value of the grid, the number and the sum of all smaller points."""
     # Two tables, since neighbours often share a value and would wait for each other's count.
@@ -60,7 +60,7 @@ def _running_sums(x: Array, number: Array, total: Array) -> None:
         number[value + 1] += number[value]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _start(number: Array, even: int, ends: Array) -> None:
     """Intervals that are equally wide or (`even` 0) equally full."""
     n_clusters, n_points = len(ends) - 1, number[GRID + 1]
@@ -75,7 +75,7 @@ def _start(number: Array, even: int, ends: Array) -> None:
     ends[n_clusters] = GRID + 1
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _means(number: Array, total: Array, ends: Array, centers: Array) -> int:
     """Write the means of the intervals, the middle of empty ones; returns the last empty, or -1."""
     empty = -1
@@ -89,7 +89,7 @@ def _means(number: Array, total: Array, ends: Array, centers: Array) -> int:
     return empty
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _restart(number: Array, ends: Array, centers: Array, empty: int) -> None:
     """Move the centre of an empty interval to the value farthest from its own centre."""
     n_clusters = len(centers)
@@ -110,7 +110,7 @@ def _restart(number: Array, ends: Array, centers: Array, empty: int) -> None:
     centers[empty] = farthest
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _move_ends(centers: Array, ends: Array) -> bool:
     """Move the ends halfway between the centres; returns whether any changed."""
     changed = False
@@ -121,7 +121,7 @@ def _move_ends(centers: Array, ends: Array) -> bool:
     return changed
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _inertia(number: Array, total: Array, ends: Array) -> float:
     """The sum of squared distances to the means, up to a constant."""
     inertia = 0.0

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from .assignment import label_points
 from .features import to_grid
 from .intervals import cluster_line
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 _SAMPLE = 400  # points of the sample, for every two clusters, that starts are tried on
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _cluster_one(
     features: Array, max_iterations: int, out_labels: Array, out_centers: Array
 ) -> None:
@@ -38,7 +38,7 @@ def _cluster_one(
                 out_centers[n, c, 0] = low[0] + np.float32(line[c]) / scale
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _cluster_several(
     features: Array, max_iterations: int, out_labels: Array, out_centers: Array
 ) -> None:
@@ -68,7 +68,7 @@ def _cluster_several(
         label_points(x, best, rank, labels)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _rank_by_sum(centers: Array, rank: Array) -> None:
     """Rank centres by the sum of their features."""
     for c in range(len(centers)):

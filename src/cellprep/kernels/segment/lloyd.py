@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from .assignment import RUN, assign
 
 Array = NDArray[Any]
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 _AT_REST = np.float32(1)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def farthest(x: Array, centers: Array, counts: Array) -> int:
     """The point farthest from its nearest centre with points; -1 if all points lie on one."""
     point, most = -1, np.float32(0)
@@ -34,7 +34,7 @@ def farthest(x: Array, centers: Array, counts: Array) -> int:
     return point
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def lloyd(x: Array, centers: Array, sums: Array, counts: Array, max_iterations: int) -> float:
     """Move `centers` until none moves; returns the sum of squares, up to a constant."""
     n_features, n_points = x.shape

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from .bits import empty_masks, pack
 
 Array = NDArray[Any]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def buffers_for_discs(h: int, w: int, margin: int) -> tuple[Array, Array, Array]:
     """A full mask and two buffers, for discs of a radius up to `margin`."""
     masks = empty_masks(3, h, w, margin)
@@ -26,13 +26,13 @@ def buffers_for_discs(h: int, w: int, margin: int) -> tuple[Array, Array, Array]
     return masks[0], masks[1], masks[2]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _union(string: Array, other: Array) -> None:
     for j in range(len(string)):
         string[j] |= other[j]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _union_shifted(string: Array, other: Array, by: int) -> None:
     """Add `other` shifted by `by` bits, once in each direction."""
     words, right = by >> 6, by & 63
@@ -45,7 +45,7 @@ def _union_shifted(string: Array, other: Array, by: int) -> None:
         later[j] |= other[j + 1] << right | other[j] >> 1 >> left
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def dilate(bits: Array, radius: int, discs: Any) -> None:
     """Set every pixel within a disc of a set one.
 
@@ -69,14 +69,14 @@ def dilate(bits: Array, radius: int, discs: Any) -> None:
         string[j] = spread[j] & image[j]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _invert(bits: Array, full: Array) -> None:
     string, image = bits.ravel(), full.ravel()
     for j in range(len(string)):
         string[j] ^= image[j]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def erode(bits: Array, radius: int, discs: Any) -> None:
     """Clear every pixel within a disc of a clear one."""
     _invert(bits, discs[0])

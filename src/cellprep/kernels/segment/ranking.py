@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from .spaces import scores_of
 
 Array = NDArray[Any]
@@ -33,7 +33,7 @@ def rank_clusters(
         _rank_by(scores_of(images, colors, by == "dark"), labels)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _mean_colors(pixels: Array, labels: Array, n_clusters: int) -> Array:
     """The mean colour of each image's clusters (n, k, 3); 0 for empty ones."""
     n, n_points = labels.shape
@@ -55,7 +55,7 @@ def _mean_colors(pixels: Array, labels: Array, n_clusters: int) -> Array:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _rank_by(scores: Array, labels: Array) -> None:
     """Number clusters by their scores (n, k); the lowest that is not empty becomes 0."""
     n_clusters = scores.shape[1]
@@ -78,7 +78,7 @@ def _rank_by(scores: Array, labels: Array) -> None:
                 row[p] = new if old[p] == c else row[p]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _skip_empty(labels: Array, n_clusters: int) -> None:
     """Renumber clusters that are in order already without the empty ones."""
     rank = np.empty(n_clusters, np.uint8)

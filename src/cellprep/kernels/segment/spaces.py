@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import SPACES
+from ..compiling import kernel
 from ..lab import to_lab
 
 Array = NDArray[Any]
@@ -21,7 +21,7 @@ _DARKNESS = np.float32(1 / 256)
 _PIXELS = 2048  # that the background is measured on
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _stain(pixels: Array, out: Array) -> None:
     for p in range(pixels.shape[0]):
         r, g, b = int(pixels[p, 0]), int(pixels[p, 1]), int(pixels[p, 2])
@@ -30,7 +30,7 @@ def _stain(pixels: Array, out: Array) -> None:
         out[p, 1] = np.float32(255 * spread) / np.float32(max(most, 1))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _white(image: Array, counts: Array, white: Array) -> None:
     """Factors that map each channel's 80th percentile, which is background, to 255.
 
@@ -50,18 +50,18 @@ def _white(image: Array, counts: Array, white: Array) -> None:
         white[c] = np.float32(255) / np.float32(max(value, 1))
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _purple_of(green: Any, blue: Any) -> Any:
     purple = max(blue - green, _LEAST)
     return _HALF * purple / (_HALF + abs(purple)) - _DARKNESS * green
 
 
-@nb.njit(cache=True, nogil=True, inline="always")
+@kernel(inline="always")
 def _dark_of(half_red: Any, half_green: Any) -> Any:
     return max(np.float32(255) - (half_red + half_green), np.float32(0))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _purple(pixels: Array, out: Array) -> None:
     counts = np.empty((3, 256), np.int32)
     white = np.empty(3, np.float32)
@@ -76,7 +76,7 @@ def _purple(pixels: Array, out: Array) -> None:
             row[p] = _purple_of(green, to_blue * np.float32(flat[at + np.uint64(2)]))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _dark(pixels: Array, out: Array) -> None:
     counts = np.empty((3, 256), np.int32)
     white = np.empty(3, np.float32)
@@ -91,7 +91,7 @@ def _dark(pixels: Array, out: Array) -> None:
             row[p] = _dark_of(red, to_green * np.float32(flat[at + np.uint64(1)]))
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def scores_of(pixels: Array, colors: Array, dark: bool) -> Array:
     """(n, k) darkness, or else purple, of colours (n, k, 3) of each image, as in `to_space`."""
     counts = np.empty((3, 256), np.int32)

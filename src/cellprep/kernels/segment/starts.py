@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from ..compiling import kernel
 from .lloyd import farthest, lloyd
 
 Array = NDArray[Any]
@@ -19,7 +19,7 @@ _TRIES = 10  # passes over the sample per start
 _SAME, _CLOSE, _FEW = 0.995, 1.15, 4
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _slice_centers(x: Array, along: Array, even: int, centers: Array) -> None:
     """Centres of k slices across `along`, equally wide or (`even` 0) equally full."""
     n_features, n_points = x.shape
@@ -57,7 +57,7 @@ def _slice_centers(x: Array, along: Array, even: int, centers: Array) -> None:
                 centers[c, f] = np.float32(sums[n_clusters, f] / n_points)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _far_apart(x: Array, centers: Array) -> None:
     """Centres far apart: the first point, then repeatedly the point farthest from all."""
     counts = np.zeros(len(centers), np.int64)
@@ -69,7 +69,7 @@ def _far_apart(x: Array, centers: Array) -> None:
         point = farthest(x, centers, counts)
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _principal(x: Array, along: Array) -> None:
     """Project each point on the axis of most variance, found by power iteration."""
     n_features, n_points = x.shape
@@ -110,7 +110,7 @@ def _principal(x: Array, along: Array) -> None:
         along[i] = projection
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def _copy(into: Array, centers: Array) -> None:
     # `into[:] = centers` would compile for two seconds
     for c in range(into.shape[0]):
@@ -118,7 +118,7 @@ def _copy(into: Array, centers: Array) -> None:
             into[c, f] = centers[c, f]
 
 
-@nb.njit(cache=True, nogil=True)
+@kernel
 def best_centers(x: Array, sample: Array, best: Array, max_iterations: int) -> None:
     """Find centres for several features: all starts on a sample, the two best on all points."""
     n_features, n_points = sample.shape

@@ -1,0 +1,114 @@
+"""How kernels are compiled: by Numba, which caches the result for later processes.
+
+Numba caches beside the source or in the user's cache folder, and fails if both are read-only, as in
+many containers, if the disk is full, or if a cached file is damaged. Here none of this is an error:
+the kernel is compiled for this process.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numba as nb
+import xxhash
+from numba.core import config
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+from ..errors import CellprepError, CellprepWarning
+
+_DIGEST = 16  # bytes
+
+if config.DISABLE_JIT:  # type: ignore[attr-defined]  # read from the environment
+    raise CellprepError(
+        "NUMBA_DISABLE_JIT is set, but kernels must be compiled: in plain Python, a run takes "
+        "hours and integers overflow differently; unset it"
+    )
+
+
+def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Decorate a function that Numba compiles when it is first called, and that needs no GIL.
+
+    Options are those of `numba.njit`.
+    """
+    if function is None:
+        return functools.partial(kernel, **options)
+    dispatcher = nb.njit(nogil=True, **options)(function)
+    try:
+        dispatcher._cache = _Cache(function)
+    except Exception as error:  # there is no folder that can be written to
+        _not_cached(str(error))
+    return dispatcher
+
+
+class _Cache(FunctionCache):
+    """A cache in which what cannot be read is compiled again, and what cannot be saved is not."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        where = self._impl.locator
+        self._cache_file = _DigestedFile(
+            where.get_cache_path(), self._impl.filename_base, where.get_source_stamp()
+        )
+
+    def load_overload(self, *arguments: Any) -> Any:
+        try:
+            return super().load_overload(*arguments)
+        except Exception:  # damage leads to errors of any type
+            with suppress(OSError):  # saving will report it
+                self.flush()
+            return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        try:
+            super().save_overload(*arguments)
+        except Exception as error:
+            _not_cached(str(error))
+
+
+class _DigestedFile(IndexDataCacheFile):
+    """Files that end in their digest, so that no damaged machine code is run."""
+
+    @contextmanager
+    def _open_for_write(self, filepath: str) -> Iterator[io.BytesIO]:
+        with super()._open_for_write(filepath) as file:
+            data = io.BytesIO()
+            yield data
+            file.write(data.getvalue() + xxhash.xxh3_128_digest(data.getvalue()))
+
+    def _load_index(self) -> Any:
+        _check(self._index_path)
+        return super()._load_index()
+
+    def _load_data(self, name: str) -> Any:
+        _check(self._data_path(name))
+        return super()._load_data(name)
+
+
+def _check(file: str) -> None:
+    """Refuse a file whose digest does not match."""
+    with suppress(FileNotFoundError):
+        saved = Path(file).read_bytes()
+        if xxhash.xxh3_128_digest(saved[:-_DIGEST]) != saved[-_DIGEST:]:
+            raise ValueError(f"{file!r} is damaged")
+
+
+_said: list[str] = []
+
+
+def _not_cached(why: str) -> None:
+    """Say what it costs that compiled kernels are not kept, once per process."""
+    if _said:
+        return
+    _said.append(why)
+    warnings.warn(
+        f"compiled kernels cannot be saved ({' '.join(why.split())}), so every process compiles "
+        "them again, which takes up to a minute; set NUMBA_CACHE_DIR to a writable folder",
+        CellprepWarning,
+        stacklevel=2,
+    )
