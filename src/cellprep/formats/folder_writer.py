@@ -6,6 +6,7 @@ import itertools
 import re
 import urllib.parse
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +16,16 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..system.paths import WORK, atomic_write, local_copy, make_folder, map_files
 from .codec import encode, encode_mask
 from .format import Block, Contents, WrittenShard
+from .index import load_index
 from .manifest import INDEX, MANIFEST
 from .stamps import Files
 from .untrusted import inside
+from .written import look_at
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
@@ -118,19 +122,22 @@ def _save(path: Path, encoded: bytes) -> str:
 
 
 def written_files(folder: Path) -> list[Path]:
-    """All files that a writer has written or was about to write, and their masks."""
+    """All files that a writer has written or was about to write, and their masks.
+
+    An index that the manifest does not refer to may name files of the user, and is not used.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    manifest, tables = look_at(folder).manifest, []
+    with suppress(CellprepError):
+        if manifest is not None and INDEX in manifest.get("files", {}):
+            tables.append(load_index(folder, manifest))
+    with suppress(OSError, ValueError, pa.ArrowException), local_copy(folder / _FILES) as local:
+        tables.append(pq.read_table(local))
     files = []
-    for table in (folder / INDEX, folder / _FILES):
-        if not table.is_file():
-            continue
-        try:
-            with local_copy(table) as local:
-                named = pq.read_table(local, columns=["file"])["file"].to_pylist()
-        except (OSError, ValueError, KeyError, pa.ArrowException):
-            continue  # the table is damaged
+    for table in tables:
+        named = table["file"].to_pylist() if "file" in table.column_names else []
         names = [name for name in named if isinstance(name, str) and inside(name)]
         files += [folder / name for name in names]
         files += [folder / MASKS / name for name in names]

@@ -16,6 +16,7 @@ from ..system.paths import (
     WORK,
     is_remote,
     leftovers,
+    linked_folders,
     list_url,
     make_folder,
     move,
@@ -25,6 +26,16 @@ from ..system.paths import (
 )
 from .file_state import INTACT, file_state
 from .target import TargetState, fingerprint_of
+
+
+def check_links(path: Path) -> None:
+    """Refuse to change a folder that contains links to folders, whose files lie elsewhere."""
+    links = linked_folders(path)
+    if links:
+        raise CellprepError(
+            f"{str(links[0])!r} is a link to another folder, in which nothing is deleted or "
+            "replaced; move the link away, or choose another output"
+        )
 
 
 def make_way(path: Path, fingerprint: Fingerprint, state: TargetState) -> None:

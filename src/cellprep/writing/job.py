@@ -22,7 +22,7 @@ from ..system import executors
 from ..system.locks import check_free, only_writer
 from ..system.paths import as_os_errors, as_path, check_shared, is_remote
 from .check import check
-from .clearing import make_way, needs_sweep, sweep
+from .clearing import check_links, make_way, needs_sweep, sweep
 from .file_state import reads_fast
 from .identity import identified_by_files, identity_of, written_from_source
 from .quarantine import copy_bad_files, stamps_of_bad_files
@@ -122,6 +122,7 @@ class Job:
             checked = check(self.path, deep=reads_fast(self.path))
             if not checked.damaged and not needs_sweep(self.path):
                 return len(self.plan), 0
+        check_links(self.path)
         with only_writer(self.path, is_file=is_file) as check_lock:
             target = self.check_target()  # another process may have written since
             fingerprint = self._fingerprint(target)

@@ -7,7 +7,7 @@ names as patterns and create buckets.
 
 from .atomic import atomic_write, copy, move
 from .deleting import leftovers, remove_folder, remove_tree, unlink
-from .listing import file_version, file_versions, list_url, names, sizes
+from .listing import file_version, file_versions, linked_folders, list_url, names, sizes
 from .reading import (
     Prefetched,
     local_copy,
@@ -43,6 +43,7 @@ __all__ = [
     "file_versions",
     "is_remote",
     "leftovers",
+    "linked_folders",
     "list_url",
     "local_copy",
     "make_folder",

@@ -52,7 +52,10 @@ def copy(source: Path, target: Path) -> bool:
     """Copy a file; False if it cannot be read."""
     try:
         if not (is_remote(source) or is_remote(target)):
-            shutil.copy2(source, target)
+            with atomic_write(
+                target
+            ) as temporary:  # a link at the target is replaced, not followed
+                shutil.copy2(source, temporary)
             return True
         data = read_bytes(source)
     except OSError:

@@ -31,6 +31,14 @@ def names(folder: Path) -> list[str]:
     return sorted(str(file.relative_to(folder)) for file in found)
 
 
+def linked_folders(folder: Path) -> list[Path]:
+    """Links to folders at any depth below a local folder; nothing behind them is looked at."""
+    if is_remote(folder):
+        return []
+    found = (Path(parent, name) for parent, inner, _ in os.walk(folder) for name in inner)
+    return [path for path in found if path.is_symlink()]
+
+
 def sizes(folder: Path) -> Callable[[str], int | None]:
     """A function from the relative name of a file to its size, or None if it does not exist."""
     if is_remote(folder):
