@@ -76,6 +76,12 @@ class Dataset(Exchange, Provenance, Tables):
         return _read_only(self.plan.rows.copies)
 
     @property
+    def parts(self) -> NDArray[Any] | None:
+        """(n,) str: the split that each image belongs to on disk, after `read(part="all")`."""
+        parts = self.plan.rows.parts
+        return None if parts is None else _read_only(parts)
+
+    @property
     def class_names(self) -> tuple[str, ...]:
         """The name of each label."""
         return self.source.class_names
@@ -103,6 +109,15 @@ class Dataset(Exchange, Provenance, Tables):
     def bad(self) -> dict[str, str]:
         """File and cause of every image that `readable` left out."""
         return dict(self.plan.bad)
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Name and cause of everything in the input that is not read.
+
+        Files with other extensions, folders of the system, links to nothing, members of a tar file
+        that belong to no image, files that the index of a written data set does not list.
+        """
+        return dict(self.source.unread)
 
     def counts(self) -> dict[str, int]:
         """Images by class name."""

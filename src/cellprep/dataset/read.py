@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import CellprepError, nearest, one_of
 from ..formats import FORMATS, format_of
-from ..formats.written import written_format
+from ..formats.listing import is_of_the_system
+from ..formats.splits import ALL, OTHER, chosen, in_order, split_of
+from ..formats.written import unknown_files, written_format
+from ..plan.joined import joined
+from ..plan.source import Source, Unread
 from ..system.paths import as_os_errors, as_path
 from .dataset import Dataset
+from .split_column import of_split
 
 
 def read(
@@ -52,8 +58,9 @@ def read(
         then contain images directly, and the path may be a single image. Sets that cellprep wrote
         and formats that store a label with each image keep theirs.
         tfrecord: `image="image"`, `label="label"`: the names of the two features.
-        medmnist, parquet: `part="train"`, `"val"` or `"test"`: the split; required if there are
-        several.
+        all: `part="train"`, `"val"`, `"test"` or another split on disk, found by the names of
+        folders, files or arrays; required if there are several. "all": all of them, with the split
+        as a column (`Dataset.parts`), which `split` keeps.
         parquet: `image=`, `label=`: the two columns. Default: as recorded by `datasets`, otherwise
         `image` or `img`, and `label` or `labels`. Ids are the column `id`, or the file names stored
         with the images, if unique; otherwise the row numbers.
@@ -85,11 +92,16 @@ def _read(
         raise CellprepError(f"there is no file or folder {str(path)!r}")
     if format is not None:
         one_of("format", format, FORMATS)
+    part = options.pop("part", None)
+    written = written_format(path) if path.is_dir() else None
+    sets = sets_inside(path) if format is None and written is None else {}
+    if sets:
+        return _read_sets(path, sets, part, shared, options)
     unlabelled = options.get("labels", "") is None
     if unlabelled:
         del options["labels"]
-    kind = format or _detect(path, options)
-    known = FORMATS[kind].options
+    kind = format or written or _detect(path, {**options, **({"part": part} if part else {})})
+    known = format_of(kind, path).options  # refuses one that is not installed
     if unlabelled and "labels" in known:
         options["labels"] = None
     advice = {
@@ -108,15 +120,25 @@ def _read(
     for name in options:
         if name not in known:
             raise CellprepError(f"format {kind} has no option {name!r}; {nearest(name, known)}")
-    return Dataset(FORMATS[kind].read(path, **options))
+    if written is not None:
+        source = FORMATS[kind].read(path, **options)
+        left = unknown_files(path, FORMATS[kind].files(path))
+        return of_split(Dataset(_with_unread(source, left)), part)
+    splits = FORMATS[kind].splits
+    if part is not None and splits is None:
+        raise CellprepError(
+            f"`part` is for inputs with splits, but {str(path)!r} is read as {kind}; leave it out"
+        )
+    if part == ALL and splits is not None:
+        found = splits(path)
+        chosen(path, ALL, found)
+        parts = {n: FORMATS[kind].read(path, part=n, **options) for n in in_order(found)}
+        return Dataset(joined(path, parts))
+    return Dataset(FORMATS[kind].read(path, **options, **({} if part is None else {"part": part})))
 
 
 def _detect(path: Path, options: Mapping[str, Any]) -> str:
-    """The format of a path, from its manifest or its appearance."""
-    written = written_format(path) if path.is_dir() else None
-    if written is not None:
-        format_of(written, path)  # refuses one that is not installed
-        return written
+    """The format of a path that cellprep did not write, from its appearance."""
     alike = [name for name, format in FORMATS.items() if format.looks_like(path)]
     if alike:
         return next(
@@ -128,3 +150,63 @@ def _detect(path: Path, options: Mapping[str, Any]) -> str:
         f"{str(path)!r} is not a data set that can be read; pass an .npz file or a folder, or set "
         "format="
     )
+
+
+def _with_unread(source: Any, left: Unread) -> Source:
+    """The source with what is not read; sources of other packages need not know of it."""
+    known: Source = replace(source, unread=left) if left and is_dataclass(source) else source
+    return known
+
+
+# -- folders of data sets, one per split ------------------------------------------------------
+
+
+def sets_inside(path: Path) -> dict[str, Path]:
+    """The data sets that are directly in a folder, by name: npz files, written sets, zarr groups.
+
+    What `cellprep split` writes is such a folder.
+    """
+    if not path.is_dir() or FORMATS["zarr"].looks_like(path):
+        return {}
+    found = {}
+    for entry in sorted(path.iterdir(), key=str):
+        if is_of_the_system(entry.name):
+            continue
+        is_set = any(FORMATS[name].looks_like(entry) for name in ("npz", "zarr"))
+        if is_set or (entry.is_dir() and written_format(entry) is not None):
+            found[entry.name] = entry
+    return found
+
+
+def _read_sets(
+    path: Path,
+    sets: Mapping[str, Path],
+    part: str | None,
+    shared: Mapping[str, Any],
+    options: dict[str, Any],
+) -> Dataset:
+    """One of the data sets in a folder, or all of them as the splits of one."""
+    splits: dict[str, Path] = {}
+    for name, file in sets.items():
+        split = split_of(name) or OTHER
+        if split in splits or (split == OTHER and len(sets) > 1):
+            raise CellprepError(
+                f"{str(path)!r} contains the data sets {', '.join(sets)}; read one of them, such as "
+                f"{str(file)!r}"
+            )
+        splits[split] = file
+    left = tuple(
+        (entry.name, "is not a data set")
+        for entry in sorted(path.iterdir(), key=str)
+        if entry.name not in sets
+    )
+    if part == ALL:
+        chosen(path, ALL, splits)
+        parts = {
+            name: _read(splits[name], None, shared, {**options}).source for name in in_order(splits)
+        }
+        return Dataset(joined(path, parts, left))
+    only = part is None and {*splits} == {OTHER}
+    name = OTHER if only else str(chosen(path, part, splits))
+    source = _read(splits[name], None, shared, options).source
+    return Dataset(_with_unread(source, (*left, *source.unread)))

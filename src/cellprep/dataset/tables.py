@@ -24,11 +24,13 @@ class Tables(ABC):
     def plan(self) -> Plan: ...
 
     def table(self) -> pd.DataFrame:
-        """One row per image: id, copy, label, class_name, and group if there are groups."""
+        """One row per image: id, copy, label, class_name; group and part if there are any."""
         rows = self.plan.rows
         table = _table(rows, self.plan.class_names)
         if rows.groups is not None:
             table["group"] = rows.groups
+        if rows.parts is not None:
+            table["part"] = rows.parts
         return table
 
     def changes(self) -> pd.DataFrame:

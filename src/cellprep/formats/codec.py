@@ -23,9 +23,20 @@ from .untrusted import MOST_PIXELS, BadFileError, is_text
 __all__ = ["BadFileError"]
 
 Used = TypeVar("Used")
-_READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO"}
+_READ = {"JPEG", "PNG", "BMP", "TIFF", "MPO", "PPM", "WEBP", "JPEG2000"}
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".tif", ".tiff", ".webp"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpf", ".jpx", ".j2c", ".jpc"),
+    *(".gif", ".heic", ".heif", ".avif"),  # listed as bad files, not ignored
+)
+"""Extensions of image files."""
 MOST_BYTES = 4 * MOST_PIXELS + 2**20
 """Of an encoded image with at most that many pixels."""
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is taken for an image, by its extension."""
+    return name.lower().endswith(SUFFIXES)
 
 
 Encoded = bytes | OSError | BadFileError
@@ -178,7 +189,7 @@ def _image(file: Path | Encoded) -> Image.Image:
 def _check(image: Image.Image) -> None:
     if image.format not in _READ:
         raise BadFileError(
-            f"is a {image.format} file by its content; convert it to PNG, JPEG, BMP or TIFF"
+            f"is a {image.format} file by its content; convert it to PNG, JPEG or TIFF"
         )
     _check_size(image)
     channels, bits = stored_channels(image), stored_bits(image)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -17,13 +16,23 @@ from ..errors import BadImagesError, CellprepError, counted, one_of
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
 from ..system.executors import cut
-from ..system.paths import Prefetched, as_path, file_versions, is_remote, list_url, prefetch, sizes
-from .codec import BadFileError, check_size, decode_mask, decode_to_shape, size_by_header
+from ..system.paths import Prefetched, as_path, file_versions, prefetch, sizes
+from .class_folders import ClassFolders, folder_of
+from .codec import (
+    BadFileError,
+    check_size,
+    decode_mask,
+    decode_to_shape,
+    is_image_name,
+    size_by_header,
+)
 from .encoded import usual_shape
-from .folder_writer import MASKS, SUFFIXES, FolderWriter, written_files
+from .folder_writer import MASKS, FolderWriter, written_files
 from .format import UNLABELLED, Format
 from .index import load_rows
+from .listing import Listing, list_files
 from .manifest import INDEX, history_of
+from .splits import OTHER, chosen
 from .untrusted import inside, is_text
 from .written import manifest_of_format, written_format
 
@@ -132,6 +141,7 @@ def read(
     size: int | Size | None = None,
     masks: str | Path | None = None,
     labels: str | None = "folders",
+    part: str | None = None,
 ) -> FolderSource:
     """The source of a folder with class folders, or of one that `write(format="folder")` wrote.
 
@@ -141,85 +151,90 @@ def read(
     if path.is_dir() and written_format(path) is not None:
         source = _read_written(path, shape)
     elif labels is None:
-        source = _read_unlabelled(path, shape)
+        source = _read_unlabelled(path, shape, part)
     else:
         one_of("labels", labels, ["folders"])
-        source = _read_labelled(path, shape)
+        source = _read_labelled(path, shape, part)
     return source if masks is None else _with_masks(source, as_path(masks))
 
 
-def _read_labelled(path: Path, size: Size | None) -> FolderSource:
+def splits(path: Path) -> dict[str, list[str]]:
+    """The images of each split of a folder."""
+    files = list_files(path, is_image_name).files if path.is_dir() else []
+    return _by_split(files, ClassFolders.of(files))
+
+
+def _by_split(files: list[str], layout: ClassFolders) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for file in files if layout.level is not None else ():
+        found.setdefault(layout.split_of(folder_of(file)) or OTHER, []).append(file)
+    return found
+
+
+def _of_split(
+    path: Path, part: str | None, files: list[str], layout: ClassFolders
+) -> tuple[list[str], str | None]:
+    """The images of the requested split, and its name; all of them if there are no splits."""
+    found = _by_split(files, layout)
+    part = chosen(path, part, found)
+    return (files, None) if part is None else (found[part], part)
+
+
+def _read_labelled(path: Path, size: Size | None, part: str | None) -> FolderSource:
     """One folder of images per class."""
     if not path.is_dir():
         raise CellprepError(
             f"{str(path)!r} is not a folder; one image can be read without a label: labels=None"
         )
-    loose, by_class = _list_url(path) if is_remote(path) else _list_folder(path)
-    folders = sorted(by_class)
+    listing = list_files(path, is_image_name)
+    layout = ClassFolders.of(listing.files)
+    files, part = _of_split(path, part, listing.files, layout)
+    if not listing.files:
+        raise CellprepError(
+            f"{str(path)!r} contains no images; it needs one folder of images per class"
+        )
+    classes = [layout.class_of(folder_of(file)) for file in files]
+    loose = [file for file, name in zip(files, classes, strict=True) if name is None]
     if loose:
         raise CellprepError(
             f"{str(path)!r} has {counted(len(loose), 'image')} outside its class folders "
             f"({loose[0]}, ...); move each into the folder of its class, or read images without "
             "labels: labels=None"
         )
-    if not folders:
-        raise CellprepError(
-            f"{str(path)!r} contains no images; it needs one folder of images per class"
-        )
-    unnamed = [name for name in folders if not is_text(name)]
+    folders = {folder_of(file) for file in listing.files}  # of all splits: one may lack a class
+    same = {folder for folder in folders if (layout.split_of(folder) == OTHER) == (part == OTHER)}
+    names = sorted({str(layout.class_of(folder)) for folder in same})
+    unnamed = [name for name in names if not is_text(name)]
     if unnamed:
         raise CellprepError(
             f"class folder {unnamed[0]!r} in {str(path)!r} has a name that is not UTF-8 text; "
             "rename it"
         )
-    files, labels = [], []
-    for label, name in enumerate(folders):
-        in_class = sorted(f"{name}/{file}" for file in by_class[name])
-        if not in_class:
-            raise CellprepError(
-                f"class folder {str(path / name)!r} contains no images; add some, or delete it"
-            )
-        files += in_class
-        labels += [label] * len(in_class)
-    rows = Rows.of(np.array(files), np.array(labels, np.int64))
-    return FolderSource(path, tuple(files), rows, tuple(folders), size)
+    filled = {file.partition("/")[0] for file in listing.files}
+    empty = [name for name in listing.folders if name not in filled]
+    if empty and layout.level is None:
+        raise CellprepError(
+            f"class folder {str(path / empty[0])!r} contains no images; add some, or delete it"
+        )
+    number = {name: label for label, name in enumerate(names)}
+    by_class = sorted((number[str(name)], file) for name, file in zip(classes, files, strict=True))
+    files = [file for _, file in by_class]
+    rows = Rows.of(np.array(files), np.array([label for label, _ in by_class], np.int64))
+    return FolderSource(path, tuple(files), rows, tuple(names), size, unread=listing.left())
 
 
-def _read_unlabelled(path: Path, size: Size | None) -> FolderSource:
+def _read_unlabelled(path: Path, size: Size | None, part: str | None) -> FolderSource:
     """All images of a folder and the folders in it, or one image."""
+    listing = Listing()
     if path.is_dir():
-        loose, by_class = _list_url(path) if is_remote(path) else _list_folder(path)
-        below = (f"{name}/{file}" for name, files in by_class.items() for file in files)
-        files = sorted([*loose, *below])
+        listing = list_files(path, is_image_name)
+        files, _ = _of_split(path, part, listing.files, ClassFolders.of(listing.files))
     else:
         path, files = path.parent, [path.name]
     if not files:
         raise CellprepError(f"{str(path)!r} contains no images")
     rows = Rows.of(np.array(files), np.zeros(len(files), np.int64))
-    return FolderSource(path, tuple(files), rows, (UNLABELLED,), size)
-
-
-def _list_folder(path: Path) -> tuple[list[str], dict[str, Iterable[str]]]:
-    """Images outside the class folders, and the images in each of these."""
-    entries = list(os.scandir(path))
-    loose = sorted(e.name for e in entries if _is_image(e.name) and not e.is_dir())
-    folders = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
-    return loose, {name: _walk(path / name) for name in folders}
-
-
-def _list_url(path: Path) -> tuple[list[str], dict[str, Iterable[str]]]:
-    """The same, from one listing of a URL."""
-    loose: list[str] = []
-    by_class: dict[str, list[str]] = {}
-    for name in sorted(list_url(path)):
-        folder, _, file = name.partition("/")
-        if any(part.startswith(".") for part in name.split("/")):
-            continue
-        if file:
-            by_class.setdefault(folder, []).extend([file] if _is_image(file) else [])
-        elif _is_image(folder):
-            loose.append(folder)
-    return loose, dict(by_class)
+    return FolderSource(path, tuple(files), rows, (UNLABELLED,), size, unread=listing.left())
 
 
 def _with_masks(source: FolderSource, folder: Path) -> FolderSource:
@@ -242,24 +257,6 @@ def _with_masks(source: FolderSource, folder: Path) -> FolderSource:
             f"{str(stems[0])!r} or {stems[0].name!r}"
         )
     return replace(source, masks_at=folder, mask_files=tuple(masks))
-
-
-def _is_image(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
-
-
-def _walk(folder: Path, above: frozenset[str] = frozenset()) -> Iterator[str]:
-    here = os.path.realpath(folder)
-    if here in above:
-        return  # a link to a parent folder
-    for entry in os.scandir(folder):
-        if entry.name.startswith("."):
-            continue  # such as .ipynb_checkpoints, full of copies
-        if os.path.isdir(entry.path):
-            below = _walk(folder / entry.name, above | {here})
-            yield from (f"{entry.name}/{file}" for file in below)
-        elif _is_image(entry.name):
-            yield entry.name
 
 
 def _read_written(path: Path, size: Size | None) -> FolderSource:
@@ -285,8 +282,9 @@ def _read_written(path: Path, size: Size | None) -> FolderSource:
 
 FORMAT = Format(
     read,
-    options=("size", "masks", "labels"),
-    looks_like=lambda path: path.is_file() and _is_image(path.name),
+    options=("size", "masks", "labels", "part"),
+    looks_like=lambda path: path.is_file() and is_image_name(path.name),
+    splits=splits,
     writer=FolderWriter,
     files=written_files,
     digests={"xxh3_128": "", "masks_xxh3_128": f"{MASKS}/"},

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..system.paths import WORK, atomic_write, local_copy, make_folder, map_files
-from .codec import encode, encode_mask
+from .codec import SUFFIXES, encode, encode_mask
 from .format import Block, Contents, WrittenShard
 from .index import load_index
 from .manifest import INDEX, MANIFEST
@@ -27,10 +27,6 @@ from .stamps import Files
 from .untrusted import inside
 from .written import look_at
 
-SUFFIXES = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff"),
-    *(".gif", ".webp", ".heic", ".avif", ".jp2"),  # listed as bad files, not ignored
-)
 MASKS = "masks"
 _FILES = f"{WORK}/files.parquet"
 """Of an unfinished data set: the names of all its files."""

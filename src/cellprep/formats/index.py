@@ -72,6 +72,8 @@ def _index_table(
     }
     if rows.groups is not None:
         table["group"] = pa.array(rows.groups)
+    if rows.parts is not None:
+        table["part"] = pa.array(rows.parts)
     return pa.table({**table, **columns})
 
 
@@ -139,12 +141,16 @@ def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:
     named = labels.dtype.kind in "iu" and not (n and (labels.min() < 0))
     if not named or (n and labels.max() >= len(manifest["class_names"])):
         raise CellprepError(f"{str(where)!r} has labels without a class name; it is damaged")
-    groups = index["group"].to_numpy() if "group" in names else None
+    groups, parts = (
+        check_ids(index[name].to_numpy(), n, name) if name in names else None
+        for name in ("group", "part")
+    )
     return Rows.of(
         check_ids(ids, n, "id"),
         labels.astype(np.int64),
         check_copies(copies, n, where),
-        None if groups is None else check_ids(groups, n, "group"),
+        groups,
+        parts,
     )
 
 

@@ -1,4 +1,4 @@
-"""MedMNIST: one npz file with `train_images`, `train_labels` (n, 1), and the same for val, test."""
+"""Splits in one npz file: `train_images` and `train_labels` of MedMNIST, `x_train` of Keras."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import CellprepError, one_of
+from ..errors import CellprepError
 from ..system.paths import open_binary
 from . import npz
 from .format import Block, Contents, Format
+from .splits import chosen, split_of
 from .untrusted import DAMAGED_ZIP
 
 SPLITS = ("train", "val", "test")
@@ -21,30 +22,36 @@ SPLITS = ("train", "val", "test")
 
 def read(path: Path, part: str | None = None, masks: str | None = None) -> npz.NpzSource:
     """The source of one split; without `part`, of the only one that has images."""
-    counts = _counts(path)
-    filled = [name for name, count in counts.items() if count]
-    if not filled:
+    found = splits(path)
+    if not found:
         raise CellprepError(
-            f"{str(path)!r} has no images under train_images, val_images or test_images; read it "
+            f"{str(path)!r} has no images under names such as train_images or x_test; read it "
             "with format='npz' and name its arrays with images= and labels= (--arrays)"
         )
-    if part is None and len(filled) > 1:
-        listed = ", ".join(f"{name} ({counts[name]:,})" for name in filled)
-        raise CellprepError(
-            f"{str(path)!r} has the splits {listed}; choose one with part= (--part)"
-        )
-    if part is not None:
-        one_of("part", part, filled)
-    chosen = part or filled[0]
-    other_labels = tuple(f"{name}_labels" for name in filled if name != chosen)
-    return npz.read_members(path, f"{chosen}_images", f"{chosen}_labels", masks, other_labels)
+    images, labels = found[str(chosen(path, part, found))]
+    others = tuple(names[1] for names in found.values() if names[1] != labels)
+    return npz.read_members(path, images, labels, masks, others)
 
 
-def _counts(path: Path) -> dict[str, int]:
-    """How many images each split has."""
+def splits(path: Path) -> dict[str, list[str]]:
+    """The arrays of images and labels of each split that has images."""
     shapes = npz.shapes_of(path)
-    found = {split: shapes.get(f"{split}_images", ()) for split in SPLITS}
-    return {split: shape[0] if shape else 0 for split, shape in found.items()}
+    found = {}
+    for split in SPLITS:
+        of_split = {name: shape for name, shape in shapes.items() if split_of(name) == split}
+        images = [name for name, shape in of_split.items() if len(shape) >= 3 and shape[0]]
+        images = [name for name in images if name == f"{split}_images"] or images
+        for name in images[:1]:
+            labels = [n for n, shape in of_split.items() if shape[:1] == shapes[name][:1]]
+            labels = [n for n in labels if len(shapes[n]) <= 2]
+            labels = [n for n in labels if n == f"{split}_labels"] or labels
+            if len(images) > 1 or len(labels) != 1:
+                raise CellprepError(
+                    f"{str(path)!r} has the arrays {', '.join(of_split)} for the split {split}; "
+                    "name those of images and labels with images= and labels= (--arrays)"
+                )
+            found[split] = [name, labels[0]]
+    return found
 
 
 def write_file(
@@ -66,16 +73,17 @@ def _looks_like(path: Path) -> bool:
         return False
     try:
         with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
-            names = set(archive.namelist())
+            names = {name.removesuffix(".npy") for name in archive.namelist()}
     except (*DAMAGED_ZIP, OSError, ValueError):
         return False
-    return "train_images.npy" in names and "images.npy" not in names
+    return "images" not in names and any(split_of(name) for name in names)
 
 
 FORMAT = Format(
     read,
     options=("part", "masks"),
     looks_like=_looks_like,
+    splits=splits,
     write_file=write_file,
     members=tuple(f"{split}_{what}" for split in SPLITS for what in ("images", "labels")),
 )

@@ -29,7 +29,7 @@ from ..arrays import (
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
-from ..plan.source import NO_HISTORY, ArraySource, History
+from ..plan.source import NO_HISTORY, ArraySource, History, Unread
 from ..system.paths import atomic_write, local_copy, open_binary
 from .format import UNLABELLED, Block, Contents, Format
 from .index import check_copies
@@ -37,6 +37,7 @@ from .manifest import INDEX, MANIFEST, history_of, manifest_bytes, read_manifest
 from .maps import FileArray, file_array
 from .untrusted import DAMAGED_NPY, DAMAGED_ZIP, check_expansion
 
+_COLUMNS = ("class_names", "ids", "groups")
 _MOST_IN_MEMORY = 256 << 20  # bytes; larger compressed arrays are unpacked to a file
 
 
@@ -117,6 +118,7 @@ def read_members(
             rows = _rows(members, codes)
             used = [name for name in (images, labels, mask_name) if name is not None]
             history, checksums = members.history(), members.checksums(used)
+            left = members.left({*used, *other_labels})
     except DAMAGED_ZIP as error:
         raise _damaged(path, error) from error
     annotated = None if mask_array is None else check_masks(mask_array, pixels)
@@ -125,6 +127,7 @@ def read_members(
         *(checksums, images, labels, masks, other_labels),
         file_array(pixels, pixel_file),
         None if annotated is None else file_array(annotated, mask_file),
+        unread=left,
     )
 
 
@@ -148,12 +151,15 @@ def _rows(members: _Members, labels: NDArray[np.int64]) -> Rows:
     """The rows of these labels; ids, groups and copy numbers where the file has them."""
     n = len(labels)
     ids, groups = members.optional("ids"), members.optional("groups")
-    copies = members.optional("copies") if members.from_cellprep else None
+    copies, parts = (
+        members.optional(name) if members.from_cellprep else None for name in ("copies", "parts")
+    )
     return Rows.of(
         check_ids(ids, n),
         labels,
         None if copies is None else check_copies(copies, n, members.path),
         None if groups is None else check_ids(groups, n, "groups"),
+        None if parts is None else check_ids(parts, n, "parts"),
     )
 
 
@@ -194,6 +200,14 @@ class _Members:
             return NO_HISTORY
         check_expansion(self._infos[MANIFEST], self.path)
         return history_of(read_manifest(self.archive.read(MANIFEST), self.path), self.path)
+
+    def left(self, used: set[str]) -> Unread:
+        """The arrays, and other members, that are not read."""
+        known = {f"{name}.npy" for name in (*used, *_COLUMNS)} | {MANIFEST, INDEX}
+        if self.from_cellprep:
+            return ()
+        left = sorted({*self._infos} - known)
+        return tuple((name, "is not one of the arrays read") for name in left)
 
     def checksums(self, names: list[str]) -> str:
         return " ".join(f"{self._infos[f'{name}.npy'].CRC:08x}" for name in names)
@@ -349,8 +363,9 @@ def write_members(
             "copies": rows.copies,
             "class_names": np.array(contents.class_names),
         }
-        if rows.groups is not None:
-            arrays["groups"] = rows.groups
+        for name, column in (("groups", rows.groups), ("parts", rows.parts)):
+            if column is not None:
+                arrays[name] = column
         for name, array in arrays.items():
             with archive.open(_entry(f"{name}.npy"), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, array, allow_pickle=False)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Positions, check_ids, encode_labels, read_labels
-from ..errors import CellprepError, one_of
+from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..plan.source import Size
-from ..system.paths import as_os_errors, is_remote, names, open_binary
+from ..system.paths import as_os_errors, is_remote, open_binary
 from .codec import MOST_BYTES, BadFileError, Encoded, check_size
 from .encoded import EncodedSource, file_states
 from .format import Format
 from .index import load_rows, locations_of
+from .listing import data_files, data_splits
 from .manifest import INDEX, check_files, digests_of, history_of
 from .parquet_columns import (
     bytes_column,
@@ -42,11 +42,6 @@ _DAMAGE = (
     *(NotImplementedError, MemoryError, OverflowError),
 )
 """Errors of Arrow for damaged files."""
-_SPLITS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing", "eval", "evaluation"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +116,12 @@ def read(
     resize_to = check_size(size)
     if path.is_dir() and written_format(path) is not None:
         return _read_written(path, resize_to)
-    files = _files_of_split(path, part)
+    files, unread = data_files(path, _is_table, part)
+    if not files:
+        raise CellprepError(f"{str(path)!r} has no .parquet files")
     try:
-        return _read_files(path, files, resize_to, image, label)
+        source = _read_files(path, files, resize_to, image, label)
+        return replace(source, unread=unread)
     except CellprepError:
         raise
     except _DAMAGE as error:
@@ -235,44 +233,13 @@ def _locations(groups: list[NDArray[np.int64]]) -> NDArray[np.int64]:
 # -- files that cellprep did not write --------------------------------------------------------
 
 
-def _files_of_split(path: Path, part: str | None) -> list[Path]:
-    """The files of one split; without `part`, of the only one."""
-    if path.is_file() and part is None:
-        return [path]
-    if path.is_file():
-        raise CellprepError(
-            f"{str(path)!r} is one file, but `part` is for a folder of files; leave it out"
-        )
-    splits: dict[str, list[Path]] = {}
-    for name in names(path):
-        inside = Path(name)
-        if inside.suffix == ".parquet" and not inside.name.startswith(".") and name != INDEX:
-            splits.setdefault(_split_of(inside), []).append(path / name)
-    if not splits:
-        raise CellprepError(f"{str(path)!r} has no .parquet files")
-    found = [name for name in (*_SPLITS, "other") if name in splits]
-    if part is not None:
-        one_of("part", part, found)
-        return splits[part]
-    if len(found) > 1:
-        raise CellprepError(
-            f"{str(path)!r} has the splits {', '.join(found)}; choose one with part= (--part)"
-        )
-    return splits[found[0]]
+def _is_table(name: str) -> bool:
+    return name.lower().endswith(".parquet") and name != INDEX
 
 
-def _split_of(file: Path) -> str:
-    """The split that is named in the folder or name of a file.
-
-    >>> _split_of(Path("data/validation-00000-of-00001.parquet"))
-    'val'
-    """
-    for name in (*file.parts[-2::-1], file.stem):
-        words = set(re.split(r"[-._ 0-9]+", name.lower()))
-        for split, known in _SPLITS.items():
-            if words & set(known):
-                return split
-    return "other"
+def splits(path: Path) -> dict[str, list[str]]:
+    """The files of each split."""
+    return data_splits(path, _is_table)
 
 
 def _check_groups(files: list[Path], found: list[Any], column: str) -> None:
@@ -350,6 +317,7 @@ FORMAT = Format(
     read,
     options=("size", "image", "label", "part"),
     looks_like=_looks_like,
+    splits=splits,
     writer=ParquetWriter,
     files=shard_files,
     encoded=True,

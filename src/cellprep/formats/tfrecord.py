@@ -21,12 +21,13 @@ from .codec import check_size
 from .encoded import EncodedSource, file_states
 from .format import Block, Contents, Format, WrittenShard
 from .index import load_rows, locations_of
+from .listing import data_files, data_splits, holds_data_files
 from .manifest import check_files, digests_of, history_of
 from .stamps import Files, save
 from .tfrecord_example import FRAME, checksum, example_type, framed, value_of
 from .written import manifest_of_format, written_format
 
-_NAMES = re.compile(r"[^.].*\.tfrecords?(-\d+-of-\d+)?")
+_NAMES = re.compile(r"[^.].*\.(tfrecords?|tfrec|tfr|record)(-\d+-of-\d+)?", re.IGNORECASE)
 # -- reading ----------------------------------------------------------------------------------
 
 
@@ -149,6 +150,7 @@ def read(
     size: int | Size | None = None,
     image: str = "image",
     label: str = "label",
+    part: str | None = None,
 ) -> RecordSource | EncodedSource:
     """The source of a folder that `write(format="tfrecord")` wrote, or of any TFRecords of images.
 
@@ -156,7 +158,8 @@ def read(
     """
     if path.is_dir() and written_format(path) is not None:
         return _read_written(path, size)
-    files = tuple(_record_files(path))
+    listed, unread = data_files(path, _is_record_file, part)
+    files = tuple(listed)
     if not files:
         raise CellprepError(f"{str(path)!r} has no TFRecord files (*.tfrecord)")
     found, locations, raw_shapes = _read_labels(files, image, label)
@@ -166,13 +169,14 @@ def read(
     rows, names = _rows(found, label)
     if raw_shapes == {None}:
         store = RecordStore(records, image)
-        return EncodedSource(store, path, rows, names, check_size(size))
+        return EncodedSource(store, path, rows, names, check_size(size), unread=unread)
     if len(raw_shapes) > 1:
         raise CellprepError(
             f"{str(path)!r} contains images of several sizes as raw pixels; write them as PNG"
         )
     _refuse_size(size, path)
-    return RecordSource(path, records, rows, names, raw_shapes.pop(), file_states(files), image)
+    shape, state = raw_shapes.pop(), file_states(files)
+    return RecordSource(path, records, rows, names, shape, state, image, unread=unread)
 
 
 def _read_labels(
@@ -217,9 +221,13 @@ def _refuse_size(size: object, path: Path) -> None:
         )
 
 
-def _record_files(path: Path) -> list[Path]:
-    found = sorted(path.iterdir(), key=str) if path.is_dir() else [path]
-    return [file for file in found if _NAMES.fullmatch(file.name) and file.is_file()]
+def _is_record_file(name: str) -> bool:
+    return _NAMES.fullmatch(name) is not None
+
+
+def splits(path: Path) -> dict[str, list[str]]:
+    """The files of each split."""
+    return data_splits(path, _is_record_file)
 
 
 def _rows(found: list[dict[str, Any]], label: str) -> tuple[Rows, tuple[str, ...]]:
@@ -373,8 +381,9 @@ def _written_files(folder: Path) -> list[Path]:
 
 FORMAT = Format(
     read,
-    options=("size", "image", "label"),
-    looks_like=lambda path: bool(_record_files(path)),
+    options=("size", "image", "label", "part"),
+    looks_like=lambda path: holds_data_files(path, _is_record_file),
+    splits=splits,
     writer=RecordWriter,
     files=_written_files,
     needs=("google.protobuf", "google_crc32c"),

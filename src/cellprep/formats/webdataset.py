@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,20 +23,16 @@ from ..arrays import Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..plan.source import Size
-from ..system.paths import atomic_write, open_binary, pieces
+from ..system.paths import atomic_write, pieces
 from .codec import MOST_BYTES, BadFileError, Encoded, check_size, encode, encode_mask
 from .encoded import EncodedSource, file_states
 from .format import Block, Contents, Format, WrittenShard
 from .index import load_rows, locations_of
+from .listing import data_files, data_splits, holds_data_files
 from .manifest import check_files, digests_of, history_of
 from .stamps import Files, stamp
+from .webdataset_samples import Sample, labels_of, samples_of, splits_inside
 from .written import manifest_of_format, written_format
-
-_IMAGES = ("png", "jpg", "jpeg", "bmp", "tif", "tiff")
-_MASK = "mask.png"
-_KEYS = ("label", "cls", "class", "class_name")
-"""Keys under which the json of a sample may contain its label."""
-_MOST_TEXT = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +72,12 @@ class TarStore:
                 yield BadFileError(f"has {length:,} bytes, more than any image that can be read")
 
 
-def read(path: Path, size: int | Size | None = None, label: str | None = None) -> EncodedSource:
+def read(
+    path: Path,
+    size: int | Size | None = None,
+    label: str | None = None,
+    part: str | None = None,
+) -> EncodedSource:
     """The source of a tar file, of a folder of them, or of what `write` wrote."""
     resize_to = check_size(size)
     if path.is_dir() and written_format(path) is not None:
@@ -86,23 +87,28 @@ def read(path: Path, size: int | Size | None = None, label: str | None = None) -
             f"{str(path)!r} is compressed, which allows no random access; unpack it to a .tar "
             "first, for example with gunzip"
         )
-    found = [path]
-    if path.is_dir():
-        found = sorted((file for file in path.iterdir() if file.suffix == ".tar"), key=str)
-    files = tuple(file for file in found if file.is_file())
+    found, left = data_files(path, _is_tar, part)
+    files, unread = tuple(found), dict(left)
     if not files:
         raise CellprepError(f"{str(path)!r} has no .tar files")
-    samples = [sample for number, file in enumerate(files) for sample in _samples(number, file)]
+    samples: list[Sample] = []
+    for number, file in enumerate(files):
+        samples += samples_of(number, file, unread)
     if not samples:
         raise CellprepError(
             f"{str(path)!r} contains no images; a sample is KEY.png or KEY.jpg beside KEY.cls or "
             "KEY.json"
         )
+    if inside := splits_inside(samples):
+        raise CellprepError(
+            f"{str(path)!r} has the splits {', '.join(inside)} in the same files; write each "
+            "to its own .tar file, named after it, or unpack them and read the folder with part="
+        )
     n = len(samples)
     ids = [sample.key for sample in samples]
     if len(set(ids)) < n:  # keys need to be unique in one tar file only
         ids = [f"{files[sample.file].stem}/{sample.key}" for sample in samples]
-    values, class_names = _labels(samples, files, label)
+    values, class_names = labels_of(samples, files, label)
     empty = class_names is not None
     codes, names = encode_labels(read_labels(values, n, empty=empty), class_names)
     has_masks = any(sample.mask for sample in samples)
@@ -115,7 +121,8 @@ def read(path: Path, size: int | Size | None = None, label: str | None = None) -
         file_states(files),
         tuple(sample.name for sample in samples),
     )
-    return EncodedSource(store, path, Rows.of(check_ids(ids, n), codes), names, resize_to)
+    rows = Rows.of(check_ids(ids, n), codes)
+    return EncodedSource(store, path, rows, names, resize_to, unread=tuple(unread.items()))
 
 
 def _read_written(path: Path, size: Size | None) -> EncodedSource:
@@ -133,120 +140,6 @@ def _read_written(path: Path, size: Size | None) -> EncodedSource:
         *(store, path, rows, tuple(manifest["class_names"]), size),
         *((height, width), history_of(manifest, path)),
     )
-
-
-# -- tar files that cellprep did not write ------------------------------------------------------
-
-
-@dataclass
-class _Sample:
-    """Members of the same key; images and masks are given by (offset, length)."""
-
-    file: int
-    key: str
-    name: str = ""
-    image: tuple[int, int] = (0, 0)
-    mask: tuple[int, int] | None = None
-    cls: str | None = None
-    json: Any = None
-
-
-def _samples(number: int, path: Path) -> list[_Sample]:
-    """The samples with an image, from one pass over the headers of a tar file."""
-    found: dict[str, _Sample] = {}
-    try:
-        with open_binary(path) as stream, tarfile.TarFile(fileobj=stream) as tar:
-            while (member := tar.next()) is not None:
-                tar.members.clear()  # type: ignore[attr-defined]  # else it keeps them all
-                split = re.fullmatch(r"(?:\./)?((?:.*/)?[^./]+)\.([^/]+)", member.name)
-                if split is not None and member.isreg() and not member.issparse():
-                    sample = found.setdefault(split[1], _Sample(number, split[1]))
-                    _add_member(sample, member, split[2].lower(), stream)
-            stream.seek(tar.offset)
-            # tarfile takes anything but a header for the end of the file
-            if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
-                raise tarfile.ReadError(f"no end mark at byte {tar.offset:,}")
-    except CellprepError as error:
-        raise CellprepError(f"{str(path)!r} {error}") from None
-    except (tarfile.TarError, ValueError, EOFError, OverflowError, RecursionError) as error:
-        raise CellprepError(
-            f"{str(path)!r} is not a tar file, or a damaged one: {error}; copy it again"
-        ) from error
-    return [sample for sample in found.values() if sample.name]
-
-
-def _add_member(sample: _Sample, member: tarfile.TarInfo, suffix: str, stream: BinaryIO) -> None:
-    """Add a member to its sample, unless it is neither image, mask nor label."""
-    location = (member.offset_data, member.size)
-    if suffix in _IMAGES:
-        if sample.name:
-            raise CellprepError(
-                f"has two images of sample {sample.key!r}, {sample.name!r} and "
-                f"{member.name!r}; give each its own key"
-            )
-        sample.name, sample.image = member.name, location
-    elif suffix == _MASK:
-        sample.mask = location
-    elif suffix in ("cls", "json"):
-        if member.size > _MOST_TEXT:
-            raise CellprepError(
-                f"has {member.name!r} of {member.size:,} bytes, too many for a label; remove it"
-            )
-        stream.seek(member.offset_data)
-        try:
-            text = stream.read(member.size).decode("utf-8")
-            if suffix == "cls":
-                sample.cls = text.strip()
-            else:
-                sample.json = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise CellprepError(
-                f"has {member.name!r}, which is not valid {suffix}: {error}"
-            ) from None
-
-
-def _labels(
-    samples: list[_Sample], files: tuple[Path, ...], key: str | None
-) -> tuple[list[Any], list[str] | None]:
-    """The labels, from the first source with one for every sample; names of numeric labels."""
-    values: dict[str, list[Any]] = {
-        "json": [_of_json(sample, (key,) if key else _KEYS) for sample in samples],
-        "cls": [sample.cls for sample in samples],
-        "folder": [sample.key.rpartition("/")[0].rpartition("/")[2] or None for sample in samples],
-    }
-    order = ("json",) if key else ("cls", "json", "folder")
-    found = next((values[kind] for kind in order if None not in values[kind]), None)
-    if found is None:
-        kind = min(order, key=lambda kind: values[kind].count(None))
-        sample = samples[values[kind].index(None)]
-        expected = f"{key!r} in its json" if key else "KEY.cls, label in KEY.json or class/KEY.png"
-        raise CellprepError(
-            f"{str(files[sample.file])!r} has no label for sample {sample.key!r}; expected "
-            f"{expected}, or another entry of the json named with label="
-        )
-    if all(isinstance(value, str) and value.isdecimal() for value in found):
-        found = [int(value) for value in found]
-    if not all(isinstance(value, int) for value in found):
-        return [str(value) for value in found], None
-    return found, _names(found, [_of_json(sample, ("class_name",)) for sample in samples])
-
-
-def _names(labels: list[int], name_of_each: list[Any]) -> list[str] | None:
-    """The names of numeric labels, if each label has its own name."""
-    names = dict(zip(labels, name_of_each, strict=True))
-    pairs = {*zip(labels, name_of_each, strict=True)}
-    if not (len(pairs) == len(names) == len({*names.values()}) and min(names) >= 0):
-        return None
-    if max(names) > len(labels) or not all(isinstance(name, str) for name in names.values()):
-        return None
-    return [names.get(number, str(number)) for number in range(max(names) + 1)]
-
-
-def _of_json(sample: _Sample, keys: tuple[str, ...]) -> Any:
-    """The first of these entries that is a number or text."""
-    entries = sample.json if isinstance(sample.json, dict) else {"label": sample.json}
-    found = (entries.get(key) for key in keys)
-    return next((value for value in found if isinstance(value, int | str)), None)
 
 
 # -- writing ----------------------------------------------------------------------------------
@@ -287,7 +180,7 @@ class TarWriter:
                     add(f"{key}.json", self._json(rows, row))
                     found = [*add(f"{key}.png", encode(image))]
                     if masks is not None:
-                        found += add(f"{key}.{_MASK}", encode_mask(masks[position]))
+                        found += add(f"{key}.mask.png", encode_mask(masks[position]))
                     locations.append(found)
         names = ("offset", "length", "mask_offset", "mask_length")
         columns = dict(zip(names, np.array(locations, np.int64).T, strict=False))
@@ -323,18 +216,25 @@ def shard_files(folder: Path) -> list[Path]:
     return [file for file in files if re.fullmatch(r"shard-\d{5,}\.tar", file.name)]
 
 
+def _is_tar(name: str) -> bool:
+    return name.lower().endswith(".tar")
+
+
+def splits(path: Path) -> dict[str, list[str]]:
+    """The tar files of each split."""
+    return data_splits(path, _is_tar)
+
+
 def _looks_like(path: Path) -> bool:
-    if path.is_file():
-        return path.name.lower().endswith((".tar", ".tar.gz", ".tgz"))
-    entries = list(path.iterdir()) if path.is_dir() else []
-    folders = any(entry.is_dir() and not entry.name.startswith(".") for entry in entries)
-    return not folders and any(entry.suffix == ".tar" for entry in entries)
+    compressed = path.name.lower().endswith((".tar.gz", ".tgz")) and path.is_file()
+    return compressed or holds_data_files(path, _is_tar)
 
 
 FORMAT = Format(
     read,
-    options=("size", "label"),
+    options=("size", "label", "part"),
     looks_like=_looks_like,
+    splits=splits,
     writer=TarWriter,
     files=shard_files,
     encoded=True,

@@ -6,15 +6,19 @@ Reading, writing and verifying all ask here.
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import CellprepError
-from ..system.paths import LOCK, TEMPORARY, WORK, open_binary, read_bytes
-from .manifest import MANIFEST, read_manifest
+from ..plan.source import Unread
+from ..system.paths import LOCK, TEMPORARY, WORK, names, open_binary, read_bytes
+from .manifest import INDEX, MANIFEST, read_manifest
 from .untrusted import DAMAGED_ZIP, check_expansion
 
+QUARANTINE = "quarantine"
+"""The folder for copies of bad files."""
 PLAN = f"{WORK}/plan.json"
 """The manifest of an unfinished data set, without its shards."""
 
@@ -76,6 +80,18 @@ def read_entry(path: Path, name: str) -> bytes:
     with open_binary(path) as file, zipfile.ZipFile(file) as archive:
         check_expansion(archive.getinfo(name), path)
         return archive.read(name)
+
+
+def unknown_files(folder: Path, known: Iterable[Path]) -> Unread:
+    """The files in the folder of a written data set that its index does not know."""
+    ours = {*known, folder / MANIFEST, folder / INDEX}
+    apart = (f"{WORK}/", f"{QUARANTINE}/")
+    found = (name for name in names(folder) if not name.startswith(apart))
+    return tuple(
+        (name, "is not in the index of this data set")
+        for name in found
+        if folder / name not in ours
+    )
 
 
 def is_empty(folder: Path) -> bool:

@@ -30,7 +30,7 @@ class Fingerprint:
     steps : list of dict
         Every step and its settings, in order.
     rows : str
-        Digest of the ids, copy numbers, labels and groups of all rows.
+        Digest of the ids, copy numbers, labels, groups and splits of all rows.
     class_names : list of str
     versions : dict of str
         Version of each library that the bytes depend on.
@@ -116,6 +116,8 @@ def _rows_digest(plan: Plan) -> str:
     columns = [plan.rows.id_keys, plan.rows.copies, plan.rows.labels]
     if plan.rows.groups is not None:
         columns.append(id_keys(plan.rows.groups))
+    if plan.rows.parts is not None:
+        columns.append(id_keys(plan.rows.parts))
     for column in columns:
         digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()

@@ -34,6 +34,8 @@ class Rows:
         What must stay together in a split: patient, slide, photograph.
     columns : dict
         What was measured on the pixels, one value per row.
+    parts : (n,) str, or None
+        The split that each image belongs to on disk.
     """
 
     ids: Ids
@@ -42,6 +44,7 @@ class Rows:
     copies: NDArray[np.int64]
     groups: Ids | None = None
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    parts: NDArray[Any] | None = None
 
     @classmethod
     def of(
@@ -50,6 +53,7 @@ class Rows:
         labels: Labels,
         copies: NDArray[np.int64] | None = None,
         groups: Ids | None = None,
+        parts: NDArray[Any] | None = None,
     ) -> Rows:
         """Rows of a source; a repeated (id, copy) is refused."""
         keys = id_keys(ids)
@@ -61,7 +65,7 @@ class Rows:
             most = int(counts.max())
             often = "twice" if most == 2 else f"{most} times"
             raise CellprepError(f"`ids` must be unique; '{found[counts.argmax()]}' occurs {often}")
-        return cls(ids, keys, labels, numbers, groups)
+        return cls(ids, keys, labels, numbers, groups, parts=parts)
 
     @classmethod
     def concatenate(cls, first: Rows, second: Rows, labels: Labels) -> Rows:
@@ -97,6 +101,7 @@ class Rows:
             self.copies[at],
             None if self.groups is None else self.groups[at],
             {name: column[at] for name, column in self.columns.items()},
+            None if self.parts is None else self.parts[at],
         )
 
     def repeat(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -60,6 +60,10 @@ NO_HISTORY = History()
 
 Size = tuple[int, int]
 """(height, width)."""
+
+
+Unread = tuple[tuple[str, str], ...]
+"""Name and cause of everything in an input that is not read."""
 
 
 class Source(Protocol):
@@ -118,6 +122,10 @@ class Source(Protocol):
     def holds_files(self) -> bool:
         """Whether each image is a file of its own below `path`, which can be copied."""
 
+    @property
+    def unread(self) -> Unread:
+        """What the input contains besides, and why it is not read."""
+
     def digested(self) -> DigestedSource | None:
         """The source, if digests of consecutive images identify it; else None.
 
@@ -137,8 +145,11 @@ class DigestedSource(Protocol):
         """The identity, from the digests of all spans."""
 
 
+@dataclass(frozen=True, eq=False)
 class BaseSource:
     """What most sources answer; see `Source`."""
+
+    unread: Unread = field(default=(), kw_only=True)
 
     def masks(self: Source, at: Positions) -> Masks:
         raise NotImplementedError("the images came without masks")

@@ -6,10 +6,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..formats.stamps import Files, stamp
+from ..formats.written import QUARANTINE
 from ..plan.plan import Plan
 from ..system.paths import canonical, copy, make_folder
-
-QUARANTINE = "quarantine"
 
 
 def stamps_of_bad_files(plan: Plan) -> Files:
