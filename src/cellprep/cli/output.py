@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ..errors import CellprepError, counted
+from ..report.inspect import unread_lines
 from ..writing.forecast import Forecast
 from ..writing.target import TargetState
 from ..writing.write import Written
@@ -21,7 +22,7 @@ def check_one_format(as_csv: bool, as_json: bool) -> None:
 
 
 def show_groups(table: Any, about: dict[str, Any], as_csv: bool, as_json: bool) -> None:
-    """Print a table of duplicate groups; `about` has path, images, note and bad files."""
+    """Print a table of duplicate groups; `about` has path, images, note, bad and unread files."""
     groups = [group for _, group in table.groupby("group")]
     conflicts = sum(bool(group["conflict"].iloc[0]) for group in groups)
     if as_csv:
@@ -48,7 +49,7 @@ def show_groups(table: Any, about: dict[str, Any], as_csv: bool, as_json: bool) 
     if len(groups) > 20:
         more = counted(len(groups) - 20, "more group")
         lines.append(f"  and {more}; use --csv or --json for all")
-    print_text("\n".join([*lines, *_bad_lines(about["bad"])]))
+    print_text("\n".join([*lines, *_bad_lines(about["bad"]), *unread_lines(about["unread"])]))
 
 
 def _groups_as_json(groups: list[Any]) -> list[dict[str, Any]]:
@@ -81,6 +82,7 @@ def written_as_json(written: Written) -> dict[str, Any]:
         "resumed": written.resumed,
         "repaired": written.repaired,
         "bad": dict(written.bad),
+        "unread": dict(written.unread),
         "quarantined": written.quarantined,
         "seconds": round(written.seconds, 2),
     }

@@ -191,8 +191,8 @@ def _read_sets(
         split = split_of(name) or OTHER
         if split in splits or (split == OTHER and len(sets) > 1):
             raise CellprepError(
-                f"{str(path)!r} contains the data sets {', '.join(sets)}; read one of them, such as "
-                f"{str(file)!r}"
+                f"{str(path)!r} contains the data sets {', '.join(sets)}; read one of them, such "
+                f"as {str(file)!r}"
             )
         splits[split] = file
     left = tuple(

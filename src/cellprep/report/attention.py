@@ -13,6 +13,7 @@ from .quality import FAULTS
 OUTLIER = 10  # a picture repeated more often is probably not a real sample, as in Dedupe
 _RATIOS = (3, 10)  # largest class to smallest: imbalanced, severely imbalanced
 _FEW = 20  # images of a class, below which little can be learnt from it
+_UNREAD = 200  # unread files that are listed
 _COMMON = 0.1  # share of the images above which a fault is a property of the set
 _ADVICE = {
     "empty": "Check them; an empty image with a cell's label teaches the wrong thing",
@@ -68,6 +69,7 @@ def passed(found: Findings, failed: list[Alert]) -> list[str]:
     keys = {alert.key for alert in failed}
     checks = {
         "bad": "every file can be read",
+        "unread": "no other files in the input",
         "conflict": "no duplicates with conflicting labels",
         "outlier": f"no picture more than {OUTLIER} times",
         "repeat": "no repeated images",
@@ -90,6 +92,17 @@ def _files(found: Findings) -> Iterator[Alert]:
             "They are ignored in the rest of this page.",
             'Fix them, or skip them with on_error="skip" or "quarantine"',
             lines=sorted(found.bad.items()),
+        )
+    if found.unread:
+        listed = sorted(found.unread.items())[:_UNREAD]
+        more = len(found.unread) - len(listed)
+        yield Alert(
+            "unread",
+            "low",
+            f"{counted(len(found.unread), 'file')} not read",
+            "They are in the input, but are not images of it." + f" {more:,} more." * (more > 0),
+            "Check whether images are among them: rename or convert those",
+            lines=listed,
         )
     odd = found.flagged["odd"]
     if odd.rows:

@@ -119,6 +119,7 @@ class Findings:
     counts: list[int]
     sizes: dict[tuple[int, int], int]
     bad: dict[str, str]
+    unread: dict[str, str]
     duplicates: Duplicates
     leaks: Duplicates | None
     qualities: Qualities

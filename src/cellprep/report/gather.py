@@ -70,6 +70,7 @@ def gather(
         counts=list(dataset.counts().values()),
         sizes=sizes,
         bad={**recorded.bad, **dataset.bad},
+        unread=dataset.unread,
         duplicates=duplicates,
         leaks=leaks,
         qualities=qualities,

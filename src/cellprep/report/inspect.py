@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def read_any(
 def inspect(
     path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
 ) -> dict[str, Any]:
-    """Counts, sizes, value ranges, duplicates and bad files of a data set, ready for JSON."""
+    """Counts, sizes, value ranges, duplicates, bad and unread files of a data set, for JSON."""
     dataset, resized = read_any(path, size, **options)
     raw = dataset.source
     dataset = dataset.readable()
@@ -63,6 +65,7 @@ def inspect(
         "conflicts": sum(group["conflict"] for group in groups),
         "groups": groups,
         "bad": dataset.bad,
+        "unread": dataset.unread,
         "steps": [step["step"] for step in dataset.source.history.steps],
     }
 
@@ -117,4 +120,21 @@ def describe(found: dict[str, Any]) -> str:
     for what in ("groups", "bad"):
         if len(found[what]) > 8:
             lines.append(f"  and {len(found[what]) - 8:,} more {what}; use --json for all")
-    return "\n".join(lines)
+    return "\n".join([*lines, *unread_lines(found["unread"])])
+
+
+def unread_lines(unread: Mapping[str, str]) -> list[str]:
+    """What is in the input but not read, by cause, and the first names.
+
+    >>> unread_lines({"a/5": "has no extension", "b/5": "has no extension"})
+    ['not read 2 files: 2 x has no extension', '  a/5: has no extension', '  b/5: has no extension']
+    """
+    if not unread:
+        return []
+    causes = Counter(unread.values()).most_common()
+    listed = ", ".join(f"{count:,} x {cause}" for cause, count in causes[:5])
+    lines = [f"not read {counted(len(unread), 'file')}: {listed}" + ", ..." * (len(causes) > 5)]
+    lines += [f"  {name}: {cause}" for name, cause in list(unread.items())[:8]]
+    if len(unread) > 8:
+        lines.append(f"  and {len(unread) - 8:,} more not read; use --json for all")
+    return lines

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import Ids, Labels, Masks, check_ids
+from ..arrays import Ids, Labels, Masks, Positions, check_ids
 from ..dataset.dataset import Dataset, check_dataset
 from ..duplicates.relations import related
 from ..duplicates.settings import Search
-from ..errors import BadImagesError, CellprepError, check_seed, in_range
+from ..errors import BadImagesError, CellprepError, check_seed, counted, in_range
+from ..formats.splits import in_order
 from ..plan.assignment import assign_splits
 from ..plan.draws import Draw
 from ..plan.groups import merge_groups
@@ -36,6 +37,10 @@ def split(
     duplicates connect. Each class is divided in proportion: exactly for images without duplicates
     or group, as closely as possible for whole groups. `Dataset.changes()` reports the largest
     deviation.
+
+    A data set with a column of splits on disk (`read(part="all")`) keeps them: without fractions
+    they are returned as they are. Fractions then divide the one split that they name, such as
+    `train=0.9, val=0.1`, and leave the others whole.
 
     Parameters
     ----------
@@ -72,6 +77,8 @@ def split(
     """
     check_dataset(dataset)
     check_seed(seed)
+    if dataset.parts is not None:
+        return _split_on_disk(dataset, fractions, seed, groups, Search(near, symmetries))
     shares = _check_fractions(fractions)
     search = Search(near, symmetries)
     dataset = _check_can_be_split(dataset)
@@ -89,6 +96,58 @@ def split(
         name: dataset.then(_Split(name, seed, shares, assigned == number, deviations[number]))
         for number, name in enumerate(shares)
     }
+
+
+def _split_on_disk(
+    dataset: Dataset,
+    fractions: dict[str, float],
+    seed: int,
+    groups: ArrayLike | str | None,
+    search: Search,
+) -> dict[str, Dataset]:
+    """The splits on disk; one of them divided, if there are fractions."""
+    dataset = _check_can_be_split(dataset)
+    plan, found = related(dataset.plan, search)
+    assert plan.rows.parts is not None
+    parts, group = plan.rows.parts, np.where(found.components < 0, -1, found.components)
+    names = in_order(parts.tolist())
+    named = [name for name in names if name in fractions]
+    if fractions and len(named) != 1:
+        raise CellprepError(
+            f"the data set has the splits {', '.join(names)}; fractions must name the one to "
+            "divide, and new splits, as in split(cells, train=0.9, tune=0.1); without fractions "
+            "they stay as they are"
+        )
+    whole = {}
+    for name in names:
+        inside = parts == name
+        shared = inside & np.isin(group, group[~inside]) & (group >= 0)
+        leaks = f"{counted(int(shared.sum()), 'image')} also in other splits"
+        whole[name] = dataset.then(_Split(name, seed, {name: 1.0}, inside, leaks))
+    if not fractions:
+        return whole
+    (divided,) = named
+    at = np.flatnonzero(parts == divided)
+    values = groups if groups is None or isinstance(groups, str) else np.asarray(groups)[at]
+    one = dataset.then(_WithoutParts(at))
+    new = split(
+        one, seed=seed, groups=values, near=search.near, symmetries=search.symmetries, **fractions
+    )
+    return {**new, **{name: each for name, each in whole.items() if name != divided}}
+
+
+@dataclass(frozen=True, eq=False)
+class _WithoutParts:
+    """Keeps some rows, of one split on disk, which is to be divided."""
+
+    at: Positions
+
+    def __call__(self, plan: Plan) -> Plan:
+        kept = plan.keep(self.at)
+        return replace(kept, rows=replace(kept.rows, parts=None))
+
+    def __str__(self) -> str:
+        return "one split"
 
 
 def _check_fractions(fractions: dict[str, float]) -> dict[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -52,6 +52,8 @@ class Written:
         Images written again because one of their files, or the index, was damaged.
     quarantined : int
         Bad files that were copied to `quarantine/`.
+    unread : dict
+        Name and cause of everything in the input that was not read (`Dataset.unread`).
     """
 
     path: Path
@@ -61,15 +63,17 @@ class Written:
     seconds: float
     repaired: int = 0
     quarantined: int = 0
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         details = [f"{self.resumed:,} of them by an earlier run"] * (self.resumed > 0)
         details += [f"{self.repaired:,} damaged and rewritten"] * (self.repaired > 0)
         before = f" ({', '.join(details)})" if details else ""
         skipped = len(self.bad) - self.quarantined
+        unread = f", {counted(len(self.unread), 'file')} not read" if self.unread else ""
         return (
             f"{counted(self.rows, 'image')} written{before}, {skipped:,} skipped, "
-            f"{self.quarantined:,} quarantined, {self.seconds:.1f} s: {self.path}"
+            f"{self.quarantined:,} quarantined{unread}, {self.seconds:.1f} s: {self.path}"
         )
 
 
@@ -112,7 +116,8 @@ class Job:
             raise CellprepError(_cannot_write(self.path, error)) from error
         seconds = time.monotonic() - began
         return Written(
-            *(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired, copied)
+            *(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired, copied),
+            dict(self.plan.source.unread),
         )
 
     def _write(self) -> tuple[int, int]:

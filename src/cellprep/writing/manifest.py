@@ -67,6 +67,7 @@ def manifest_of(
             for c in plan.changes
         ],
         "bad": dict(plan.bad),
+        **({"unread": dict(plan.source.unread)} if plan.source.unread else {}),
         **profile,
         **({"quarantined": quarantined} if quarantined else {}),
         "shards": shards,

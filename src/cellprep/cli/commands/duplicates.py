@@ -40,7 +40,13 @@ def duplicates(
         dataset, note = read_any(input, **read_arguments(given))
         dataset = dataset.readable()
         table = find_duplicates(dataset, near=near, symmetries=symmetries, hash=hash)
-    about = {"path": str(input), "images": len(dataset), "note": note, "bad": dataset.bad}
+    about = {
+        "path": str(input),
+        "images": len(dataset),
+        "note": note,
+        "bad": dataset.bad,
+        "unread": dataset.unread,
+    }
     show_groups(table, about, as_csv, as_json)
     if table["conflict"].any():
         raise click.exceptions.Exit(1)
@@ -79,6 +85,7 @@ def leaks(
         "images": len(a) + len(b),
         "note": "",
         "bad": {**a.bad, **b.bad},
+        "unread": {**a.unread, **b.unread},
     }
     show_groups(table, about, as_csv, as_json)
     if len(table):

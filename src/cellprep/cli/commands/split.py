@@ -22,15 +22,16 @@ from ..shared import PATH, options, print_json, print_text, resumable
 _ARGUMENTS = ("dataset", "seed", "groups", "near", "symmetries")
 """Arguments of `split`, which no split can be named after."""
 
+_SHARES = "train=0.8,val=0.1,test=0.1"
+
 
 @click.command()
 @click.argument("input", type=PATH)
 @click.argument("out", type=PATH)
 @click.option(
     "--parts",
-    default="train=0.8,val=0.1,test=0.1",
     metavar="SHARES",
-    help="[default: train=0.8,val=0.1,test=0.1]",
+    help=f"[default: {_SHARES}; with --part all, the splits of INPUT]",
 )
 @click.option(
     "--groups", metavar="GROUPS", help="Keep together: 'parent', a pattern, TABLE:COLUMN."
@@ -40,7 +41,7 @@ _ARGUMENTS = ("dataset", "seed", "groups", "near", "symmetries")
 def split(
     input: Path,
     out: Path,
-    parts: str,
+    parts: str | None,
     groups: str | None,
     near: int | None,
     symmetries: bool,
@@ -53,8 +54,10 @@ def split(
     Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
     """
     began = time.monotonic()
-    shares: dict[str, Any] = _parse_shares(parts)
+    shares: dict[str, Any] = _parse_shares(parts or _SHARES)
     dataset = read(input, **read_arguments(given)).readable()
+    if parts is None and dataset.parts is not None:
+        shares = {}
     as_json, dry_run = given["as_json"], given["dry_run"]
     with executor(given, not as_json):
         together = None if groups is None else _groups(groups, dataset)

@@ -57,7 +57,7 @@ _OPTIONS = {
         "--arrays", metavar="NAMES", help="Names in npz or zarr.  [default: images,labels]"
     ),
     "part": click.option(
-        "--part", metavar="NAME", help="Split of INPUT to read: train, val or test."
+        "--part", metavar="NAME", help="Split of INPUT to read: train, val, test or all."
     ),
     "format": click.option(
         "--format",
