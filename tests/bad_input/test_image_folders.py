@@ -141,7 +141,7 @@ BAD_FILES = {
     "moving.gif": (encoded(PICTURE, "GIF"), "is a GIF file by its content"),
     "gif.jpg": (encoded(PICTURE, "GIF"), "is a GIF file by its content"),
     "photo.heic": (b"\0\0\0\x18ftypheic" + bytes(99), "is "),
-    "web.webp": (encoded(PICTURE, "WEBP"), "is a WEBP file by its content"),
+    "ani.webp": (encoded(PICTURE, "GIF"), "is a GIF file by its content"),
     "cut.jpg": (JPEG[: len(JPEG) // 2], "is damaged"),
     "cut.png": (encoded(PICTURE, "PNG")[:300], "is damaged"),
     "header.png": (encoded(PICTURE, "PNG")[:20], "is damaged"),

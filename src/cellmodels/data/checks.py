@@ -45,15 +45,23 @@ def check_fits(model: Any, dataset: Dataset, name: str, *, classes: bool = True)
         )
 
 
-def check_classes(dataset: Dataset, name: str, class_names: Sequence[str]) -> None:
-    """Refuse other class names, the same in another order, and a class without images."""
-    if tuple(dataset.class_names) != tuple(class_names):
+def check_classes(
+    dataset: Dataset, name: str, class_names: Sequence[str], *, complete: bool = True
+) -> None:
+    """Refuse other class names, and the same in another order.
+
+    If the data set must be `complete`, missing classes and classes without images are refused too.
+    """
+    expected = tuple(class_names)
+    if not complete:
+        expected = tuple(kind for kind in expected if kind in dataset.class_names)
+    if tuple(dataset.class_names) != expected:
         raise CellprepError(
             f"{name} has the classes {_shortened(dataset.class_names)}, not "
             f"{_shortened(class_names)}; labels are indices of class names, so names and order "
             "must be the same"
         )
-    for kind, count in dataset.counts().items():
+    for kind, count in dataset.counts().items() if complete else ():
         if not count:
             raise CellprepError(
                 f"class '{kind}' has no image in {name}; split so that every split has some, or "

@@ -53,9 +53,10 @@ def evaluate(
     allow_leaks : bool
         Do not refuse it.
     classes : "all", "present" or sequence of str
-        By default the test set must have all classes of the model, in the same order, and images of
-        each. "present": only the classes that have images in `data` can be predicted; their names
-        must be among the model's, in any order. A sequence names the classes that can be predicted.
+        By default all classes of the model can be predicted; one without images in the test set is
+        listed with 0 images. "present": only the classes that have images in `data` can be
+        predicted; their names must be among the model's, in any order. A sequence names the classes
+        that can be predicted.
         The probabilities of all others are excluded, and the rest sums to 1.
     progress : bool
     **settings
@@ -85,7 +86,7 @@ def evaluate(
         one_of("shifted", suite, SUITES)
     check_seed(seed)
     how, models = Prediction.of(settings), as_models(model)
-    sets = _checked_sets(models, {"data": data, **given}, how, complete=classes == "all")
+    sets = _checked_sets(models, {"data": data, **given}, how, classes)
     cells = sets.pop("data")
     sets |= {suite: shift(cells, suite, severity=severity, seed=seed) for suite in suites}
     if train is not None:
@@ -117,24 +118,20 @@ def evaluate(
 
 
 def _checked_sets(
-    models: Sequence[Any], given: Mapping[str, Data], how: Prediction, complete: bool
+    models: Sequence[Any], given: Mapping[str, Data], how: Prediction, classes: Classes
 ) -> dict[str, Dataset]:
     """The test sets, checked against the models and what they were trained on.
 
-    `data` is the first. If they must be complete, all have the classes of the models.
+    `data` is the first. Without a choice of classes, all are classes of the models.
     """
     class_names = known_classes(models)
     sets = {name: readable(as_dataset(data, name, class_names)) for name, data in given.items()}
     cards = [card for model in models if (card := getattr(model, "card", None))]
     for name, dataset in sets.items():
-        if complete and class_names and {*dataset.class_names} < {*class_names}:
-            raise CellprepError(
-                f"{name} has {len(dataset.class_names)} of the {len(class_names)} classes of the "
-                "model; classes='present' (--classes present) excludes the others"
-            )
-        check_images(models, dataset, how, name, classes=complete or class_names is None)
-        if complete:
-            check_classes(dataset, name, class_names or sets["data"].class_names)
+        check_images(models, dataset, how, name, classes=class_names is None)
+        if classes == "all":  # those without images are measured: 0 images
+            known = class_names or sets["data"].class_names
+            check_classes(dataset, name, known, complete=False)
         for card in cards:
             check_preparation(card.recipe, dataset, name)
     return sets

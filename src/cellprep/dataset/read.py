@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ..errors import CellprepError, nearest, one_of
 from ..formats import FORMATS, format_of
@@ -132,8 +132,11 @@ def _read(
     if part == ALL and splits is not None:
         found = splits(path)
         chosen(path, ALL, found)
-        parts = {n: FORMATS[kind].read(path, part=n, **options) for n in in_order(found)}
-        return Dataset(joined(path, parts))
+        parts = {
+            n: FORMATS[kind].read(path, part=n, **options) for n in in_order(found) if n != OTHER
+        }
+        left = tuple((name, "is in no split") for name in found.get(OTHER, ()))
+        return Dataset(joined(path, parts, left))
     return Dataset(FORMATS[kind].read(path, **options, **({} if part is None else {"part": part})))
 
 
@@ -154,8 +157,10 @@ def _detect(path: Path, options: Mapping[str, Any]) -> str:
 
 def _with_unread(source: Any, left: Unread) -> Source:
     """The source with what is not read; sources of other packages need not know of it."""
-    known: Source = replace(source, unread=left) if left and is_dataclass(source) else source
-    return known
+    if left and is_dataclass(source) and not isinstance(source, type):
+        known: Any = replace(source, unread=left)
+        return cast(Source, known)
+    return cast(Source, source)
 
 
 # -- folders of data sets, one per split ------------------------------------------------------

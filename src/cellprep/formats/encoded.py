@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-import xxhash
 
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size, frequencies, size_text
-from ..system.paths import file_version, map_files
+from ..system.paths import digest_of_versions, file_version, map_files
 from .codec import (
     BadFileError,
     Encoded,
@@ -176,10 +175,7 @@ class EncodedSource(BaseSource):
 
 
 def file_states(files: Iterable[Path]) -> str:
-    """A digest of the files' names, sizes and times."""
-    digest = xxhash.xxh3_128()
+    """A text that changes when the files' names, sizes or times do (`digest_of_versions`)."""
     paths = list(files)
-    for file, state in zip(paths, map_files(file_version, paths), strict=True):
-        known = f"{file.name}\0{state}\n"
-        digest.update(known.encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
+    versions = map_files(file_version, paths)
+    return digest_of_versions(zip([file.name for file in paths], versions, strict=True))

@@ -9,14 +9,20 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import xxhash
 
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError, counted, one_of
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
 from ..system.executors import cut
-from ..system.paths import Prefetched, as_path, file_versions, prefetch, sizes
+from ..system.paths import (
+    Prefetched,
+    as_path,
+    digest_of_versions,
+    file_versions,
+    prefetch,
+    sizes,
+)
 from .class_folders import ClassFolders, folder_of
 from .codec import (
     BadFileError,
@@ -74,23 +80,22 @@ class FolderSource(BaseSource):
         return True
 
     def identity(self) -> str:
-        digest = xxhash.xxh3_128()
+        known = digest_of_versions(self._versions())
+        return f"folder {known} {self.size}{' masks' if self.has_masks else ''}"
+
+    def _versions(self) -> Iterator[tuple[str, str]]:
+        """The version of each image and mask, by name."""
         state = file_versions(self.path)
         for file in self.files:
             try:
-                known = f"{file}\0{state(file)}\n"
+                yield file, state(file)
             except OSError:
-                known = f"{file}\0unreadable\n"
-            digest.update(known.encode("utf-8", "surrogateescape"))
-        if self.mask_files is None:
-            return f"folder {digest.hexdigest()} {self.size}"
-        assert self.masks_at is not None
-        state = file_versions(self.masks_at)
-        for mask in self.mask_files:
-            if mask is not None:
-                known = f"{PurePosixPath(mask).name}\0{state(mask)}\n"
-                digest.update(known.encode("utf-8", "surrogateescape"))
-        return f"folder {digest.hexdigest()} {self.size} masks"
+                yield file, "unreadable"
+        if self.mask_files is not None:
+            assert self.masks_at is not None
+            state = file_versions(self.masks_at)
+            for mask in filter(None, self.mask_files):
+                yield PurePosixPath(mask).name, state(mask)
 
     @property
     def has_masks(self) -> bool:
@@ -189,7 +194,7 @@ def _read_labelled(path: Path, size: Size | None, part: str | None) -> FolderSou
     listing = list_files(path, is_image_name)
     layout = ClassFolders.of(listing.files)
     files, part = _of_split(path, part, listing.files, layout)
-    if not listing.files:
+    if not (listing.files or listing.folders):
         raise CellprepError(
             f"{str(path)!r} contains no images; it needs one folder of images per class"
         )

@@ -134,8 +134,8 @@ class Format:
         A FileWriter, for a format that is one zip file with the entries `dataset.json` and
         `index.parquet`.
     splits : callable, optional
-        The names of the splits in a file, or in a folder that cellprep did not write; `read` then
-        has an option `part`, the name of one of them. See `formats.splits` for the names.
+        The files or arrays of each split in a path that cellprep did not write; `read` then has an
+        option `part`, the name of one of them. See `formats.splits` for the names.
     members : tuple of str
         The arrays of images and labels in that file.
     digests : mapping of str to str
@@ -155,7 +155,7 @@ class Format:
     read: Callable[..., Source]
     options: tuple[str, ...] = ()
     looks_like: Callable[[Path], bool] = lambda path: False
-    splits: Callable[[Path], Sequence[str]] | None = None
+    splits: Callable[[Path], Mapping[str, Sequence[str]]] | None = None
     writer: Callable[[Contents], ShardWriter] | None = None
     files: Callable[[Path], list[Path]] = lambda folder: []
     write_file: FileWriter | None = None

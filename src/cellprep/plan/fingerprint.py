@@ -12,6 +12,7 @@ import PIL
 import xxhash
 
 from .._version import __version__
+from ..system.paths import without_times
 from .draws import id_keys
 from .plan import Plan
 
@@ -101,8 +102,10 @@ class Fingerprint:
             there, here = old.get(name), new.get(name)
             if there == here:
                 continue
-            if name in ("source", "rows"):
-                return {"source": "made from other images", "rows": "has other rows"}[name]
+            if name == "rows":
+                return "has other rows"
+            if name == "source":
+                return _difference_of_sources(there, here)
             if name == "versions" and isinstance(there, Mapping):
                 return _difference_of_versions(there, other.versions)
             if name == "steps" and isinstance(there, list):
@@ -121,6 +124,15 @@ def _rows_digest(plan: Plan) -> str:
     for column in columns:
         digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()
+
+
+def _difference_of_sources(there: object, here: object) -> str:
+    if without_times(str(there)) == without_times(str(here)):
+        return (
+            "made from files of the same names and sizes but with other times, as after a copy or "
+            "a checkout; they may have changed"
+        )
+    return "made from other images"
 
 
 def _difference_of_versions(there: Mapping[str, Any], here: Mapping[str, str]) -> str:

@@ -78,10 +78,21 @@ def test_other_classes_or_another_order_of_them_are_refused(trained):
     renamed = cp.Dataset.from_arrays(images, labels, NAMES[::-1])
     with pytest.raises(CellprepError, match="has the classes red, light, dark, not dark, light"):
         cm.evaluate(model, renamed, progress=False)
-    with pytest.raises(CellprepError, match="class 'red' has no image in data"):
-        cm.evaluate(model, (images[:2], labels[:2]), progress=False)
     with pytest.raises(CellprepError, match="did you mean 'heavy'"):
         cm.evaluate(model, (images, labels), shifted=["heavi"])
+
+
+def test_a_class_without_images_is_measured_with_none(trained):
+    model, _, _ = trained
+    images, labels = pictures(6)
+    some = labels < 2
+    two = cp.Dataset.from_arrays(images[some], labels[some], NAMES[:2])
+    for test in ((images[some], labels[some]), two):
+        found = cm.evaluate(model, test, progress=False).clean
+        assert [(each.name, each.images > 0) for each in found.classes] == [
+            *((name, True) for name in NAMES[:2]),
+            (NAMES[2], False),
+        ]
 
 
 def test_predict_gives_probabilities_in_class_order(trained, tmp_path):

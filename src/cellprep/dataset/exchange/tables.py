@@ -100,11 +100,23 @@ def rows_of(
     if id is None and "id" in table:
         keys = table[["id", "copy"]] if "copy" in table else table[["id"]]
         id = None if keys.isna().any(axis=None) or keys.duplicated().any() else "id"
+    if id is None and names is not None:
+        _refuse_repeated(names)
     ids = names if id is None else column_of(table, id)
     group = "group" if group is None and "group" in table else group
     groups = None if group is None else check_ids(column_of(table, group), n, group)
     rows = Rows.of(check_ids(ids, n, id or "ids"), codes, copies.astype(np.int64), groups)
     return rows, known
+
+
+def _refuse_repeated(names: Ids) -> None:
+    """A file may be listed twice, by two people, but then its rows need other names."""
+    found, counts = np.unique(names, return_counts=True)
+    if len(found) < len(names):
+        raise CellprepError(
+            f"{str(found[counts.argmax()])!r} is listed {int(counts.max())} times, but each row "
+            "needs a name of its own; pass id=, a column of unique values such as row numbers"
+        )
 
 
 def column_of(table: pd.DataFrame, name: str) -> NDArray[Any]:

@@ -7,7 +7,16 @@ names as patterns and create buckets.
 
 from .atomic import atomic_write, copy, move
 from .deleting import leftovers, remove_folder, remove_tree, unlink
-from .listing import file_version, file_versions, linked_folders, list_url, names, sizes
+from .listing import (
+    digest_of_versions,
+    file_version,
+    file_versions,
+    linked_folders,
+    list_url,
+    names,
+    sizes,
+    without_times,
+)
 from .reading import (
     Prefetched,
     local_copy,
@@ -39,6 +48,7 @@ __all__ = [
     "canonical",
     "check_shared",
     "copy",
+    "digest_of_versions",
     "file_version",
     "file_versions",
     "is_remote",
@@ -59,4 +69,5 @@ __all__ = [
     "remove_tree",
     "sizes",
     "unlink",
+    "without_times",
 ]

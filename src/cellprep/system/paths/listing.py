@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import xxhash
 
 from .urls import as_os_errors, is_remote
 
@@ -68,6 +71,26 @@ def file_versions(folder: Path) -> Callable[[str], str]:
         known = {name: _listed_version(info) for name, info in list_url(folder).items()}
         return lambda name: known.get(name, "unreadable")
     return lambda name: file_version(folder / name)
+
+
+def digest_of_versions(versions: Iterable[tuple[str, str]]) -> str:
+    """A text for files by name and version; their times are in its last word alone.
+
+    >>> a, b = (digest_of_versions([("1.png", f"912\0{time}")]) for time in (1, 2))
+    >>> a == b, without_times(a) == without_times(b)
+    (False, True)
+    """
+    contents, times = xxhash.xxh3_128(), xxhash.xxh3_128()
+    for name, version in versions:
+        size, _, time = version.partition("\0")
+        contents.update(f"{name}\0{size}\n".encode("utf-8", "surrogateescape"))
+        times.update(f"{time}\n".encode())
+    return f"{contents.hexdigest()} times-{times.hexdigest()}"
+
+
+def without_times(identity: str) -> str:
+    """What `digest_of_versions` gave, or a text that contains it, apart from the times."""
+    return re.sub(r"times-[0-9a-f]{32}", "", identity)
 
 
 def _listed_version(info: Mapping[str, Any]) -> str:
