@@ -217,6 +217,18 @@ class Dataset(Exchange, Provenance, Tables):
         """Whether any image differs from epoch to epoch, because a random step changes it."""
         return self.plan.varies
 
+    @property
+    def skips_bad(self) -> bool:
+        """Whether images that cannot be read are left out, as `readable` does."""
+        return self._only_readable
+
+    def replanned(self, plan: Plan) -> Plan:
+        """The plan that follows from another plan of the source."""
+        for dataset in self.chain[1:]:
+            assert dataset._move is not None
+            plan = dataset._move(plan)
+        return plan
+
     def readable(self) -> Dataset:
         """This data set without the images that cannot be read; they are listed in `bad`.
 

@@ -19,6 +19,8 @@ from .untrusted import DAMAGED_ZIP, check_expansion
 
 QUARANTINE = "quarantine"
 """The folder for copies of bad files."""
+PENDING = f"{WORK}/pending"
+"""The folder for the shards of an unfinished data set until all its images have been read."""
 PLAN = f"{WORK}/plan.json"
 """The manifest of an unfinished data set, without its shards."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import CellprepError
 from ..formats import FORMATS
 from ..formats.manifest import INDEX, MANIFEST
-from ..formats.written import PLAN, look_at
+from ..formats.written import PENDING, PLAN, look_at
 from ..plan.fingerprint import Fingerprint
 from ..system.locks import lock_beside
 from ..system.paths import (
@@ -65,6 +65,8 @@ def _remove_data_set(path: Path, *, for_a_file: bool) -> None:
     if (path / MANIFEST).is_file():
         move(path / MANIFEST, path / PLAN)  # first: from here on the data set is unfinished
     work = list((path / WORK).iterdir())
+    if (path / PENDING).is_dir():
+        remove_tree(path / PENDING)
     unlink(file for file in work if file.suffix == ".arrow")
     unlink([*files, *leftovers(path)])
     above = {folder for file in files for folder in takewhile(path.__ne__, file.parents)}

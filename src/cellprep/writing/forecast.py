@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..formats import FORMATS
+from ..formats.written import PENDING
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..system import executors
@@ -116,6 +117,8 @@ def _done(job: Job) -> tuple[int, int]:
         missing = [spans[number] for number in checked.shards]
     elif job.target is TargetState.UNFINISHED:
         intact, _ = intact_shards(job.path, job.path, job.fingerprint, spans)
+        if (pending := job.path / PENDING).is_dir():
+            intact |= intact_shards(pending, pending, job.fingerprint, spans)[0]
         missing = [span for span in spans if span not in intact]
     return len(plan) - sum(stop - start for start, stop in missing), len(missing)
 

@@ -29,9 +29,11 @@ from .quarantine import copy_bad_files, stamps_of_bad_files
 from .repair import repair
 from .shards import write_shards
 from .single_file import write_file
+from .single_pass import needs_no_pixels, withdraw, write_pending
 from .target import TargetState, check_apart, check_target
 
 Result = TypeVar("Result")
+_REMEDY = 'Fix them, or use on_error="skip" or "quarantine"'
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,10 @@ class Job:
         Gives the state of the path now.
     quarantined : dict
         Stamps of the files to be copied to quarantine.
+    dataset : Dataset
+    unchecked : bool
+        Whether the images are read for the first time when they are written, so that some may turn
+        out to be bad.
     """
 
     plan: Plan
@@ -104,6 +110,8 @@ class Job:
     target: TargetState
     check_target: Callable[[], TargetState]
     quarantined: Files
+    dataset: Dataset
+    unchecked: bool = False
 
     def run(self) -> Written:
         """Write the data set."""
@@ -114,6 +122,11 @@ class Job:
                 copied = copy_bad_files(self.plan, self.path) if self.quarantined else 0
         except OSError as error:
             raise CellprepError(_cannot_write(self.path, error)) from error
+        except BadImagesError as error:
+            if not self.unchecked:
+                raise
+            causes = self.dataset.readable().plan.bad or error.causes
+            raise BadImagesError(causes, _REMEDY) from None
         seconds = time.monotonic() - began
         return Written(
             *(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired, copied),
@@ -145,7 +158,22 @@ class Job:
             if is_file:
                 write_file(self.plan, self.path, fingerprint)
                 return 0, 0
-            return write_shards(self.plan, self.path, fingerprint, self.quarantined, check_lock)
+            return self._write_shards(fingerprint, check_lock)
+
+    def _write_shards(
+        self, fingerprint: Fingerprint, check_lock: Callable[[], None]
+    ) -> tuple[int, int]:
+        write = partial(
+            write_shards, self.plan, self.path, fingerprint, self.quarantined, check_lock
+        )
+        if not self.unchecked:
+            return write()
+        how = {"path": self.path, "fingerprint": fingerprint, "check_lock": check_lock}
+        try:
+            return write(partial(write_pending, **how))
+        except BadImagesError:
+            withdraw(self.path)
+            raise
 
     def _fingerprint(self, target: TargetState) -> Fingerprint:
         """The fingerprint, without the source where the written files will identify it."""
@@ -182,7 +210,8 @@ def plan_write(
     _responding(path, lambda: check_free(path))
     if is_remote(path) and not dry and _responding(path, lambda: not (path / MANIFEST).is_file()):
         _responding(path, lambda: _test_writing(path, kind))  # before hours of work
-    plan = dataset.readable().plan
+    unchecked = on_error == "raise" and not (dry or is_remote(path)) and needs_no_pixels(dataset)
+    plan = dataset.plan if unchecked else dataset.readable().plan
     _check_plan(plan, on_error, masks)
     fingerprint = Fingerprint.of(plan, kind, rows_per_shard, masks=masks)
     identity = cache(partial(identity_of, plan, kind, rows_per_shard))
@@ -194,8 +223,11 @@ def plan_write(
         overwrite=overwrite,
     )
     target = _responding(path, look)
+    if unchecked and target is TargetState.OTHER:  # it is deleted before anything is written
+        unchecked, plan = False, dataset.readable().plan
+        _check_plan(plan, on_error, masks)
     quarantined = stamps_of_bad_files(plan) if on_error == "quarantine" else {}
-    return Job(plan, path, fingerprint, identity, target, look, quarantined)
+    return Job(*(plan, path, fingerprint, identity, target, look, quarantined, dataset, unchecked))
 
 
 def _check_settings(kind: str, rows_per_shard: int, on_error: str) -> None:
@@ -214,7 +246,7 @@ def _check_settings(kind: str, rows_per_shard: int, on_error: str) -> None:
 def _check_plan(plan: Plan, on_error: str, masks: bool) -> None:
     """Refuse bad images, as the setting demands, and a plan without images or masks."""
     if plan.bad and on_error == "raise":
-        raise BadImagesError(plan.bad, 'Fix them, or use on_error="skip" or "quarantine"')
+        raise BadImagesError(plan.bad, _REMEDY)
     if plan.bad and on_error == "quarantine" and not plan.source.holds_files():
         raise CellprepError(
             'on_error="quarantine" copies files, but these images are stored in larger files; use '

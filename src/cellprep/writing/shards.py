@@ -133,8 +133,11 @@ def write_shards(
     fingerprint: Fingerprint,
     quarantined: Files,
     check_lock: Callable[[], None],
+    before: Callable[[ShardTask, list[Span], int], None] | None = None,
 ) -> tuple[int, int]:
     """Write the missing shards, then index and manifest.
+
+    `before` may write them instead, given how many rows exist already (see `single_pass`).
 
     Returns the number of rows that an earlier run had written, and of those that were damaged.
     Where the fingerprint has no source yet (see `writing.identity`), it is known at the end.
@@ -145,12 +148,15 @@ def write_shards(
     writer = make_writer(contents)
     make_folder(path / WORK)
     save_manifest(path / PLAN, manifest_of(plan, fingerprint, [], {}, quarantined))
-    files = writer.begin(path)
     spans = executors.cut(len(plan), contents.rows_per_shard)
     intact, damaged = intact_shards(path, path, fingerprint, spans)
     missing = [span for span in spans if span not in intact]
     done = len(plan) - sum(stop - start for start, stop in missing)
     task = ShardTask(replace(plan, changes=()), path, writer, contents, Measuring.of(plan))
+    if before is not None and missing:
+        before(task, missing, done)
+        intact, missing = {*spans}, []
+    files = writer.begin(path)
     size = math.prod(plan.shape)
     new = executors.run(task, missing, "writing", image_bytes=size, done=done)
     numbers = (number for number, span in enumerate(spans) if span in intact)

@@ -33,7 +33,9 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) ->
     steps = Recipe.from_toml(recipe)
     if seed is not None:
         steps = Recipe(steps.steps, seed)
-    dataset = read(input, **read_arguments(given)).readable()
+    dataset = read(input, **read_arguments(given))
+    if given["on_error"] != "raise" or given["dry_run"]:
+        dataset = dataset.readable()  # decides which classes have images
     with executor(given, not given["as_json"]):
         _check_trainable(dataset)
         _write(steps(dataset), out, given, began)
@@ -59,7 +61,7 @@ def _write(dataset: Dataset, out: Path, given: dict[str, Any], began: float) -> 
     """Write, or estimate what writing would take; and print what the steps did."""
     as_json = given["as_json"]
     job = write_job(dataset, out, given)
-    changes = dataset.changes()
+    changes = (dataset if job.unchecked else dataset.readable()).changes()
     steps = {"steps": changes.to_dict("records")} if len(changes) else {}
     if given["dry_run"]:
         planning, bad = time.monotonic() - began, job.plan.bad
