@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import Ids, Images, Labels, Positions, check_images, read_labels
 from ..errors import CellprepError, in_range
 from ..plan.plan import Plan
-from ..plan.readable import only_readable
+from ..plan.readable import Measures, only_readable
 from ..plan.source import size_text
 from ..system import executors
 from .exchange.exchange import Exchange
@@ -46,6 +46,7 @@ class Dataset(Exchange, Provenance, Tables):
     _before: Dataset | None = None
     _move: Move | None = None
     _only_readable: bool = False
+    _also: Measures | None = None
 
     # -- contents ----------------------------------------------------------------------------
 
@@ -54,7 +55,7 @@ class Dataset(Exchange, Provenance, Tables):
         """The rows and how to compute their pixels; determined on first access."""
         if self._before is None or self._move is None:
             plan = Plan.of(self.source)
-            return only_readable(plan) if self._only_readable else plan
+            return only_readable(plan, self._also) if self._only_readable else plan
         return self._move(self._before.plan)
 
     def __len__(self) -> int:
@@ -235,6 +236,16 @@ class Dataset(Exchange, Provenance, Tables):
         Every step sees only the readable images, as if the others had never existed.
         """
         return self if self.source.trusted or self._only_readable else self._readable
+
+    def measured(self, also: Measures) -> Dataset:
+        """`readable`, which measures this too in its one pass over the pixels of the source.
+
+        The columns are there unless a step changes pixels.
+        """
+        first = self.chain[0]
+        if not (first.source.trusted or first._only_readable or "_readable" in vars(first)):
+            vars(first)["_readable"] = Dataset(first.source, _only_readable=True, _also=also)
+        return self.readable()
 
     @cached_property
     def _readable(self) -> Dataset:

@@ -48,13 +48,19 @@ def decode(file: Path | Encoded, size: Size | None) -> Images:
 
     Whatever would lose more than an opaque alpha channel is refused.
     """
+    return _decode(file, size)[0]
+
+
+def _decode(file: Path | Encoded, size: Size | None) -> tuple[Images, Size]:
+    """The image, and the size that it is stored in."""
     if isinstance(file, Path) and not is_text(str(file)):
         raise BadFileError("has a name that is not UTF-8 text; rename it")
     with _causes(file):
         rgb = _opened(file, _rgb)
-        if size is not None and rgb.size != (size[1], size[0]):
+        stored = rgb.size[::-1]
+        if size is not None and stored != size:
             rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        return np.asarray(rgb)
+        return np.asarray(rgb), stored
 
 
 def _opened(file: Path | Encoded, use: Callable[[Image.Image], Used]) -> Used:
@@ -108,15 +114,15 @@ def _is_empty(file: Path | Encoded) -> bool:
     return False
 
 
-def decode_to_shape(file: Path | Encoded, size: Size | None, shape: Shape) -> Images:
-    """One image, which must have the shape of most images."""
-    image = decode(file, size)
+def decode_to_shape(file: Path | Encoded, size: Size | None, shape: Shape) -> tuple[Images, Size]:
+    """One image, which must have the shape of most images, and the size that it is stored in."""
+    image, stored = _decode(file, size)
     if image.shape != shape:
         raise BadFileError(
             f"is {image.shape[0]}x{image.shape[1]} pixels, most images are {shape[0]}x{shape[1]} "
             "(pass size= to bring all images to one size)"
         )
-    return image
+    return image, stored
 
 
 def decode_mask(file: Path | Encoded, shape: Size, *, resize: bool) -> Masks:

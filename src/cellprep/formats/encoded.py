@@ -135,7 +135,7 @@ class EncodedSource(BaseSource):
         files = self.store.encoded(at)
         for position, (row, file) in enumerate(zip(at.tolist(), files, strict=True)):
             try:
-                out[position] = decode_to_shape(file, self.size, self.shape)
+                out[position], _ = decode_to_shape(file, self.size, self.shape)
             except BadFileError as error:
                 bad[row] = str(error)
         if self.has_masks and not self.trusted:  # an image whose mask cannot be used is a bad one

@@ -69,9 +69,18 @@ class FolderSource(BaseSource):
     def row_name(self, row: int) -> str:
         return self.files[row]
 
+    @cached_property
+    def _stored(self) -> dict[int, Size]:
+        """The stored size of each image that was decoded in this process."""
+        return {}
+
     def image_sizes(self) -> list[Size | None]:
-        spans = cut(len(self.files), 256)
-        return [size_by_header(data) for span in spans for data in self._found(np.arange(*span))]
+        known: dict[int, Size | None] = {**self._stored}
+        left = np.array([row for row in range(len(self.files)) if row not in known], np.int64)
+        for span in cut(len(left), 256):
+            at = left[slice(*span)]
+            known |= zip(at.tolist(), map(size_by_header, self._found(at)), strict=True)
+        return [known[row] for row in range(len(self.files))]
 
     def resizes(self) -> bool:
         return self.size is not None
@@ -107,7 +116,7 @@ class FolderSource(BaseSource):
         files, masks = self._found(at), self._found_masks(at)
         for position, (row, file, mask) in enumerate(zip(at.tolist(), files, masks, strict=True)):
             try:
-                out[position] = decode_to_shape(file, self.size, self.shape)
+                out[position], self._stored[row] = decode_to_shape(file, self.size, self.shape)
                 self._mask(mask)  # an image whose mask cannot be used is a bad one
             except BadFileError as error:
                 bad[row] = str(error)

@@ -18,6 +18,7 @@ from .catalog import Catalog
 from .duplicate_groups import duplicate_groups
 from .findings import TILES_PER_ALERT, Duplicates, Findings, Flagged
 from .quality import Qualities, measure
+from .quality import qualities as qualities_of
 from .recorded import Recorded, recipe_text, versions
 from .sizes import odd_sizes
 
@@ -35,7 +36,7 @@ def gather(
 
     The order matters: when the page runs out of space, pictures registered first are kept.
     """
-    dataset = dataset.readable()
+    dataset = dataset.measured({"qualities": qualities_of})
     if not len(dataset):
         raise CellprepError(f"{dataset!r} has no images left to show; report on an earlier step")
     processed = recipe(dataset) if recipe is not None else dataset

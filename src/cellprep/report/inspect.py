@@ -4,31 +4,47 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays import Images
 from ..dataset.dataset import Dataset
 from ..dataset.read import read
 from ..duplicates.search import find_duplicates
-from ..errors import counted
+from ..errors import CellprepError, counted
 from ..plan.plan import Plan
+from ..plan.readable import Measures
 from ..plan.source import frequencies
 
 
 def read_any(
-    path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
+    path: str | Path,
+    size: int | tuple[int, int] | None = None,
+    measures: Measures | None = None,
+    **options: Any,
 ) -> tuple[Dataset, str]:
-    """`read`, with images of several sizes resized to 96x96, and a note if they were."""
+    """`read`, with images of several sizes resized to 96x96, and a note if they were.
+
+    Images are decoded if they are to be measured, which shows their sizes.
+    """
     dataset = read(path, size=size, **options)
     source = dataset.source
-    if size is None and not source.resizes():
+    if size is None and not (source.trusted or source.resizes()):
+        if measures is not None:
+            with suppress(CellprepError):  # no size is that of most images, or all are bad
+                dataset.measured(measures).plan  # noqa: B018
         sizes = frequencies(source.image_sizes())
         if len(sizes) > 1:
-            resized = read(path, size=96, **options)
-            return resized, f"images of {len(sizes)} sizes, resized to 96x96"
+            dataset = read(path, size=96, **options)
+            if measures is not None:
+                dataset.measured(measures)
+            return dataset, f"images of {len(sizes)} sizes, resized to 96x96"
+    elif measures is not None:
+        dataset.measured(measures)
     return dataset, ""
 
 
@@ -36,7 +52,7 @@ def inspect(
     path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
 ) -> dict[str, Any]:
     """Counts, sizes, value ranges, duplicates, bad and unread files of a data set, for JSON."""
-    dataset, resized = read_any(path, size, **options)
+    dataset, resized = read_any(path, size, {"range": _range}, **options)
     raw = dataset.source
     dataset = dataset.readable()
     sizes = frequencies(raw.image_sizes())
@@ -72,19 +88,20 @@ def inspect(
 
 def _values(plan: Plan) -> dict[str, Any]:
     """Smallest, largest and mean value of each channel."""
-    seen = [found for _, found in plan.each(_range, "values")]
-    low, high, total = zip(*seen, strict=True)
+    low, high, total = plan.measure("range", _range).rows.columns["range"].transpose(1, 0, 2)
     pixels = len(plan) * plan.shape[0] * plan.shape[1]
     return {
-        "min": np.min(low, axis=0).tolist(),
-        "max": np.max(high, axis=0).tolist(),
-        "mean": np.round(np.sum(total, axis=0) / pixels, 2).tolist(),
+        "min": low.min(axis=0).tolist(),
+        "max": high.max(axis=0).tolist(),
+        "mean": np.round(total.sum(axis=0) / pixels, 2).tolist(),
     }
 
 
-def _range(images: Images) -> tuple[Any, Any, Any]:
-    axes = (0, 1, 2)
-    return images.min(axes), images.max(axes), images.sum(axes, dtype=np.int64)
+def _range(images: Images) -> NDArray[np.int64]:
+    """(n, 3, channels): the smallest and the largest value of each channel, and their sum."""
+    axes = (1, 2)
+    found = images.min(axes), images.max(axes), images.sum(axes, dtype=np.int64)
+    return np.stack([values.astype(np.int64) for values in found], axis=1)
 
 
 def describe(found: dict[str, Any]) -> str:

@@ -83,14 +83,9 @@ class Qualities:
 
 
 def measure(plan: Plan) -> Qualities:
-    """Digests and measures of all images; pixels are read once."""
-    found = [batch for _, batch in plan.each(_measured, "measuring the images")]
-    digests, values = zip(*found, strict=True)
-    return Qualities(np.concatenate(digests), np.concatenate(values))
-
-
-def _measured(images: Images) -> tuple[NDArray[np.uint64], NDArray[np.float32]]:
-    return digest(images), qualities(images)
+    """Digests and measures of all images; pixels are read unless that was done before."""
+    columns = plan.measure("qualities", qualities).measure("digest", digest).rows.columns
+    return Qualities(columns["digest"], columns["qualities"])
 
 
 def qualities(images: Images) -> NDArray[np.float32]:

@@ -168,9 +168,11 @@ class Job:
         )
         if not self.unchecked:
             return write()
-        how = {"path": self.path, "fingerprint": fingerprint, "check_lock": check_lock}
+        pending = partial(
+            write_pending, path=self.path, fingerprint=fingerprint, check_lock=check_lock
+        )
         try:
-            return write(partial(write_pending, **how))
+            return write(pending)
         except BadImagesError:
             withdraw(self.path)
             raise

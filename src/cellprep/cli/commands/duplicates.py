@@ -37,7 +37,7 @@ def duplicates(
 
     check_one_format(as_csv, as_json)
     with executor(given, not (as_json or as_csv)):
-        dataset, note = read_any(input, **read_arguments(given))
+        dataset, note = read_any(input, measures={}, **read_arguments(given))
         dataset = dataset.readable()
         table = find_duplicates(dataset, near=near, symmetries=symmetries, hash=hash)
     about = {

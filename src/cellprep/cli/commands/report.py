@@ -44,6 +44,7 @@ def report(
     """
     from ...report import report as make_report
     from ...report.inspect import read_any
+    from ...report.quality import qualities
 
     steps = None if recipe is None else Recipe.from_toml(recipe)
     if exact and (near is not None or symmetries):
@@ -52,7 +53,7 @@ def report(
         near, symmetries = 4, True
     how = read_arguments(given)
     with executor(given, not as_json):
-        dataset, note = read_any(input, **how)
+        dataset, note = read_any(input, measures={"qualities": qualities}, **how)
         if note:
             how["size"] = dataset.shape[1:3]
         made = make_report(
