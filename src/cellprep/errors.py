@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import tomllib
 from collections.abc import Iterable, Mapping
 from numbers import Integral
 from types import ModuleType
+from typing import Any
 
 __all__ = [
     "BadImagesError",
@@ -22,6 +24,7 @@ __all__ = [
     "known_settings",
     "nearest",
     "one_of",
+    "parse_toml",
     "require",
 ]
 
@@ -172,3 +175,25 @@ def require(module: str, package: str) -> ModuleType:
         raise MissingExtraError(
             f"this needs {module}: pip install '{package}' ({error})"
         ) from error
+
+
+def parse_toml(text: str, what: str) -> dict[str, Any]:
+    """The values of a text in TOML, without numbers so long that Python does not print them.
+
+    Raises
+    ------
+    CellprepError
+        For any other text; `what` was expected is named.
+    """
+    try:
+        saved = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # Python refuses to parse very long numbers
+        raise CellprepError(f"this is not {what} in TOML: {error}") from None
+    waiting: list[Any] = [saved]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, int) and value.bit_length() > 1024:
+            raise CellprepError(f"this is not {what}: a whole number has more than 300 digits")
+        waiting += value.values() if isinstance(value, dict) else ()
+        waiting += value if isinstance(value, list) else ()
+    return saved

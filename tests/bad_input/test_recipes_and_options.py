@@ -56,6 +56,13 @@ TEXTS = {
     "steps of a wrong type": (b"steps = 3\n", "tables headed [[steps]]"),
     "one table": (b'[steps]\nstep = "Dedupe"\n', "tables headed [[steps]]"),
     "names alone": (b'steps = ["Dedupe"]\n', "tables headed [[steps]]"),
+    "5,000 digits": (b"seed = " + b"9" * 5000, "not a recipe in TOML"),
+    "5,000 hexadecimal digits": (b"seed = 0x" + b"f" * 5000, "more than 300 digits"),
+    "such a setting": (
+        b'[[steps]]\nstep = "Crop"\nsize = [[{a = 0x' + b"f" * 5000 + b"}]]",
+        "more than 300 digits",
+    ),
+    "10,000 levels": (b"seed = " + b"[" * 10_000 + b"]" * 10_000, "not a recipe in TOML"),
     "negative seed": (b'seed = -1\n[[steps]]\nstep = "Dedupe"\n', "`seed` must be a whole number"),
     "seed of a wrong type": (b'seed = "a"\n[[steps]]\nstep = "Dedupe"\n', "`seed` must be"),
     "vast seed": (b'seed = 9223372036854775808\n[[steps]]\nstep = "Dedupe"\n', "`seed` must be"),

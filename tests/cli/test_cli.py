@@ -224,6 +224,22 @@ def test_duplicates_as_csv_is_the_table(tmp_path, messy):
     assert result.exit_code == 2
 
 
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "\t"])
+def test_a_spreadsheet_runs_no_cell_of_a_csv_as_a_formula(first, tmp_path):
+    import io
+
+    import pandas as pd
+
+    ids = [f"{first}1+1.png", "b.png"]
+    cells = cp.Dataset.from_arrays(np.zeros((2, 8, 8, 3), np.uint8), [f"{first}c"] * 2, ids=ids)
+    cp.write(cells, tmp_path / "in", progress=False)
+    result = CliRunner().invoke(main, ["duplicates", str(tmp_path / "in"), "--csv"])
+    table = pd.read_csv(io.StringIO(result.stdout))
+    assert sorted(table["id"]) == sorted([f"'{first}1+1.png", "b.png"])
+    assert set(table["class_name"]) == {f"'{first}c"}
+    assert set(table["distance"]) == {0}
+
+
 def test_leaks_lists_shared_images_and_exits_with_1(tmp_path):
     images = noise(6)
     turned = np.concatenate([noise(2, seed=1), images[2:3, ::-1]])

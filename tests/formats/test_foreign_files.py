@@ -47,6 +47,19 @@ def test_labels_of_tar_files_from_cls_json_or_folder(cells, tmp_path) -> None:
         assert dataset.ids[7].endswith("7")
 
 
+@pytest.mark.parametrize("suffix", ["cls", "json"])
+@pytest.mark.parametrize("label", ["9" * 5000, "9" * 19, "8" * 400])
+def test_numbers_of_any_length_are_labels_or_refused(suffix, label, cells, tmp_path) -> None:
+    members = {"0.png": png(cells[0][0]), f"0.{suffix}": label.encode()}
+    members |= {"1.png": png(cells[0][1]), f"1.{suffix}": b"7"}
+    path = tar_of(tmp_path / "set.tar", members)
+    if suffix == "json" and len(label) == 5000:
+        with pytest.raises(cp.CellprepError, match="not valid json"):
+            cp.read(path)
+    else:
+        assert cp.read(path).class_names == ("7", label)
+
+
 def test_tar_files_in_a_folder_may_share_keys(cells, tmp_path) -> None:
     pixels, labels = cells
     for number in range(2):

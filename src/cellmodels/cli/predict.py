@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from cellprep.cli.shared import PATH, one_line_errors, options
+from cellprep.cli.shared import PATH, csv_text, one_line_errors, options
 
 from ..evaluation.predict import predict as probabilities_of
 from .common import LOCAL, open_data, open_models, prediction
@@ -49,4 +49,4 @@ def predict(
     if as_json:
         click.echo(table.to_json(orient="records", indent=1))
     else:
-        click.echo(table.to_csv(index=False), nl=False)
+        click.echo(csv_text(table), nl=False)

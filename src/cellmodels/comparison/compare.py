@@ -106,10 +106,12 @@ def _save(folder: Path, lines: list[list[dict[str, Any]] | None], base: str | No
     """Save the result of all runs that were measured, as a table, as text and as a figure."""
     import pandas as pd
 
+    from cellprep.cli.shared import csv_text
+
     result = pd.DataFrame([line for of_run in lines for line in of_run or ()])
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "table.csv") as path:
-        result.to_csv(path, index=False)
+        path.write_text(csv_text(result), encoding="utf-8")
     with atomic_write(folder / "table.json") as path:
         result.to_json(path, orient="records", indent=1)
     with atomic_write(folder / "table.txt") as path:

@@ -51,14 +51,21 @@ class Run:
         path = self.folder / _RECORD
         if not path.is_file():
             return None
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            made_of, lines = dict(saved["made_of"]), [dict(line) for line in saved["lines"]]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise CellprepError(
+                f"{str(path)!r} is not the result of a row ({type(error).__name__}); delete it to "
+                "train again"
+            ) from None
         for name, value in self._fingerprint().items():
-            if saved["made_of"].get(name) != value:
+            if made_of.get(name) != value:
                 raise CellprepError(
                     f"{str(self.folder)!r} contains row {self.row.name!r} of another table ({name} "
                     "differs); rename the row, or choose another folder"
                 )
-        return list(saved["lines"])
+        return lines
 
     def record(self, lines: Sequence[Mapping[str, Any]], reports: Mapping[str, Any]) -> None:
         """Save the result of this run: its lines, and the full reports."""

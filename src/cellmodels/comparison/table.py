@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from cellprep import CellprepError, Recipe
-from cellprep.errors import check_seed, known_settings, one_of
+from cellprep.errors import check_seed, known_settings, one_of, parse_toml
 
 from ..data.checks import preparation
 from ..evaluation.probabilities import Prediction
@@ -125,9 +124,9 @@ class Table:
         if not Path(path).is_file():
             raise CellprepError(f"there is no table {str(path)!r}")
         try:
-            saved = tomllib.loads(Path(path).read_text(encoding="utf-8-sig"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise CellprepError(f"{str(path)!r} is not a table in TOML: {error}") from None
+            saved = parse_toml(Path(path).read_text(encoding="utf-8-sig"), "a table")
+        except (CellprepError, UnicodeDecodeError) as error:
+            raise CellprepError(f"{str(path)!r} cannot be read: {error}") from None
         known_settings(f"{str(path)!r}", saved, [f.name for f in fields(cls)])
         if not saved.get("rows"):
             raise CellprepError(f"{str(path)!r} has no rows; add one: [[rows]] and its name")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -83,6 +84,41 @@ def save(model: Any, path: Path, card: Card) -> None:
     model.card = card
 
 
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
+    *(KeyError, ValueError, TypeError),  # RecursionError is a RuntimeError
+)
+"""Errors of a file that is no model, or a damaged one."""
+
+
+def _check(card: Card) -> None:
+    """Raise a ValueError for entries of another type than `save` writes."""
+    names, history = card.class_names, card.history
+    passed = (
+        isinstance(card.model, str)
+        and isinstance(names, list)
+        and len(names) > 0
+        and all(isinstance(name, str) for name in names)
+        and isinstance(card.recipe, list)
+        and all(isinstance(step, dict) for step in card.recipe)
+        and isinstance(card.settings, dict)
+        and isinstance(history, dict)
+        and all(isinstance(values, list) for values in history.values())
+        and all(_is_number(value) for values in history.values() for value in values)
+        and type(card.best_epoch) is int
+        and _is_number(card.seconds)
+        and isinstance(card.versions, dict)
+        and all(isinstance(version, str) for version in card.versions.values())
+        and (card.temperature is None or (_is_number(card.temperature) and card.temperature > 0))
+    )
+    if not passed:
+        raise ValueError("an entry has another type")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def load_card(path: str | Path) -> Card:
     """The card of a saved model, read without Keras.
 
@@ -99,8 +135,9 @@ def load_card(path: str | Path) -> Card:
             saved = json.loads(archive.read(_MEMBER))
         known = [each.name for each in fields(Card)]  # older versions saved fewer
         card = Card(**{name: saved[name] for name in known if name in saved})
+        _check(card)
         profile = None if card.profile is None else Profile.from_dict(saved["profile"])
-    except (zipfile.BadZipFile, KeyError, ValueError, TypeError, OSError):
+    except (*_DAMAGED, OSError):
         raise CellprepError(
             f"{str(path)!r} is not a model that cellmodels saved: it has no class names; train it "
             "with cellmodels.fit(model, train, val, out=folder)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,29 @@ class State:
         return early or self.epoch >= settings.total
 
 
+_DAMAGED = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
+    *(ValueError, KeyError, TypeError, AttributeError, SyntaxError, MemoryError),
+)
+"""Errors of a file that is no checkpoint, or a damaged one; RecursionError is a RuntimeError."""
+
+
+def _check(state: State, made_of: object) -> None:
+    """Raise a ValueError for entries of another type than `Checkpoint.write` saves."""
+    numbers = [state.best, state.seconds]
+    for values in state.history.values():
+        numbers += values
+    passed = (
+        isinstance(made_of, dict)
+        and all(isinstance(values, dict) for values in made_of.values())
+        and type(state.epoch) is int
+        and type(state.best_epoch) is int
+        and all(type(number) in (int, float) for number in numbers)
+    )
+    if not passed:
+        raise ValueError("an entry has another type")
+
+
 class Checkpoint:
     """One file, replaced after every epoch; a checkpoint of another training is refused.
 
@@ -64,21 +88,23 @@ class Checkpoint:
             with np.load(self.path, allow_pickle=False) as saved:
                 about = json.loads(str(saved["about"]))
                 groups = {
-                    name: [saved[f"{name}/{k}"] for k in range(count)]
-                    for name, count in about["arrays"].items()
+                    name: [saved[f"{name}/{k}"] for k in range(about["arrays"][name])]
+                    for name in ("model", "optimizer", "best")
                 }
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            state, made_of = State(**about["state"], best_weights=groups["best"]), about["made_of"]
+            _check(state, made_of)
+        except _DAMAGED as error:
             raise CellprepError(
                 f"{str(self.path)!r} cannot be read as a checkpoint: {error}; delete it to start "
                 "again"
             ) from error
-        if about["made_of"] != self.fingerprint:
+        if made_of != self.fingerprint:
             raise CellprepError(
                 f"{str(self.path.parent)!r} contains another training "
-                f"({_difference(about['made_of'], self.fingerprint)}); choose another folder"
+                f"({_difference(made_of, self.fingerprint)}); choose another folder"
             )
         self.weights = groups["model"]
-        return State(**about["state"], best_weights=groups["best"]), groups["optimizer"]
+        return state, groups["optimizer"]
 
     def write(self, state: State, model: Any) -> None:
         """Replace the file by this state of the training."""

@@ -13,7 +13,7 @@ from ..report.inspect import unread_lines
 from ..writing.forecast import Forecast
 from ..writing.target import TargetState
 from ..writing.write import Written
-from .shared import in_bytes, in_time, print_json, print_text
+from .shared import csv_text, in_bytes, in_time, print_json, print_text
 
 
 def check_one_format(as_csv: bool, as_json: bool) -> None:
@@ -26,7 +26,7 @@ def show_groups(table: Any, about: dict[str, Any], as_csv: bool, as_json: bool) 
     groups = [group for _, group in table.groupby("group")]
     conflicts = sum(bool(group["conflict"].iloc[0]) for group in groups)
     if as_csv:
-        click.echo(table.to_csv(index=False), nl=False)
+        click.echo(csv_text(table), nl=False)
         return
     if as_json:
         counts = {"duplicate_groups": len(groups), "conflicts": conflicts}

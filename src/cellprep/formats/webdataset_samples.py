@@ -178,9 +178,9 @@ def labels_of(
             f"{str(files[sample.file])!r} has no label for sample {sample.key!r}; expected "
             f"{expected}, or another entry of the json named with label="
         )
-    if all(isinstance(value, str) and value.isdecimal() for value in found):
-        found = [int(value) for value in found]
-    if not all(isinstance(value, int) for value in found):
+    if all(isinstance(value, str) and value.isdecimal() and len(value) < 19 for value in found):
+        found = [int(value) for value in found]  # longer ones are text: no label is so large
+    if not all(isinstance(value, int) and abs(value) < 2**63 for value in found):
         return [str(value) for value in found], None
     return found, _names(found, [_of_json(sample, ("class_name",)) for sample in samples])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import tomli_w
 
 from ..dataset.dataset import Dataset, check_dataset
-from ..errors import CellprepError, check_seed, nearest
+from ..errors import CellprepError, check_seed, nearest, parse_toml
 from ..system.paths import as_path, read_bytes
 from .step import Applied, Step
 
@@ -89,10 +88,10 @@ class Recipe:
         """
         text = source if isinstance(source, str) else _text(source)
         try:
-            saved = tomllib.loads(text)
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            saved = parse_toml(text, "a recipe")
+        except CellprepError as error:
             hint = "" if "\n" in text or "=" in text else "; to read a file, pass a pathlib.Path"
-            raise CellprepError(f"this is not a recipe in TOML: {error}{hint}") from None
+            raise CellprepError(f"{error}{hint}") from None
         for name in saved:
             if name not in ("seed", "steps"):
                 raise CellprepError(f"a recipe has no {name!r}; {nearest(name, ['seed', 'steps'])}")

@@ -5,7 +5,8 @@
 - `one_line_errors`, `resumable`: decorators that do the same for what a command raises.
 - `options`, `PATH`, `OneOf`: options with one name and one meaning in all programs.
 - `completion`: the command that prints a shell's completion script.
-- `print_text`, `print_json`, `in_bytes`, `in_time`: output, coloured and wrapped in a terminal.
+- `print_text`, `print_json`, `csv_text`, `in_bytes`, `in_time`: output, coloured and wrapped in a
+  terminal.
 
 Exit codes: 0 done, 1 internal error (or a check that found something), 2 refused, 130 interrupted.
 """
@@ -14,7 +15,7 @@ from .completion import completion
 from .errors import one_line_errors, resumable
 from .group import SETTINGS, Commands
 from .options import PATH, OneOf, options
-from .output import in_bytes, in_time, print_json, print_text
+from .output import csv_text, in_bytes, in_time, print_json, print_text
 
 __all__ = [
     "PATH",
@@ -22,6 +23,7 @@ __all__ = [
     "Commands",
     "OneOf",
     "completion",
+    "csv_text",
     "in_bytes",
     "in_time",
     "one_line_errors",

@@ -25,6 +25,27 @@ def print_json(found: Any) -> None:
     click.echo(json.dumps(found, indent=1))
 
 
+def csv_text(table: Any) -> str:
+    """A DataFrame as CSV that a spreadsheet shows as it is.
+
+    Text that a spreadsheet would run as a formula, such as the file name `=1+1.png`, gets an
+    apostrophe in front.
+
+    >>> import pandas as pd
+    >>> print(csv_text(pd.DataFrame({"id": ["=1+1", "a"], "distance": [-1, 2]})), end="")
+    id,distance
+    '=1+1,-1
+    a,2
+    """
+
+    def plain(value: Any) -> Any:
+        risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+        return f"'{value}" if risky else value
+
+    text: str = table.rename(columns=plain).map(plain).to_csv(index=False)
+    return text
+
+
 def in_bytes(size: float) -> str:
     """A size in bytes, kB, MB or GB.
 

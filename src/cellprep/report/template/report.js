@@ -11,7 +11,9 @@ root.dataset.js = "";
 const unique = (rows) => [...new Map(rows.map((row) => [page.rows[row].slice(0, 2).join("\0"), row])).values()];
 const ids = (rows) => unique(rows).map((row) => page.rows[row][0]).join("\n");
 const cell = (value) => {
-  const text = String(value ?? "");
+  const plain = String(value ?? "");
+  // a spreadsheet would run it as a formula
+  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(plain) ? `'${plain}` : plain;
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 const csv = (rows) =>
