@@ -73,6 +73,21 @@ def test_any_damaged_file_is_reported_and_rewritten(format, what, tmp_path):
 
 
 @pytest.mark.parametrize("format", FOLDERS)
+def test_swapped_files_are_reported_and_rewritten(format, tmp_path):
+    path = tmp_path / "out"
+    write(path, format)
+    expected = tree(path)
+    shard = "*.png" if format == "folder" else {"zarr": "c.*.0.0.0"}.get(format, "*-0000*")
+    one, two = sorted(path.rglob(shard))[:2]
+    one.rename(tmp_path / "one")
+    two.rename(one)
+    (tmp_path / "one").rename(two)
+    assert set(cp.verify(path)["file"]) == {str(file.relative_to(path)) for file in (one, two)}
+    assert write(path, format).repaired
+    assert tree(path) == expected
+
+
+@pytest.mark.parametrize("format", FOLDERS)
 def test_only_damaged_files_are_rewritten(format, tmp_path):
     path = tmp_path / "out"
     write(path, format)
