@@ -5,6 +5,7 @@ from . import (
     corrupt,
     duplicates,
     fresh,
+    image_files,
     jitter,
     masks,
     perceptual,
@@ -24,6 +25,7 @@ JOBS = (
     *rand_augment.JOBS,
     *corrupt.JOBS,
     *storage.JOBS,
+    *image_files.JOBS,
     *recipe.JOBS,
     *fresh.JOBS,
 )
