@@ -91,6 +91,21 @@ def test_a_folder_is_empty_with_only_what_a_killed_write_left_as_it_began(
     assert is_empty(tmp_path) == empty
 
 
+@pytest.mark.parametrize("entry", ["made_of", "recipe", "stages"])
+def test_a_manifest_nested_very_deeply_is_refused(entry, cells, tmp_path) -> None:
+    dataset = cp.Dataset.from_arrays(*cells)
+    cp.write(cp.Recipe([cp.Jitter()])(dataset), tmp_path / "out", progress=False)
+    saved, deep = manifests.load(tmp_path / "out"), []
+    for _ in range(900):
+        deep = [deep]
+    inner = saved[entry] if entry == "made_of" else saved[entry][0]
+    inner["seed"] = deep
+    manifests.save(tmp_path / "out", saved)
+    for use in (cp.read, cp.verify, lambda path: cp.replay(path, dataset)):
+        with pytest.raises(CellprepError, match=f"has no usable {entry}"):
+            use(tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     "stamp", [None, {"bytes": 3}, {"bytes": 3, "xxh3_128": None}, {"xxh3_128": ""}]
 )

@@ -32,6 +32,9 @@ _REQUIRED: dict[str, Any] = {
 }
 """The entries without which a data set cannot be read, and their types."""
 
+_NESTED = ("made_of", "recipe", "stages")
+"""The entries that may contain settings of any form."""
+
 
 def read_manifest(data: bytes, where: Path) -> dict[str, Any]:
     """Parse and check a manifest; `where` it was found is named in errors.
@@ -55,6 +58,7 @@ def read_manifest(data: bytes, where: Path) -> dict[str, Any]:
             wrong.append("shape")
         if not names or len(set(names)) != len(names):
             wrong.append("class_names")
+        wrong += [name for name in _NESTED if not _is_shallow(saved[name])]
         if saved.get("multiplied_by") is not None and not _fits(saved["multiplied_by"], str):
             wrong.append("multiplied_by")
         of_shards = [shard["files"] for shard in saved["shards"]]
@@ -98,6 +102,17 @@ def _fits(value: object, kind: Any) -> bool:
     if kind is str:
         return isinstance(value, str) and is_text(value)
     return isinstance(value, kind)
+
+
+def _is_shallow(value: object) -> bool:
+    """Whether a value has at most 50 levels; Python cannot compare or print very deep ones."""
+    level = [value]
+    for _ in range(50):
+        inner = [
+            v.values() if isinstance(v, dict) else v for v in level if isinstance(v, dict | list)
+        ]
+        level = [v for values in inner for v in values]
+    return not level
 
 
 def _are_stamps(files: object) -> bool:
