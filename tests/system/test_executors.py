@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from cellprep.errors import CellprepError
 from cellprep.system import executors
 
 from ..writing.helpers import (
@@ -104,6 +106,46 @@ def print_workers() -> None:
             print(pid, flush=True)
 
 
+def interrupted_run(executor: str) -> None:
+    """A run of long tasks; prints when it has begun, and what ended it."""
+    print(os.getpid(), flush=True)
+    try:
+        with executors.using(executor, 2):
+            for _ in executors.run(busy, executors.cut(400, 1)):
+                print("begun", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+
+
+def busy(span: executors.Span) -> int:
+    """A task of a minute, which can be stopped in between; the first one is short."""
+    for _ in range(1 if span[0] == 0 else 600):
+        executors.check_running()
+        time.sleep(0.1)
+    return span[0]
+
+
+@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("pauses", [(0.0,), (0.01,), (0.05,), (0.02, 0.0)])
+def test_pressing_ctrl_c_again_ends_a_run_too(executor, pauses):
+    process = start(interrupted_run, executor)
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline().strip().isdigit()
+        assert process.stdout.readline() == "begun\n"
+        process.send_signal(signal.SIGINT)
+        for pause in pauses:
+            time.sleep(pause)
+            process.send_signal(signal.SIGINT)
+        printed, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert "Traceback" not in printed
+    if len(pauses) == 1:
+        assert printed.split() in (["interrupted"], ["begun", "interrupted"], [])
+        assert process.returncode in (0, 130, -signal.SIGINT), printed
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks into /proc")
 def test_workers_end_with_their_parent_process():
@@ -120,3 +162,15 @@ def test_workers_end_with_their_parent_process():
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     assert not left
+
+
+def test_processes_are_refused_in_a_daemonic_process(monkeypatch):
+    """Such a process, for example a worker of multiprocessing.Pool, may not start others."""
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    with (
+        pytest.raises(CellprepError, match=r"daemonic.*choose executor='threads'"),
+        executors.using("processes"),
+    ):
+        list(executors.run(worker, [(0, 1)]))
+    with executors.using("threads", 2):
+        assert list(executors.run(slow_or_fast, [(0, 1), (1, 2)])) == [0, 1]

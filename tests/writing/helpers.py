@@ -19,6 +19,7 @@ import pytest
 import cellprep as cp
 from cellprep.plan.source import ArraySource
 from cellprep.synthetic import CLASS_NAMES, draw_cells
+from cellprep.system import paths
 
 FORMATS = ("shards", "folder", "npz")
 MOVE = cp.Recipe([cp.Jitter()], seed=1)
@@ -67,6 +68,14 @@ def tree(path: Path) -> dict[str, bytes]:
     """Name and bytes of every file below a path, hidden ones included."""
     files = path.rglob("*") if path.is_dir() else [path]
     return {str(file.relative_to(path)): file.read_bytes() for file in files if file.is_file()}
+
+
+def below(url: str) -> dict[str, bytes]:
+    """Every file below a URL, including hidden ones; a single file has the name '.'."""
+    path = paths.as_path(url)
+    if path.is_file():
+        return {".": paths.read_bytes(path)}
+    return {name: paths.read_bytes(path / name) for name in paths.list_url(path)}
 
 
 def times(path: Path) -> dict[str, int]:

@@ -203,3 +203,53 @@ def test_resume_after_kills_at_random_moments(executor, format, tmp_path):
     again = write(big_job(), path, format=format, rows_per_shard=16)
     assert again.resumed >= 16 * goal
     assert tree(path) == expected
+
+
+def write_without_permission(path: Path, folder: Path) -> str:
+    """Write as another user than root, who loses the permission halfway; what is reported."""
+    read, write_end = os.pipe()
+    child = os.fork()
+    if child:
+        os.close(write_end)
+        with os.fdopen(read) as said:
+            reported = said.read()
+        os.waitpid(child, 0)
+        return reported
+    try:
+        if os.geteuid() == 0:
+            os.setuid(65534)
+        source = breaking(dataset(), KeyboardInterrupt(), after=10**6).source
+        calls, images = itertools.count(), type(source).images
+
+        def losing(self: Any, at: Any) -> Any:
+            if next(calls) == 3:
+                folder.chmod(0o500)
+            return images(self, at)
+
+        type(source).images = losing
+        try:
+            write(cp.Dataset(source), path, rows_per_shard=5, workers=1)
+            said = "written"
+        except CellprepError as error:
+            said = str(error)
+        os.write(write_end, said.encode())
+    finally:
+        os._exit(0)
+
+
+@pytest.mark.parametrize("inside", ["", ".cellprep"])
+def test_a_permission_that_is_lost_during_a_write_is_reported(inside, tmp_path):
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    home, path = tmp_path / "home", tmp_path / "home" / "out"
+    home.mkdir()
+    home.chmod(0o777)
+    reported = write_without_permission(path, path / inside)
+    assert "Permission denied" in reported
+    assert reported.startswith("cannot write")
+    assert "\n" not in reported
+    (path / inside).chmod(0o755)
+    assert not list(path.rglob("*.tmp"))
+    write(dataset(), tmp_path / "reference", rows_per_shard=5)
+    assert 0 < write(dataset(), path, rows_per_shard=5).resumed < 35
+    assert tree(path) == tree(tmp_path / "reference")

@@ -14,13 +14,17 @@ from pathlib import Path
 
 import pytest
 
+import cellmodels
 import cellprep as cp
 from cellprep.errors import CellprepError
+from cellprep.formats import stamps as files
+from cellprep.report.contact_sheet import contact_sheet
 from cellprep.system import locks, platform
 from cellprep.system.locks import lease as leases
 from cellprep.system.locks import owner as owners
 from cellprep.writing.job import plan_write
 
+from .helpers import dataset
 from .test_kills import tree
 from .verify_helpers import cells, write
 
@@ -193,3 +197,50 @@ def test_of_two_simultaneous_leases_one_remains(clock, tmp_path, monkeypatch):
     monkeypatch.setattr(leases, "_sleep", lambda seconds: lease(path))
     with pytest.raises(CellprepError, match="pid 7 on far"), locks.only_writer(path, is_file=False):
         pytest.fail("the other wrote last")
+
+
+def test_a_clock_that_jumps_back_harms_no_data(clock, tmp_path, monkeypatch):
+    """Another writer may take over; the first one, whose lease seems to be of the future, stops."""
+    monkeypatch.setattr(leases, "_ASKED_AGAIN", 0)
+    path = tmp_path / "out"
+
+    def first_writer() -> None:
+        with locks.only_writer(path, is_file=False) as check:
+            clock[0] -= 3600
+            check()
+            second = threading.Thread(target=write, args=(path,))
+            second.start()
+            second.join()
+            files.save(path / "shard-00000.npy", [b"of the first writer"])
+
+    with pytest.raises(CellprepError, match=r"written by another process.*took over because"):
+        first_writer()
+    write(tmp_path / "reference")
+    assert tree(path) == tree(tmp_path / "reference")
+
+
+@pytest.mark.parametrize("kind", ["page", "picture", "training", "comparison"])
+def test_whatever_else_is_written_has_one_writer_too(kind, tmp_path):
+    output = tmp_path / ("out.html" if kind in ("page", "picture") else "out")
+    made = {
+        "page": lambda: cp.report(cells(), output),
+        "picture": lambda: contact_sheet(cells(), output),
+        "training": lambda: cellmodels.fit(None, cells(), out=output),
+        "comparison": lambda: cellmodels.compare(tmp_path / "table.toml", output),
+    }[kind]
+    with locking_process(output, "npz" if kind in ("page", "picture") else "shards") as process:
+        with pytest.raises(CellprepError, match=rf"being written .*pid {process.pid} on "):
+            made()
+        process.kill()
+    if kind in ("page", "picture"):
+        made()
+        assert [file.name for file in tmp_path.iterdir()] == ["out.html"]
+
+
+@pytest.mark.parametrize("place", ["a file/out.html", "/proc/nowhere/out.html"])
+def test_a_page_that_cannot_be_written_is_one_line(place, tmp_path):
+    (tmp_path / "a file").touch()
+    for made in (cp.report, contact_sheet, lambda data, at: cp.DuplicateIndex.of(data).save(at)):
+        with pytest.raises(CellprepError, match="cannot write") as caught:
+            made(dataset(n=9), tmp_path / place)
+        assert "\n" not in str(caught.value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -24,33 +24,15 @@ from cellprep.cli import main
 from cellprep.errors import CellprepError
 from cellprep.synthetic import CLASS_NAMES
 from cellprep.system import paths
+from cellprep.system.locks import lease as leases
 from cellprep.system.paths import atomic
 
-from .helpers import MOVE, breaking, dataset, tree, write
+from .helpers import MOVE, below, breaking, dataset, tree, write
 
 upath = pytest.importorskip("upath")
 
 FORMATS = tuple(cp.formats.FORMATS)
 ALL = cp.Recipe([cp.Balance(target=3), cp.KMeansMask(), cp.RandAugment(copies=1)], seed=5)
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """An S3 server in this process, with the bucket `cells`."""
-    pytest.importorskip("s3fs")
-    moto = pytest.importorskip("moto.server")
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "any")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "any")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        upath.UPath("s3://cells").fs.mkdir("cells")
-        yield f"http://{host}:{port}"
-    running.stop()
 
 
 @pytest.fixture(params=["memory", "s3"])
@@ -62,21 +44,8 @@ def root(request: Any, tmp_path: Path) -> Iterator[str]:
     assert not [name for name in below("memory://") if name.endswith(".tmp")]
 
 
-@pytest.fixture
-def s3(server: str, tmp_path: Path) -> str:
-    return f"s3://cells/{tmp_path.name} [1]"
-
-
 def few() -> cp.Dataset:
     return dataset(n=9, class_names=CLASS_NAMES[:2])
-
-
-def below(url: str) -> dict[str, bytes]:
-    """Every file below a URL, including hidden ones; a single file has the name '.'."""
-    path = paths.as_path(url)
-    if path.is_file():
-        return {".": paths.read_bytes(path)}
-    return {name: paths.read_bytes(path / name) for name in paths.list_url(path)}
 
 
 def fill(url: str, files: dict[str, bytes]) -> None:
@@ -310,7 +279,8 @@ def test_a_write_to_a_url_resumes_after_a_kill(moment, rows, s3, tmp_path):
 
 
 @pytest.mark.parametrize(("old", "new"), [("folder", "shards"), ("shards", "npz")])
-def test_overwriting_deletes_only_files_of_the_old_set(old, new, root):
+def test_overwriting_deletes_only_files_of_the_old_set(old, new, root, monkeypatch):
+    monkeypatch.setattr(leases, "_ASKED_AGAIN", 0)  # the lease outlives what is deleted
     write(dataset(n=9), f"{root}/out", format=old, rows_per_shard=4)
     beside = root.replace("[1]", "1")  # would match if the name were used as a pattern
     fill(f"{beside}/out", {".cellprep/part-00000.arrow": b"", "shard-00000.npy": b""})
@@ -323,6 +293,27 @@ def test_overwriting_deletes_only_files_of_the_old_set(old, new, root):
     fill(f"{root}/mine", {"thesis.doc": b"mine"})
     with pytest.raises(CellprepError, match="cellprep did not write"):
         write(dataset(n=9), f"{root}/mine", overwrite=True)
+
+
+@pytest.mark.parametrize("format", ["shards", "npz"])
+def test_a_store_that_shows_new_files_late_gets_the_same_bytes(format, tmp_path, monkeypatch):
+    url, timers = f"memory://cells/{tmp_path.name}/out", []
+    fs = paths.as_path(url).fs
+    put = fs.pipe_file
+
+    def late(path: str, data: bytes, **options: Any) -> None:
+        timers.append(threading.Timer(0.3, put, [path, data]))
+        timers[-1].start()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fs, "pipe_file", late)
+        write(MOVE(dataset(n=9)), url, format=format, rows_per_shard=4)
+        for timer in timers:
+            timer.join()
+    write(MOVE(dataset(n=9)), tmp_path / "out", format=format, rows_per_shard=4)
+    assert cp.read(url, format=format).images[:].tobytes()
+    write(MOVE(dataset(n=9)), url, format=format, rows_per_shard=4)  # deletes what came late
+    assert below(url) == tree(tmp_path / "out")
 
 
 # -- errors ------------------------------------------------------------------------------------

@@ -207,3 +207,22 @@ def test_invalid_settings_write_nothing(options, tmp_path):
     with pytest.raises(CellprepError):
         write(dataset(), tmp_path / "out", **options)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", [".", "../here", "sub/.."])
+def test_the_current_folder_can_be_written_to(name, tmp_path, monkeypatch):
+    write(dataset(n=9), tmp_path / "reference")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert write(dataset(n=9), name).rows == 9
+    assert tree(tmp_path / "here") == tree(tmp_path / "reference")
+    assert write(dataset(n=9), name).resumed == 9
+
+
+def test_a_path_without_a_name_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CellprepError, match="is a folder, not a npz file"):
+        write(dataset(n=9), ".", format="npz")
+    with pytest.raises(CellprepError, match="is the root of all folders"):
+        write(dataset(n=9), "/")
+    assert not tree(tmp_path)

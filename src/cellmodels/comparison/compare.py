@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cellprep.writing.output import writing_to
+
 from ..atomic import atomic_write
 from ..training.fit import fit
 from .display import draw, show
@@ -56,13 +58,25 @@ def compare(
     ------
     CellprepError
         Before training starts: for errors in the table, data that cannot be read, weights that
-        could not be downloaded, and a folder with a row of the same name and other settings.
+        could not be downloaded, and a folder with a row of the same name and other settings, or
+        in use by another process.
 
     Examples
     --------
     >>> compare("examples/table1.toml", "out/table1", data="train_data.npz")  # doctest: +SKIP
     """
-    folder = Path(out)
+    with writing_to(out, then="the same call continues the comparison"):
+        return _compare(table, Path(out), data, others, progress)
+
+
+def _compare(
+    table: str | Path,
+    folder: Path,
+    data: str | Path | None,
+    others: Mapping[str, str | Path] | None,
+    progress: bool,
+) -> pd.DataFrame:
+    """`compare`, as the only writer of the folder."""
     read, source, runs = open_table(table, folder, data, others)
     lines = [run.recorded() for run in runs]
     todo = [k for k, line in enumerate(lines) if line is None]

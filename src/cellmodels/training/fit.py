@@ -11,6 +11,7 @@ from typing import Any
 import xxhash
 
 from cellprep import CellprepError, Dataset, profile
+from cellprep.writing.output import writing_to
 
 from ..data.checks import check_classes, check_disjoint, check_fits, check_varies
 from ..data.inputs import Data, as_dataset, readable, recipe_of
@@ -106,13 +107,30 @@ def fit(
     ------
     CellprepError
         Before training starts: for data that do not fit the model or each other, a class without
-        images, leaks, and a folder that contains another training.
+        images, leaks, and a folder that contains another training or is in use by another process.
 
     Examples
     --------
     >>> fit(model, "out/train", "out/val", out="out/b0", epochs=10)  # doctest: +SKIP
     """
     how = Training.of(settings)
+    if out is None:
+        return _fit(model, train, val, test, None, allow_leaks, progress, how)
+    with writing_to(out, then="the same call continues the training"):
+        return _fit(model, train, val, test, Path(out), allow_leaks, progress, how)
+
+
+def _fit(
+    model: Any,
+    train: Data,
+    val: Data | None,
+    test: Data | None,
+    out: Path | None,
+    allow_leaks: bool,
+    progress: bool,
+    how: Training,
+) -> Fitted:
+    """`fit`, as the only writer of the folder."""
     splits, checkpoint = prepare(
         model, train, val, how, test=test, out=out, allow_leaks=allow_leaks
     )
@@ -126,7 +144,7 @@ def fit(
     if state.best_weights:
         set_weights(model, state.best_weights)
     best_epoch = state.best_epoch if state.best_epoch >= 0 else state.epoch - 1
-    path = None if out is None else Path(out) / MODEL
+    path = None if out is None else out / MODEL
     saved = path if path and resumed == state.epoch and path.is_file() else None
     if how.head == "balanced":
         if saved:

@@ -14,7 +14,7 @@ from ..formats.splits import ALL, OTHER, chosen, in_order, split_of
 from ..formats.written import unknown_files, written_format
 from ..plan.joined import joined
 from ..plan.source import Source, Unread
-from ..system.paths import as_os_errors, as_path
+from ..system.paths import anchored, as_os_errors, as_path, shown
 from .dataset import Dataset
 from .split_column import of_split
 
@@ -80,7 +80,7 @@ def read(
     path = as_path(path, storage_options)
     try:
         with as_os_errors(path):
-            return _read(path, format, {"size": size, "masks": masks}, options)
+            return _read(anchored(path), format, {"size": size, "masks": masks}, options)
     except OSError as error:
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
 
@@ -89,7 +89,7 @@ def _read(
     path: Path, format: str | None, shared: Mapping[str, Any], options: dict[str, Any]
 ) -> Dataset:
     if not path.exists():
-        raise CellprepError(f"there is no file or folder {str(path)!r}")
+        raise CellprepError(f"there is no file or folder {shown(path)!r}")
     if format is not None:
         one_of("format", format, FORMATS)
     part = options.pop("part", None)

@@ -232,14 +232,22 @@ class DuplicateIndex:
         ----------
         path : str or Path
             An npz file of plain arrays; an existing one is replaced.
+
+        Raises
+        ------
+        CellprepError
+            If it cannot be written.
         """
         settings = {"version": VERSION, "shape": self.shape, **asdict(self.search)}
         names = [field.name for field in fields(Signatures)]
         arrays = {_SAVED_AS.get(name, name): getattr(self.signatures, name) for name in names}
         arrays |= {"ids": self.ids, "class_names": self.class_names}
         arrays["settings"] = np.array(json.dumps(settings))
-        with atomic_write(as_path(path)) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **arrays)
+        try:
+            with atomic_write(as_path(path)) as temporary, open(temporary, "wb") as file:
+                np.savez(file, **arrays)
+        except OSError as error:
+            raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
 
     @staticmethod
     def load(path: str | Path) -> DuplicateIndex:

@@ -15,7 +15,7 @@ from ..system.plugins import Registry
 from . import folder, medmnist, npz, parquet, shards, tfrecord, webdataset, zarr
 from .format import Block, Contents, FileWriter, Format, ShardWriter, WrittenShard, images_of
 from .index import load_rows, locations_of
-from .manifest import history_of
+from .opened import history_of
 from .stamps import Files, save, stamp
 from .written import manifest_of_format
 

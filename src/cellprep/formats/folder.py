@@ -17,6 +17,7 @@ from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
 from ..system.executors import cut
 from ..system.paths import (
     Prefetched,
+    anchored,
     as_path,
     digest_of_versions,
     file_versions,
@@ -37,7 +38,8 @@ from .folder_writer import MASKS, FolderWriter, written_files
 from .format import UNLABELLED, Format
 from .index import load_rows
 from .listing import Listing, list_files
-from .manifest import INDEX, history_of
+from .manifest import INDEX
+from .opened import history_of
 from .splits import OTHER, chosen
 from .untrusted import inside, is_text
 from .written import manifest_of_format, written_format
@@ -169,7 +171,7 @@ def read(
     else:
         one_of("labels", labels, ["folders"])
         source = _read_labelled(path, shape, part)
-    return source if masks is None else _with_masks(source, as_path(masks))
+    return source if masks is None else _with_masks(source, anchored(as_path(masks)))
 
 
 def splits(path: Path) -> dict[str, list[str]]:

@@ -16,6 +16,7 @@ from ..errors import CellprepError
 from ..plan.nodes import Parameters, Record
 from ..plan.plan import Plan
 from ..plan.rows import Rows
+from ..plan.source import check_unchanged
 from ..system.paths import file_version, is_remote, local_copy
 from .manifest import INDEX, MANIFEST
 from .stamps import stamp_of
@@ -39,6 +40,7 @@ def index_of(
     table = {name: _arrow_column(values) for name, values in columns.items()}
     past = plan.source.history.path
     record = load_record(past) if past is not None else None
+    check_unchanged(plan.source)
     if record is not None:
         before = record.take(plan.origin(np.arange(*span)))
         table |= dict(zip(before.column_names, before.columns, strict=True))

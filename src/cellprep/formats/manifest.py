@@ -15,7 +15,6 @@ from typing import Any
 import xxhash
 
 from ..errors import CellprepError
-from ..plan.source import History
 from ..system.paths import sizes
 from .untrusted import MOST_PIXELS, inside, is_text
 
@@ -123,12 +122,6 @@ def _are_stamps(files: object) -> bool:
 def to_json(value: object) -> str:
     """Canonical JSON: equal values give equal text."""
     return json.dumps(value, indent=1, sort_keys=True)
-
-
-def history_of(manifest: Mapping[str, Any], path: Path) -> History:
-    """The steps that were applied before the data set at `path` was written."""
-    steps, stages = tuple(manifest["recipe"]), tuple(manifest["stages"])
-    return History(steps, manifest.get("multiplied_by"), stages, path, manifest.get("profile"))
 
 
 def digests_of(manifest: Mapping[str, Any]) -> str:

@@ -29,12 +29,13 @@ from ..arrays import (
 )
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
-from ..plan.source import NO_HISTORY, ArraySource, History, Unread
+from ..plan.source import NO_HISTORY, ArraySource, History, Opened, Unread
 from ..system.paths import atomic_write, local_copy, open_binary
 from .format import UNLABELLED, Block, Contents, Format
 from .index import check_copies
-from .manifest import INDEX, MANIFEST, history_of, manifest_bytes, read_manifest
+from .manifest import INDEX, MANIFEST, manifest_bytes, read_manifest
 from .maps import FileArray, file_array
+from .opened import changed, history_of
 from .untrusted import DAMAGED_NPY, DAMAGED_ZIP, check_expansion
 
 _COLUMNS = ("class_names", "ids", "groups")
@@ -65,13 +66,27 @@ class NpzSource(ArraySource):
         return f"npz {self.checksums}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return read_members, (
-            self.path,
-            self.images_name,
-            self.labels_name,
-            self.masks_name,
-            self.other_labels,
-        )  # a map would be copied
+        names = (self.images_name, self.labels_name, self.masks_name, self.other_labels)
+        opened = (self.history.opened, self.checksums)
+        return _reopen, (self.path, *names, *opened)  # a map would be copied
+
+
+def _reopen(
+    path: Path,
+    images: str,
+    labels: str | None,
+    masks: str | None,
+    other_labels: tuple[str, ...],
+    opened: Opened | None,
+    checksums: str,
+) -> NpzSource:
+    """The source that was opened in another process."""
+    source = read_members(path, images, labels, masks, other_labels)
+    if opened is not None:
+        opened.check()
+    if source.checksums != checksums:
+        raise changed(path)
+    return source
 
 
 def read(
@@ -199,7 +214,8 @@ class _Members:
         if not self.from_cellprep:
             return NO_HISTORY
         check_expansion(self._infos[MANIFEST], self.path)
-        return history_of(read_manifest(self.archive.read(MANIFEST), self.path), self.path)
+        manifest = read_manifest(self.archive.read(MANIFEST), self.path)
+        return history_of(manifest, self.path, is_file=True)
 
     def left(self, used: set[str]) -> Unread:
         """The arrays, and other members, that are not read."""

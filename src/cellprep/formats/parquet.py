@@ -21,7 +21,8 @@ from .encoded import EncodedSource, file_states
 from .format import Format
 from .index import load_rows, locations_of
 from .listing import data_files, data_splits
-from .manifest import INDEX, check_files, digests_of, history_of
+from .manifest import INDEX, check_files, digests_of
+from .opened import history_of
 from .parquet_columns import (
     bytes_column,
     features_of,

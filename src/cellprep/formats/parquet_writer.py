@@ -42,30 +42,28 @@ class ParquetWriter:
         rows = self.contents.shard_rows(number)
         name = shard_name(number, self.contents.shards)
         make_folder(folder / "data")
-        with (
-            atomic_write(folder / name) as temporary,
-            temporary.open("xb") as stream,
-            self._writer(stream) as out,
-        ):
-            waiting: list[tuple[bytes, bytes | None]] = []
-            start = 0
-            for images, masks in blocks:
-                for position, image in enumerate(images):
-                    mask = None if masks is None else encode_mask(masks[position])
-                    waiting.append((encode(image), mask))
-                    if len(waiting) == ROWS_PER_GROUP:
-                        self._write_group(out, rows, start, waiting)
-                        start += len(waiting)
-                        waiting.clear()
-            if waiting:
-                self._write_group(out, rows, start, waiting)
+        with atomic_write(folder / name) as temporary:
+            with temporary.open("xb") as stream, self._writer(stream) as out:
+                waiting: list[tuple[bytes, bytes | None]] = []
+                start = 0
+                for images, masks in blocks:
+                    for position, image in enumerate(images):
+                        mask = None if masks is None else encode_mask(masks[position])
+                        waiting.append((encode(image), mask))
+                        if len(waiting) == ROWS_PER_GROUP:
+                            self._write_group(out, rows, start, waiting)
+                            start += len(waiting)
+                            waiting.clear()
+                if waiting:
+                    self._write_group(out, rows, start, waiting)
+            files = {name: stamp(temporary)}
         row = np.arange(len(rows), dtype=np.int32)
         columns = {
             "shard": np.full(len(rows), number, np.int32),
             "row_group": row // ROWS_PER_GROUP,
             "row": row % ROWS_PER_GROUP,
         }
-        return WrittenShard({name: stamp(folder / name)}, columns)
+        return WrittenShard(files, columns)
 
     def _writer(self, stream: Any) -> Any:
         import pyarrow.parquet as pq

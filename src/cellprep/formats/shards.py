@@ -25,8 +25,9 @@ from ..plan.source import BaseSource, History, Shape
 from ..system.paths import is_remote, read_ranges, sizes
 from .format import Block, Contents, Format, WrittenShard, images_of
 from .index import load_rows
-from .manifest import digests_of, history_of
+from .manifest import digests_of
 from .maps import Pages
+from .opened import history_of
 from .stamps import Files, save
 from .untrusted import DAMAGED_NPY
 from .written import manifest_of_format
@@ -56,7 +57,7 @@ class ShardSource(BaseSource):
         height, width, channels = self.manifest["shape"]
         return height, width, channels
 
-    @property
+    @cached_property
     def history(self) -> History:
         return history_of(self.manifest, self.path)
 

@@ -22,7 +22,8 @@ from .encoded import EncodedSource, file_states
 from .format import Block, Contents, Format, WrittenShard
 from .index import load_rows, locations_of
 from .listing import data_files, data_splits, holds_data_files
-from .manifest import check_files, digests_of, history_of
+from .manifest import check_files, digests_of
+from .opened import history_of
 from .stamps import Files, save
 from .tfrecord_example import FRAME, checksum, example_type, framed, value_of
 from .written import manifest_of_format, written_format

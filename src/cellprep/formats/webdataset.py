@@ -29,7 +29,8 @@ from .encoded import EncodedSource, file_states
 from .format import Block, Contents, Format, WrittenShard
 from .index import load_rows, locations_of
 from .listing import data_files, data_splits, holds_data_files
-from .manifest import check_files, digests_of, history_of
+from .manifest import check_files, digests_of
+from .opened import history_of
 from .stamps import Files, stamp
 from .webdataset_samples import Sample, labels_of, samples_of, splits_inside
 from .written import manifest_of_format, written_format
@@ -166,25 +167,25 @@ class TarWriter:
         path, rows = folder / shard_name(number), self.contents.shard_rows(number)
         first = number * self.contents.rows_per_shard
         locations: list[list[int]] = []
-        with (
-            atomic_write(path) as temporary,
-            temporary.open("xb") as stream,
-            tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-        ):
-            add = partial(_add, tar, stream)
-            for images, masks in blocks:
-                for position, image in enumerate(images):
-                    row = len(locations)
-                    key = f"{first + row:09d}"
-                    add(f"{key}.cls", str(rows.labels[row]).encode())
-                    add(f"{key}.json", self._json(rows, row))
-                    found = [*add(f"{key}.png", encode(image))]
-                    if masks is not None:
-                        found += add(f"{key}.mask.png", encode_mask(masks[position]))
-                    locations.append(found)
+        with atomic_write(path) as temporary:
+            with (
+                temporary.open("xb") as stream,
+                tarfile.TarFile(fileobj=stream, mode="w", format=tarfile.USTAR_FORMAT) as tar,
+            ):
+                add = partial(_add, tar, stream)
+                for images, masks in blocks:
+                    for position, image in enumerate(images):
+                        row = len(locations)
+                        key = f"{first + row:09d}"
+                        add(f"{key}.cls", str(rows.labels[row]).encode())
+                        add(f"{key}.json", self._json(rows, row))
+                        found = [*add(f"{key}.png", encode(image))]
+                        if masks is not None:
+                            found += add(f"{key}.mask.png", encode_mask(masks[position]))
+                        locations.append(found)
+            files = {path.name: stamp(temporary)}
         names = ("offset", "length", "mask_offset", "mask_length")
         columns = dict(zip(names, np.array(locations, np.int64).T, strict=False))
-        files = {path.name: stamp(path)}
         return WrittenShard(files, {"shard": np.full(len(rows), number, np.int32), **columns})
 
     def _json(self, rows: Rows, row: int) -> bytes:

@@ -14,7 +14,17 @@ from numpy.typing import NDArray
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from .rows import Rows
-from .source import NO_HISTORY, BaseSource, History, Shape, Size, Source, Unread
+from .source import (
+    NO_HISTORY,
+    BaseSource,
+    History,
+    Shape,
+    Size,
+    Source,
+    Unread,
+    check_unchanged,
+    images_of,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +106,7 @@ class JoinedSource(BaseSource):
         places: list[int] = []
         for source, start, here in self._divided(at):
             try:
-                out[here] = source.images(at[here] - start)
+                out[here] = images_of(source, at[here] - start)
             except BadImagesError as error:
                 causes |= error.causes
                 places += [start + place for place in error.places]
@@ -108,6 +118,7 @@ class JoinedSource(BaseSource):
         out = np.empty((len(at), *self.shape[:2]), bool)
         for source, start, here in self._divided(at):
             out[here] = source.masks(at[here] - start)
+            check_unchanged(source)
         return out
 
     @cached_property

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..arrays import Images, Keys, Masks, Positions, take
 from .draws import Draw
 from .found import Found
-from .source import Shape, Source
+from .source import Shape, Source, check_unchanged, images_of
 
 Parameters = dict[str, NDArray[Any]]
 """By name, one value for each row that a step changes."""
@@ -86,10 +86,12 @@ class Origin:
         A source's own images come read-only and uncopied; others may be computed into `out`. With
         `masks` the record contains them under `MASKS`.
         """
-        images = self.source.images(at)
+        images = images_of(self.source, at)
         if not self.has_masks:
             return images, {}
-        return images, {MASKS: Column(self.source.masks(at), np.ones(len(at), bool))}
+        found = self.source.masks(at)
+        check_unchanged(self.source)
+        return images, {MASKS: Column(found, np.ones(len(at), bool))}
 
     def distinct(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
         """As in `Taken`; all rows are distinct here."""

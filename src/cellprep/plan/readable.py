@@ -17,7 +17,7 @@ from ..system import executors
 from ..system.executors import Span
 from .digests import digest
 from .plan import Plan
-from .source import Source
+from .source import Source, images_of
 
 Measures = Mapping[str, Callable[[Images], NDArray[Any]]]
 """What to measure in images, by the name of the column: one row per image."""
@@ -70,11 +70,11 @@ class _Read:
         at = np.arange(*span)
         causes: Mapping[str, str] = {}
         try:
-            images = self.source.images(at)
+            images = images_of(self.source, at)
         except BadImagesError as error:
             causes = error.causes
             at = np.setdiff1d(at, error.places)
             if not len(at):
                 return at, {}, causes
-            images = self.source.images(at)
+            images = images_of(self.source, at)
         return at, {name: measure(images) for name, measure in self.measures.items()}, causes

@@ -25,6 +25,7 @@ from ..arrays import (
     take,
 )
 from ..system import executors
+from ..system.paths import shown
 from .rows import Rows
 
 Shape = tuple[int, int, int]
@@ -46,6 +47,8 @@ class History:
         The data set whose index records what was done to each image.
     profile : dict or None
         The saved form of its profile.
+    opened : Opened or None
+        The data set as it was when it was opened.
     """
 
     steps: tuple[Mapping[str, Any], ...] = ()
@@ -53,6 +56,14 @@ class History:
     stages: tuple[Mapping[str, Any], ...] = ()
     path: Path | None = None
     profile: Mapping[str, Any] | None = None
+    opened: Opened | None = None
+
+
+class Opened(Protocol):
+    """A data set that was opened, and may have been replaced since."""
+
+    def check(self) -> None:
+        """Raise if the path contains another data set now."""
 
 
 NO_HISTORY = History()
@@ -155,7 +166,7 @@ class BaseSource:
         raise NotImplementedError("the images came without masks")
 
     def location(self: Source) -> str:
-        return "from another library" if self.path is None else f"from {self.path}"
+        return "from another library" if self.path is None else f"from {shown(self.path)}"
 
     def row_name(self: Source, row: int) -> str:
         return "" if self.path is None else f"{self.path.name}: row {row}"
@@ -180,6 +191,27 @@ def size_text(size: Size) -> str:
     """
     height, width = size
     return f"{height}x{width}"
+
+
+def images_of(source: Source, at: Positions) -> Images:
+    """The images of a source at these positions, if it still is the data set that was opened.
+
+    Raises
+    ------
+    CellprepError
+        If its path contains another data set now, even if that is why nothing could be read.
+    """
+    try:
+        return source.images(at)
+    finally:
+        check_unchanged(source)
+
+
+def check_unchanged(source: Source) -> None:
+    """Raise if the path of a source contains another data set than when it was opened."""
+    opened = source.history.opened
+    if opened is not None:
+        opened.check()
 
 
 def frequencies(sizes: Iterable[Size | None]) -> dict[Size, int]:

@@ -11,6 +11,7 @@ from ..duplicates.settings import Search
 from ..errors import CellprepError
 from ..steps.recipe import Recipe
 from ..system.paths import as_path, atomic_write, make_folder
+from ..writing.output import writing_to
 
 __all__ = ["Report", "report"]
 
@@ -115,18 +116,19 @@ def report(
 
     page.check_libraries()
     source = dataset.source.path
-    found = gather(
-        dataset,
-        recipe=recipe,
-        test=test,
-        search=Search(near, symmetries, hash),
-        title=title or (source.name if source is not None else "images in memory"),
-        notes=notes,
-    )
-    alerts = attention.alerts(found)
-    html, pictures = page.render(found, alerts)
-    make_folder(target.parent)
-    with atomic_write(target) as temporary:
-        temporary.write_bytes(html)
+    with writing_to(target, is_file=True):
+        found = gather(
+            dataset,
+            recipe=recipe,
+            test=test,
+            search=Search(near, symmetries, hash),
+            title=title or (source.name if source is not None else "images in memory"),
+            notes=notes,
+        )
+        alerts = attention.alerts(found)
+        html, pictures = page.render(found, alerts)
+        make_folder(target.parent)
+        with atomic_write(target) as temporary:
+            temporary.write_bytes(html)
     titles = {alert.key: alert.title for alert in alerts}
     return Report(target, found.images, pictures, len(html), titles)

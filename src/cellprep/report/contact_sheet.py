@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..arrays import Images
 from ..dataset.dataset import Dataset
 from ..system.paths import as_path, atomic_write
+from ..writing.output import writing_to
 from .examples import COLUMNS, Section, Strip, sections
 
 _TILE, _GAP, _MARGIN, _NAMES = 112, 6, 24, 96
@@ -40,7 +41,7 @@ def contact_sheet(dataset: Dataset, path: str | Path, title: str = "") -> Path:
     target, sheet = as_path(path), io.BytesIO()
     kind = Image.registered_extensions().get(target.suffix.lower(), "PNG")
     _sheet(title, list(sections(dataset))).save(sheet, kind)
-    with atomic_write(target) as temporary:
+    with writing_to(target, is_file=True), atomic_write(target) as temporary:
         temporary.write_bytes(sheet.getbuffer())
     return target
 

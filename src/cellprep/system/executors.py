@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ..errors import CellprepError, in_range, one_of
-from . import ray_cluster
+from . import interrupts, ray_cluster
 from .platform import usable_cores as usable_cores
 from .ray_cluster import Span as Span
 
@@ -51,6 +52,11 @@ def using(
         raise CellprepError(
             f"`address` is for executor='ray', got {address!r} with executor={executor!r}; "
             "choose executor='ray' or leave `address` out"
+        )
+    if executor == "processes" and multiprocessing.current_process().daemon:
+        raise CellprepError(
+            "executor='processes' starts processes, which this one may not: it is daemonic, as "
+            "are workers of multiprocessing.Pool and DataLoader; choose executor='threads'"
         )
     connection: AbstractContextManager[int | None] = nullcontext(workers)
     if executor == "ray":
@@ -142,6 +148,7 @@ def _results(
     else:
         pool = ThreadPoolExecutor(workers, initializer=_init_thread, initargs=(stopped,))
     waiting: deque[Future[Result]] = deque()
+    interrupted = True
     try:
         for span in spans:
             waiting.append(_submit(pool, call, span))
@@ -149,14 +156,31 @@ def _results(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+        interrupted = False
     except BrokenExecutor as error:
         raise CellprepError(
             "a worker process died, probably because memory ran out; choose fewer workers="
         ) from error
+    except Exception:
+        interrupted = False
+        raise
     finally:
         stopped.set()
+        try:
+            _end(pool, waiting, at_once=interrupted)
+        except KeyboardInterrupt:  # before or while it ended
+            _end(pool, waiting, at_once=True)
+            raise
+
+
+def _end(pool: Executor, waiting: Iterable[Future[Any]], *, at_once: bool = False) -> None:
+    """End the workers; with `at_once`, as after Ctrl-C, processes are not waited for but killed."""
+    with interrupts.held(before=int(at_once)):
         for future in waiting:
             future.cancel()
+        if at_once and not isinstance(pool, ThreadPoolExecutor):
+            kill: Any = pool.shutdown  # of loky
+            kill(wait=True, kill_workers=True)
         pool.shutdown(wait=True)
 
 

@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import os
 import sys
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path, PosixPath
@@ -37,6 +38,15 @@ def has_ended(pid: int) -> bool:
     except OSError:
         pass
     return False
+
+
+def since_boot() -> float:
+    """Seconds since the system started, those in which it slept included where it counts them.
+
+    No change of the clock affects them.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
 
 
 # -- files --------------------------------------------------------------------------------------

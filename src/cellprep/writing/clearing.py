@@ -13,6 +13,7 @@ from ..formats.written import PENDING, PLAN, look_at
 from ..plan.fingerprint import Fingerprint
 from ..system.locks import lock_beside
 from ..system.paths import (
+    LOCK,
     WORK,
     is_remote,
     leftovers,
@@ -104,11 +105,14 @@ def _remove_work(path: Path) -> None:
 
 
 def sweep(path: Path) -> None:
-    """Delete what killed runs left beside a file or in a folder."""
+    """Delete what killed runs left beside a file or in a folder, except the lock of this one."""
     unlink(leftovers(path.parent, of=path.name))
     if (path / WORK).is_dir():
         unlink(leftovers(path))
-        remove_tree(path / WORK)
+        entries = [entry for entry in (path / WORK).iterdir() if entry.name != LOCK]
+        for folder in (entry for entry in entries if entry.is_dir()):
+            remove_tree(folder)
+        unlink(entry for entry in entries if not entry.is_dir())
 
 
 def needs_sweep(path: Path) -> bool:

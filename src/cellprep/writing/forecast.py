@@ -15,7 +15,9 @@ from ..formats.written import PENDING
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..system import executors
+from ..system.locks import StillWriter
 from .check import check
+from .clearing import sweep
 from .file_state import reads_fast
 from .job import Job
 from .shards import intact_shards, write_shards
@@ -149,7 +151,8 @@ def _trial(plan: Plan, fingerprint: Fingerprint, cores: int) -> _Trial:
             write_file(plan, path, fingerprint)
         else:
             small = replace(fingerprint, rows_per_shard=each)
-            write_shards(plan, path, small, {}, lambda: None)
+            write_shards(plan, path, small, {}, StillWriter())
+            sweep(path)
         seconds = time.perf_counter() - began
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     return _Trial(size, seconds)

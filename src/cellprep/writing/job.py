@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,12 +18,13 @@ from ..formats.stamps import Files
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..system import executors
-from ..system.locks import check_free, only_writer
-from ..system.paths import as_os_errors, as_path, check_shared, is_remote
-from .check import check
+from ..system.locks import StillWriter, check_free, only_writer
+from ..system.paths import anchored, as_os_errors, as_path, check_shared, is_remote
+from .check import Checked, check
 from .clearing import check_links, make_way, needs_sweep, sweep
 from .file_state import reads_fast
 from .identity import identified_by_files, identity_of, written_from_source
+from .output import cannot_write
 from .quarantine import copy_bad_files, stamps_of_bad_files
 from .repair import repair
 from .shards import write_shards
@@ -118,10 +118,12 @@ class Job:
         began = time.monotonic()
         try:
             with as_os_errors(self.path):
-                resumed, repaired = self._write()
-                copied = copy_bad_files(self.plan, self.path) if self.quarantined else 0
+                resumed, repaired, copied = self._write()
         except OSError as error:
-            raise CellprepError(_cannot_write(self.path, error)) from error
+            raise CellprepError(
+                f"{cannot_write(self.path, error)}; no incomplete file has a final name, and the "
+                "same write continues from here"
+            ) from error
         except BadImagesError as error:
             if not self.unchecked:
                 raise
@@ -133,46 +135,48 @@ class Job:
             dict(self.plan.source.unread),
         )
 
-    def _write(self) -> tuple[int, int]:
-        """The number of rows that an earlier run had written, and of those that were damaged."""
+    def _write(self) -> tuple[int, int, int]:
+        """Rows that an earlier run had written, those that were damaged, and copied bad files."""
         is_file, checked = FORMATS[self.fingerprint.format].is_file, None
         if self.target is TargetState.COMPLETE:
             checked = check(self.path, deep=reads_fast(self.path))
-            if not checked.damaged and not needs_sweep(self.path):
-                return len(self.plan), 0
+            if not (checked.damaged or needs_sweep(self.path) or self.quarantined):
+                return len(self.plan), 0, 0
         check_links(self.path)
-        with only_writer(self.path, is_file=is_file) as check_lock:
-            target = self.check_target()  # another process may have written since
-            fingerprint = self._fingerprint(target)
-            if target is TargetState.COMPLETE:
-                checked = checked or check(self.path, deep=reads_fast(self.path))
-                repaired = 0
-                if checked.damaged and is_file:
-                    write_file(self.plan, self.path, fingerprint)
-                    repaired = len(self.plan)
-                elif checked.damaged:
-                    repaired = repair(self.plan, self.path, fingerprint, checked, check_lock)
-                sweep(self.path)
-                return len(self.plan) - repaired, repaired
-            make_way(self.path, fingerprint, target)
-            if is_file:
-                write_file(self.plan, self.path, fingerprint)
-                return 0, 0
-            return self._write_shards(fingerprint, check_lock)
+        with only_writer(self.path, is_file=is_file) as still_writer:
+            resumed, repaired = self._write_as(still_writer, checked)
+            copied = copy_bad_files(self.plan, self.path) if self.quarantined else 0
+            sweep(self.path)
+            return resumed, repaired, copied
 
-    def _write_shards(
-        self, fingerprint: Fingerprint, check_lock: Callable[[], None]
-    ) -> tuple[int, int]:
+    def _write_as(self, still_writer: StillWriter, checked: Checked | None) -> tuple[int, int]:
+        """Write what is missing, as the only writer."""
+        is_file = FORMATS[self.fingerprint.format].is_file
+        target = self.check_target()  # another process may have written since
+        fingerprint = self._fingerprint(target)
+        if target is TargetState.COMPLETE:
+            checked = checked or check(self.path, deep=reads_fast(self.path))
+            repaired = 0
+            if checked.damaged and is_file:
+                write_file(self.plan, self.path, fingerprint)
+                repaired = len(self.plan)
+            elif checked.damaged:
+                repaired = repair(self.plan, self.path, fingerprint, checked, still_writer)
+            return len(self.plan) - repaired, repaired
+        make_way(self.path, fingerprint, target)
+        if is_file:
+            write_file(self.plan, self.path, fingerprint)
+            return 0, 0
+        return self._write_shards(fingerprint, still_writer)
+
+    def _write_shards(self, fingerprint: Fingerprint, still_writer: StillWriter) -> tuple[int, int]:
         write = partial(
-            write_shards, self.plan, self.path, fingerprint, self.quarantined, check_lock
+            write_shards, self.plan, self.path, fingerprint, self.quarantined, still_writer
         )
         if not self.unchecked:
             return write()
-        pending = partial(
-            write_pending, path=self.path, fingerprint=fingerprint, check_lock=check_lock
-        )
         try:
-            return write(pending)
+            return write(partial(write_pending, path=self.path, fingerprint=fingerprint))
         except BadImagesError:
             withdraw(self.path)
             raise
@@ -206,6 +210,8 @@ def plan_write(
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     _check_settings(kind, rows_per_shard, on_error)
     check_texts([str(path)], "the output path")
+    if path.name in ("", "..") and not is_remote(path):
+        path = _named(path, kind)
     check_apart(path, dataset.source.path)
     if not executors.share_memory():
         check_shared(path, dataset.source.path)
@@ -230,6 +236,15 @@ def plan_write(
         _check_plan(plan, on_error, masks)
     quarantined = stamps_of_bad_files(plan) if on_error == "quarantine" else {}
     return Job(*(plan, path, fingerprint, identity, target, look, quarantined, dataset, unchecked))
+
+
+def _named(path: Path, kind: str) -> Path:
+    """A path such as `.` by its name, beside which a lock can be."""
+    found = anchored(path)
+    if not found.name or FORMATS[kind].is_file:
+        what = "is the root of all folders" if not found.name else f"is a folder, not a {kind} file"
+        raise CellprepError(f"cannot write {str(path)!r}: it {what}; name what to write in it")
+    return found
 
 
 def _check_settings(kind: str, rows_per_shard: int, on_error: str) -> None:
@@ -275,13 +290,4 @@ def _responding(path: Path, look: Callable[[], Result]) -> Result:
         with as_os_errors(path):
             return look()
     except OSError as error:
-        raise CellprepError(f"cannot write {str(path)!r}: {error.strerror or error}") from error
-
-
-def _cannot_write(path: Path, error: OSError) -> str:
-    full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-    advice = "; free some space" if error.errno in full else ""
-    return (
-        f"cannot write {str(path)!r}: {error.strerror or error}{advice}; no incomplete file has a "
-        "final name, and the same write continues from here"
-    )
+        raise CellprepError(cannot_write(path, error)) from error

@@ -14,7 +14,7 @@ import numpy as np
 from ..formats import FORMATS
 from ..formats.format import Contents
 from ..formats.manifest import INDEX, manifest_bytes
-from ..formats.stamps import Files
+from ..formats.stamps import Files, Stamp, stamp
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..plan.profile import Measured, Profile
@@ -86,22 +86,25 @@ def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
 
 def write_index(
     path: Path, records: Iterable[ShardRecord]
-) -> tuple[list[dict[str, Any]], Measured]:
+) -> tuple[list[dict[str, Any]], Measured, Stamp]:
     """Write the index from the records of all shards.
 
-    Returns their entries in the manifest, and what was measured for its profile.
+    Returns their entries in the manifest, what was measured for its profile, and its stamp.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     records = iter(records)
     entries: list[dict[str, Any]] = []
-    with atomic_write(path / INDEX) as temporary, ExitStack() as opened:
-        index: pq.ParquetWriter | None = None
-        while some := list(islice(records, _SHARDS_PER_GROUP)):
-            tables, of_these = zip(*some, strict=True)
-            table = pa.concat_tables(tables).unify_dictionaries()
-            index = index or opened.enter_context(pq.ParquetWriter(temporary, table.schema))
-            index.write_table(table)
-            entries += of_these
-    return entries, Measured.total(Measured(**entry.pop("measured")) for entry in entries)
+    with atomic_write(path / INDEX) as temporary:
+        with ExitStack() as opened:
+            index: pq.ParquetWriter | None = None
+            while some := list(islice(records, _SHARDS_PER_GROUP)):
+                tables, of_these = zip(*some, strict=True)
+                table = pa.concat_tables(tables).unify_dictionaries()
+                index = index or opened.enter_context(pq.ParquetWriter(temporary, table.schema))
+                index.write_table(table)
+                entries += of_these
+        written = stamp(temporary)  # what this process wrote, whatever is at its path later
+    measured = Measured.total(Measured(**entry.pop("measured")) for entry in entries)
+    return entries, measured, written

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from ..errors import CellprepError
 from ..formats import FORMATS
 from ..formats.index import load_index
 from ..formats.manifest import INDEX, MANIFEST
-from ..formats.stamps import stamp
 from ..formats.written import PLAN, load_manifest
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..plan.profile import Measuring
 from ..system import executors
+from ..system.locks import StillWriter
 from ..system.paths import WORK, make_folder, move, unlink
 from .check import Checked, ExpectedShards
 from .file_state import INTACT, file_state, files_of_shard
@@ -33,7 +33,7 @@ def repair(
     path: Path,
     fingerprint: Fingerprint,
     checked: Checked,
-    check_lock: Callable[[], None],
+    still_writer: StillWriter,
 ) -> int:
     """Rewrite damaged shards and replace their damaged files; returns the number of their rows.
 
@@ -57,17 +57,17 @@ def repair(
         damaged = spans
     intact, _ = intact_shards(path, folder, fingerprint, damaged)
     missing = [span for span in damaged if span not in intact]
-    task = ShardTask(replace(plan, changes=()), folder, writer, contents, Measuring.of(plan))
+    measuring = Measuring.of(plan)
+    task = ShardTask(replace(plan, changes=()), folder, writer, contents, measuring, still_writer)
     repaired = executors.run(task, missing, "repairing")
     for span, (table, entry) in zip(missing, repaired, strict=True):
-        check_lock()
         new = {name: found for name, _, found in files_of_shard(entry, table, format.digests)}
         recorded = {name: known for name, _, known in expected.files(span)}
         _replace_damaged(folder, path, new, recorded)
     if checked.index_is_damaged:
         records = load_records(record_path(folder, number) for number in range(len(spans)))
-        entries, _ = write_index(path, records)
-        files = {**manifest["files"], INDEX: stamp(path / INDEX)}
+        entries, _, written = write_index(path, records)
+        files = {**manifest["files"], INDEX: written}
         if files != manifest["files"]:  # another version of pyarrow
             save_manifest(path / MANIFEST, {**manifest, "shards": entries, "files": files})
     return sum(stop - start for start, stop in damaged)

@@ -14,7 +14,7 @@ from ..formats import FORMATS
 from ..formats.format import Block, Contents, ShardWriter
 from ..formats.index import index_of
 from ..formats.manifest import INDEX, MANIFEST
-from ..formats.stamps import Files, stamp
+from ..formats.stamps import Files
 from ..formats.written import PLAN
 from ..plan.fingerprint import Fingerprint
 from ..plan.nodes import Record
@@ -22,8 +22,8 @@ from ..plan.plan import Plan
 from ..plan.profile import Measured, Measuring
 from ..system import executors
 from ..system.executors import Span
-from ..system.paths import WORK, make_folder, sizes
-from .clearing import sweep
+from ..system.locks import StillWriter
+from ..system.paths import WORK, fenced, make_folder, sizes
 from .file_state import INTACT, file_state, files_of_shard, reads_fast
 from .identity import identified_by_files, identity_by_shards
 from .manifest import contents_of, manifest_of, save_manifest, write_index
@@ -39,6 +39,7 @@ class ShardTask:
     writer: ShardWriter
     contents: Contents
     measuring: Measuring
+    still_writer: StillWriter
 
     @property
     def required_paths(self) -> tuple[Path, ...]:
@@ -52,15 +53,16 @@ class ShardTask:
         record: list[Record] = []
         measured: list[Measured] = []
         blocks = self._blocks(span, record, measured)
-        written = self.writer.write_shard(self.folder, number, blocks)
-        table = index_of(self.plan, span, dict(written.columns), record)
-        # The record is saved after the images: where it exists, the shard is complete.
-        entry = {
-            "rows": span[1] - span[0],
-            "files": written.files,
-            "measured": asdict(Measured.total(measured)),
-        }
-        save_record(record_path(self.folder, number), table, entry)
+        with fenced(self.still_writer):
+            written = self.writer.write_shard(self.folder, number, blocks)
+            table = index_of(self.plan, span, dict(written.columns), record)
+            # The record is saved after the images: where it exists, the shard is complete.
+            entry = {
+                "rows": span[1] - span[0],
+                "files": written.files,
+                "measured": asdict(Measured.total(measured)),
+            }
+            save_record(record_path(self.folder, number), table, entry)
         return table, entry
 
     def _blocks(
@@ -132,7 +134,7 @@ def write_shards(
     path: Path,
     fingerprint: Fingerprint,
     quarantined: Files,
-    check_lock: Callable[[], None],
+    still_writer: StillWriter,
     before: Callable[[ShardTask, list[Span], int], None] | None = None,
 ) -> tuple[int, int]:
     """Write the missing shards, then index and manifest.
@@ -152,7 +154,8 @@ def write_shards(
     intact, damaged = intact_shards(path, path, fingerprint, spans)
     missing = [span for span in spans if span not in intact]
     done = len(plan) - sum(stop - start for start, stop in missing)
-    task = ShardTask(replace(plan, changes=()), path, writer, contents, Measuring.of(plan))
+    measuring = Measuring.of(plan)
+    task = ShardTask(replace(plan, changes=()), path, writer, contents, measuring, still_writer)
     if before is not None and missing:
         before(task, missing, done)
         intact, missing = {*spans}, []
@@ -167,20 +170,15 @@ def write_shards(
             if span in intact:
                 yield next(old)
                 continue
-            record = next(new)
-            check_lock()
-            yield record
+            yield next(new)
         next(new, None)  # lets the progress bar end
 
     with closing(new):
-        entries, measured = write_index(path, records())
-    files[INDEX] = stamp(path / INDEX)
-    check_lock()
+        entries, measured, files[INDEX] = write_index(path, records())
     if fingerprint.source is None:
         source = identified_by_files(plan, fingerprint.format)
         assert source is not None
         fingerprint = fingerprint.with_source(identity_by_shards(source, entries))
     manifest = manifest_of(plan, fingerprint, entries, files, quarantined, measured)
     save_manifest(path / MANIFEST, manifest)
-    sweep(path)
     return done, damaged

@@ -19,7 +19,6 @@ from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..plan.profile import Measured, Measuring
 from ..system import executors
-from .clearing import sweep
 from .manifest import contents_of, manifest_of
 
 if TYPE_CHECKING:
@@ -53,7 +52,6 @@ def write_file(plan: Plan, path: Path, fingerprint: Fingerprint) -> None:
         return manifest_of(plan, fingerprint, [], {}, {}, found), buffer.getvalue()
 
     write_file(path, contents, blocks(), finish)
-    sweep(path)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ their final names once all are there. An interrupted write continues with what i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from ..plan.plan import Plan
 from ..plan.source import Source
 from ..system import executors
 from ..system.executors import Span
-from ..system.paths import WORK, make_folder, move, remove_tree, unlink
+from ..system.paths import WORK, atomic_write, make_folder, move, read_bytes, remove_tree, unlink
 from .file_state import files_of_shard
 from .records import load_intact, record_path
 from .shards import ShardTask, intact_shards
@@ -75,22 +74,21 @@ def write_pending(
     *,
     path: Path,
     fingerprint: Fingerprint,
-    check_lock: Callable[[], None],
 ) -> None:
     """Write shards below `.cellprep`, then give all of them their final names."""
     format, folder = FORMATS[fingerprint.format], path / PENDING
     make_folder(folder / WORK)
-    (folder / PLAN).write_bytes((path / PLAN).read_bytes())
+    with atomic_write(folder / PLAN) as temporary:
+        temporary.write_bytes(read_bytes(path / PLAN))
     task.writer.begin(folder)
     there, _ = intact_shards(folder, folder, fingerprint, spans)
     missing = [span for span in spans if span not in there]
     done += sum(stop - start for start, stop in there)
     size, pending = math.prod(task.plan.shape), replace(task, folder=folder)
     for _ in executors.run(pending, missing, "writing", image_bytes=size, done=done):
-        check_lock()
+        pass
     task.writer.begin(path)
     for span in spans:
-        check_lock()
         number = span[0] // fingerprint.rows_per_shard
         (record,) = load_intact([record_path(folder, number)])
         assert record is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,8 @@ import pytest
 
 import cellmodels as cm
 import cellprep as cp
-from cellmodels.training.checkpoint import Checkpoint
+from cellmodels.training.checkpoint import CHECKPOINT, Checkpoint
+from cellmodels.training.fit import MODEL
 from cellprep import CellprepError
 from cellprep.synthetic import CLASS_NAMES
 
@@ -116,3 +118,23 @@ def test_a_folder_of_another_training_is_refused(tmp_path):
     (tmp_path / "checkpoint.npz").unlink()
     with pytest.raises(CellprepError, match="without its checkpoint"):
         fit(**short)
+
+
+@pytest.mark.parametrize("full_at", ["checkpoint", "model"])
+def test_a_full_disk_is_reported_and_the_same_call_continues(full_at, tmp_path, uninterrupted):
+    fit(out=tmp_path / "reference")
+    sizes = [(tmp_path / "reference" / name).stat().st_size for name in (CHECKPOINT, MODEL)]
+    most = 2000 if full_at == "checkpoint" else max(sizes) - 1
+    if full_at == "model" and sizes[0] >= sizes[1]:
+        pytest.skip("the checkpoint is larger than the model")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+    try:
+        with pytest.raises(CellprepError, match=r"cannot write .*free some space") as caught:
+            fit(out=tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert str(caught.value).endswith("the same call continues the training")
+    assert "\n" not in str(caught.value)
+    assert {file.name for file in (tmp_path / "out").rglob("*")} <= {CHECKPOINT}
+    assert fit(out=tmp_path / "out").history == uninterrupted[0].history

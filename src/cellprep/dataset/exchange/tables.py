@@ -20,7 +20,7 @@ from ...formats.untrusted import inside
 from ...plan.plan import Plan
 from ...plan.rows import Rows
 from ...system import executors
-from ...system.paths import as_path, is_remote
+from ...system.paths import anchored, as_path, is_remote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,6 +67,7 @@ def from_pandas(
         raise CellprepError(f"column {file!r} must contain paths as text, got {paths.dtype}")
     rows, names = rows_of(table, label, id, group, class_names, paths)
     folder, files = _relative(paths.tolist()) if root is None else (as_path(root), paths.tolist())
+    folder = anchored(folder)
     outside = next((name for name in files if not inside(name)), None)
     if outside is not None:
         raise CellprepError(

@@ -27,10 +27,14 @@ def parse(text: bytes) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
+def name_of(owner: dict[str, Any]) -> str:
+    """The process, for people."""
+    return f"pid {owner.get('pid', '?')} on {owner.get('host', 'another machine')}"
+
+
 def refusal(path: Path, owner: dict[str, Any]) -> CellprepError:
     """The error for a data set that another process is writing."""
-    who = f"pid {owner.get('pid', '?')} on {owner.get('host', 'another machine')}"
     return CellprepError(
-        f"{str(path)!r} is being written by another process ({who}); wait until it is done or "
-        "stop it, then run the same write again"
+        f"{str(path)!r} is being written by another process ({name_of(owner)}); wait until it is "
+        "done or stop it, then run the same write again"
     )

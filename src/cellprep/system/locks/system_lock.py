@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .. import platform
@@ -23,8 +23,8 @@ class NoLocksError(Exception):
 
 
 @contextmanager
-def system_lock(lock: Path, path: Path) -> Iterator[Callable[[], None]]:
-    """Hold the lock file of the data set at `path`; yields a check that never fails.
+def system_lock(lock: Path, path: Path) -> Iterator[None]:
+    """Hold the lock file of the data set at `path`; it cannot be lost.
 
     Raises
     ------
@@ -36,10 +36,11 @@ def system_lock(lock: Path, path: Path) -> Iterator[Callable[[], None]]:
     try:
         os.ftruncate(file, 0)
         os.write(file, json.dumps(owner.this_process()).encode())
-        yield lambda: None
+        yield
     finally:
         if _is_at(file, lock):
-            lock.unlink()  # before releasing it: afterwards another process may own it
+            with suppress(OSError):  # somebody removed the permission meanwhile
+                lock.unlink()  # before releasing it: afterwards another process may own it
         os.close(file)
 
 

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .. import platform
-from ..paths import LOCK, WORK, remove_folder
-from .lease import lease, refuse_if_leased
+from ..paths import LOCK, WORK, fenced, remove_folder
+from .lease import Lease, lease, refuse_if_leased
 from .system_lock import NoLocksError, refuse_if_locked, system_lock
 
 
+@dataclass(frozen=True)
+class StillWriter:
+    """Raises, when it is called, once this process is no longer the only writer.
+
+    It can be sent to other processes. A lock of the system cannot be lost, a lease can.
+    """
+
+    leases: tuple[Lease, ...] = ()
+
+    def __call__(self) -> None:
+        for one in self.leases:
+            one()
+
+    def again(self) -> None:
+        """The same, without relying on an answer of a second ago."""
+        for one in self.leases:
+            one.forget()
+            one()
+
+
 @contextmanager
-def only_writer(path: Path, *, is_file: bool) -> Iterator[Callable[[], None]]:
+def only_writer(path: Path, *, is_file: bool) -> Iterator[StillWriter]:
     """Be the only writer of a data set; yields a function that raises once that is no longer true.
 
     A local path is locked by the system, which frees it however the process ends. Elsewhere a lease
-    records who is writing, on which machine, and when it was last renewed.
+    records who is writing, on which machine, and when it was last renewed. Inside the block, this
+    thread changes no file once the lease is lost; others need `paths.fenced`.
 
     Raises
     ------
@@ -26,18 +48,22 @@ def only_writer(path: Path, *, is_file: bool) -> Iterator[Callable[[], None]]:
     """
     beside, inside = _lock_files(path)
     with ExitStack() as stack:
-        checks = []
+        locks = []
         # Both, where a folder may replace a file or the other way round.
         if is_file or path.is_file() or beside.exists():
-            checks.append(stack.enter_context(_locked(beside, path)))
+            locks.append(stack.enter_context(_locked(beside, path)))
         if path.is_dir() or not (is_file or path.is_file()):
-            checks.append(stack.enter_context(_locked(inside, path)))
-
-        def check() -> None:
-            for one in checks:
-                one()
-
-        yield check
+            locks.append(stack.enter_context(_locked(inside, path)))
+        # A file takes the place of the folder that contains the second one.
+        leases = [lock for lock in locks if lock is not None]
+        check = StillWriter(tuple(leases[:1] if is_file else leases))
+        if check.leases:
+            stack.enter_context(fenced(check))
+        try:
+            yield check
+        except Exception:
+            check.again()  # whoever took over may have deleted what was being read
+            raise
 
 
 def check_free(path: Path) -> None:
@@ -62,17 +88,18 @@ def lock_beside(path: Path) -> Path:
 
 
 @contextmanager
-def _locked(lock: Path, path: Path) -> Iterator[Callable[[], None]]:
+def _locked(lock: Path, path: Path) -> Iterator[Lease | None]:
     made = [folder for folder in lock.parents if folder.name == WORK or not folder.exists()]
     with ExitStack() as stack:
         stack.callback(_remove_empty, made)
         try:
             if not platform.has_system_locks(lock):
                 raise NoLocksError
-            check = stack.enter_context(system_lock(lock, path))
+            stack.enter_context(system_lock(lock, path))
+            held = None
         except NoLocksError:
-            check = stack.enter_context(lease(lock, path))
-        yield check
+            held = stack.enter_context(lease(lock, path))
+        yield held
 
 
 def _remove_empty(folders: list[Path]) -> None:

@@ -7,6 +7,7 @@ names as patterns and create buckets.
 
 from .atomic import atomic_write, copy, move
 from .deleting import leftovers, remove_folder, remove_tree, unlink
+from .fence import fenced
 from .listing import (
     digest_of_versions,
     file_version,
@@ -28,6 +29,7 @@ from .reading import (
 )
 from .temporary import LOCK, TEMPORARY, WORK
 from .urls import (
+    anchored,
     as_os_errors,
     as_path,
     canonical,
@@ -35,6 +37,7 @@ from .urls import (
     is_remote,
     make_folder,
     map_files,
+    shown,
 )
 
 __all__ = [
@@ -42,6 +45,7 @@ __all__ = [
     "TEMPORARY",
     "WORK",
     "Prefetched",
+    "anchored",
     "as_os_errors",
     "as_path",
     "atomic_write",
@@ -49,6 +53,7 @@ __all__ = [
     "check_shared",
     "copy",
     "digest_of_versions",
+    "fenced",
     "file_version",
     "file_versions",
     "is_remote",
@@ -67,6 +72,7 @@ __all__ = [
     "read_ranges",
     "remove_folder",
     "remove_tree",
+    "shown",
     "sizes",
     "unlink",
     "without_times",

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from . import fence
 from .deleting import unlink
 from .reading import read_bytes
 from .temporary import temporary_file, temporary_name
 from .urls import as_os_errors, has_folders, is_remote
+
+_ATTEMPTS = 5
 
 
 @contextmanager
@@ -20,7 +23,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """The path of a temporary file, which replaces `path` when the block ends without an error.
 
     For a local path it is in the same folder. For a URL it is local and uploaded as a whole; object
-    stores show an object only once it is complete.
+    stores show an object only once it is complete. A writer that has lost its lease replaces
+    nothing (see `fence`).
     """
     if is_remote(path):
         with temporary_file() as temporary:
@@ -31,6 +35,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(temporary_name(path))
     try:
         yield temporary
+        fence.ask()
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -38,14 +43,29 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def _upload(local: Path, path: Any) -> None:
-    if path.protocol == "memory":
-        path.fs.pipe_file(path.path, local.read_bytes())
-    elif not has_folders(path):
-        path.fs.put_file(str(local), path.path)
-    else:
+    if has_folders(path):
         temporary = path.with_name(temporary_name(path))
         path.fs.put_file(str(local), temporary.path)
+        fence.ask()
         path.fs.mv(temporary.path, path.path)
+    elif fence.CHECK.get() is not None:
+        _upload_fenced(local, path)
+    elif path.protocol == "memory":
+        path.fs.pipe_file(path.path, local.read_bytes())
+    else:
+        path.fs.put_file(str(local), path.path)
+
+
+def _upload_fenced(local: Path, path: Any) -> None:
+    fence.ask()
+    if fence.put(local, path, None):
+        return  # the usual case, in one request
+    for _ in range(_ATTEMPTS):
+        seen = fence.version(path)
+        fence.ask()
+        if fence.put(local, path, seen):
+            return
+    raise OSError(f"{path.name!r} was replaced by another process {_ATTEMPTS} times")
 
 
 def copy(source: Path, target: Path) -> bool:
@@ -68,6 +88,7 @@ def copy(source: Path, target: Path) -> bool:
 def move(source: Path, target: Path) -> None:
     """Rename a small file. Of a URL, both may exist, complete, if the process is killed."""
     if not is_remote(source):
+        fence.ask()
         os.replace(source, target)
         return
     with atomic_write(target) as temporary:

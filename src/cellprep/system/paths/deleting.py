@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from . import fence
 from .listing import list_url
 from .temporary import TEMPORARY
 from .urls import as_os_errors, has_folders, is_remote, map_files
@@ -20,12 +21,18 @@ def unlink(files: Iterable[Path]) -> None:
 
 
 def _unlink(path: Path) -> None:
-    if not is_remote(path):
-        path.unlink(missing_ok=True)
-        return
     url: Any = path
-    with suppress(FileNotFoundError), as_os_errors(path):
-        url.fs.rm_file(url.path)
+    if not is_remote(path):
+        fence.ask()
+        path.unlink(missing_ok=True)
+    elif fence.CHECK.get() is None:
+        with suppress(FileNotFoundError), as_os_errors(path):
+            url.fs.rm_file(url.path)
+    else:
+        seen = fence.version(path)
+        fence.ask()
+        if seen is not None:
+            fence.delete(path, seen)
 
 
 def remove_folder(path: Path) -> None:
@@ -44,6 +51,7 @@ def remove_tree(path: Path) -> None:
         unlink([path / name for name in list_url(path)])
         remove_folder(path)
     else:
+        fence.ask()
         shutil.rmtree(path)
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
@@ -62,6 +63,21 @@ def as_path(path: str | Path, storage_options: Mapping[str, Any] | None = None) 
         raise CellprepError(f"{text!r} cannot be reached: {error}{_extra(text)}") from error
     except Exception as error:  # every library has its own errors, and no file was requested yet
         raise CellprepError(f"{text!r} cannot be reached: {message(error)}") from error
+
+
+def anchored(path: Path) -> Path:
+    """The path for good: a relative one is that of the current directory of now."""
+    if is_remote(path):
+        return path
+    return path.absolute() if path.name not in ("", "..") else Path(os.path.realpath(path))
+
+
+def shown(path: Path) -> str:
+    """The path for people: relative if it is below the current directory."""
+    try:
+        return str(path if is_remote(path) else path.relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return str(path)
 
 
 def _extra(text: str) -> str:
@@ -140,5 +156,11 @@ def map_files(
     """`map`, one after the other for local files, concurrently for URLs, which respond slowly."""
     if not paths or not is_remote(paths[0]):
         return list(map(function, paths, *others))
-    with ThreadPoolExecutor(_CONCURRENT_REQUESTS) as pool:
+    context = copy_context()
+
+    def adopt() -> None:  # the threads have the context variables of this one
+        for variable, value in context.items():
+            variable.set(value)
+
+    with ThreadPoolExecutor(_CONCURRENT_REQUESTS, initializer=adopt) as pool:
         return list(pool.map(function, paths, *others))
