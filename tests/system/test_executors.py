@@ -140,7 +140,6 @@ def test_pressing_ctrl_c_again_ends_a_run_too(executor, pauses):
         printed, _ = process.communicate(timeout=30)
     finally:
         process.kill()
-    assert "Traceback" not in printed
     if len(pauses) == 1:
         assert printed.split() in (["interrupted"], ["begun", "interrupted"], [])
         assert process.returncode in (0, 130, -signal.SIGINT), printed

@@ -249,7 +249,6 @@ def test_a_permission_that_is_lost_during_a_write_is_reported(inside, tmp_path):
     assert reported.startswith("cannot write")
     assert "\n" not in reported
     (path / inside).chmod(0o755)
-    assert not list(path.rglob("*.tmp"))
     write(dataset(), tmp_path / "reference", rows_per_shard=5)
     assert 0 < write(dataset(), path, rows_per_shard=5).resumed < 35
     assert tree(path) == tree(tmp_path / "reference")
