@@ -38,7 +38,7 @@ def as_path(path: str | Path, storage_options: Mapping[str, Any] | None = None) 
                 f"{text!r} looks like a URL that pathlib has changed; pass it as text: "
                 f"'{mangled[1]}://...'"
             )
-        return Path(path)
+        return _expanded(text)
     try:
         from upath import UPath
     except ImportError as error:
@@ -78,6 +78,18 @@ def shown(path: Path) -> str:
         return str(path if is_remote(path) else path.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)
+
+
+def _expanded(text: str) -> Path:
+    """A local path in which ~ is the home folder."""
+    path = Path(os.path.expanduser(text))
+    first = path.parts[0] if path.parts else ""
+    if first.startswith("~") and not Path(first).exists():
+        raise CellprepError(
+            f"{text!r} begins with the name of a user who has no home folder here; for a file or "
+            f"folder of that name pass './{text}'"
+        )
+    return path
 
 
 def _extra(text: str) -> str:
