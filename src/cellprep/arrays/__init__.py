@@ -7,12 +7,13 @@ indices of the class names. The names in `__all__` are public: steps of other pa
 from __future__ import annotations
 
 from .images import check_images, check_masks, eight_bits
-from .kinds import Ids, Images, Keys, Labels, Masks, Positions
-from .labels import check_ids, check_texts, encode_labels, read_labels
+from .kinds import ClassNames, Ids, Images, Keys, Labels, Masks, Positions
+from .labels import check_class_names, check_ids, check_texts, encode_labels, one_form, read_labels
 from .rows import as_slice, take, writable
 from .values import as_array, decode_text, is_missing, plain, text_of
 
 __all__ = [
+    "ClassNames",
     "Ids",
     "Images",
     "Keys",
@@ -21,6 +22,7 @@ __all__ = [
     "Positions",
     "as_array",
     "as_slice",
+    "check_class_names",
     "check_ids",
     "check_images",
     "check_masks",
@@ -29,6 +31,7 @@ __all__ = [
     "eight_bits",
     "encode_labels",
     "is_missing",
+    "one_form",
     "plain",
     "read_labels",
     "take",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,5 +18,7 @@ Positions = NDArray[np.intp]
 """(k,), indices into a table of rows."""
 Keys = NDArray[np.uint64]
 """(n,), one random-number key per row."""
+ClassNames = Sequence[str] | Mapping[Any, str]
+"""The names of the classes, in order; or the name of each label value."""
 Ids = NDArray[Any]
 """(n,), int64 or str: the names of the images of a source."""

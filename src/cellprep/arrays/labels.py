@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import CellprepError
-from .kinds import Ids, Labels
+from .kinds import ClassNames, Ids, Labels
 from .values import plain
 
 
@@ -88,18 +89,24 @@ def _whole_numbers(array: NDArray[Any], got: str) -> Labels:
 
 
 def encode_labels(
-    values: NDArray[Any], class_names: Sequence[str] | None
+    values: NDArray[Any],
+    class_names: ClassNames | None,
+    stored: Sequence[str] | None = None,
 ) -> tuple[Labels, tuple[str, ...]]:
     """Label values as int64 indices of class names.
 
     Text becomes its index in `class_names` (default: the sorted values). Numbers are indices
-    already; without `class_names` they must use every number from 0 up.
+    already; without `class_names` they must use every number from 0 up. The two Unicode forms of a
+    name are the same name.
 
     Parameters
     ----------
     values : (n,) int64 or str
         From `read_labels`.
-    class_names : sequence of str or None
+    class_names : sequence of str, or mapping of label values to str, or None
+        A mapping, such as `{1: "baso", 2: "mono"}`, is for numbers that do not begin at 0.
+    stored : sequence of str, optional
+        The names that a file has for its numbers.
 
     Returns
     -------
@@ -110,41 +117,104 @@ def encode_labels(
     --------
     >>> encode_labels(np.array(["b", "a", "b"]), None)
     (array([1, 0, 1]), ('a', 'b'))
+    >>> encode_labels(np.array([2, 1]), {1: "baso", 2: "mono"})
+    (array([1, 0]), ('baso', 'mono'))
     """
-    if class_names is not None:
-        names = tuple(str(name) for name in class_names)
-        if len(set(names)) != len(names) or not names:
-            raise CellprepError(f"`class_names` must be unique and not empty, got {list(names)}")
-        check_texts(names, "`class_names`")
+    if isinstance(class_names, Mapping):
+        return _by_mapping(values, class_names)
+    if class_names is None:
+        class_names = stored
+    elif stored is not None and values.dtype.kind == "i":
+        values = np.array([*stored], str)[_checked(values, stored)]
+    names = None if class_names is None else check_class_names(class_names)
     if values.dtype.kind == "U":
-        found, codes = np.unique(values, return_inverse=True)
-        check_texts(found.tolist(), "`labels`")
-        if class_names is None:
-            return codes.astype(np.int64), tuple(found.tolist())
-        missing = sorted(set(found.tolist()) - set(names))
-        if missing:
-            raise CellprepError(
-                f"`labels` contain {missing[:3]}, `class_names` do not: {list(names)}"
-            )
-        index = np.array([names.index(name) for name in found.tolist()], dtype=np.int64)
-        return index[codes], names
-    high = int(values.max()) if len(values) else -1
-    if class_names is not None:
-        if high >= len(names):
-            raise CellprepError(
-                f"`labels` go up to {high}, but there are {len(names)} "
-                f"`class_names` (0 to {len(names) - 1})"
-            )
-        return values, names
+        return _index_of_texts(values, names)
+    if names is not None:
+        return _checked(values, names), names
     used = np.unique(values)
+    high = int(used[-1]) if len(used) else -1
     if len(used) != high + 1:
         absent = int((used != np.arange(len(used))).argmax())
+        listed = ", ".join(f'{number}: "..."' for number in used[:3].tolist())
         raise CellprepError(
-            f"`labels` must use every number from 0 to {high}, but no image has "
-            f"label {absent}; if that class is empty pass `class_names`, otherwise renumber with "
-            "np.unique(labels, return_inverse=True)[1]"
+            f"`labels` must use every number from 0 to {high}, but no image has label {absent}; "
+            f"name the classes with class_names=[...], or number by number: "
+            f"class_names={{{listed}{', ...' * (len(used) > 3)}}}"
         )
     return values, tuple(str(number) for number in range(high + 1))
+
+
+def check_class_names(class_names: Sequence[str]) -> tuple[str, ...]:
+    """Class names in one Unicode form; refused unless they are unique.
+
+    >>> check_class_names(["mono", "baso"])
+    ('mono', 'baso')
+    """
+    if isinstance(class_names, str):
+        raise CellprepError(f"`class_names` must be a sequence of names, got {class_names!r}")
+    names = tuple(one_form(str(name)) for name in class_names)
+    if len(set(names)) != len(names) or not names:
+        raise CellprepError(f"`class_names` must be unique and not empty, got {list(names)}")
+    check_texts(names, "`class_names`")
+    return names
+
+
+def one_form(text: str) -> str:
+    """Text in the composed Unicode form: a Mac writes file names in the other one.
+
+    >>> len("e\u0301osinophile"), len(one_form("e\u0301osinophile"))
+    (12, 11)
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def _index_of_texts(
+    values: NDArray[Any], names: tuple[str, ...] | None
+) -> tuple[Labels, tuple[str, ...]]:
+    found, codes = np.unique(values, return_inverse=True)
+    check_texts(found.tolist(), "`labels`")
+    texts = [one_form(text) for text in found.tolist()]
+    known = tuple(sorted({*texts})) if names is None else names
+    missing = sorted({*texts} - {*known})
+    if missing:
+        raise CellprepError(f"`labels` contain {missing[:3]}, `class_names` do not: {list(known)}")
+    number = {name: index for index, name in enumerate(known)}
+    index = np.array([number[text] for text in texts], dtype=np.int64)
+    return index[codes], known
+
+
+def _checked(values: NDArray[Any], names: Sequence[str]) -> NDArray[Any]:
+    """Numbers that are indices of these names."""
+    high = int(values.max()) if len(values) else -1
+    if high >= len(names):
+        raise CellprepError(
+            f"`labels` go up to {high}, but there are {len(names)} `class_names` (0 to "
+            f"{len(names) - 1}); for labels that begin at 1 pass "
+            'class_names={1: "...", 2: "...", ...}'
+        )
+    return values
+
+
+def _by_mapping(
+    values: NDArray[Any], class_names: Mapping[Any, str]
+) -> tuple[Labels, tuple[str, ...]]:
+    """Labels by a mapping of their values to names; several values may have one name."""
+    order = dict.fromkeys(class_names.values())
+    names = check_class_names([*order])
+    text = values.dtype.kind == "U"
+    number = {
+        one_form(str(value)) if text else str(value): names.index(one_form(str(name)))
+        for value, name in class_names.items()
+    }
+    found, codes = np.unique(values, return_inverse=True)
+    texts = [one_form(str(value)) for value in found.tolist()]
+    missing = [value for value in texts if value not in number]
+    if missing:
+        raise CellprepError(
+            f"`labels` contain {', '.join(missing[:3])}, but `class_names` has no name for it; it "
+            f"names {', '.join(number)}"
+        )
+    return np.array([number[value] for value in texts], np.int64)[codes], names
 
 
 def check_texts(texts: Sequence[str], name: str) -> None:
@@ -185,4 +255,6 @@ def check_ids(ids: ArrayLike | None, n: int, name: str = "ids") -> Ids:
     if array.dtype.kind == "i":
         return array.astype(np.int64)
     check_texts(array.tolist(), f"`{name}`")
+    if name == "groups" and not all(text.isascii() for text in array.tolist()):
+        return np.array([one_form(text) for text in array.tolist()])
     return array

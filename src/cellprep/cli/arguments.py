@@ -11,7 +11,7 @@ from ..errors import CellprepError
 from ..system import executors
 from ..writing.job import Job, plan_write
 
-READING = ("size", "from", "arrays", "part", "masks_in")
+READING = ("size", "from", "arrays", "columns", "class_names", "part", "masks_in")
 MATCHING = ("near", "symmetries", "hash")
 WORKING = ("executor", "workers", "address")
 WRITING = (
@@ -26,6 +26,10 @@ def read_arguments(options: dict[str, Any]) -> dict[str, Any]:
     chosen["masks"] = options.pop("drawn")
     if (part := options.pop("part")) is not None:
         chosen["part"] = part
+    for name in ("image", "label", "id", "group", "mask"):
+        if (column := options.pop(f"column_{name}")) is not None:
+            chosen[name] = column
+    chosen["class_names"] = _class_names(options.pop("class_names"))
     arrays = options.pop("arrays")
     if arrays is not None:
         names = arrays.split(",")
@@ -35,6 +39,21 @@ def read_arguments(options: dict[str, Any]) -> dict[str, Any]:
             )
         chosen |= {"images": names[0].strip(), "labels": names[1].strip()}
     return chosen
+
+
+def _class_names(text: str | None) -> list[str] | dict[int | str, str] | None:
+    """Names separated by commas, or VALUE=NAME.
+
+    >>> _class_names("baso,mono"), _class_names("1=baso,2=mono")
+    (['baso', 'mono'], {1: 'baso', 2: 'mono'})
+    """
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",")]
+    if not all("=" in name for name in names):
+        return names
+    pairs = [name.split("=", 1) for name in names]
+    return {int(value) if value.isdecimal() else value: name for value, name in pairs}
 
 
 def executor(options: dict[str, Any], progress: bool) -> AbstractContextManager[None]:

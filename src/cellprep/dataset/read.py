@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import is_dataclass, replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+from ..arrays import ClassNames, encode_labels
 from ..errors import CellprepError, nearest, one_of
 from ..formats import FORMATS, format_of
 from ..formats.listing import is_of_the_system
@@ -16,6 +17,7 @@ from ..plan.joined import joined
 from ..plan.source import Source, Unread
 from ..system.paths import anchored, as_os_errors, as_path, shown
 from .dataset import Dataset
+from .exchange.table_files import OPTIONS, is_table_of_files, read_table
 from .split_column import of_split
 
 
@@ -25,6 +27,7 @@ def read(
     format: str | None = None,
     size: int | tuple[int, int] | None = None,
     masks: str | Path | None = None,
+    class_names: ClassNames | None = None,
     storage_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Dataset:
@@ -36,10 +39,11 @@ def read(
         A data set written by `write`; an `.npz` file or zarr group with `images` and `labels`; an
         `.npz` file of MedMNIST, with `train_images` and so on; a folder with one folder of images
         per class; TFRecord files, WebDataset `.tar` files, or Parquet files with encoded images as
-        written by Hugging Face's `datasets`, a single file or a folder. Any of these may be a URL
-        that fsspec supports, such as `s3://bucket/set`.
+        written by Hugging Face's `datasets`, a single file or a folder; a table of image files, as
+        CSV or Parquet. Any of these may be a URL that fsspec supports, such as `s3://bucket/set`.
     format : str, optional
-        "shards", "medmnist", "npz", "zarr", "tfrecord", "folder", "webdataset" or "parquet".
+        "shards", "medmnist", "npz", "zarr", "tfrecord", "folder", "webdataset", "parquet" or
+        "table".
         Default: detected from the path.
     size : int or (height, width), optional
         For encoded images (folders, TFRecord, WebDataset, Parquet): the size to which every image
@@ -49,6 +53,10 @@ def read(
         folders: a folder of PNG files with the same stems, in class folders or all together,
         nonzero on the cell; they are resized with the images. For npz and zarr: the name of the
         array. Masks written by `write(masks=True)` are found without this setting.
+    class_names : sequence of str, or mapping of label values to str, optional
+        The names of the classes in order, also of those without images; or the name of each label
+        value, `{1: "baso", 2: "mono"}`, for numbers that do not begin at 0. Default: as stored,
+        otherwise the sorted values.
     storage_options : dict, optional
         Passed to fsspec for a URL. Default: its configuration and environment variables, such as
         `AWS_ENDPOINT_URL`.
@@ -64,6 +72,10 @@ def read(
         parquet: `image=`, `label=`: the two columns. Default: as recorded by `datasets`, otherwise
         `image` or `img`, and `label` or `labels`. Ids are the column `id`, or the file names stored
         with the images, if unique; otherwise the row numbers.
+        table: `image=`, `label=`: the columns of paths and labels; `id=`, `group=`, `mask=`: those
+        of unique names, of what must stay together, and of mask files. Default: columns with a
+        usual name, such as `path` and `label`. Paths are relative to the table. Values of a CSV
+        are text: `007` and `NA` stay what they are.
         webdataset: `label=`: an entry of each sample's json. Default: KEY.cls; otherwise `label`,
         `cls`, `class` or `class_name` in KEY.json; otherwise the folder in KEY. Ids are the keys.
 
@@ -80,7 +92,8 @@ def read(
     path = as_path(path, storage_options)
     try:
         with as_os_errors(path):
-            return _read(anchored(path), format, {"size": size, "masks": masks}, options)
+            shared = {"size": size, "masks": masks, "class_names": class_names}
+            return _read(anchored(path), format, shared, options)
     except OSError as error:
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
 
@@ -91,7 +104,9 @@ def _read(
     if not path.exists():
         raise CellprepError(f"there is no file or folder {shown(path)!r}")
     if format is not None:
-        one_of("format", format, FORMATS)
+        one_of("format", format, [*FORMATS, "table"])
+    if format == "table" or (format is None and is_table_of_files(path)):
+        return _read_table(path, shared, options)
     part = options.pop("part", None)
     written = written_format(path) if path.is_dir() else None
     sets = sets_inside(path) if format is None and written is None else {}
@@ -107,6 +122,7 @@ def _read(
     advice = {
         "size": "resize with Crop(..., resize_to=)",
         "masks": "write its masks with write(..., masks=True)",
+        "class_names": "rename its classes with .relabel(...)",
     }
     for name, value in shared.items():
         if value is None:
@@ -121,7 +137,10 @@ def _read(
         if name not in known:
             raise CellprepError(f"format {kind} has no option {name!r}; {nearest(name, known)}")
     if written is not None:
+        names = options.pop("class_names", None)
         source = FORMATS[kind].read(path, **options)
+        if names is not None:
+            source = _with_class_names(source, names)
         left = unknown_files(path, FORMATS[kind].files(path))
         return of_split(Dataset(_with_unread(source, left)), part)
     splits = FORMATS[kind].splits
@@ -140,6 +159,18 @@ def _read(
     return Dataset(FORMATS[kind].read(path, **options, **({} if part is None else {"part": part})))
 
 
+def _read_table(path: Path, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Dataset:
+    if shared["masks"] is not None:
+        raise CellprepError("`masks` is a column of a table of files; name it with mask= (--mask)")
+    for name in options:
+        if name not in OPTIONS:
+            raise CellprepError(
+                f"a table of files has no option {name!r}; {nearest(name, OPTIONS)}"
+            )
+    given = {name: shared[name] for name in ("size", "class_names")}
+    return Dataset(read_table(path, **given, **options))
+
+
 def _detect(path: Path, options: Mapping[str, Any]) -> str:
     """The format of a path that cellprep did not write, from its appearance."""
     alike = [name for name, format in FORMATS.items() if format.looks_like(path)]
@@ -153,6 +184,18 @@ def _detect(path: Path, options: Mapping[str, Any]) -> str:
         f"{str(path)!r} is not a data set that can be read; pass an .npz file or a folder, or set "
         "format="
     )
+
+
+def _with_class_names(source: Any, class_names: ClassNames) -> Any:
+    """A written set with its classes in another order, or with further ones."""
+    labels = source.rows.labels
+    if "class_names" not in {field.name for field in fields(source)}:
+        raise CellprepError(
+            f"{str(source.path)!r} has class names already; leave `class_names` out, or rename its "
+            "classes with .relabel(...)"
+        )
+    codes, names = encode_labels(labels, class_names, source.class_names)
+    return replace(source, rows=replace(source.rows, labels=codes), class_names=names)
 
 
 def _with_unread(source: Any, left: Unread) -> Source:

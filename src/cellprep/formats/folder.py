@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ..arrays import Images, Masks, Positions
+from ..arrays import ClassNames, Images, Masks, Positions, encode_labels, one_form
 from ..errors import BadImagesError, CellprepError, counted, one_of
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
@@ -158,6 +158,7 @@ def read(
     masks: str | Path | None = None,
     labels: str | None = "folders",
     part: str | None = None,
+    class_names: ClassNames | None = None,
 ) -> FolderSource:
     """The source of a folder with class folders, or of one that `write(format="folder")` wrote.
 
@@ -170,7 +171,7 @@ def read(
         source = _read_unlabelled(path, shape, part)
     else:
         one_of("labels", labels, ["folders"])
-        source = _read_labelled(path, shape, part)
+        source = _read_labelled(path, shape, part, class_names)
     return source if masks is None else _with_masks(source, anchored(as_path(masks)))
 
 
@@ -196,7 +197,9 @@ def _of_split(
     return (files, None) if part is None else (found[part], part)
 
 
-def _read_labelled(path: Path, size: Size | None, part: str | None) -> FolderSource:
+def _read_labelled(
+    path: Path, size: Size | None, part: str | None, class_names: ClassNames | None
+) -> FolderSource:
     """One folder of images per class."""
     if not path.is_dir():
         raise CellprepError(
@@ -232,11 +235,13 @@ def _read_labelled(path: Path, size: Size | None, part: str | None) -> FolderSou
         raise CellprepError(
             f"class folder {str(path / empty[0])!r} contains no images; add some, or delete it"
         )
-    number = {name: label for label, name in enumerate(names)}
-    by_class = sorted((number[str(name)], file) for name, file in zip(classes, files, strict=True))
+    if class_names is None:  # two Unicode forms of a name are one class
+        class_names = sorted({one_form(name) for name in names})
+    codes, known = encode_labels(np.array([str(name) for name in classes]), class_names)
+    by_class = sorted(zip(codes.tolist(), files, strict=True))
     files = [file for _, file in by_class]
     rows = Rows.of(np.array(files), np.array([label for label, _ in by_class], np.int64))
-    return FolderSource(path, tuple(files), rows, tuple(names), size, unread=listing.left())
+    return FolderSource(path, tuple(files), rows, known, size, unread=listing.left())
 
 
 def _read_unlabelled(path: Path, size: Size | None, part: str | None) -> FolderSource:
@@ -298,7 +303,7 @@ def _read_written(path: Path, size: Size | None) -> FolderSource:
 
 FORMAT = Format(
     read,
-    options=("size", "masks", "labels", "part"),
+    options=("size", "masks", "labels", "part", "class_names"),
     looks_like=lambda path: path.is_file() and is_image_name(path.name),
     splits=splits,
     writer=FolderWriter,

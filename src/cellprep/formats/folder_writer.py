@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import unicodedata
 import urllib.parse
 from collections.abc import Iterable
 from contextlib import suppress
@@ -16,6 +17,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from ..arrays import one_form
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..system.paths import WORK, atomic_write, local_copy, make_folder, map_files
@@ -47,14 +49,13 @@ def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
     for image, copy, label in zip(
         rows.ids.tolist(), rows.copies.tolist(), rows.labels.tolist(), strict=True
     ):
-        stem = f"{image:07d}" if plain else image.removeprefix(f"{class_names[label]}/")
+        stem = f"{image:07d}" if plain else one_form(image).removeprefix(f"{class_names[label]}/")
         if stem.lower().endswith(SUFFIXES):
             stem = stem.rpartition(".")[0]
         names.append(
             f"{folders[label]}/{_safe(stem)}" + (f"_aug_{copy:03d}.png" if copy else ".png")
         )
-    array = np.array(names)
-    folded = np.char.lower(array)  # some file systems ignore case
+    folded = np.array([name.casefold() for name in names])  # some file systems ignore case
     _, which, counts = np.unique(folded, return_inverse=True, return_counts=True)
     for row in np.flatnonzero(counts[which] > 1):
         key = f"{rows.id_keys[row]:016x}"
@@ -64,10 +65,24 @@ def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
 
 def _safe(name: str) -> str:
     """A readable file name that stays in its folder on any system."""
-    kept = re.sub(r"[/\\]+", "__", name)
-    kept = urllib.parse.quote(kept, safe=" ()+,=@[]{}", encoding="utf-8", errors="surrogateescape")
+    kept = re.sub(r"[/\\]+", "__", one_form(name))
+    kept = "".join(letter if _is_letter(letter) else _quoted(letter) for letter in kept)
     kept = kept.lstrip(".") or "_"
-    return kept if len(kept) <= 150 else f"{kept[:120]}-{xxhash.xxh3_64_hexdigest(kept.encode())}"
+    encoded = kept.encode()
+    if len(encoded) <= 150:  # file systems count bytes
+        return kept
+    return f"{encoded[:120].decode(errors='ignore')}-{xxhash.xxh3_64_hexdigest(encoded)}"
+
+
+def _is_letter(letter: str) -> bool:
+    """Whether it is a letter, digit or accent of any script but ours, which `quote` knows."""
+    return not letter.isascii() and unicodedata.category(letter)[0] in "LMN"
+
+
+def _quoted(letter: str) -> str:
+    return urllib.parse.quote(
+        letter, safe=" ()+,=@[]{}", encoding="utf-8", errors="surrogateescape"
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import ClassNames
 from ..errors import CellprepError
 from ..system.paths import open_binary
 from . import npz
@@ -20,7 +21,12 @@ from .untrusted import DAMAGED_ZIP
 SPLITS = ("train", "val", "test")
 
 
-def read(path: Path, part: str | None = None, masks: str | None = None) -> npz.NpzSource:
+def read(
+    path: Path,
+    part: str | None = None,
+    masks: str | None = None,
+    class_names: ClassNames | None = None,
+) -> npz.NpzSource:
     """The source of one split; without `part`, of the only one that has images."""
     found = splits(path)
     if not found:
@@ -30,7 +36,7 @@ def read(path: Path, part: str | None = None, masks: str | None = None) -> npz.N
         )
     images, labels = found[str(chosen(path, part, found))]
     others = tuple(names[1] for names in found.values() if names[1] != labels)
-    return npz.read_members(path, images, labels, masks, others)
+    return npz.read_members(path, images, labels, masks, others, class_names)
 
 
 def splits(path: Path) -> dict[str, list[str]]:
@@ -81,7 +87,7 @@ def _looks_like(path: Path) -> bool:
 
 FORMAT = Format(
     read,
-    options=("part", "masks"),
+    options=("part", "masks", "class_names"),
     looks_like=_looks_like,
     splits=splits,
     write_file=write_file,

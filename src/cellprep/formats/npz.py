@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import (
+    ClassNames,
     Images,
     Masks,
     Positions,
@@ -51,6 +52,7 @@ class NpzSource(ArraySource):
     labels_name: str | None = "labels"
     masks_name: str | None = None
     other_labels: tuple[str, ...] = ()
+    given_names: ClassNames | None = None
     _images_file: FileArray | None = None
     _masks_file: FileArray | None = None
 
@@ -67,7 +69,7 @@ class NpzSource(ArraySource):
 
     def __reduce__(self) -> tuple[Any, ...]:
         names = (self.images_name, self.labels_name, self.masks_name, self.other_labels)
-        opened = (self.history.opened, self.checksums)
+        opened = (self.given_names, self.history.opened, self.checksums)
         return _reopen, (self.path, *names, *opened)  # a map would be copied
 
 
@@ -77,11 +79,12 @@ def _reopen(
     labels: str | None,
     masks: str | None,
     other_labels: tuple[str, ...],
+    given_names: ClassNames | None,
     opened: Opened | None,
     checksums: str,
 ) -> NpzSource:
     """The source that was opened in another process."""
-    source = read_members(path, images, labels, masks, other_labels)
+    source = read_members(path, images, labels, masks, other_labels, given_names)
     if opened is not None:
         opened.check()
     if source.checksums != checksums:
@@ -90,7 +93,11 @@ def _reopen(
 
 
 def read(
-    path: Path, images: str = "images", labels: str | None = "labels", masks: str | None = None
+    path: Path,
+    images: str = "images",
+    labels: str | None = "labels",
+    masks: str | None = None,
+    class_names: ClassNames | None = None,
 ) -> NpzSource:
     """The source of an npz file; uncompressed members are memory-mapped.
 
@@ -100,7 +107,7 @@ def read(
     the folder for temporary files (TMPDIR), which disappears with the source. The file of a URL is
     downloaded to such a file first.
     """
-    return read_members(path, images, labels, masks)
+    return read_members(path, images, labels, masks, (), class_names)
 
 
 def read_members(
@@ -109,6 +116,7 @@ def read_members(
     labels: str | None,
     masks: str | None,
     other_labels: tuple[str, ...] = (),
+    given_names: ClassNames | None = None,
 ) -> NpzSource:
     """The source of some members; classes that occur only in `other_labels` are known too."""
     try:
@@ -121,15 +129,19 @@ def read_members(
             check_images(pixels, images)
             if labels is None and members.from_cellprep:
                 labels = "labels"
-            n, named = len(pixels), "class_names" in members.names
+            n = len(pixels)
+            named = given_names is not None or "class_names" in members.names
             values = (
                 np.full(n, UNLABELLED)
                 if labels is None
                 else read_labels(members.load(labels)[0], n, empty=named)
             )
             mask_array, mask_file = (None, None) if mask_name is None else members.load(mask_name)
-            names = None if labels is None else _class_names(members, values, other_labels)
-            codes, class_names = encode_labels(values, names)
+            names = None
+            if labels is not None and (given_names is None or "class_names" in members.names):
+                names = _class_names(members, values, other_labels)
+            known = None if labels is None else given_names
+            codes, class_names = encode_labels(values, known, names)
             rows = _rows(members, codes)
             used = [name for name in (images, labels, mask_name) if name is not None]
             history, checksums = members.history(), members.checksums(used)
@@ -139,7 +151,7 @@ def read_members(
     annotated = None if mask_array is None else check_masks(mask_array, pixels)
     return NpzSource(
         *(pixels, rows, class_names, path, history, True, annotated),
-        *(checksums, images, labels, masks, other_labels),
+        *(checksums, images, labels, masks, other_labels, given_names),
         file_array(pixels, pixel_file),
         None if annotated is None else file_array(annotated, mask_file),
         unread=left,
@@ -397,7 +409,7 @@ def _entry(name: str) -> zipfile.ZipInfo:
 
 FORMAT = Format(
     read,
-    options=("images", "labels", "masks"),
+    options=("images", "labels", "masks", "class_names"),
     looks_like=lambda path: path.suffix.lower() == ".npz" and path.is_file(),
     write_file=write_file,
     members=("images", "labels"),

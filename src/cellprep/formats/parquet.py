@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Positions, check_ids, encode_labels, read_labels
+from ..arrays import ClassNames, Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..plan.source import Size
@@ -112,6 +112,7 @@ def read(
     image: str | None = None,
     label: str | None = None,
     part: str | None = None,
+    class_names: ClassNames | None = None,
 ) -> EncodedSource:
     """The source of a Parquet file, of a folder of them, or of what `write` wrote."""
     resize_to = check_size(size)
@@ -121,7 +122,7 @@ def read(
     if not files:
         raise CellprepError(f"{str(path)!r} has no .parquet files")
     try:
-        source = _read_files(path, files, resize_to, image, label)
+        source = _read_files(path, files, resize_to, image, label, class_names)
         return replace(source, unread=unread)
     except CellprepError:
         raise
@@ -139,6 +140,7 @@ def _read_files(
     size: Size | None,
     image: str | None,
     label: str | None,
+    class_names: ClassNames | None,
 ) -> EncodedSource:
     found = [_open(file) for file in files]
     schema = found[0].schema_arrow
@@ -161,12 +163,12 @@ def _read_files(
     values = _read_column(files, label).to_numpy()
     names = features.get(label, {}).get("names")
     names = names if isinstance(names, list) else None
-    codes, class_names = encode_labels(read_labels(values, n, empty=names is not None), names)
+    codes, known = encode_labels(read_labels(values, n, empty=True), class_names, names)
     rows = Rows.of(check_ids(_ids(files, schema, image), n), codes)
     store = ParquetStore(
         *(tuple(files), locations, columns[image], columns.get("mask"), file_states(files))
     )
-    return EncodedSource(store, path, rows, class_names, size)
+    return EncodedSource(store, path, rows, known, size)
 
 
 def _read_written(path: Path, size: Size | None) -> EncodedSource:
@@ -316,7 +318,7 @@ def _looks_like(path: Path) -> bool:
 
 FORMAT = Format(
     read,
-    options=("size", "image", "label", "part"),
+    options=("size", "class_names", "image", "label", "part"),
     looks_like=_looks_like,
     splits=splits,
     writer=ParquetWriter,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions, check_ids, encode_labels, read_labels
+from ..arrays import ClassNames, Images, Masks, Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError, nearest
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
@@ -152,6 +152,7 @@ def read(
     image: str = "image",
     label: str = "label",
     part: str | None = None,
+    class_names: ClassNames | None = None,
 ) -> RecordSource | EncodedSource:
     """The source of a folder that `write(format="tfrecord")` wrote, or of any TFRecords of images.
 
@@ -167,7 +168,7 @@ def read(
     if not found:
         raise CellprepError(f"{str(path)!r} has no records; copy it again")
     records = Records(files, np.array(locations, np.int64))
-    rows, names = _rows(found, label)
+    rows, names = _rows(found, label, class_names)
     if raw_shapes == {None}:
         store = RecordStore(records, image)
         return EncodedSource(store, path, rows, names, check_size(size), unread=unread)
@@ -231,7 +232,9 @@ def splits(path: Path) -> dict[str, list[str]]:
     return data_splits(path, _is_record_file)
 
 
-def _rows(found: list[dict[str, Any]], label: str) -> tuple[Rows, tuple[str, ...]]:
+def _rows(
+    found: list[dict[str, Any]], label: str, given: ClassNames | None
+) -> tuple[Rows, tuple[str, ...]]:
     """Rows and class names; ids, copies and names where they are stored as cellprep does."""
 
     def column(name: str) -> NDArray[Any] | None:
@@ -251,7 +254,7 @@ def _rows(found: list[dict[str, Any]], label: str) -> tuple[Rows, tuple[str, ...
         by_label = dict(zip(values.ravel().tolist(), texts.tolist(), strict=False))
         if max(by_label) < 1 << 16:  # one of several files may have no image of a class
             names = [by_label.get(k, str(k)) for k in range(max(by_label) + 1)]
-    codes, class_names = encode_labels(read_labels(values, n), names)
+    codes, class_names = encode_labels(read_labels(values, n), given, names)
     ids, copies = column("id"), column("copy")
     if ids is None or copies is None or len({*zip(ids, copies, strict=True)}) < n:
         ids, copies = np.array([row["name"] for row in found]), None
@@ -382,7 +385,7 @@ def _written_files(folder: Path) -> list[Path]:
 
 FORMAT = Format(
     read,
-    options=("size", "image", "label", "part"),
+    options=("size", "class_names", "image", "label", "part"),
     looks_like=lambda path: holds_data_files(path, _is_record_file),
     splits=splits,
     writer=RecordWriter,

@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Positions, check_ids, encode_labels, read_labels
+from ..arrays import ClassNames, Positions, check_ids, encode_labels, read_labels
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..plan.source import Size
@@ -78,6 +78,7 @@ def read(
     size: int | Size | None = None,
     label: str | None = None,
     part: str | None = None,
+    class_names: ClassNames | None = None,
 ) -> EncodedSource:
     """The source of a tar file, of a folder of them, or of what `write` wrote."""
     resize_to = check_size(size)
@@ -109,9 +110,8 @@ def read(
     ids = [sample.key for sample in samples]
     if len(set(ids)) < n:  # keys need to be unique in one tar file only
         ids = [f"{files[sample.file].stem}/{sample.key}" for sample in samples]
-    values, class_names = labels_of(samples, files, label)
-    empty = class_names is not None
-    codes, names = encode_labels(read_labels(values, n, empty=empty), class_names)
+    values, stored = labels_of(samples, files, label)
+    codes, names = encode_labels(read_labels(values, n, empty=True), class_names, stored)
     has_masks = any(sample.mask for sample in samples)
     store = TarStore(
         files,
@@ -233,7 +233,7 @@ def _looks_like(path: Path) -> bool:
 
 FORMAT = Format(
     read,
-    options=("size", "label", "part"),
+    options=("size", "class_names", "label", "part"),
     looks_like=_looks_like,
     splits=splits,
     writer=TarWriter,

@@ -15,6 +15,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from ..arrays import (
+    ClassNames,
     Images,
     Masks,
     Positions,
@@ -100,7 +101,11 @@ class GroupSource(BaseSource):
 
 
 def read(
-    path: Path, images: str = "images", labels: str | None = "labels", masks: str | None = None
+    path: Path,
+    images: str = "images",
+    labels: str | None = "labels",
+    masks: str | None = None,
+    class_names: ClassNames | None = None,
 ) -> ZarrSource | GroupSource:
     """The source of a group that `write(format="zarr")` wrote, or of any with such arrays.
 
@@ -135,10 +140,11 @@ def read(
     is_names = isinstance(attribute, list) and all(isinstance(x, str) for x in attribute)
     known = attribute if is_names else None
     if labels is None:
-        values, known = np.full(n, UNLABELLED), None
+        values, known, class_names = np.full(n, UNLABELLED), None, None
     else:
-        values = read_labels(_values(path, array(labels)), n, empty=known is not None)
-    codes, class_names = encode_labels(values, known)
+        named = known is not None or class_names is not None
+        values = read_labels(_values(path, array(labels)), n, empty=named)
+    codes, names = encode_labels(values, class_names, known)
     ids, copies, groups = column("ids"), column("copies"), column("groups")
     if copies is not None and (copies.shape != (n,) or copies.dtype.kind not in "iu"):
         raise CellprepError(f"`copies` in {str(path)!r} must be ({n},) whole numbers")
@@ -151,7 +157,7 @@ def read(
     annotated = None if masks is None else array(masks)
     if annotated is not None:
         check_masks(_like(path, annotated), stand_in, masks or "")
-    return GroupSource(path, pixels, rows, class_names, annotated)
+    return GroupSource(path, pixels, rows, names, annotated)
 
 
 def _open_group(path: Path) -> tuple[dict[str, Any], Any]:
@@ -316,7 +322,7 @@ def _written_files(folder: Path) -> list[Path]:
 
 FORMAT = Format(
     read,
-    options=("images", "labels", "masks"),
+    options=("images", "labels", "masks", "class_names"),
     looks_like=lambda path: any((path / name).is_file() for name in ("zarr.json", ".zgroup")),
     writer=ZarrWriter,
     files=_written_files,

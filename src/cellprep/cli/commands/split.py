@@ -9,11 +9,12 @@ from typing import Any
 import click
 
 from ...dataset.dataset import Dataset
+from ...dataset.exchange.table_files import column_by_id
 from ...dataset.read import read
-from ...errors import CellprepError, nearest
+from ...errors import CellprepError
 from ...formats import FORMATS
 from ...steps.split import split as split_dataset
-from ...system.paths import as_path, open_binary
+from ...system.paths import as_path
 from ...writing.forecast import forecast
 from ..arguments import READING, WRITING, executor, read_arguments, write_job
 from ..output import forecast_as_json, show_forecasts, written_as_json
@@ -108,28 +109,14 @@ def _as_json(
 def _groups(text: str, dataset: Dataset) -> Any:
     """The argument `groups` of `split`: a word or pattern, or the values of a table's column."""
     name, _, column = text.rpartition(":")
+    if not name.lower().endswith((".csv", ".tsv", ".txt", ".parquet", ".pq")):
+        return text
     path = as_path(name)
     if not path.is_file():
-        return text
-    import pandas as pd
-
-    try:
-        with open_binary(path) as file:
-            table = pd.read_parquet(file) if path.suffix == ".parquet" else pd.read_csv(file)
-    except Exception as error:
-        raise CellprepError(f"{name!r} cannot be read as a table: {error}") from error
-    for needed in ("id", column):
-        if needed not in table:
-            raise CellprepError(
-                f"{name!r} has no column {needed!r}; {nearest(needed, map(str, table))}"
-            )
-    ids = pd.Index(table["id"].astype(str))
-    if ids.has_duplicates:
-        raise CellprepError(f"{name!r} has id {ids[ids.duplicated()][0]!r} more than once")
-    found = table[column].astype(str).set_axis(ids).reindex(dataset.ids.astype(str))
-    if found.isna().any():
-        raise CellprepError(f"{name!r} has no id {found.index[found.isna()][0]!r}")
-    return found.to_numpy(dtype=str)
+        raise CellprepError(
+            f"there is no table {name!r}; --groups is 'parent', a pattern or FILE:COLUMN"
+        )
+    return column_by_id(path, column, dataset.ids)
 
 
 def _check_contains_only(out: Path, names: set[str]) -> None:

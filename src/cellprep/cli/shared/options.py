@@ -38,6 +38,18 @@ class _PathOrURL(click.Path):
 PATH = _PathOrURL()
 """The type of an argument that may be a local path or a URL."""
 
+
+def _all(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several options under one name, in this order."""
+
+    def add(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return add
+
+
 _OPTIONS = {
     "seed": click.option(
         "--seed", type=int, metavar="N", default=0, show_default=True, help="Random seed."
@@ -49,12 +61,24 @@ _OPTIONS = {
     "from": click.option(
         "--from",
         "from_",
-        type=OneOf([*FORMATS]),
+        type=OneOf([*FORMATS, "table"]),
         metavar="FORMAT",
         help="Input format.  [default: detected]",
     ),
     "arrays": click.option(
         "--arrays", metavar="NAMES", help="Names in npz or zarr.  [default: images,labels]"
+    ),
+    "columns": _all(
+        click.option(
+            "--image", "column_image", metavar="NAME", help="Column or feature of the images."
+        ),
+        click.option("--label", "column_label", metavar="NAME", help="The same of the labels."),
+        click.option("--id", "column_id", metavar="NAME", help="Column of ids, in a table."),
+        click.option("--group", "column_group", metavar="NAME", help="Column of groups."),
+        click.option("--mask", "column_mask", metavar="NAME", help="Column of mask files."),
+    ),
+    "class_names": click.option(
+        "--class-names", metavar="NAMES", help="baso,mono in order of labels, or 1=baso,2=mono."
     ),
     "part": click.option(
         "--part", metavar="NAME", help="Split of INPUT to read: train, val, test or all."
@@ -130,8 +154,9 @@ _OPTIONS = {
 def options(*names: str) -> Callable[[Any], Any]:
     """A decorator that adds shared options to a command, in this order.
 
-    Names: seed, seed_of_recipe, size, from, arrays, part, format, masks_in, masks, rows, executor,
-    workers, address, on_error, overwrite, near, symmetries, hash, dry_run, csv, json.
+    Names: seed, seed_of_recipe, size, from, arrays, columns, class_names, part, format, masks_in,
+    masks, rows, executor, workers, address, on_error, overwrite, near, symmetries, hash, dry_run,
+    csv, json.
     """
 
     def add(function: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...arrays import Ids, check_ids, encode_labels, read_labels
+from ...arrays import ClassNames, Ids, check_ids, encode_labels, read_labels
 from ...errors import CellprepError, nearest
 from ...formats.codec import check_size
 from ...formats.folder import FolderSource
@@ -55,7 +55,7 @@ def from_pandas(
     label: str,
     id: str | None,
     group: str | None,
-    class_names: Sequence[str] | None,
+    class_names: ClassNames | None,
     root: str | Path | None,
     size: int | tuple[int, int] | None,
 ) -> FolderSource:
@@ -66,7 +66,7 @@ def from_pandas(
     if paths.dtype.kind != "U":
         raise CellprepError(f"column {file!r} must contain paths as text, got {paths.dtype}")
     rows, names = rows_of(table, label, id, group, class_names, paths)
-    folder, files = _relative(paths.tolist()) if root is None else (as_path(root), paths.tolist())
+    folder, files = relative(paths.tolist()) if root is None else (as_path(root), paths.tolist())
     folder = anchored(folder)
     outside = next((name for name in files if not inside(name)), None)
     if outside is not None:
@@ -81,7 +81,7 @@ def rows_of(
     label: str,
     id: str | None,
     group: str | None,
-    class_names: Sequence[str] | None,
+    class_names: ClassNames | None,
     names: Ids | None,
 ) -> tuple[Rows, tuple[str, ...]]:
     """The rows of a table, and the class names.
@@ -137,7 +137,7 @@ def column_of(table: pd.DataFrame, name: str) -> NDArray[Any]:
     return np.array([str(value) for value in values]) if is_path else values
 
 
-def _relative(files: Sequence[str]) -> tuple[Path, list[str]]:
+def relative(files: Sequence[str]) -> tuple[Path, list[str]]:
     """The folder that all files are in, and their paths relative to it."""
     if is_remote(as_path(files[0])):
         raise CellprepError(

@@ -82,12 +82,24 @@ def from_tf(
     if data.cardinality() == tf.data.INFINITE_CARDINALITY:
         raise CellprepError("`data` is infinite; remove .repeat()")
     pairs = data.map(_pair(data.element_spec))
-    if pairs.element_spec[0].shape.rank == 3:
+    shape = pairs.element_spec[0].shape
+    one_by_one = shape.rank == 3 and not shape.is_fully_defined()  # they may differ in size
+    if shape.rank == 3 and not one_by_one:
         pairs = pairs.batch(256)
-    batches = list(pairs.as_numpy_iterator())
+    try:
+        batches = list(pairs.as_numpy_iterator())
+    except tf.errors.OpError as error:
+        reason = " ".join(str(error.message).split())
+        raise CellprepError(f"`data` cannot be read: {reason}") from error
     if not batches:
         raise CellprepError("`data` contains no images")
-    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    images, labels = zip(*batches, strict=True)
+    if not one_by_one:
+        labels = np.concatenate(labels)
+        each = {batch.shape[1:] for batch in images}
+        images = (
+            np.concatenate(images) if len(each) == 1 else [i for batch in images for i in batch]
+        )
     names = class_names or getattr(data, "class_names", None)
     return ArraySource.of(images, labels, names, ids, groups)
 
