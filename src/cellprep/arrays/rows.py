@@ -12,6 +12,7 @@ from .kinds import Images, Positions
 def writable(images: Images) -> Images:
     """Images that may be changed in place: a copy if they are read-only, as those of a source.
 
+    >>> import numpy as np
     >>> images = np.zeros((1, 8, 8, 3), np.uint8)
     >>> writable(images) is images
     True
@@ -22,6 +23,7 @@ def writable(images: Images) -> Images:
 def as_slice(at: Positions) -> slice | None:
     """Consecutive positions as a slice; None if they are not consecutive.
 
+    >>> import numpy as np
     >>> as_slice(np.array([3, 4, 5]))
     slice(3, 6, None)
     """
@@ -34,6 +36,7 @@ def as_slice(at: Positions) -> slice | None:
 def take(array: NDArray[Any], at: Positions) -> NDArray[Any]:
     """The elements at these positions: a view if they are consecutive, otherwise a copy.
 
+    >>> import numpy as np
     >>> take(np.arange(10), np.array([3, 4, 5])).tolist()
     [3, 4, 5]
     """

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..dataset.dataset import Dataset
+from ..dataset.exchange.table_files import ids_in
+from ..dataset.read import read
 from ..errors import CellprepError
 from ..system import executors
 from ..writing.job import Job, plan_write
@@ -39,6 +41,13 @@ def read_arguments(options: dict[str, Any]) -> dict[str, Any]:
             )
         chosen |= {"images": names[0].strip(), "labels": names[1].strip()}
     return chosen
+
+
+def opened(path: Path, options: dict[str, Any]) -> Dataset:
+    """INPUT, without the images that `--without` names."""
+    ids = options.pop("without")
+    dataset = read(path, **read_arguments(options))
+    return dataset if ids is None else dataset.without(ids_in(ids))
 
 
 def _class_names(text: str | None) -> list[str] | dict[int | str, str] | None:

@@ -18,6 +18,7 @@ from ..plan.source import size_text
 from ..system import executors
 from .exchange.exchange import Exchange
 from .provenance import Provenance
+from .selection import Relabel, Selection
 from .tables import Tables
 from .views import ImageView, MaskView
 
@@ -25,7 +26,7 @@ Move = Callable[[Plan], Plan]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Dataset(Exchange, Provenance, Tables):
+class Dataset(Exchange, Provenance, Selection, Tables):
     """Labelled images and the steps applied to them; frozen and lazy.
 
     Images are read when they are accessed, and only those. Created by `read` or
@@ -85,7 +86,11 @@ class Dataset(Exchange, Provenance, Tables):
     @property
     def class_names(self) -> tuple[str, ...]:
         """The name of each label."""
-        return self.source.class_names
+        given = [move for dataset in self.chain if isinstance(move := dataset._move, Relabel)]
+        names = self.source.class_names
+        for move in given:  # known without computing the plan
+            names = move.class_names(names)
+        return names
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -161,12 +166,12 @@ class Dataset(Exchange, Provenance, Tables):
             size = size_text(self.source.shape[:2])
         except CellprepError:
             size = "several sizes"
-        start = f"{len(self.source.rows):,} images of {size}, {len(self.class_names)} classes"
-        location = self.source.location()
-        if self._move is None:
-            return f"Dataset({start}, {location})"
-        moves = ", ".join(str(dataset._move) for dataset in self.chain[1:])
-        return f"Dataset({start}, {location}, then {moves})"
+        total, moves = len(self.source.rows), [dataset._move for dataset in self.chain[1:]]
+        planned = "plan" in self.__dict__ and len(self) != total
+        count = f"{len(self):,} from {total:,}" if planned else f"{total:,}"
+        what = f"{count} images of {size}, {len(self.class_names)} classes"
+        then = f", then {', '.join(map(str, moves))}" if moves else ""
+        return f"Dataset({what}, {self.source.location()}{then})"
 
     # -- steps -------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ class Provenance(ABC):
             "steps": steps,
             "rows": digest.hexdigest(),
             "images": [len(rows), *self.plan.shape],
-            "class_names": list(self.source.class_names),
+            "class_names": list(self.plan.class_names),
         }
 
     def shares_ids(self, other: Provenance) -> bool:

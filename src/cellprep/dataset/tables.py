@@ -25,13 +25,7 @@ class Tables(ABC):
 
     def table(self) -> pd.DataFrame:
         """One row per image: id, copy, label, class_name; group and part if there are any."""
-        rows = self.plan.rows
-        table = _table(rows, self.plan.class_names)
-        if rows.groups is not None:
-            table["group"] = rows.groups
-        if rows.parts is not None:
-            table["part"] = rows.parts
-        return table
+        return table_of(self.plan)
 
     def changes(self) -> pd.DataFrame:
         """What each step did: `step`, `rows_in`, `rows_out`, `why`."""
@@ -56,6 +50,17 @@ class Tables(ABC):
         if not tables:
             return pd.DataFrame(columns=["step", "reason", *_COLUMNS])
         return pd.concat(tables, ignore_index=True)
+
+
+def table_of(plan: Plan) -> pd.DataFrame:
+    """See `Dataset.table`."""
+    rows = plan.rows
+    table = _table(rows, plan.class_names)
+    if rows.groups is not None:
+        table["group"] = rows.groups
+    if rows.parts is not None:
+        table["part"] = rows.parts
+    return table
 
 
 def _table(rows: Rows, class_names: tuple[str, ...]) -> pd.DataFrame:

@@ -11,6 +11,25 @@ from ..arrays import Images, Masks, writable
 from ..plan.plan import Plan
 
 
+def positions(at: SupportsIndex | slice | ArrayLike, n: int) -> NDArray[np.int64]:
+    """The selected ones of n rows, as numbers from 0 up, without creating an array of all rows."""
+    if isinstance(at, slice):
+        return np.arange(*at.indices(n))
+    index: NDArray[np.int64] = np.asarray(at)
+    if index.dtype == bool:
+        if index.shape != (n,):
+            raise IndexError(f"a bool array must have {n:,} values, got shape {index.shape}")
+        return np.arange(n)[index]
+    if not index.size:
+        return np.empty(0, np.int64)
+    if index.dtype.kind not in "iu":
+        raise IndexError(f"images are indexed by whole numbers, slices or bool arrays, got {at!r}")
+    low, high = (index, index) if index.ndim == 0 else (index.min(), index.max())
+    if low < -n or high >= n:
+        raise IndexError(f"there are {n:,} images, got index {low if low < -n else high}")
+    return index if low >= 0 else np.where(index < 0, index + n, index)
+
+
 class ImageView:
     """The images of a data set, computed when they are indexed, as a NumPy array."""
 
@@ -39,23 +58,7 @@ class ImageView:
         return writable(self._plan.evaluate(index)[0])
 
     def _index(self, at: SupportsIndex | slice | ArrayLike) -> NDArray[np.int64]:
-        """The selected rows, as numbers from 0 up, without creating an array of all rows."""
-        n = len(self._plan)
-        if isinstance(at, slice):
-            return np.arange(*at.indices(n))
-        index: NDArray[np.int64] = np.asarray(at)
-        if index.dtype == bool:
-            return np.arange(n)[index]
-        if not index.size:
-            return np.empty(0, np.int64)
-        if index.dtype.kind not in "iu":
-            raise IndexError(
-                f"images are indexed by whole numbers, slices or bool arrays, got {at!r}"
-            )
-        low, high = (index, index) if index.ndim == 0 else (index.min(), index.max())
-        if low < -n or high >= n:
-            raise IndexError(f"there are {n:,} images, got index {low if low < -n else high}")
-        return index if low >= 0 else np.where(index < 0, index + n, index)
+        return positions(at, len(self._plan))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         return self[:].astype(dtype or np.uint8, copy=False)

@@ -10,13 +10,12 @@ import click
 
 from ...dataset.dataset import Dataset
 from ...dataset.exchange.table_files import column_by_id
-from ...dataset.read import read
 from ...errors import CellprepError
 from ...formats import FORMATS
 from ...steps.split import split as split_dataset
 from ...system.paths import as_path
 from ...writing.forecast import forecast
-from ..arguments import READING, WRITING, executor, read_arguments, write_job
+from ..arguments import READING, WRITING, executor, opened, write_job
 from ..output import forecast_as_json, show_forecasts, written_as_json
 from ..shared import PATH, options, print_json, print_text, resumable
 
@@ -37,7 +36,7 @@ _SHARES = "train=0.8,val=0.1,test=0.1"
 @click.option(
     "--groups", metavar="GROUPS", help="Keep together: 'parent', a pattern, TABLE:COLUMN."
 )
-@options("near", "symmetries", "seed", *READING, *WRITING)
+@options("near", "symmetries", "seed", "without", *READING, *WRITING)
 @resumable
 def split(
     input: Path,
@@ -56,7 +55,7 @@ def split(
     """
     began = time.monotonic()
     shares: dict[str, Any] = _parse_shares(parts or _SHARES)
-    dataset = read(input, **read_arguments(given)).readable()
+    dataset = opened(input, given).readable()
     if parts is None and dataset.parts is not None:
         shares = {}
     as_json, dry_run = given["as_json"], given["dry_run"]

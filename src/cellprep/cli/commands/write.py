@@ -9,11 +9,10 @@ from typing import Any
 import click
 
 from ...dataset.dataset import Dataset
-from ...dataset.read import read
 from ...errors import CellprepError
 from ...steps.recipe import Recipe
 from ...writing.forecast import forecast
-from ..arguments import READING, WRITING, executor, read_arguments, write_job
+from ..arguments import READING, WRITING, executor, opened, write_job
 from ..output import forecast_as_json, show_forecasts, show_steps, written_as_json
 from ..shared import PATH, options, print_json, print_text, resumable
 
@@ -22,7 +21,7 @@ from ..shared import PATH, options, print_json, print_text, resumable
 @click.argument("recipe", type=PATH)
 @click.argument("input", type=PATH)
 @click.argument("out", type=PATH)
-@options("seed_of_recipe", *READING, *WRITING)
+@options("seed_of_recipe", "without", *READING, *WRITING)
 @resumable
 def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) -> None:
     """Apply RECIPE, a TOML file, to INPUT and write OUT.
@@ -33,7 +32,7 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) ->
     steps = Recipe.from_toml(recipe)
     if seed is not None:
         steps = Recipe(steps.steps, seed)
-    dataset = read(input, **read_arguments(given))
+    dataset = opened(input, given)
     if given["on_error"] != "raise" or given["dry_run"]:
         dataset = dataset.readable()  # decides which classes have images
     with executor(given, not given["as_json"]):
@@ -44,7 +43,7 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) ->
 @click.command()
 @click.argument("input", type=PATH)
 @click.argument("out", type=PATH)
-@options(*READING, *WRITING)
+@options("without", *READING, *WRITING)
 @resumable
 def convert(input: Path, out: Path, **given: Any) -> None:
     """Write INPUT to OUT in another format, with the same pixels, labels and ids.
@@ -52,7 +51,7 @@ def convert(input: Path, out: Path, **given: Any) -> None:
     Example: cellprep convert smears/ smears.npz --size 96
     """
     began = time.monotonic()
-    dataset = read(input, **read_arguments(given))
+    dataset = opened(input, given)
     with executor(given, not given["as_json"]):
         _write(dataset, out, given, began)
 

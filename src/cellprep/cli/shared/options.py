@@ -80,6 +80,9 @@ _OPTIONS = {
     "class_names": click.option(
         "--class-names", metavar="NAMES", help="baso,mono in order of labels, or 1=baso,2=mono."
     ),
+    "without": click.option(
+        "--without", type=PATH, metavar="FILE", help="Leave out the images with the ids in a table."
+    ),
     "part": click.option(
         "--part", metavar="NAME", help="Split of INPUT to read: train, val, test or all."
     ),
@@ -156,7 +159,7 @@ def options(*names: str) -> Callable[[Any], Any]:
 
     Names: seed, seed_of_recipe, size, from, arrays, columns, class_names, part, format, masks_in,
     masks, rows, executor, workers, address, on_error, overwrite, near, symmetries, hash, dry_run,
-    csv, json.
+    csv, json, without.
     """
 
     def add(function: Any) -> Any:

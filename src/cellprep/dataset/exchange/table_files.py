@@ -271,6 +271,17 @@ def _with_masks(source: FolderSource, column: pd.Series[Any], root: Path) -> Fol
     return replace(source, masks_at=folder, mask_files=masks)
 
 
+def ids_in(path: Path) -> list[str]:
+    """The ids in the column `id` of a table, or in its first; or one on each line of a file."""
+    if path.suffix.lower() == ".txt":
+        with open_binary(path) as stream:
+            lines = stream.read().decode("utf-8-sig", "replace").splitlines()
+        return [line.strip() for line in lines if line.strip() and line.strip() != "id"]
+    table = load_table(path)
+    column = table["id"] if "id" in table else table.iloc[:, 0]
+    return [str(value) for value in column.dropna()]
+
+
 def column_by_id(path: Path, column: str, ids: NDArray[Any]) -> NDArray[Any]:
     """The values of a column as text, one for each of these ids.
 

@@ -93,6 +93,8 @@ def from_tf(
         raise CellprepError(f"`data` cannot be read: {reason}") from error
     if not batches:
         raise CellprepError("`data` contains no images")
+    images: Any
+    labels: Any
     images, labels = zip(*batches, strict=True)
     if not one_by_one:
         labels = np.concatenate(labels)
