@@ -128,7 +128,7 @@ def test_from_pandas_refuses_unusable_tables(photos, tmp_path):
         (
             photos.assign(path="a.png"),
             columns,
-            "`ids` must be unique; 'a.png' occurs",
+            "'a.png' is listed",
         ),
         (photos, {**columns, "root": tmp_path / "scans"}, "is not below"),
         (
