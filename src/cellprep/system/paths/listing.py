@@ -74,7 +74,7 @@ def file_versions(folder: Path) -> Callable[[str], str]:
 
 
 def digest_of_versions(versions: Iterable[tuple[str, str]]) -> str:
-    """A text for files by name and version; their times are in its last word alone.
+    r"""A text for files by name and version; their times are in its last word alone.
 
     >>> a, b = (digest_of_versions([("1.png", f"912\0{time}")]) for time in (1, 2))
     >>> a == b, without_times(a) == without_times(b)
