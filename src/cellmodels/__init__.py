@@ -16,6 +16,8 @@ from .evaluation.saliency import overlay, saliency, share_inside
 from .evaluation.shift import shift
 from .models.build import build
 from .models.files import Card, load, load_card
+from .review.embed import embed
+from .review.label_issues import find_label_issues
 from .training.fit import Fitted, fit
 from .training.settings import Training
 
@@ -28,7 +30,9 @@ __all__ = [
     "Training",
     "build",
     "compare",
+    "embed",
     "evaluate",
+    "find_label_issues",
     "fit",
     "load",
     "load_card",

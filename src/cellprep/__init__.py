@@ -5,6 +5,7 @@ from .dataset.dataset import Dataset
 from .dataset.profile import profile
 from .dataset.read import read
 from .duplicates.index import DuplicateIndex
+from .duplicates.lookalikes import find_lookalikes
 from .duplicates.search import find_duplicates, find_leaks
 from .errors import BadImagesError, CellprepError
 from .plan.profile import Profile
@@ -68,6 +69,7 @@ __all__ = [
     "dedupe",
     "find_duplicates",
     "find_leaks",
+    "find_lookalikes",
     "jitter",
     "kmeans_mask",
     "match_colors",
