@@ -142,6 +142,35 @@ def test_groups_are_stratified_by_class() -> None:
         assert np.abs(fraction - share).max() < 0.06
 
 
+@given(st.integers(2, 6), st.integers(0, 9))
+def test_folds_are_equal_stratified_and_keep_groups_together(folds, seed) -> None:
+    n = 72
+    groups = np.concatenate([np.arange(24) // 2, np.arange(100, 148)])
+    cells = dataset(np.arange(n) % 4, groups)
+    parts = cp.split(cells, folds=folds, seed=seed)
+    assert list(parts) == [f"fold_{k}" for k in range(1, folds + 1)]
+    ids = [part.ids.tolist() for part in parts.values()]
+    assert sorted(sum(ids, [])) == list(range(n))
+    for part, inside in zip(parts.values(), ids, strict=True):
+        others = cells.without(part.ids)
+        assert sorted([*others.ids.tolist(), *inside]) == list(range(n))
+        assert not set(groups[inside]) & set(groups[others.ids])
+        assert all(abs(count - 18 / folds) <= 2 for count in part.counts().values())
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"folds": 1}, "`folds` must be"),
+        ({"folds": 3, "train": 1.0}, "omit the fractions of train"),
+        ({"folds": 50}, "class '0' has 15 images, which cannot be in all of 50 splits"),
+    ],
+)
+def test_folds_that_cannot_be_are_refused(settings, message) -> None:
+    with pytest.raises(cp.CellprepError, match=message):
+        cp.split(dataset(np.arange(60) % 4), **settings)
+
+
 def test_another_seed_gives_another_split() -> None:
     cells = dataset(np.arange(80) % 4)
     one, two = (cp.split(cells, train=0.5, test=0.5, seed=seed)["train"] for seed in (0, 1))

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Probabilities = NDArray[np.float64]
+_COMPONENTS = 256
+_PENALTY = 0.01
+"""Principal components, and the inverse penalty of the regression on them."""
 
 
 def find_label_issues(
@@ -48,8 +51,9 @@ def find_label_issues(
         Not yet balanced or augmented.
     model : keras.Model, path, str, or dict
         What `embed` takes: features of that network are computed once, and a logistic regression is
-        trained on them for each fold, which takes minutes on a CPU. A model that was trained on
-        these images knows their labels; take one that was not. Or a dict: `model`, a name, and
+        trained on them for each fold, twice: the second time without the labels that are suspected
+        after the first. A model that was trained on these images knows their labels; take one that
+        was not. Or a dict: `model`, a name, and
         optionally `build` and `train`, the settings of `build` and `fit`: then that network is
         trained for each fold.
     folds : int
@@ -130,18 +134,28 @@ def _folds(
 def _by_features(
     features: NDArray[np.float32], labels: NDArray[np.int64], fold: NDArray[np.int64], seed: int
 ) -> Probabilities:
-    """(n, classes) probabilities by a logistic regression for each fold."""
+    """(n, classes) probabilities by logistic regressions, one for each fold.
+
+    Each is trained twice, the second time without the labels that are suspected after the first.
+    """
+    from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     found = np.zeros((len(labels), labels.max() + 1))
-    for k in np.unique(fold):
-        inside = fold == k
-        regression = LogisticRegression(C=0.01, max_iter=500, random_state=seed)
-        trained = make_pipeline(StandardScaler(), regression)
-        trained.fit(features[~inside], labels[~inside])
-        found[np.ix_(inside, trained.classes_)] = trained.predict_proba(features[inside])
+    trusted = np.ones(len(labels), bool)
+    for _ in range(2):
+        for k in np.unique(fold):
+            inside, train = fold == k, (fold != k) & trusted
+            components = min(_COMPONENTS, features.shape[1], int(train.sum()) - 1)
+            trained = make_pipeline(
+                PCA(components, whiten=True, random_state=seed),
+                LogisticRegression(C=_PENALTY, max_iter=500),
+            )
+            trained.fit(features[train], labels[train])
+            found[inside] = 0
+            found[np.ix_(inside, trained.classes_)] = trained.predict_proba(features[inside])
+        trusted = ~suspected(labels, found)
     return found
 
 

@@ -79,6 +79,10 @@ def _assign_first_units(
                 missing[number] -= table[unit]
 
 
+def _listed(splits: Sequence[str]) -> str:
+    return ", ".join(splits) if len(splits) <= 5 else f"{len(splits)} splits"
+
+
 def _check_units(
     available: NDArray[np.int64],
     images: NDArray[np.int64],
@@ -91,7 +95,7 @@ def _check_units(
             kind = "group" if units < count else "image"
             raise CellprepError(
                 f"class '{name}' has {units or 'no'} {kind}{'s' * (units != 1)}, which cannot be "
-                f"in all of {', '.join(splits)}; find more, leave the class out, or ask for fewer "
+                f"in all of {_listed(splits)}; find more, leave the class out, or ask for fewer "
                 "splits"
             )
 

@@ -29,6 +29,7 @@ def split(
     groups: ArrayLike | str | None = None,
     near: int | None = None,
     symmetries: bool = False,
+    folds: int | None = None,
     **fractions: float,
 ) -> dict[str, Dataset]:
     """Divide a data set into stratified splits, such as train, validation and test.
@@ -54,6 +55,9 @@ def split(
     near : int, optional
     symmetries : bool
         Which images count as duplicates besides those with equal pixels, as in `find_duplicates`.
+    folds : int, optional
+        Instead of fractions: this many splits of equal size, "fold_1", "fold_2" and so on, for
+        cross-validation. To test on one, train on ``dataset.without(fold.ids)``.
     **fractions : float
         Fraction of each split by its name, such as `train=0.8, val=0.1, test=0.1`; they sum to 1.
 
@@ -77,6 +81,8 @@ def split(
     """
     check_dataset(dataset)
     check_seed(seed)
+    if folds is not None:
+        fractions = _equal_shares(dataset, folds, fractions)
     if dataset.parts is not None:
         return _split_on_disk(dataset, fractions, seed, groups, Search(near, symmetries))
     shares = _check_fractions(fractions)
@@ -148,6 +154,17 @@ class _WithoutParts:
 
     def __str__(self) -> str:
         return "one split"
+
+
+def _equal_shares(dataset: Dataset, folds: int, fractions: dict[str, float]) -> dict[str, float]:
+    in_range("folds", folds, 2, 1000, whole=True)
+    if dataset.parts is not None:
+        raise CellprepError("`folds` divide one split; read that one alone, such as part='train'")
+    if fractions:
+        raise CellprepError(
+            f"`folds` are equal splits, so omit the fractions of {', '.join(fractions)}"
+        )
+    return {f"fold_{k}": 1 / folds for k in range(1, folds + 1)}
 
 
 def _check_fractions(fractions: dict[str, float]) -> dict[str, float]:

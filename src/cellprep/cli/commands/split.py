@@ -19,7 +19,7 @@ from ..arguments import READING, WRITING, executor, opened, write_job
 from ..output import forecast_as_json, show_forecasts, written_as_json
 from ..shared import PATH, options, print_json, print_text, resumable
 
-_ARGUMENTS = ("dataset", "seed", "groups", "near", "symmetries")
+_ARGUMENTS = ("dataset", "seed", "groups", "near", "symmetries", "folds")
 """Arguments of `split`, which no split can be named after."""
 
 _SHARES = "train=0.8,val=0.1,test=0.1"
@@ -34,6 +34,9 @@ _SHARES = "train=0.8,val=0.1,test=0.1"
     help=f"[default: {_SHARES}; with --part all, the splits of INPUT]",
 )
 @click.option(
+    "--folds", type=int, metavar="N", help="N equal splits instead, for cross-validation."
+)
+@click.option(
     "--groups", metavar="GROUPS", help="Keep together: 'parent', a pattern, TABLE:COLUMN."
 )
 @options("near", "symmetries", "seed", "without", *READING, *WRITING)
@@ -42,6 +45,7 @@ def split(
     input: Path,
     out: Path,
     parts: str | None,
+    folds: int | None,
     groups: str | None,
     near: int | None,
     symmetries: bool,
@@ -55,14 +59,22 @@ def split(
     """
     began = time.monotonic()
     shares: dict[str, Any] = _parse_shares(parts or _SHARES)
+    if folds is not None and parts is not None:
+        raise CellprepError("`--folds` are equal splits; leave out `--parts`")
     dataset = opened(input, given).readable()
-    if parts is None and dataset.parts is not None:
+    if folds is not None or (parts is None and dataset.parts is not None):
         shares = {}
     as_json, dry_run = given["as_json"], given["dry_run"]
     with executor(given, not as_json):
         together = None if groups is None else _groups(groups, dataset)
         splits = split_dataset(
-            dataset, seed=seed, groups=together, near=near, symmetries=symmetries, **shares
+            dataset,
+            seed=seed,
+            groups=together,
+            near=near,
+            symmetries=symmetries,
+            folds=folds,
+            **shares,
         )
         one_file = given["format"] is not None and FORMATS[given["format"]].is_file
         suffix = ".npz" if one_file else ""
