@@ -95,7 +95,7 @@ def test_a_gap_after_a_thousand_classes_is_named():
         ({"image": IMAGES, "labels": LABELS}, "no array 'images'; did you mean 'image'?"),
         ({"images": IMAGES, "label": LABELS}, "no array 'labels'; did you mean 'label'?"),
         ({"Images": IMAGES, "Labels": LABELS}, "no array 'images'; did you mean 'Images'?"),
-        ({"x_train": IMAGES, "y_train": LABELS}, "Allowed: x_train, y_train"),
+        ({"pictures": IMAGES, "targets": LABELS}, "Allowed: pictures, targets"),
     ],
 )
 def test_array_names_are_suggested(tmp_path, recipe, given, message):

@@ -55,6 +55,7 @@ def test_an_option_has_one_meaning_in_all_commands():
     meanings["--batch-size"].pop(("train",))  # of training steps
     meanings["--classes"].pop(("predict",))  # without labels, none are known to be present
     meanings["--images"].pop(("demo",))  # number of synthetic cells
+    meanings["--images"].pop(("train",))  # as many are trained on
     for option, by_command in meanings.items():
         assert len(set(by_command.values())) == 1, (option, by_command)
 

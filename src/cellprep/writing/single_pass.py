@@ -103,5 +103,6 @@ def withdraw(path: Path) -> None:
     """Delete what was written below `.cellprep` of a set with a bad image, if that is all."""
     work = path / WORK
     if work.is_dir() and not any(file.suffix == ".arrow" for file in work.iterdir()):
-        remove_tree(path / PENDING)
+        if (path / PENDING).is_dir():
+            remove_tree(path / PENDING)
         unlink([path / PLAN, *work.glob("files.parquet")])

@@ -16,8 +16,8 @@ keras = pytest.importorskip("keras")
 
 @pytest.fixture(scope="module")
 def mislabelled():
-    """60 images of three colours; the labels of four of them were changed."""
-    images, labels = pictures(60, seed=4)
+    """120 images of three colours; the labels of four of them were changed."""
+    images, labels = pictures(120, seed=4)
     changed = [3, 17, 31, 52]
     wrong = labels.copy()
     wrong[changed] = (wrong[changed] + 1) % 3
@@ -65,7 +65,7 @@ def test_a_label_does_not_confirm_itself_through_a_duplicate(mislabelled, monkey
     cm.find_label_issues(twice, folds=4, progress=False)
     assert set(seen[0]) == {0, 1, 2, 3}
     for n, k in enumerate(changed):
-        assert seen[0][60 + n] == seen[0][k]
+        assert seen[0][120 + n] == seen[0][k]
 
 
 @pytest.mark.slow
@@ -84,7 +84,7 @@ def test_a_network_may_be_trained_for_each_fold(mislabelled):
     ("model", "settings", "message"),
     [
         ("efficientnet_lite0", {"folds": 1}, "`folds` must be"),
-        ("efficientnet_lite0", {"folds": 30}, "class 'dark' has"),
+        ("efficientnet_lite0", {"folds": 60}, "class 'dark' has"),
         ({"build": {}}, {}, "needs the name of a classifier"),
         ({"model": "baseline_cnn", "trian": {}}, {}, "did you mean 'train'"),
         ("nowhere.keras", {}, "`model` must be a model, the file of one, or one of"),

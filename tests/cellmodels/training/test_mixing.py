@@ -155,11 +155,11 @@ def test_a_training_with_mixing_resumes_with_the_same_history(tmp_path, monkeypa
 
     def stopping(self, state, model):
         write(self, state, model)
-        raise InterruptedError
+        raise RuntimeError
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "write", stopping)
-        with pytest.raises(InterruptedError):
+        with pytest.raises(RuntimeError):
             fit(out=tmp_path, **SHORT)
     done = fit(out=tmp_path, **SHORT)
     assert done.resumed_at == 1

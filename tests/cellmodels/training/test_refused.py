@@ -65,13 +65,13 @@ def few(keep, names=CLASS_NAMES[:3], side=16):
             "20x20, but the model takes 16x16",
         ),
         (
-            lambda: data_with(val=few(lambda k: k < 3, "abcd")),
+            lambda: data_with(val=few(lambda k: k < 3, list("abcd"))),
             {},
             "val has 4 classes, but the model has 3",
         ),
         (lambda: {"train": "nowhere"}, {}, "there is no file or folder 'nowhere'"),
         (lambda: {"train": 3}, {}, "`train` must be a path"),
-        (lambda: {"train": (np.zeros((2, 16, 16, 3), "u1"), [0, 2])}, {}, "pass `class_names`"),
+        (lambda: {"train": (np.zeros((2, 16, 16, 3), "u1"), [0, 2])}, {}, "name the classes with class_names="),
         (
             lambda: {"train": (np.zeros((2, 16, 16, 3)), [0, 1])},
             {},

@@ -58,7 +58,7 @@ def split(
     Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
     """
     began = time.monotonic()
-    shares: dict[str, Any] = _parse_shares(parts or _SHARES)
+    shares: dict[str, Any] = _parse_shares(_SHARES if parts is None else parts)
     if folds is not None and parts is not None:
         raise CellprepError("`--folds` are equal splits; leave out `--parts`")
     dataset = opened(input, given).readable()
