@@ -308,7 +308,7 @@ def test_demo_on_synthetic_and_own_images(tmp_path):
 def test_help_is_short(command, flag):
     text = run(*command.split(), flag)
     assert text.startswith("Usage: ")
-    assert len(text.splitlines()) <= 36
+    assert len(text.splitlines()) <= 40
     assert max(map(len, text.splitlines())) <= 100
     assert not command or "Example: cellprep" in text
 
