@@ -30,6 +30,7 @@ pytest.importorskip("upath")
 
 NAMES = ("shards", "folder", "npz", "zarr", "parquet")
 EXPIRED = 1.0
+ROUNDS = int(os.environ.get("CELLPREP_SUSPENSIONS", "10"))
 TAKEN_OVER = "written by another process.* took over because this one"
 
 
@@ -184,7 +185,7 @@ def take_over(url: str, format: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("writer", "rounds"), [("threads", 50), ("processes", 10)], indirect=["writer"]
+    ("writer", "rounds"), [("threads", ROUNDS), ("processes", ROUNDS // 2)], indirect=["writer"]
 )
 def test_a_suspended_process_changes_nothing_after_another_took_over(
     writer, rounds, s3, tmp_path, monkeypatch

@@ -76,7 +76,7 @@ def test_a_classifier_by_name_has_its_imagenet_weights():
     cells = synthetic_cells()
     found = cm.embed("efficientnet_lite0", cells, size=64)
     assert found.shape == (len(cells), 1280)
-    large = keras.layers.Resizing(64, 64, interpolation="bicubic")(cells.images[:])
+    large = keras.layers.Resizing(64, 64, interpolation="bicubic")(cells.images[:].astype("f4"))
     model = cm.build("efficientnet_lite0", 2, (64, 64, 3))
     np.testing.assert_allclose(found, by_hand(model, np.asarray(large)), rtol=1e-3, atol=1e-4)
 

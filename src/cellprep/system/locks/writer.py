@@ -49,6 +49,8 @@ def only_writer(path: Path, *, is_file: bool) -> Iterator[StillWriter]:
     beside, inside = _lock_files(path)
     with ExitStack() as stack:
         locks = []
+        if path.is_file() and not is_file:  # a folder takes its place, without a lock inside
+            stack.callback(_remove_empty, [path / WORK])
         # Both, where a folder may replace a file or the other way round.
         if is_file or path.is_file() or beside.exists():
             locks.append(stack.enter_context(_locked(beside, path)))
