@@ -127,6 +127,6 @@ def test_the_two_known_duplicate_pairs_are_found(data) -> None:
 
 
 def test_images_of_several_sizes_need_the_setting_size(data) -> None:
-    with pytest.raises(cp.BadImagesError, match="pass size="):
+    with pytest.raises(cp.CellprepError, match="pass size="):
         cp.read(data / "bccd").to_arrays()
     assert cp.read(data / "bccd", size=(64, 80)).images[:2].shape == (2, 64, 80, 3)

@@ -150,7 +150,7 @@ def test_folds_are_equal_stratified_and_keep_groups_together(folds, seed) -> Non
     parts = cp.split(cells, folds=folds, seed=seed)
     assert list(parts) == [f"fold_{k}" for k in range(1, folds + 1)]
     ids = [part.ids.tolist() for part in parts.values()]
-    assert sorted(sum(ids, [])) == list(range(n))
+    assert sorted(np.concatenate(ids).tolist()) == list(range(n))
     for part, inside in zip(parts.values(), ids, strict=True):
         others = cells.without(part.ids)
         assert sorted([*others.ids.tolist(), *inside]) == list(range(n))
@@ -242,9 +242,9 @@ def test_a_class_left_with_one_image_is_reported() -> None:
 def test_missing_groups_and_ids_are_refused() -> None:
     for wrong in ([None, *"abcdefg"], [float("nan"), *"abcdefg"], [None, 1, 2, 3, 4, 5, 6, 7]):
         missing = np.array(wrong, dtype=object)
-        with pytest.raises(cp.CellprepError, match="`groups` must all be text"):
+        with pytest.raises(cp.CellprepError, match=r"`groups` (must|has no)"):
             dataset(np.arange(8) % 4, groups=missing)
-        with pytest.raises(cp.CellprepError, match="`ids` must all be text"):
+        with pytest.raises(cp.CellprepError, match=r"`ids` (must|has no)"):
             dataset(np.arange(8) % 4, ids=missing)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Positions
+from ..arrays import Positions
+from ..dataset.views import ImageView
 from ..errors import require
 
 MOST = 128
@@ -37,7 +38,7 @@ def keypoints(image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np
     positions = np.array([point.pt for point in points[:MOST]], np.float32).reshape(-1, 2)
     if descriptors is None:
         return positions, np.zeros((0, 128), np.uint8)
-    return positions / _ENLARGED, descriptors[:MOST].astype(np.uint8)
+    return positions / np.float32(_ENLARGED), descriptors[:MOST].astype(np.uint8)
 
 
 def shared_keypoints(one: Any, other: Any) -> int:
@@ -59,12 +60,12 @@ def shared_keypoints(one: Any, other: Any) -> int:
     return 0 if inside is None else int(inside.sum())
 
 
-def count_shared(images: Images, first: Positions, second: Positions) -> NDArray[np.int64]:
+def count_shared(images: ImageView, first: Positions, second: Positions) -> NDArray[np.int64]:
     """(p,) the keypoints that the images of each pair share.
 
     Parameters
     ----------
-    images : (n, height, width, 3) uint8, indexable by rows
+    images : ImageView
     first, second : (p,) int
         Rows of `images`.
     """

@@ -136,8 +136,9 @@ def _split_on_disk(
     at = np.flatnonzero(parts == divided)
     values = groups if groups is None or isinstance(groups, str) else np.asarray(groups)[at]
     one = dataset.then(_WithoutParts(at))
+    shares: dict[str, Any] = dict(fractions)
     new = split(
-        one, seed=seed, groups=values, near=search.near, symmetries=search.symmetries, **fractions
+        one, seed=seed, groups=values, near=search.near, symmetries=search.symmetries, **shares
     )
     return {**new, **{name: each for name, each in whole.items() if name != divided}}
 

@@ -71,7 +71,11 @@ def few(keep, names=CLASS_NAMES[:3], side=16):
         ),
         (lambda: {"train": "nowhere"}, {}, "there is no file or folder 'nowhere'"),
         (lambda: {"train": 3}, {}, "`train` must be a path"),
-        (lambda: {"train": (np.zeros((2, 16, 16, 3), "u1"), [0, 2])}, {}, "name the classes with class_names="),
+        (
+            lambda: {"train": (np.zeros((2, 16, 16, 3), "u1"), [0, 2])},
+            {},
+            "name the classes with class_names=",
+        ),
         (
             lambda: {"train": (np.zeros((2, 16, 16, 3)), [0, 1])},
             {},
