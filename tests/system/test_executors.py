@@ -108,6 +108,7 @@ def print_workers() -> None:
 
 def interrupted_run(executor: str) -> None:
     """A run of long tasks; prints when it has begun, and what ended it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
     print(os.getpid(), flush=True)
     try:
         with executors.using(executor, 2):
