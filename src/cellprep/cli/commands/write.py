@@ -61,7 +61,8 @@ def _write(dataset: Dataset, out: Path, given: dict[str, Any], began: float) -> 
     as_json = given["as_json"]
     job = write_job(dataset, out, given)
     changes = (dataset if job.unchecked else dataset.readable()).changes()
-    steps = {"steps": changes.to_dict("records")} if len(changes) else {}
+    # That bad images were left out is in the last line too.
+    steps = {"steps": changes.to_dict("records")} if (changes["step"] != "read").any() else {}
     if given["dry_run"]:
         planning, bad = time.monotonic() - began, job.plan.bad
         found = forecast(job)
