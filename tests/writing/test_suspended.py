@@ -85,7 +85,7 @@ EVERY = pytest.mark.slow
 def test_a_request_that_arrives_late_changes_nothing(
     format, before, moments, s3, tmp_path, monkeypatch
 ) -> None:
-    """A request that changes the store is held back until the next writer is done."""
+    """A request that changes the store arrives only once the next writer is done."""
     monkeypatch.setattr(leases, "_SETTLED", 0.0)
     for name, made in (("first", first), ("second", second)):
         write(made(), tmp_path / name, **options(format))

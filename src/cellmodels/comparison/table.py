@@ -155,6 +155,11 @@ class Table:
             given = getattr(self, name)
             if not isinstance(given, dict) or not all(isinstance(v, kind) for v in given.values()):
                 raise CellprepError(f"`{name}` must be a table of {_KINDS[name]}, got {given!r}")
+        if not self.ways:
+            raise CellprepError("`ways` is empty; leave it out, or name a way of predicting")
+        for name in (*self.shifted, *self.others):
+            if name in ("clean", "data", "val") or (name in self.shifted and name in self.others):
+                raise CellprepError(f"a test set cannot be called {name!r} here; rename it")
         for shift in self.shifted.values():
             self.steps(shift)
         for name, way in self.ways.items():

@@ -116,7 +116,7 @@ def draw_bars(path: Path, bars: Mapping[str, Mapping[str, Sequence[float]]]) -> 
         axes.barh(range(len(rows)), means, color="C0", alpha=0.75, height=0.7)
         for k, row in enumerate(rows):
             axes.plot(values.get(row, []), [k] * len(values.get(row, [])), "k.", markersize=4)
-            axes.text(0.02, k, f"{means[k]:.3f}", va="center", fontsize=8, color="white")
+            axes.text(0.02, k, f"{means[k]:.3f}", va="center", fontsize=8)
         axes.set(xlim=(0, 1), title=kind)
         axes.xaxis.grid(True, alpha=0.3)
     panels[0].set_yticks(range(len(rows)), rows, fontsize=9)

@@ -27,6 +27,8 @@ _COMPONENTS = 256
 _PENALTY = 0.01
 """Principal components, and the inverse penalty of the regression on them."""
 
+_OF_EMBED = ("size", "tta", "batch_size", "cache")
+
 
 def find_label_issues(
     data: Data,
@@ -53,9 +55,8 @@ def find_label_issues(
         What `embed` takes: features of that network are computed once, and a logistic regression is
         trained on them for each fold, twice: the second time without the labels that are suspected
         after the first. A model that was trained on these images knows their labels; take one that
-        was not. Or a dict: `model`, a name, and
-        optionally `build` and `train`, the settings of `build` and `fit`: then that network is
-        trained for each fold.
+        was not. Or a dict: `model`, a name, and optionally `build` and `train`, the settings of
+        `build` and `fit`: then that network is trained for each fold.
     folds : int
         2 or more.
     near : int, optional
@@ -97,6 +98,7 @@ def find_label_issues(
     check_seed(seed)
     cells = readable(as_dataset(data, "data"))
     fold = _folds(cells, folds, seed, near, symmetries)
+    known_settings("find_label_issues", settings, () if isinstance(model, Mapping) else _OF_EMBED)
     if isinstance(model, Mapping):
         found = _by_training(model, cells, fold, seed, progress)
     else:

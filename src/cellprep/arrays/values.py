@@ -63,7 +63,7 @@ def _of_objects(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def is_missing(value: object) -> bool:
-    """Whether a value stands for none: None, NaN, NaT, pandas.NA.
+    """Whether a value is missing: None, NaN, NaT, pandas.NA.
 
     >>> is_missing(float("nan")), is_missing("NA")
     (True, False)

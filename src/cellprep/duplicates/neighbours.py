@@ -64,7 +64,7 @@ def nearest_pairs(
         np.where(both, np.maximum(one, other), other),
     )
     order = np.lexsort((high, low, -similarity))
-    order = order[(low != high)[order]]
+    order = order[((low != high) & (found.ravel() >= 0))[order]]  # faiss: -1 if it found fewer
     _, at = np.unique(np.stack([low, high], axis=1)[order], axis=0, return_index=True)
     kept = order[np.sort(at)]
     return low[kept], high[kept], similarity[kept]

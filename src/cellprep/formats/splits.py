@@ -21,7 +21,7 @@ _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 OTHER = "other"
 """The split of what is in none, where there are splits."""
 ALL = "all"
-"""The value of `part` that stands for all splits together."""
+"""The value of `part` that reads all splits together."""
 
 
 def split_of(name: str) -> str | None:

@@ -35,6 +35,8 @@ ROOT = Path(__file__).resolve().parents[3]
         ("shifted = []", 'shifted = { a = [{ step = "Jiter" }] }', "did you mean 'Jitter'"),
         ("shifted = []", "ways = { a = { tta = 'flip' } }", "way 'a': .*did you mean 'flips'"),
         ("shifted = []", "ways = { a = { sets = 'mine' } }", "`sets of way 'a'` got 'mine'"),
+        ("shifted = []", "ways = {}", "`ways` is empty"),
+        ("shifted = []", "others = { val = 'a' }", "cannot be called 'val'"),
         ("shifted = []", "base = 'Bas'", "did you mean 'Base'"),
         ("epochs = 1,", "images = 0,", "`images` must be"),
     ],

@@ -87,6 +87,8 @@ def test_a_network_may_be_trained_for_each_fold(mislabelled):
         ("efficientnet_lite0", {"folds": 60}, "class 'dark' has"),
         ({"build": {}}, {}, "needs the name of a classifier"),
         ({"model": "baseline_cnn", "trian": {}}, {}, "did you mean 'train'"),
+        ({"model": "baseline_cnn"}, {"tta": "none"}, "has no setting 'tta'"),
+        ("efficientnet_lite0", {"fold": 3}, "has no setting 'fold'"),
         ("nowhere.keras", {}, "`model` must be a model, the file of one, or one of"),
     ],
 )
