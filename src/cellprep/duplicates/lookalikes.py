@@ -52,11 +52,11 @@ def find_lookalikes(
     neighbours : int
         Nearest neighbours of each image that are compared, 1 or more. Time grows with it.
     matches : int
-        Least number of local features that must agree, 4 to 128. Different cells of one set share
-        hardly ever share 20.
+        Least number of local features that must agree, 4 to 128. Different cells of one set hardly
+        ever share 20.
     index : "exact" or "faiss"
         How neighbours are found. Time of "exact" grows with the square of the number of images;
-        "faiss", for 100,000 and more, misses a few. `docs/duplicates.md` has figures.
+        "faiss", a graph search for 100,000 and more, misses some.
 
     Returns
     -------
@@ -69,7 +69,8 @@ def find_lookalikes(
     Raises
     ------
     CellprepError
-        For features that do not fit the images, and settings out of range.
+        For features that do not fit the images, settings out of range, and a library that is not
+        installed.
 
     Examples
     --------

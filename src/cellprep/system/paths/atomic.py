@@ -72,9 +72,7 @@ def copy(source: Path, target: Path) -> bool:
     """Copy a file; False if it cannot be read."""
     try:
         if not (is_remote(source) or is_remote(target)):
-            with atomic_write(
-                target
-            ) as temporary:  # a link at the target is replaced, not followed
+            with atomic_write(target) as temporary:  # replaces a link at the target
                 shutil.copy2(source, temporary)
             return True
         data = read_bytes(source)
