@@ -17,7 +17,7 @@ from .exact import exact_groups
 from .keypoints import count_shared
 from .neighbours import nearest_pairs, whitened
 from .relations import Related
-from .search import table_of
+from .search import table_of_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,7 +172,7 @@ def _table(
     related = Related(
         groups, groups, unrelated, np.full(n, "lookalike"), unrelated, unrelated, np.zeros(n)
     )
-    table, at = table_of(plan, related, groups)
+    table, at = table_of_groups(plan, related, groups)
     table["similarity"], table["matches"] = alike[at], best[at]
     if across:
         table.insert(0, "part", np.where(in_b[at], "b", "a"))

@@ -69,7 +69,7 @@ def find_duplicates(
     """
     search = Search(near, symmetries, hash)
     plan, found = related(as_dataset(images, labels)[0].plan, search)
-    return table_of(plan, found, found.groups)[0]
+    return table_of_groups(plan, found, found.groups)[0]
 
 
 def find_leaks(
@@ -117,12 +117,12 @@ def find_leaks(
     in_b = np.arange(len(plan)) >= len(a.plan)
     across = np.intersect1d(found.groups[in_b], found.groups[~in_b])
     groups = np.where(np.isin(found.groups, across), found.groups, -1)
-    table, at = table_of(plan, found, groups)
+    table, at = table_of_groups(plan, found, groups)
     table.insert(0, "part", np.where(in_b[at], "b", "a"))
     return table
 
 
-def table_of(plan: Plan, found: Related, groups: Groups) -> tuple[pd.DataFrame, Positions]:
+def table_of_groups(plan: Plan, found: Related, groups: Groups) -> tuple[pd.DataFrame, Positions]:
     """The table of grouped rows, conflicts and large groups first, and their positions."""
     import pandas as pd
 
