@@ -95,6 +95,7 @@ def test_options_are_keyword_only(function) -> None:
     data = ("images", "labels", "dataset", "path", "a", "b", "at", "size", "class_names")
     data += ("model", "train", "val", "data", "table", "out", "maps", "masks", "probabilities")
     data += ("name", "n_classes", "input_shape", "suite", "profile")
+    data += ("features", "other", "other_features")
     for name, parameter in inspect.signature(function).parameters.items():
         assert name in data or parameter.kind in (parameter.KEYWORD_ONLY, parameter.VAR_KEYWORD)
 

@@ -184,6 +184,9 @@ def parse_toml(text: str, what: str) -> dict[str, Any]:
     ------
     CellprepError
         For any other text; `what` was expected is named.
+
+    >>> parse_toml("seed = 3", "a recipe")
+    {'seed': 3}
     """
     try:
         saved = tomllib.loads(text)

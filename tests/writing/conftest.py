@@ -13,7 +13,7 @@ import pytest
 def server() -> Iterator[str]:
     """An S3 server in this process, with the bucket `cells`."""
     upath = pytest.importorskip("upath")
-    pytest.importorskip("s3fs")
+    s3fs = pytest.importorskip("s3fs")
     moto = pytest.importorskip("moto.server")
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = moto.ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
@@ -24,6 +24,7 @@ def server() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "any")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "any")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        s3fs.S3FileSystem.clear_instance_cache()  # those of another module have its server's address
         upath.UPath("s3://cells").fs.mkdir("cells")
         yield f"http://{host}:{port}"
     running.stop()

@@ -165,17 +165,23 @@ def _results(
         interrupted = False
         raise
     finally:
-        stopped.set()
         try:
-            _end(pool, waiting, at_once=interrupted)
+            _end(pool, stopped, waiting, at_once=interrupted)
         except KeyboardInterrupt:  # before or while it ended
-            _end(pool, waiting, at_once=True)
+            _end(pool, stopped, waiting, at_once=True)
             raise
 
 
-def _end(pool: Executor, waiting: Iterable[Future[Any]], *, at_once: bool = False) -> None:
+def _end(
+    pool: Executor,
+    stopped: threading.Event,
+    waiting: Iterable[Future[Any]],
+    *,
+    at_once: bool = False,
+) -> None:
     """End the workers; with `at_once`, as after Ctrl-C, processes are not waited for but killed."""
     with interrupts.held(before=int(at_once)):
+        stopped.set()
         for future in waiting:
             future.cancel()
         if at_once and not isinstance(pool, ThreadPoolExecutor):
