@@ -24,7 +24,7 @@ def server() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "any")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "any")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()  # those of another module have its server's address
+        s3fs.S3FileSystem.clear_instance_cache()  # they know another server
         upath.UPath("s3://cells").fs.mkdir("cells")
         yield f"http://{host}:{port}"
     running.stop()

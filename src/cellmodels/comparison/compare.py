@@ -47,12 +47,13 @@ def compare(
     Returns
     -------
     DataFrame
-        One row per row, seed and way of predicting: model, data set, accuracy on each shifted set
-        and on the test split, its balanced accuracy, precision, recall and F1 (weighted), accuracy
-        and balanced accuracy on the sets of other laboratories, minutes of training, and accuracies
-        on the validation split and on shifted versions of it, by which rows may be selected.
-        `table.txt` has means and standard deviations over the seeds, and differences to the row
-        `base` within each seed.
+        One row per row, seed, fold (if the table has folds) and way of predicting: model, data set,
+        accuracy on each shifted set and on the test split, its balanced accuracy, precision, recall
+        and F1 (weighted), accuracy and balanced accuracy on the sets of other laboratories, minutes
+        of training, and accuracies on the validation split and on shifted versions of it, by which
+        rows may be selected.
+        `table.txt` has means and standard deviations over the seeds and folds, and differences to
+        the row `base` within each of them.
 
     Raises
     ------
@@ -80,13 +81,16 @@ def _compare(
     read, source, runs = open_table(table, folder, data, others)
     lines = [run.recorded() for run in runs]
     todo = [k for k, line in enumerate(lines) if line is None]
-    seeds = sorted({runs[k].seed for k in todo})
     # Report what cannot be read or built before the first row is trained.
-    sets = {seed: open_sets(read, source, folder, seed) for seed in seeds}
+    sets = {
+        (each.seed, each.fold): each
+        for seed in sorted({runs[k].seed for k in todo})
+        for each in open_sets(read, source, folder, seed)
+    }
     for run in {runs[k].row.name: runs[k] for k in todo}.values():
-        run.build(sets[run.seed].made(run.row, "train"))
+        run.build(sets[run.seed, run.fold].made(run.row, "train"))
     for k in todo:
-        lines[k] = _run(runs[k], sets[runs[k].seed], progress)
+        lines[k] = _run(runs[k], sets[runs[k].seed, runs[k].fold], progress)
         _save(folder, lines, read.base)
     return _save(folder, lines, read.base)
 
@@ -108,6 +112,7 @@ def _run(run: Run, sets: Sets, progress: bool) -> list[dict[str, Any]]:
     about = {
         "row": run.row.name,
         "seed": run.seed,
+        **({} if run.fold is None else {"fold": run.fold}),
         "model": run.row.model,
         "data set": run.row.recipe,
     }

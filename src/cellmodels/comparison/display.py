@@ -11,17 +11,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ABOUT = ["row", "model", "data set", "way"]
+_RUN = ["seed", "fold"]
 
 
 def show(result: pd.DataFrame, base: str | None = None) -> str:
-    """The result as text; with several seeds, means and standard deviations.
+    """The result as text; with several seeds or folds, means and standard deviations.
 
-    With a `base`, also the differences between each row and that row within the same seed.
+    With a `base`, also the differences between each row and that row within the same seed and fold.
     """
     import pandas as pd
 
-    about, shown = _about(result), result.drop(columns="seed")
-    if result["seed"].nunique() > 1:
+    run = _run(result)
+    about, shown = _about(result), result.drop(columns=run)
+    if len(result[run].drop_duplicates()) > 1:
         by_row = shown.groupby(about, sort=False)
         mean, deviation = by_row.mean(), by_row.std()
         cells = {
@@ -35,13 +37,12 @@ def show(result: pd.DataFrame, base: str | None = None) -> str:
     found = differences(result, base)
     if found.empty:
         return text
-    return f"{text}\n\ndifferences to {base!r} within each seed: mean (range)\n" + str(
-        found.to_string(index=False)
-    )
+    title = f"differences to {base!r} within each {' and '.join(run)}: mean (range)"
+    return f"{text}\n\n{title}\n{found.to_string(index=False)}"
 
 
 def differences(result: pd.DataFrame, base: str) -> pd.DataFrame:
-    """The mean and range over seeds of each row's difference to a row with the same seed and way.
+    """The mean and range of each row's difference to a row with the same seed, fold and way.
 
     Returns
     -------
@@ -51,8 +52,8 @@ def differences(result: pd.DataFrame, base: str) -> pd.DataFrame:
     """
     import pandas as pd
 
-    paired = ["seed", *(["way"] if "way" in result else [])]
-    scores = [name for name in map(str, result) if name not in (*_ABOUT, "seed", "minutes")]
+    paired = [*_run(result), *(["way"] if "way" in result else [])]
+    scores = [name for name in map(str, result) if name not in (*_ABOUT, *_RUN, "minutes")]
     of_base = result[result["row"] == base].set_index(paired)[scores]
     lines = []
     for key, group in result[result["row"] != base].groupby(_about(result), sort=False):
@@ -87,6 +88,11 @@ def draw(result: pd.DataFrame, path: Path) -> None:
 def _about(result: pd.DataFrame) -> list[str]:
     """The columns that name a line, except for the seed."""
     return [name for name in _ABOUT if name in result]
+
+
+def _run(result: pd.DataFrame) -> list[str]:
+    """The columns that tell the runs of a row apart."""
+    return [name for name in _RUN if name in result]
 
 
 def _range(values: pd.Series[float]) -> str:

@@ -21,7 +21,7 @@ def plan_compare(
     data: str | Path | None = None,
     others: Mapping[str, str | Path] | None = None,
 ) -> pd.DataFrame:
-    """What `compare` would do: images, epochs and seconds of training for each row and seed.
+    """What `compare` would do: images, epochs and seconds of training of each run.
 
     Nothing is written; models start from random weights, and none are downloaded.
     """
@@ -29,8 +29,8 @@ def plan_compare(
 
     read, source, runs = open_table(table, Path(out), data, others)
     lines = [run.recorded() for run in runs]
-    sets = open_sets(read, source, Path(out), read.seeds[0])
-    found: dict[str, Forecast] = {}  # by row: its seeds take equally long
+    sets = open_sets(read, source, Path(out), read.seeds[0])[0]
+    found: dict[str, Forecast] = {}  # by row: its seeds and folds take equally long
     planned = []
     for run, line in zip(runs, lines, strict=True):
         row = run.row
@@ -43,6 +43,7 @@ def plan_compare(
             {
                 "row": row.name,
                 "seed": run.seed,
+                **({} if run.fold is None else {"fold": run.fold}),
                 "model": row.model,
                 "data set": row.recipe,
                 "state": "done"

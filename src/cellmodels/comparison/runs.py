@@ -13,6 +13,7 @@ from cellprep.errors import one_of
 
 from ..atomic import atomic_write
 from ..models.build import build
+from .sets import place
 from .table import Row, Table, folder_name
 
 _RECORD = "row.json"
@@ -20,13 +21,14 @@ _RECORD = "row.json"
 
 @dataclass(frozen=True)
 class Run:
-    """One row of a table with one seed.
+    """One row of a table with one seed, and one fold if the table has folds.
 
     Attributes
     ----------
     table : Table
     row : Row
     seed : int
+    fold : int or None
     folder : Path
         Where the model, its report and the record are saved.
     """
@@ -34,6 +36,7 @@ class Run:
     table: Table
     row: Row
     seed: int
+    fold: int | None
     folder: Path
 
     def build(self, train: Dataset, **settings: Any) -> Any:
@@ -89,6 +92,9 @@ class Run:
             "row": {k: v for k, v in asdict(self.row).items() if k != "ways"},
             "seed": self.seed,
         }
+        if self.fold is not None:
+            found |= {"fold": self.fold, "folds": table.folds}
+            del found["parts"]
         return dict(json.loads(json.dumps(found)))
 
 
@@ -98,7 +104,7 @@ def open_table(
     data: str | Path | None,
     others: Mapping[str, str | Path] | None = None,
 ) -> tuple[Table, str, list[Run]]:
-    """The table, the path of its data, and its runs, seed by seed."""
+    """The table, the path of its data, and its runs, seed by seed and fold by fold."""
     read = Table.from_toml(table)
     for name in others or {}:
         one_of("others", name, read.others)
@@ -107,8 +113,9 @@ def open_table(
     if not source:
         raise CellprepError(f"{str(Path(table))!r} has no `data`; add it, or pass `data`")
     runs = [
-        Run(read, row, seed, folder / "rows" / folder_name(row.name) / f"seed-{seed}")
+        Run(read, row, seed, fold, folder / "rows" / folder_name(row.name) / place(seed, fold))
         for seed in read.seeds
+        for fold in (range(1, read.folds + 1) if read.folds else [None])
         for row in read.rows
     ]
     return read, source, runs

@@ -20,12 +20,14 @@ those of its test split."""
 
 @dataclass(frozen=True)
 class Sets:
-    """The data sets of one seed.
+    """The data sets of one seed, and of one fold if the table has folds.
 
     Attributes
     ----------
     table : Table
     seed : int
+    fold : int or None
+        The part that is tested, counted from 1.
     folder : Path
         Where the sets that recipes make are written.
     splits : dict of str to Dataset
@@ -36,6 +38,7 @@ class Sets:
 
     table: Table
     seed: int
+    fold: int | None
     folder: Path
     splits: Mapping[str, Dataset]
     others: Mapping[str, Dataset]
@@ -75,8 +78,8 @@ class Sets:
         return {name: prepare(cells) for name, cells in self.others.items()}
 
 
-def open_sets(table: Table, source: str, folder: Path, seed: int) -> Sets:
-    """Read the data of a table and split them with a seed.
+def open_sets(table: Table, source: str, folder: Path, seed: int) -> list[Sets]:
+    """Read the data of a table and split them with a seed: one result, or one per fold.
 
     Raises
     ------
@@ -84,8 +87,6 @@ def open_sets(table: Table, source: str, folder: Path, seed: int) -> Sets:
         If another laboratory's set has other classes, or shares images with the training split.
     """
     cells = table.steps(table.before, seed)(cellprep.read(source, size=table.size))
-    fractions: dict[str, Any] = dict(table.parts)
-    splits = cellprep.split(cells, seed=seed, groups=table.groups, **fractions)
     others = {name: cellprep.read(path, size=table.size) for name, path in table.others.items()}
     for name, other in others.items():
         unknown = [each for each in other.class_names if each not in cells.class_names]
@@ -99,5 +100,28 @@ def open_sets(table: Table, source: str, folder: Path, seed: int) -> Sets:
                 f"{name} has images of {other.shape[1]}x{other.shape[2]}, {source!r} of "
                 f"{cells.shape[1]}x{cells.shape[2]}; set `size`"
             )
-        check_disjoint(splits["train"], other, ("train", name), allow_leaks=False)
-    return Sets(table, seed, folder / "data" / f"seed-{seed}", splits, others)
+    sets = []
+    for fold, splits in _divided(table, cells, seed).items():
+        for name, other in others.items():
+            check_disjoint(splits["train"], other, ("train", name), allow_leaks=False)
+        sets.append(Sets(table, seed, fold, folder / "data" / place(seed, fold), splits, others))
+    return sets
+
+
+def place(seed: int, fold: int | None) -> str:
+    """The folder of a seed and fold, relative to that of a row or of the data."""
+    return f"seed-{seed}" if fold is None else f"seed-{seed}/fold-{fold}"
+
+
+def _divided(table: Table, cells: Dataset, seed: int) -> dict[int | None, dict[str, Dataset]]:
+    """Train, val and test by fold; with the key None if the table has no folds."""
+    if table.folds is None:
+        fractions: dict[str, Any] = dict(table.parts)
+        return {None: cellprep.split(cells, seed=seed, groups=table.groups, **fractions)}
+    parts = list(cellprep.split(cells, seed=seed, groups=table.groups, folds=table.folds).values())
+    found: dict[int | None, dict[str, Dataset]] = {}
+    for k, test in enumerate(parts):
+        val = parts[(k + 1) % len(parts)]
+        train = cells.readable().without([*val.ids, *test.ids])
+        found[k + 1] = {"train": train, "val": val, "test": test}
+    return found

@@ -12,7 +12,7 @@ from typing import Any
 import tomli_w
 
 from cellprep import CellprepError, Recipe
-from cellprep.errors import check_seed, known_settings, one_of, parse_toml
+from cellprep.errors import check_seed, in_range, known_settings, one_of, parse_toml
 
 from ..data.checks import preparation
 from ..evaluation.probabilities import Prediction
@@ -77,6 +77,10 @@ class Table:
         Steps applied to all images before the split.
     parts : dict
         Fractions of train, val and test.
+    folds : int, optional
+        Cross-validation instead of `parts`: the images are divided into this many equal parts, and
+        every row is trained once per part and seed. It is tested on that part, validated on the
+        next one and trained on the others.
     groups : str, optional
         As in `cellprep.split`.
     shifted : dict of str to list of steps, or list of str
@@ -103,6 +107,7 @@ class Table:
     parts: Mapping[str, float] = field(
         default_factory=lambda: {"train": 0.8, "val": 0.1, "test": 0.1}
     )
+    folds: int | None = None
     groups: str | None = None
     shifted: Mapping[str, Any] = field(
         default_factory=lambda: {suite: _suite(suite) for suite in SUITES}
@@ -135,6 +140,8 @@ class Table:
             for suite in saved["shifted"]:
                 one_of("shifted", suite, SUITES)
             saved["shifted"] = {suite: _suite(suite) for suite in saved["shifted"]}
+        if {"folds", "parts"} <= set(saved):
+            raise CellprepError("`folds` are equal parts; leave out `parts`")
         table = cls(rows=rows, **{"recipes": {}, **saved})
         table._check()
         return table
@@ -151,6 +158,8 @@ class Table:
     def _check(self) -> None:
         if sorted(self.parts) != sorted(SPLITS):
             raise CellprepError(f"`parts` must be train, val and test, got {', '.join(self.parts)}")
+        if self.folds is not None:  # one each to test and to validate, and some to train
+            in_range("folds", self.folds, 3, 1000, whole=True)
         for name, kind in (("shifted", list), ("others", str), ("ways", dict)):
             given = getattr(self, name)
             if not isinstance(given, dict) or not all(isinstance(v, kind) for v in given.values()):

@@ -10,6 +10,9 @@ import pytest
 
 import cellmodels as cm
 import cellprep as cp
+from cellmodels.comparison.forecast import plan_compare
+from cellmodels.comparison.sets import open_sets
+from cellmodels.comparison.table import Table
 from cellprep import CellprepError
 
 from ..helpers import NAMES, pictures, run
@@ -201,4 +204,48 @@ def test_new_seeds_add_runs_and_other_settings_are_refused(here):
     Path("t.toml").write_text(TABLE.replace("epochs = 1", "epochs = 3"))
     message = r"contains row 'Base' of another table \(row differs\)"
     with pytest.raises(CellprepError, match=message):
+        cm.compare("t.toml", "out", progress=False)
+
+
+FOLDS = TABLE.replace("parts = { train = 0.6, val = 0.2, test = 0.2 }", "folds = 3")
+
+
+def test_with_folds_every_image_is_tested_once(here):
+    Path("t.toml").write_text(FOLDS)
+    table = Table.from_toml("t.toml")
+    cells = cp.Recipe([cp.Dedupe()])(cp.read("cells.npz"))
+    tested = []
+    for number, sets in enumerate(open_sets(table, "cells.npz", here, seed=4), 1):
+        assert sets.fold == number
+        ids = {split: set(part.ids) for split, part in sets.splits.items()}
+        assert set.union(*ids.values()) == set(cells.ids)
+        assert sum(map(len, ids.values())) == len(cells)
+        tested += ids["test"]
+    assert sorted(tested) == sorted(cells.ids)
+
+
+def test_folds_are_runs_of_their_own(here, monkeypatch):
+    def untrained(model, train, val, *, out, **settings):
+        trained.append(str(out))
+        return type("Fitted", (), {"seconds": 0.0})
+
+    trained: list[str] = []
+    monkeypatch.setattr("cellmodels.comparison.compare.fit", untrained)
+    text = FOLDS.replace("[recipes]", 'base = "Base"\n[recipes]')
+    Path("t.toml").write_text(text)
+    planned = plan_compare("t.toml", "out")
+    result = cm.compare("t.toml", "out", progress=False)
+    for found in (planned, result):
+        assert found["fold"].tolist() == [1, 1, 2, 2, 3, 3]
+        assert found["row"].tolist() == ["Base", "Base, cropped"] * 3
+    assert len(trained) == 6
+    assert trained[2] == str(Path("out/rows/base/seed-4/fold-2"))
+    shown = Path("out/table.txt").read_text()
+    accuracies = result[result["row"] == "Base"]["accuracy"]
+    assert f"{accuracies.mean():.3f} ±{accuracies.std():.3f}" in shown
+    assert "differences to 'Base' within each seed and fold" in shown
+    assert cm.compare("t.toml", "out", progress=False).equals(result)
+    assert len(trained) == 6
+    Path("t.toml").write_text(text.replace("folds = 3", "folds = 4"))
+    with pytest.raises(CellprepError, match=r"of another table \(folds differs\)"):
         cm.compare("t.toml", "out", progress=False)

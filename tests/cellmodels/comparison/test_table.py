@@ -28,6 +28,8 @@ ROOT = Path(__file__).resolve().parents[3]
         ("shifted = []", 'shifted = ["heavey"]', "did you mean 'heavy'"),
         ("shifted", "shiftet", "did you mean 'shifted'"),
         ("test = 0.2", "tost = 0.2", "`parts` must be train, val and test"),
+        ("shifted = []", "folds = 3", "`folds` are equal parts; leave out `parts`"),
+        ("parts = { train = 0.6, val = 0.2, test = 0.2 }", "folds = 2", r"`folds` .*\[3, 1000\]"),
         ('"Base, cropped"', '"base"', "two rows are called 'base'"),
         ("[[rows]]", "[rows", "is not a table in TOML"),
         ("cells.npz", "nowhere.npz", "no file or folder 'nowhere.npz'"),
