@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -142,6 +143,28 @@ def test_pressing_ctrl_c_again_ends_a_run_too(executor, pauses):
     finally:
         process.kill()
     assert process.returncode in (0, 1, 130, -signal.SIGINT), printed
+
+
+def test_ctrl_c_while_threads_are_told_to_stop_ends_them_too(monkeypatch):
+    class Interrupted(threading.Event):
+        times = 0
+
+        def set(self) -> None:
+            self.times += 1
+            if self.times == 1:
+                raise KeyboardInterrupt
+            super().set()
+
+    monkeypatch.setattr(
+        executors, "threading", SimpleNamespace(**{**vars(threading), "Event": Interrupted})
+    )
+    with executors.using("threads", 2):
+        results = executors.run(busy, executors.cut(400, 1))
+        assert next(results) == 0
+        with pytest.raises(KeyboardInterrupt):
+            results.close()
+    names = [thread.name for thread in threading.enumerate()]
+    assert not any(name.startswith("ThreadPoolExecutor") for name in names), names
 
 
 @pytest.mark.slow
