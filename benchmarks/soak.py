@@ -1,10 +1,13 @@
 """Kills, flipped bits, suspensions and races at random, on every format, until time is up.
 
+Trainings are killed too, if Keras is installed.
+
     python benchmarks/soak.py                          # an hour
     python benchmarks/soak.py --minutes 5 --seed 7
 
-After each of them the data set must be as an uninterrupted write leaves it, byte for byte, and a
-flipped bit must be detected or change nothing that is read. Prints one line of counts, and exits
+After each of them the data set must be as an uninterrupted write leaves it, byte for byte, and the
+model as an uninterrupted training does; a flipped bit must be detected or change nothing that is
+read. Prints one line of counts, and exits
 with 1 if anything else happened. What a round does depends on the seed and its number; when it
 does it depends on the machine too.
 """
@@ -12,6 +15,7 @@ does it depends on the machine too.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import os
 import pickle
 import random
@@ -36,6 +40,7 @@ from cellprep.formats import FORMATS
 from cellprep.synthetic import draw_cells
 
 PATIENCE = 300  # seconds until something counts as hanging
+TRAININGS = 0.05  # their share of the rounds: each takes much longer than a write
 
 
 def originals() -> cp.Dataset:
@@ -50,6 +55,19 @@ def write(path: Path, format: str, executor: str = "threads", workers: int = 2) 
         recipe(originals()), path, format=format, executor=executor, workers=workers, **options
     )
     return made.resumed + made.repaired
+
+
+def train(path: Path) -> str:
+    """Train a small model, or continue; returns a digest of its history and weights."""
+    import cellmodels as cm
+
+    cells = cp.split(originals(), train=0.75, val=0.25)
+    model = cm.build("baseline_cnn", 8, (24, 24, 3), seed=1)
+    fitted = cm.fit(model, cells["train"], cells["val"], epochs=3, out=path, progress=False)
+    digest = xxhash.xxh3_128(repr(fitted.history).encode())
+    for weights in model.get_weights():
+        digest.update(weights.tobytes())
+    return digest.hexdigest()
 
 
 def tree(path: Path) -> str:
@@ -132,6 +150,8 @@ class Soak:
     references: dict[str, Path]
     durations: dict[str, float]
     expected: dict[str, str]
+    trained: str | None
+    training: float
     counts: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
@@ -204,6 +224,18 @@ class Soak:
             self.counts["writers refused"] += outcome == "refused"
         self.finish(path, format)
 
+    def kill_training(self, random: random.Random, path: Path) -> None:
+        """SIGKILL a training at any moment."""
+        if self.trained is None:
+            return
+        trainer = Child.start(train, path)
+        time.sleep(random.uniform(0.3, 1.1) * self.training)
+        trainer.send(signal.SIGKILL)
+        trainer.result()
+        self.counts["trainings killed"] += 1
+        outcome, value = run(train, path)
+        self.check((outcome, value) == ("done", self.trained), (outcome, value))
+
 
 def prepared(folder: Path) -> Soak:
     """An intact data set in every format whose library is installed; kernels are compiled here."""
@@ -222,7 +254,13 @@ def prepared(folder: Path) -> Soak:
         run(write, again, format)
         durations[format] = time.monotonic() - began
     shutil.rmtree(folder / "again")
-    return Soak(folder, references, durations, expected)
+    trained: str | None = None
+    began = time.monotonic()
+    if importlib.util.find_spec("keras"):
+        outcome, trained = run(train, folder / "references" / "model")
+        assert outcome == "done", trained
+    training = time.monotonic() - began
+    return Soak(folder, references, durations, expected, trained, training)
 
 
 def main() -> None:
@@ -240,7 +278,11 @@ def main() -> None:
             path = Path(name) / "round" / soak.references[format].name
             path.parent.mkdir()
             before = len(soak.problems)
-            harms[harm](chosen, path, format)
+            if chosen.random() < TRAININGS:
+                harm = "kill_training"
+                soak.kill_training(chosen, path.with_name("model"))
+            else:
+                harms[harm](chosen, path, format)
             for problem in soak.problems[before:]:
                 print(f"round {rounds}, {harm} {format}: {problem}", file=sys.stderr)
             soak.counts[harm] += 1
@@ -252,8 +294,9 @@ def main() -> None:
         f"seed {options.seed}, {minutes:.0f} min, {len(soak.references)} formats, {rounds} rounds: "
         f"{c['kill']} kills ({c['kills before the end']} before the end), {c['flip']} flips "
         f"({c['flips detected']} detected, the others harmless), {c['suspend']} suspensions, "
-        f"{c['race']} races, {c['writers refused']} writers refused, {c['resumed']} writes "
-        f"continued; {len(soak.problems)} problems"
+        f"{c['race']} races, {c['trainings killed']} trainings killed, "
+        f"{c['writers refused']} writers refused, {c['resumed']} writes continued; "
+        f"{len(soak.problems)} problems"
     )
     sys.exit(bool(soak.problems))
 
