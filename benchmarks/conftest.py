@@ -30,7 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    if report.when != "call" or report.outcome != "passed":
+        return None
+    return "passed", ".", f"done in {report.duration:.0f} s"
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.option.verbose = max(config.option.verbose, 1)  # names the job that runs
     count, rounds = config.getoption("--images"), config.getoption("--rounds")
     if count < WHOLE:  # a smoke run shows that everything works; its figures mean little
         rounds = rounds or 1

@@ -171,3 +171,8 @@ def test_packages_are_typed_and_every_module_imports(package) -> None:
     assert (Path(package.__file__).parent / "py.typed").is_file()
     for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
+
+
+@pytest.mark.parametrize("package", [cp, cellmodels], ids=lambda package: package.__name__)
+def test_a_notebook_offers_public_names_only(package) -> None:
+    assert {*dir(package)} - {"__version__"} == {*package.__all__}

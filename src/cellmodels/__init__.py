@@ -43,3 +43,8 @@ __all__ = [
     "share_inside",
     "shift",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, which are what a notebook offers; modules are internal."""
+    return [*__all__]

@@ -1,4 +1,4 @@
-"""Files that appear under their name only once they are complete."""
+"""Local paths, and files that appear under their name only once they are complete."""
 
 from __future__ import annotations
 
@@ -6,6 +6,15 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def local(path: str | Path) -> Path:
+    """The path, with ~ as the home folder.
+
+    >>> local("out/b0")
+    PosixPath('out/b0')
+    """
+    return Path(path).expanduser()
 
 
 @contextmanager

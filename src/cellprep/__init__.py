@@ -84,3 +84,8 @@ __all__ = [
     "verify",
     "write",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, which are what a notebook offers; modules are internal."""
+    return [*__all__, "__version__"]

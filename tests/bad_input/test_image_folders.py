@@ -101,9 +101,7 @@ def test_images_of_several_sizes_need_a_size(tmp_path, recipe):
     data = tmp_path / "data"
     sizes_that_differ(data)
     for command in (("convert",), ("run", recipe), ("split",)):
-        message = (
-            "is 9x9 pixels, most images are 16x16 (pass size= to bring all images to one size)"
-        )
+        message = "is 9x9 pixels, most images are 16x16; pass size= (--size) to bring all images"
         refused(tmp_path, *command, data, tmp_path / "out", message=message)
 
 

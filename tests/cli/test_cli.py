@@ -54,9 +54,9 @@ def test_inspect_npz(messy):
         "20 images, 3 classes",
         "sizes    16x16 (20)",
         "values   red 0-255 (mean 12",
-        "repeats  4 images in 2 groups, 1 with conflicting labels",
-        "  CONFLICT      2 x  b x1, e x1  (ids 8, 9)",
-        "                2 x  e x2  (ids 5, 7)",
+        "repeats  4 images in 2 groups (equal pixels), 1 with conflicting labels",
+        "  CONFLICT      2 images  b x1, e x1  (ids 8, 9)",
+        "                2 images  e x2  (ids 5, 7)",
     ):
         assert line in text
     assert max(map(len, text.splitlines()[1:])) <= 100

@@ -137,3 +137,15 @@ def test_the_forecast_samples_few_large_images(tmp_path):
     found = forecast(plan_write(cells, tmp_path / "out"))
     assert found.sampled < 10
     assert found.bytes == pytest.approx(images.nbytes, rel=1e-3)
+
+
+def test_reading_that_a_run_does_while_it_writes_is_not_counted_twice(tmp_path):
+    """A dry run lists bad images first, which takes as long as decoding does while writing."""
+    for number, image in enumerate(np.random.default_rng(0).integers(0, 256, (8, 9, 9, 3), "u1")):
+        (tmp_path / "in" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "in" / "ab"[number % 2] / f"{number}.png")
+    for recipe, counted in ((cp.Recipe([cp.Jitter()]), False), (cp.Recipe([cp.Dedupe()]), True)):
+        recipe.to_toml(tmp_path / "recipe.toml")
+        line = ("run", tmp_path / "recipe.toml", tmp_path / "in", tmp_path / "out")
+        found = run(*line, "--dry-run", "--json")
+        assert (found["planning_seconds"] > 0) == counted

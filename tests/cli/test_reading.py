@@ -167,3 +167,32 @@ def test_size_resizes_every_image(tmp_path):
         with Image.open(tmp_path / "in" / "a" / f"{number}.png") as saved:
             expected = np.asarray(saved.resize((12, 12), Image.Resampling.BILINEAR))
         np.testing.assert_array_equal(image, expected)
+
+
+def test_images_left_out_by_id_are_left_out_everywhere(tmp_path):
+    for number, image in enumerate([*noise(6), *noise(2, seed=1)[[0, 0]]]):
+        (tmp_path / "in" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        side = 16 if number else 24
+        picture = Image.fromarray(image).resize((side, side))
+        picture.save(tmp_path / "in" / "ab"[number % 2] / f"{number}.png")
+    (tmp_path / "bad.csv").write_text("id,why\na/0.png,other size\na/6.png,copy\n")
+    left = ("--without", tmp_path / "bad.csv")
+    found = run("inspect", tmp_path / "in", "--json")
+    assert (found["images"], found["duplicate_images"], len(found["sizes"])) == (8, 2, 2)
+    found = run("inspect", tmp_path / "in", *left, "--json")
+    assert (found["images"], found["duplicate_images"]) == (6, 0)
+    assert found["sizes"] == {"16x16": 6}
+    run("duplicates", tmp_path / "in", code=1)
+    assert "no duplicates among 6 images" in run("duplicates", tmp_path / "in", *left)
+    page = tmp_path / "page.html"
+    assert run("report", tmp_path / "in", *left, "-o", page, "--json")["images"] == 6
+    (tmp_path / "bad.csv").write_text("id\na/00.png\n")
+    error = run("inspect", tmp_path / "in", *left, code=2)
+    assert "no image has the id 'a/00.png'; did you mean 'a/0.png'?" in error
+
+
+def test_the_nearest_name_is_suggested_for_a_path_that_does_not_exist(tmp_path):
+    (tmp_path / "smears").mkdir()
+    error = run("inspect", tmp_path / "smear", code=2)
+    assert f"did you mean '{tmp_path / 'smears'}'?" in " ".join(error.split())
+    assert "did you mean" not in run("inspect", tmp_path / "elsewhere.npz", code=2)

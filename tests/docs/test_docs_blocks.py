@@ -19,7 +19,7 @@ from .pages import PAGES, ROOT, blocks, name, needed, run
 
 NOT_RUN = {  # page: why each of these blocks is not run
     "CONTRIBUTING.md": ["an excerpt of a file", "excerpts of two files"],
-    "README.md": ["ImageNet weights are downloaded"],
+    "README.md": ["it changes the shell", "ImageNet weights are downloaded"],
     "docs/duplicates.md": ["computing the features takes minutes"],
     "docs/avx512.md": ["it compiles all kernels again, for another processor"],
     "docs/howto/another-laboratory.md": ["training such a model takes minutes"],

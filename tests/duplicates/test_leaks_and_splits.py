@@ -105,3 +105,25 @@ def test_groups_from_folders_and_patterns(tmp_path) -> None:
     arrays = cp.Dataset.from_arrays(np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 0, 1])
     with pytest.raises(cp.CellprepError, match="file paths"):
         cp.split(arrays, train=0.5, test=0.5, groups="parent")
+
+
+@pytest.mark.parametrize(
+    ("fractions", "message"),
+    [
+        ({"test_size": 0.5, "train_size": 0.5}, "`test_size` is scikit-learn's; pass test=0.8"),
+        ({"train": 1.0, "random_state": 3}, "`random_state` is scikit-learn's; pass seed=0"),
+        ({"train": 0.8, "test": 0.2, "sead": 3}, "'sead', which looks like the setting `seed`"),
+        ({"train": 1.0, "group": 0.5}, "which looks like the setting `groups`"),
+    ],
+)
+def test_names_that_are_meant_as_settings_are_no_splits(fractions, message) -> None:
+    cells = cp.Dataset.from_arrays(np.zeros((4, 8, 8, 3), np.uint8), [0, 1, 0, 1])
+    with pytest.raises(cp.CellprepError, match=message):
+        cp.split(cells, **fractions)
+
+
+def test_a_split_knows_its_length_before_it_is_used() -> None:
+    images = np.arange(20, dtype=np.uint8)[:, None, None, None] + np.zeros((8, 8, 3), np.uint8)
+    parts = cp.split(cp.Dataset.from_arrays(images, np.arange(20) % 2), train=0.8, test=0.2)
+    assert repr(parts["train"]).startswith("Dataset(16 from 20 images of 8x8")
+    assert repr(parts["test"]).startswith("Dataset(4 from 20 images of 8x8")

@@ -127,7 +127,7 @@ def test_the_size_of_most_images_decides_which_are_odd(tmp_path):
     cells = cp.read(folder_of(tmp_path / "in", [9, 9, 9, 8, 8, *[8] * 10])).readable()
     assert (len(cells), cells.shape[1:3]) == (12, (8, 8))
     assert set(cells.bad.values()) == {
-        "is 9x9 pixels, most images are 8x8 (pass size= to bring all images to one size)"
+        "is 9x9 pixels, most images are 8x8; pass size= (--size) to bring all images to one size"
     }
     made = cp.write(cp.read(tmp_path / "in"), tmp_path / "out", on_error="skip", progress=False)
     assert made.rows == 12

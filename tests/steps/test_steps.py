@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import MISSING, fields, replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 import cellprep as cp
 from cellprep.plan import plan as plan_module
-from cellprep.steps import checks
+from cellprep.steps import checks, settings
 from cellprep.steps.checks import applied, by_row
 from cellprep.steps.step import STEPS as STEPS_BY_NAME
 from cellprep.steps.step import Step
@@ -291,3 +292,26 @@ def test_reading_source_images_in_place_equals_apply_to_on_copies(step, cells) -
     copies = images[plan.origin(at)].copy()
     step.apply_to(copies, rows, copies, rows, **parameters)
     assert np.array_equal(made, copies)
+
+
+def test_a_printed_data_set_lists_settings_that_are_not_the_default() -> None:
+    cells = cp.Dataset.from_arrays(np.zeros((2, 8, 8, 3), np.uint8), [0, 1])
+    steps = [cp.Dedupe(), cp.Balance(jitter=None), cp.Crop(6, center="image"), cp.Balance()]
+    assert repr(cp.Recipe(steps)(cells)).endswith(
+        "then Dedupe(), Balance(jitter=None), Crop(size=6, center='image'), Balance())"
+    )
+
+
+@every_step
+def test_a_step_called_like_a_function_names_the_function(step) -> None:
+    with pytest.raises(cp.CellprepError, match=rf"cellprep\.{step.key()}\(images"):
+        step(np.zeros((2, 8, 8, 3), np.uint8))
+
+
+def test_choices_are_literals_that_editors_can_offer() -> None:
+    """A constraint that only cellprep knows would be typed as any text."""
+    for kind in KINDS:
+        for name, allowed in settings.options(kind).items():
+            if any(isinstance(constraint, settings.OneOf) for _, constraint in allowed):
+                hint = str(typing.get_type_hints(kind)[name])
+                assert "Literal[" in hint, f"{kind.__name__}.{name}: {hint}"

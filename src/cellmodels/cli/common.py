@@ -15,10 +15,20 @@ from cellprep import Dataset
 from cellprep.cli.shared import OneOf
 from cellprep.errors import require
 
+from ..atomic import local
 from ..evaluation.views import VIEWS
 from ..models.files import load
 
-LOCAL = click.Path(path_type=Path)
+
+class _Local(click.Path):
+    """A local path, with ~ as the home folder."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Path:
+        found: Any = super().convert(value, param, ctx)
+        return local(found)
+
+
+LOCAL = _Local(path_type=Path)
 batch_size = click.option(
     "--batch-size", type=int, metavar="N", default=64, show_default=True, help="Images per batch."
 )

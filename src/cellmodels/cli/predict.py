@@ -11,7 +11,9 @@ import numpy as np
 from cellprep.cli.shared import PATH, csv_text, one_line_errors, options
 
 from ..evaluation.predict import predict as probabilities_of
-from .common import LOCAL, open_data, open_models, prediction
+from ..evaluation.prepared import open_prepared
+from ..evaluation.together import as_models
+from .common import LOCAL, open_models, prediction
 
 
 @click.command()
@@ -33,12 +35,14 @@ def predict(
 ) -> None:
     """Print the class that MODEL, or several together, predicts for each image of
     INPUT as CSV. INPUT needs no labels: a folder of images, or one image, is enough.
+    Files are resized, cropped and masked as the training images were.
 
     Columns: id, copy, class, probability.
 
     Example: cellmodels predict out/b0/model.keras out/test > predicted.csv
     """
-    cells, trained = open_data(input, size, labels=None), open_models(models)
+    trained = as_models(open_models(models))
+    cells = open_prepared(trained, input, size)
     allowed = None if classes is None else classes.split(",")
     found = probabilities_of(trained, cells, classes=allowed, progress=not as_json, **options)
     table, names = cells.table()[["id", "copy"]], trained[0].card.class_names

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cellprep.writing.output import writing_to
 
-from ..atomic import atomic_write
+from ..atomic import atomic_write, local
 from ..training.fit import fit
 from .display import draw, show
 from .measure import measure
@@ -67,7 +67,7 @@ def compare(
     >>> compare("examples/table1.toml", "out/table1", data="train_data.npz")  # doctest: +SKIP
     """
     with writing_to(out, then="the same call continues the comparison"):
-        return _compare(table, Path(out), data, others, progress)
+        return _compare(table, local(out), data, others, progress)
 
 
 def _compare(

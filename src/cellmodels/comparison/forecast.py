@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..atomic import local
 from ..training.forecast import Forecast, forecast
 from .runs import open_table
 from .sets import open_sets
@@ -27,9 +28,9 @@ def plan_compare(
     """
     import pandas as pd
 
-    read, source, runs = open_table(table, Path(out), data, others)
+    read, source, runs = open_table(table, local(out), data, others)
     lines = [run.recorded() for run in runs]
-    sets = open_sets(read, source, Path(out), read.seeds[0])[0]
+    sets = open_sets(read, source, local(out), read.seeds[0])[0]
     found: dict[str, Forecast] = {}  # by row: its seeds and folds take equally long
     planned = []
     for run, line in zip(runs, lines, strict=True):

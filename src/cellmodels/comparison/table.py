@@ -14,6 +14,7 @@ import tomli_w
 from cellprep import CellprepError, Recipe
 from cellprep.errors import check_seed, in_range, known_settings, one_of, parse_toml
 
+from ..atomic import local
 from ..data.checks import preparation
 from ..evaluation.probabilities import Prediction
 from ..evaluation.shift import SUITES
@@ -126,10 +127,11 @@ class Table:
         CellprepError
             With the unknown name and the nearest known one.
         """
-        if not Path(path).is_file():
+        path = local(path)
+        if not path.is_file():
             raise CellprepError(f"there is no table {str(path)!r}")
         try:
-            saved = parse_toml(Path(path).read_text(encoding="utf-8-sig"), "a table")
+            saved = parse_toml(path.read_text(encoding="utf-8-sig"), "a table")
         except (CellprepError, UnicodeDecodeError) as error:
             raise CellprepError(f"{str(path)!r} cannot be read: {error}") from None
         known_settings(f"{str(path)!r}", saved, [f.name for f in fields(cls)])

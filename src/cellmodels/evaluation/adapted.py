@@ -12,7 +12,8 @@ def adapted(model: Any, dataset: Dataset, scale: bool, color: str) -> Dataset:
     """The images with the cell size and the colours of the training images, by `cellprep.Adapt`."""
     if not scale and color == "none":
         return dataset
-    step = cellprep.Adapt(training_profile(model), scale=scale, color=color != "none" and color)
+    colors: Any = color != "none" and color
+    step = cellprep.Adapt(training_profile(model), scale=scale, color=colors)
     return cellprep.Recipe([step])(dataset)
 
 

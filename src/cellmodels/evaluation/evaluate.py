@@ -23,7 +23,7 @@ def evaluate(
     model: Any,
     data: Data,
     *,
-    shifted: Sequence[str] | Mapping[str, Data] = (),
+    shifted: str | Sequence[str] | Mapping[str, Data] = (),
     severity: int | None = None,
     seed: int = 0,
     train: Data | None = None,
@@ -40,7 +40,7 @@ def evaluate(
         From `build` and `fit`, or `load`. Of several models the mean probabilities are measured;
         they need the same classes and image size.
     data : path, Dataset, or (images, labels)
-    shifted : sequence of "heavy" and "microscopy", or dict of str to data
+    shifted : "heavy", "microscopy", a sequence of both, or dict of str to data
         Suites of `cellprep.Corrupt` to apply to `data`. If `data` was cropped or masked, the crops
         and masks were found in clean images. To corrupt before cropping and masking, as a camera
         would, pass the shifted sets themselves, by name.
@@ -81,7 +81,7 @@ def evaluate(
     for name in ("data", "clean"):
         if name in given:
             raise CellprepError(f"a shifted set cannot be called {name!r}; choose another name")
-    suites = () if given else shifted
+    suites = () if given else (shifted,) if isinstance(shifted, str) else shifted
     for suite in suites:
         one_of("shifted", suite, SUITES)
     check_seed(seed)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import cellprep
 from cellprep import CellprepError, Dataset
 
 from ..data.inputs import readable
 from .classes import allowed_classes
+from .prepared import open_prepared, prepared
 from .probabilities import Prediction, probabilities
 from .together import as_models, check_images, known_classes
 
@@ -33,8 +33,10 @@ def predict(
     model : keras.Model, or list of them
         Of several models the mean is returned; they need the same classes and image size.
     images : (n, height, width, 3) uint8, a path, or a Dataset
-        Prepared like the training images: with the same Crop and KMeansMask. A path may be a folder
-        of images without class folders, an npz file without labels, or a single image.
+        A path may be a folder of images without class folders, an npz file without labels, or a
+        single image. Files are resized to the model's size and get the Crop and KMeansMask of the
+        training images, as its card has them; so do images that are no files but of another size.
+        Arrays of the model's size are taken as they are.
     classes : sequence of str, optional
         The classes that can occur. All others get a probability of 0, and the rest sums to 1.
     progress : bool
@@ -49,7 +51,8 @@ def predict(
     Raises
     ------
     CellprepError
-        For images of another size, shape or dtype, unknown classes and settings out of range.
+        For images of another size, shape, dtype or preparation, unknown classes and settings out of
+        range.
 
     Examples
     --------
@@ -57,13 +60,10 @@ def predict(
     >>> names[predict(model, images, tta="dihedral").argmax(axis=1)]  # doctest: +SKIP
     """
     how, models = Prediction.of(settings), as_models(model)
-    if isinstance(images, Dataset):
-        cells = images
-    elif isinstance(images, str | Path):
-        cells = cellprep.read(images, labels=None)
+    if isinstance(images, str | Path):
+        cells = open_prepared(models, images)
     else:
-        n = len(images) if hasattr(images, "__len__") else 0
-        cells = Dataset.from_arrays(images, np.zeros(n, np.int64), ["?"])
+        cells = prepared(models, _as_dataset(images))
     check_images(models, cells, how, "images", classes=False)
     columns = None if classes is None else _columns(models, classes)
     found, _ = probabilities(models, readable(cells), how, "predicting", columns, progress)
@@ -72,6 +72,13 @@ def predict(
     every = np.zeros((len(found), models[0].output_shape[-1]), np.float32)
     every[:, columns] = found
     return every
+
+
+def _as_dataset(images: Any) -> Dataset:
+    if isinstance(images, Dataset):
+        return images
+    n = len(images) if hasattr(images, "__len__") else 0
+    return Dataset.from_arrays(images, np.zeros(n, np.int64), ["?"])
 
 
 def _columns(models: Sequence[Any], classes: Sequence[str]) -> list[int]:

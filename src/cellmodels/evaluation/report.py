@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import local
 from .metrics import Scores
 
 
@@ -47,7 +48,7 @@ class Report:
         """The report as JSON text, also written to `path` if one is given."""
         text = json.dumps(asdict(self), indent=1)
         if path is not None:
-            Path(path).write_text(text, encoding="utf-8")
+            local(path).write_text(text, encoding="utf-8")
         return text
 
     def table(self) -> str:
@@ -74,7 +75,7 @@ class Report:
         """Save the confusion matrix of the clean set and a reliability diagram as a figure."""
         from .figures import draw_scores
 
-        draw_scores(Path(path), self.model, self.class_names, self._sets(), self.uncalibrated)
+        draw_scores(local(path), self.model, self.class_names, self._sets(), self.uncalibrated)
 
     def _sets(self) -> dict[str, Scores]:
         return {"clean": self.clean, **self.shifted}

@@ -12,6 +12,7 @@ from cellprep import CellprepError, Dataset
 from cellprep.arrays import Images, Masks, check_images, check_masks
 from cellprep.errors import in_range
 
+from ..atomic import local
 from ..data.checks import check_fits
 
 
@@ -147,7 +148,7 @@ def overlay(
             f"{caption}\n{share:.0%} inside"
             for caption, share in zip(captions, shares, strict=True)
         ]
-    draw_saliency(Path(path), images, maps, captions)
+    draw_saliency(local(path), images, maps, captions)
 
 
 def _check_labels(labels: ArrayLike, n: int, classes: int) -> NDArray[np.int64]:

@@ -33,5 +33,7 @@ def shift(dataset: Dataset, suite: str, *, severity: int | None = None, seed: in
     >>> shifted = shift(cells, "microscopy", severity=5)  # doctest: +SKIP
     """
     one_of("suite", suite, SUITES)
-    settings: dict[str, Any] = {"severity": severity} if suite == "microscopy" else {}
-    return Recipe([cellprep.Corrupt(suite=suite, **settings)], seed)(dataset)
+    settings: dict[str, Any] = {"suite": suite}
+    if suite == "microscopy":
+        settings["severity"] = severity
+    return Recipe([cellprep.Corrupt(**settings)], seed)(dataset)

@@ -15,7 +15,7 @@ from typing import Any
 import cellprep
 from cellprep import CellprepError, Profile
 
-from ..atomic import atomic_write
+from ..atomic import atomic_write, local
 
 _MEMBER = "cellmodels.json"
 
@@ -127,7 +127,7 @@ def load_card(path: str | Path) -> Card:
     CellprepError
         For a file that `fit` did not write.
     """
-    path = Path(path)
+    path = local(path)
     if not path.is_file():
         raise CellprepError(f"there is no model file {str(path)!r}")
     try:
@@ -173,7 +173,7 @@ def load(path: str | Path) -> Any:
     import keras
 
     try:
-        model = keras.saving.load_model(path, compile=False)
+        model = keras.saving.load_model(local(path), compile=False)
     except Exception as error:  # Keras raises many types
         raise CellprepError(f"{str(path)!r} cannot be read by this Keras: {error}") from error
     model.card = card

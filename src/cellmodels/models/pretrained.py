@@ -9,6 +9,7 @@ from typing import Any
 
 from cellprep import CellprepError
 
+from ..atomic import local
 from .backbones import BACKBONES
 from .efficientnet_lite import efficientnet_lite0, load_published, packaged_weights
 
@@ -19,12 +20,12 @@ def check_weights(name: str, weights: Any) -> str | None:
         return packaged_weights()
     if weights is None or (weights == "imagenet" and not BACKBONES[name].constructor):
         return None
-    if weights != "imagenet" and not Path(weights).is_file():
+    if weights != "imagenet" and not local(weights).is_file():
         raise CellprepError(
-            f"`weights` must be 'imagenet', None or a file of weights; there is no file "
-            f"{str(weights)!r}"
+            f"`weights` must be 'imagenet', None (--weights none) or a file; there is no "
+            f"file {str(weights)!r}"
         )
-    return str(weights)
+    return str(local(weights))
 
 
 def pooled_features(name: str, inputs: Any, weights: str | None) -> Any:

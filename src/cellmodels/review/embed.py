@@ -13,7 +13,7 @@ import cellprep
 from cellprep import CellprepError, Dataset
 from cellprep.errors import in_range, one_of
 
-from ..atomic import atomic_write
+from ..atomic import atomic_write, local
 from ..data.checks import check_fits
 from ..data.inputs import Data, as_dataset, readable
 from ..evaluation.views import VIEWS, views
@@ -114,7 +114,7 @@ def _network(model: Any, cells: Dataset, size: int | None) -> Any:
         return keras.Model(inputs, features(resized), name=f"{model}_{side}")
     if size is not None:
         raise CellprepError("`size` is for a classifier by name; a model has its own image size")
-    if isinstance(model, str | Path) and not Path(model).is_file():
+    if isinstance(model, str | Path) and not local(model).is_file():
         raise CellprepError(
             f"`model` must be a model, the file of one, or one of {', '.join(BACKBONES)}, got "
             f"{str(model)!r}"
@@ -127,7 +127,7 @@ def _network(model: Any, cells: Dataset, size: int | None) -> Any:
 def _cache_of(cells: Dataset, cache: bool | str | Path) -> Path | None:
     """The folder of cached features, or None."""
     if not isinstance(cache, bool):
-        return Path(cache)
+        return local(cache)
     path = cells.provenance()["path"]
     if not cache or path is None or not Path(path, "dataset.json").is_file():
         return None

@@ -13,6 +13,7 @@ import xxhash
 from cellprep import CellprepError, Dataset, profile
 from cellprep.writing.output import writing_to
 
+from ..atomic import local
 from ..data.checks import check_classes, check_disjoint, check_fits, check_varies
 from ..data.inputs import Data, as_dataset, readable, recipe_of
 from ..models.files import Card, load, save, versions
@@ -117,7 +118,7 @@ def fit(
     if out is None:
         return _fit(model, train, val, test, None, allow_leaks, progress, how)
     with writing_to(out, then="the same call continues the training"):
-        return _fit(model, train, val, test, Path(out), allow_leaks, progress, how)
+        return _fit(model, train, val, test, local(out), allow_leaks, progress, how)
 
 
 def _fit(

@@ -45,9 +45,15 @@ def read_arguments(options: dict[str, Any]) -> dict[str, Any]:
 
 def opened(path: Path, options: dict[str, Any]) -> Dataset:
     """INPUT, without the images that `--without` names."""
-    ids = options.pop("without")
+    ids = left_out(options)
     dataset = read(path, **read_arguments(options))
-    return dataset if ids is None else dataset.without(ids_in(ids))
+    return dataset if ids is None else dataset.without(ids)
+
+
+def left_out(options: dict[str, Any]) -> list[str] | None:
+    """Remove the option `--without` and return the ids that it names."""
+    table = options.pop("without")
+    return None if table is None else ids_in(table)
 
 
 def _class_names(text: str | None) -> list[str] | dict[int | str, str] | None:

@@ -92,6 +92,7 @@ def run_demo(
     page: Path | None = None
     try:
         notes = [f"{resized[0].upper()}{resized[1:]}."] if resized else []
+        notes.append("Steps are shown on all images; the splits that were written have fewer each.")
         page = report(cells, out / "report.html", recipe=recipe, notes=notes).path
     except MissingExtraError as error:
         log(f"no report: {error}")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ..errors import CellprepError, counted
-from ..report.inspect import unread_lines
+from ..report.inspect import counted_labels, unread_lines
 from ..writing.forecast import Forecast
 from ..writing.target import TargetState
 from ..writing.write import Written
@@ -22,7 +22,10 @@ def check_one_format(as_csv: bool, as_json: bool) -> None:
 
 
 def show_groups(table: Any, about: dict[str, Any], as_csv: bool, as_json: bool) -> None:
-    """Print a table of duplicate groups; `about` has path, images, note, bad and unread files."""
+    """Print a table of duplicate groups.
+
+    `about` has path, images, note, bad and unread files, and which images match.
+    """
     groups = [group for _, group in table.groupby("group")]
     conflicts = sum(bool(group["conflict"].iloc[0]) for group in groups)
     if as_csv:
@@ -34,7 +37,8 @@ def show_groups(table: Any, about: dict[str, Any], as_csv: bool, as_json: bool) 
         return
     lines = [
         f"{about['path']}: {len(table):,} of {counted(about['images'], 'image')} in "
-        f"{counted(len(groups), 'group')}, {conflicts:,} with conflicting labels"
+        f"{counted(len(groups), 'group')} ({about['matching']}), {conflicts:,} with conflicting "
+        "labels"
         if groups
         else f"{about['path']}: no duplicates among {counted(about['images'], 'image')}"
     ]
@@ -44,8 +48,8 @@ def show_groups(table: Any, about: dict[str, Any], as_csv: bool, as_json: bool) 
         mark = "CONFLICT" if group["conflict"].iloc[0] else ""
         found = ", ".join(dict.fromkeys(group["relation"]))
         ids = ", ".join(map(str, group["id"][:3])) + ", ..." * (len(group) > 3)
-        votes = group["votes"].iloc[0]
-        lines.append(f"  {mark:8} {len(group):6,} x  {votes}  ({found}; ids {ids})")
+        labels = counted_labels(group["class_name"].value_counts(sort=False))
+        lines.append(f"  {mark:8} {len(group):6,} images  {labels}  ({found}; ids {ids})")
     if len(groups) > 20:
         more = counted(len(groups) - 20, "more group")
         lines.append(f"  and {more}; use --csv or --json for all")
@@ -83,6 +87,7 @@ def written_as_json(written: Written) -> dict[str, Any]:
         "repaired": written.repaired,
         "bad": dict(written.bad),
         "unread": dict(written.unread),
+        "blank": [list(row) for row in written.blank],
         "quarantined": written.quarantined,
         "seconds": round(written.seconds, 2),
     }

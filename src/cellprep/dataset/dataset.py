@@ -14,11 +14,11 @@ from ..arrays import Ids, Images, Labels, Positions, check_images, read_labels
 from ..errors import CellprepError, in_range
 from ..plan.plan import Plan
 from ..plan.readable import Measures, only_readable
-from ..plan.source import size_text
+from ..plan.source import Source
 from ..system import executors
 from .exchange.exchange import Exchange
 from .provenance import Provenance
-from .selection import Relabel, Selection
+from .selection import SELECTIONS, Relabel, Selection
 from .tables import Tables
 from .views import ImageView, MaskView
 
@@ -163,12 +163,12 @@ class Dataset(Exchange, Provenance, Selection, Tables):
 
     def __repr__(self) -> str:
         try:
-            size = size_text(self.source.shape[:2])
+            size = self.source.sizes_text()
         except CellprepError:
             size = "several sizes"
         total, moves = len(self.source.rows), [dataset._move for dataset in self.chain[1:]]
-        planned = "plan" in self.__dict__ and len(self) != total
-        count = f"{len(self):,} from {total:,}" if planned else f"{total:,}"
+        known = len(self) if "plan" in self.__dict__ else getattr(self._move, "rows", total)
+        count = f"{total:,}" if known == total else f"{known:,} from {total:,}"
         what = f"{count} images of {size}, {len(self.class_names)} classes"
         then = f", then {', '.join(map(str, moves))}" if moves else ""
         return f"Dataset({what}, {self.source.location()}{then})"
@@ -186,7 +186,22 @@ class Dataset(Exchange, Provenance, Selection, Tables):
         if self._before is not None and isinstance(self._move, _InEpoch):
             made = self._before.then(move)  # an epoch comes last: what steps measure is that of 0
             return made if isinstance(move, _InEpoch) else made.then(self._move)
-        return Dataset(self.source, self, move)
+        read_from: Callable[[Source], Source] | None = getattr(move, "read_from", None)
+        before = self if read_from is None else self._reading(read_from)
+        return Dataset(before.source, before, move)
+
+    def _reading(self, read_from: Callable[[Source], Source]) -> Dataset:
+        """This data set with its source as the next step reads it, if that is the first."""
+        first, *others = self.chain
+        if first._only_readable or not all(isinstance(one._move, SELECTIONS) for one in others):
+            return self
+        source = read_from(self.source)
+        if source is self.source:
+            return self
+        made = Dataset(source)
+        for one in others:
+            made = Dataset(source, made, one._move)
+        return made
 
     def epoch(self, number: int) -> Dataset:
         """The same rows with other random pixels: a fresh copy of every augmented image.

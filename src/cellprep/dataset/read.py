@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..formats.splits import ALL, OTHER, chosen, in_order, split_of
 from ..formats.written import unknown_files, written_format
 from ..plan.joined import joined
 from ..plan.source import Source, Unread
-from ..system.paths import anchored, as_os_errors, as_path, shown
+from ..system.paths import anchored, as_os_errors, as_path, is_remote, shown
 from .dataset import Dataset
 from .exchange.table_files import OPTIONS, is_table_of_files, read_table
 from .split_column import of_split
@@ -102,7 +103,7 @@ def _read(
     path: Path, format: str | None, shared: Mapping[str, Any], options: dict[str, Any]
 ) -> Dataset:
     if not path.exists():
-        raise CellprepError(f"there is no file or folder {shown(path)!r}")
+        raise CellprepError(f"there is no file or folder {shown(path)!r}{_hint(path)}")
     if format is not None:
         one_of("format", format, [*FORMATS, "table"])
     if format == "table" or (format is None and is_table_of_files(path)):
@@ -157,6 +158,15 @@ def _read(
         left = tuple((name, "is in no split") for name in found.get(OTHER, ()))
         return Dataset(joined(path, parts, left))
     return Dataset(FORMATS[kind].read(path, **options, **({} if part is None else {"part": part})))
+
+
+def _hint(path: Path) -> str:
+    """The nearest name beside a local path that does not exist."""
+    if is_remote(path) or not path.parent.is_dir():
+        return ""
+    names = [entry.name for entry in path.parent.iterdir()]
+    found = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {str(path.with_name(found[0]))!r}?" if found else ""
 
 
 def _read_table(path: Path, shared: Mapping[str, Any], options: Mapping[str, Any]) -> Dataset:

@@ -229,10 +229,10 @@ def _check_known(plan: Plan, ids: Iterable[str]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class _Take:
-    rows: slice | NDArray[Any]
+    at: slice | NDArray[Any]
 
     def __call__(self, plan: Plan) -> Plan:
-        at = positions(self.rows, len(plan))
+        at = positions(self.at, len(plan))
         if len(np.unique(at)) < len(at):
             raise CellprepError("`rows` names a row twice; Balance and RandAugment add copies")
         return replace(plan, step="take").keep(
@@ -333,3 +333,7 @@ class Relabel:
 
     def __str__(self) -> str:
         return f"relabel({len(self.of_ids) + len(self.classes):,})"
+
+
+SELECTIONS = (_Take, _Without, _Where, Relabel)
+"""Changes that need no pixel."""

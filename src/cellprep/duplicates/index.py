@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import Ids, Images
 from ..dataset.dataset import Dataset, as_dataset
 from ..errors import CellprepError
-from ..kernels import SYMMETRIES
+from ..kernels import SYMMETRIES, Hash
 from ..plan.digests import digest
 from ..system.paths import as_path, atomic_write, open_binary
 from .pairs import Pairs, first_of_runs, hash_distances, near_pairs
@@ -62,7 +62,7 @@ class DuplicateIndex:
         *,
         near: int | None = None,
         symmetries: bool = True,
-        hash: str = "phash",
+        hash: Hash = "phash",
     ) -> DuplicateIndex:
         """Index a data set in one pass, with the settings of `find_duplicates`.
 

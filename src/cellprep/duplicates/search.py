@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from ..arrays import Positions
 from ..dataset.dataset import Dataset, as_dataset, check_dataset
 from ..errors import CellprepError
-from ..kernels import SYMMETRIES
+from ..kernels import SYMMETRIES, Hash
 from ..plan.groups import Groups
 from ..plan.plan import Plan
 from . import policies
@@ -27,7 +27,7 @@ def find_duplicates(
     *,
     near: int | None = None,
     symmetries: bool = False,
-    hash: str = "phash",
+    hash: Hash = "phash",
 ) -> pd.DataFrame:
     """List every image that occurs more than once, with its labels.
 
@@ -78,7 +78,7 @@ def find_leaks(
     *,
     near: int | None = None,
     symmetries: bool = False,
-    hash: str = "phash",
+    hash: Hash = "phash",
 ) -> pd.DataFrame:
     """List images that occur in both of two data sets, such as a training and a test set.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import in_range, one_of
-from ..kernels import HASHES
+from ..kernels import HASHES, Hash
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Search:
 
     near: int | None = None
     symmetries: bool = False
-    hash: str = "phash"
+    hash: Hash = "phash"
 
     def __post_init__(self) -> None:
         if self.near is not None:

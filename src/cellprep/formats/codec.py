@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..arrays import Images, Masks
 from ..errors import CellprepError, in_range
-from ..plan.source import Shape, Size
+from ..plan.source import Shape, Size, middle_from
 from .channels import deep_cause, stored_bits, stored_channels
 from .drawn_masks import cell_in
 from .metadata import orientation, upright, without_metadata
@@ -51,16 +51,29 @@ def decode(file: Path | Encoded, size: Size | None) -> Images:
     return _decode(file, size)[0]
 
 
-def _decode(file: Path | Encoded, size: Size | None) -> tuple[Images, Size]:
+def _decode(
+    file: Path | Encoded, size: Size | None, window: int | None = None
+) -> tuple[Images, Size]:
     """The image, and the size that it is stored in."""
     if isinstance(file, Path) and not is_text(str(file)):
         raise BadFileError("has a name that is not UTF-8 text; rename it")
     with _causes(file):
         rgb = _opened(file, _rgb)
         stored = rgb.size[::-1]
-        if size is not None and stored != size:
+        if window is not None:
+            rgb = _middle(rgb, window)
+        elif size is not None and stored != size:
             rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
         return np.asarray(rgb), stored
+
+
+def _middle(image: Image.Image, side: int) -> Image.Image:
+    if min(image.size) < side:
+        raise BadFileError(
+            f"is {image.height}x{image.width} pixels, smaller than the window of {side}x{side}"
+        )
+    left, top = (middle_from(length, side) for length in image.size)
+    return image.crop((left, top, left + side, top + side))
 
 
 def _opened(file: Path | Encoded, use: Callable[[Image.Image], Used]) -> Used:
@@ -114,13 +127,18 @@ def _is_empty(file: Path | Encoded) -> bool:
     return False
 
 
-def decode_to_shape(file: Path | Encoded, size: Size | None, shape: Shape) -> tuple[Images, Size]:
-    """One image, which must have the shape of most images, and the size that it is stored in."""
-    image, stored = _decode(file, size)
+def decode_to_shape(
+    file: Path | Encoded, size: Size | None, shape: Shape, window: int | None = None
+) -> tuple[Images, Size]:
+    """One image, which must have the shape of most images, and the size that it is stored in.
+
+    With `window` it is the middle square with this side.
+    """
+    image, stored = _decode(file, size, window)
     if image.shape != shape:
         raise BadFileError(
-            f"is {image.shape[0]}x{image.shape[1]} pixels, most images are {shape[0]}x{shape[1]} "
-            "(pass size= to bring all images to one size)"
+            f"is {image.shape[0]}x{image.shape[1]} pixels, most images are {shape[0]}x{shape[1]}; "
+            "pass size= (--size) to bring all images to one size"
         )
     return image, stored
 

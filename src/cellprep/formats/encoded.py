@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays import Images, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..plan.rows import Rows
-from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size, frequencies, size_text
+from ..plan.source import (
+    NO_HISTORY,
+    BaseSource,
+    History,
+    Shape,
+    Size,
+    corners_of,
+    frequencies,
+    size_text,
+)
 from ..system.paths import digest_of_versions, file_version, map_files
 from .codec import (
     BadFileError,
@@ -46,29 +56,53 @@ _SAMPLED = 256
 """Headers that are read to learn the usual size."""
 
 
-def usual_shape(
-    n: int, files: Callable[[Positions], Iterable[tuple[str, Path | Encoded]]]
-) -> Shape:
-    """The shape of most of n images, judged by the headers of 256 of them, evenly spaced.
+@dataclass(frozen=True)
+class UsualSize:
+    """The size of most of n images, judged by the headers of 256 of them, evenly spaced.
 
-    Parameters
+    Attributes
     ----------
-    n : int
-    files : callable
-        The name and file of the images at some positions.
+    shape : Shape
+    sizes : int
+        How many sizes these 256 have.
+    is_sample : bool
+        Whether there are more images.
     """
-    at = np.unique(np.linspace(0, n - 1, min(n, _SAMPLED)).astype(np.int64))
-    sizes = frequencies(size_by_header(file) for _, file in files(at))
-    if not sizes:
-        return _first_shape(item for row in range(n) for item in files(np.array([row])))
-    (usual, count), *_ = sizes.items()
-    if 2 * count <= sum(sizes.values()):
-        raise CellprepError(
-            f"the images have several sizes, such as {size_text(usual)} and "
-            f"{size_text([*sizes][-1])}, none of them that of most; pass size= (--size) to bring "
-            "all to one size"
-        )
-    return *usual, 3
+
+    shape: Shape
+    sizes: int
+    is_sample: bool
+
+    @classmethod
+    def of(
+        cls, n: int, files: Callable[[Positions], Iterable[tuple[str, Path | Encoded]]]
+    ) -> UsualSize:
+        """That of the images whose names and files `files` gives by position."""
+        at = np.unique(np.linspace(0, n - 1, min(n, _SAMPLED)).astype(np.int64))
+        sizes = frequencies(size_by_header(file) for _, file in files(at))
+        if not sizes:
+            every = (item for row in range(n) for item in files(np.array([row])))
+            return cls(_first_shape(every), 1, len(at) < n)
+        (usual, count), *_ = sizes.items()
+        if 2 * count <= sum(sizes.values()):
+            raise CellprepError(
+                f"the images have several sizes, such as {size_text(usual)} and "
+                f"{size_text([*sizes][-1])}, none of them that of most; pass size= (--size) to "
+                "bring all to one size, or begin with a Crop around the image centre"
+            )
+        return cls((*usual, 3), len(sizes), len(at) < n)
+
+    def __str__(self) -> str:
+        """
+        >>> str(UsualSize((96, 96, 3), 1, False)), str(UsualSize((96, 96, 3), 2, True))
+        ('96x96', '96x96 and other sizes')
+        >>> str(UsualSize((96, 96, 3), 1, True))
+        '96x96 (judged by 256)'
+        """
+        usual = size_text(self.shape[:2])
+        if self.sizes > 1:
+            return f"{usual} and other sizes"
+        return f"{usual} (judged by {_SAMPLED})" if self.is_sample else usual
 
 
 def _first_shape(files: Iterable[tuple[str, Path | Encoded]]) -> Shape:
@@ -98,6 +132,8 @@ class EncodedSource(BaseSource):
     size: Size | None
     known: Size | None = None
     history: History = NO_HISTORY
+    window: int | None = None
+    """The side of the middle square that alone is read of each image."""
 
     @property
     def trusted(self) -> bool:
@@ -107,11 +143,26 @@ class EncodedSource(BaseSource):
     def has_masks(self) -> bool:
         return self.store.has_masks
 
-    @cached_property
+    @property
     def shape(self) -> Shape:
         """As requested, as written, or that of most images."""
+        if self.window is not None:
+            return self.window, self.window, 3
         size = self.size or self.known
-        return usual_shape(len(self.rows), self._named) if size is None else (*size, 3)
+        return self._usual.shape if size is None else (*size, 3)
+
+    @cached_property
+    def _usual(self) -> UsualSize:
+        return UsualSize.of(len(self.rows), self._named)
+
+    @cached_property
+    def _stored(self) -> dict[int, Size]:
+        """The stored size of each image of which the middle was read in this process."""
+        return {}
+
+    def sizes_text(self) -> str:
+        fixed = self.size or self.known or self.window
+        return super().sizes_text() if fixed else str(self._usual)
 
     def _named(self, at: Positions) -> Iterator[tuple[str, Path | Encoded]]:
         names = (self.store.name(row) for row in at.tolist())
@@ -126,6 +177,13 @@ class EncodedSource(BaseSource):
     def resizes(self) -> bool:
         return self.size is not None
 
+    def middle(self, side: int) -> EncodedSource | None:
+        fixed = self.size is not None or self.window is not None or self.has_masks or self.trusted
+        return None if fixed else replace(self, window=side)
+
+    def corners(self, at: Positions) -> dict[str, NDArray[np.int32]]:
+        return {} if self.window is None else corners_of(self._stored, at, self.window)
+
     def identity(self) -> str:
         return f"{self.store.identity()} {self.size}"
 
@@ -135,7 +193,9 @@ class EncodedSource(BaseSource):
         files = self.store.encoded(at)
         for position, (row, file) in enumerate(zip(at.tolist(), files, strict=True)):
             try:
-                out[position], _ = decode_to_shape(file, self.size, self.shape)
+                out[position], stored = decode_to_shape(file, self.size, self.shape, self.window)
+                if self.window is not None:
+                    self._stored[row] = stored
             except BadFileError as error:
                 bad[row] = str(error)
         if self.has_masks and not self.trusted:  # an image whose mask cannot be used is a bad one

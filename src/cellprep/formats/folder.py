@@ -9,11 +9,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..arrays import ClassNames, Images, Masks, Positions, encode_labels, one_form
 from ..errors import BadImagesError, CellprepError, counted, one_of
 from ..plan.rows import Rows
-from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size
+from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size, corners_of
 from ..system.executors import cut
 from ..system.paths import (
     Prefetched,
@@ -33,7 +34,7 @@ from .codec import (
     is_image_name,
     size_by_header,
 )
-from .encoded import usual_shape
+from .encoded import UsualSize
 from .folder_writer import MASKS, FolderWriter, written_files
 from .format import UNLABELLED, Format
 from .index import load_rows
@@ -59,11 +60,22 @@ class FolderSource(BaseSource):
     masks_at: Path | None = None
     mask_files: tuple[str | None, ...] | None = None
     """The mask of each image, below the folder `masks_at`; None where there is none."""
+    window: int | None = None
+    """The side of the middle square that alone is read of each image."""
 
-    @cached_property
+    @property
     def shape(self) -> Shape:
         """As requested, or that of most files."""
-        return usual_shape(len(self.files), self._named) if self.size is None else (*self.size, 3)
+        if self.window is not None:
+            return self.window, self.window, 3
+        return self._usual.shape if self.size is None else (*self.size, 3)
+
+    @cached_property
+    def _usual(self) -> UsualSize:
+        return UsualSize.of(len(self.files), self._named)
+
+    def sizes_text(self) -> str:
+        return super().sizes_text() if self.size or self.window else str(self._usual)
 
     def _named(self, at: Positions) -> Iterator[tuple[str, Prefetched]]:
         return zip((self.files[row] for row in at.tolist()), self._found(at), strict=True)
@@ -89,6 +101,13 @@ class FolderSource(BaseSource):
 
     def holds_files(self) -> bool:
         return True
+
+    def middle(self, side: int) -> FolderSource | None:
+        fixed = self.size is not None or self.window is not None or self.has_masks
+        return None if fixed else replace(self, window=side)
+
+    def corners(self, at: Positions) -> dict[str, NDArray[np.int32]]:
+        return {} if self.window is None else corners_of(self._stored, at, self.window)
 
     def identity(self) -> str:
         known = digest_of_versions(self._versions())
@@ -118,7 +137,9 @@ class FolderSource(BaseSource):
         files, masks = self._found(at), self._found_masks(at)
         for position, (row, file, mask) in enumerate(zip(at.tolist(), files, masks, strict=True)):
             try:
-                out[position], self._stored[row] = decode_to_shape(file, self.size, self.shape)
+                out[position], self._stored[row] = decode_to_shape(
+                    file, self.size, self.shape, self.window
+                )
                 self._mask(mask)  # an image whose mask cannot be used is a bad one
             except BadFileError as error:
                 bad[row] = str(error)

@@ -25,7 +25,8 @@ from .listing import data_files, data_splits, holds_data_files
 from .manifest import check_files, digests_of
 from .opened import history_of
 from .stamps import Files, save
-from .tfrecord_example import FRAME, checksum, example_type, framed, value_of
+from .tfrecord_example import FRAME, checksum, example_type, value_of
+from .tfrecord_example import framed as _framed
 from .written import manifest_of_format, written_format
 
 _NAMES = re.compile(r"[^.].*\.(tfrecords?|tfrec|tfr|record)(-\d+-of-\d+)?", re.IGNORECASE)
@@ -57,7 +58,7 @@ class Records:
 def _parse(data: bytes, length: int, file: Path, start: int) -> Any:
     """The Example of a record."""
     inside = data[12:-4]
-    if len(data) != length or data != framed(inside):
+    if len(data) != length or data != _framed(inside):
         raise CellprepError(
             f"{str(file)!r} is truncated or damaged at byte {start}; copy it or write it again"
         )
@@ -316,7 +317,7 @@ class RecordWriter:
                     feature = example.features.feature[name]
                     kind = feature.int64_list if isinstance(value, int) else feature.bytes_list
                     kind.value.append(value)
-                record = framed(example.SerializeToString(deterministic=True))
+                record = _framed(example.SerializeToString(deterministic=True))
                 lengths.append(len(record))
                 yield record
 

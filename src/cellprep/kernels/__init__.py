@@ -3,10 +3,16 @@
 The names that settings may have are defined here, so that checking them does not load a compiler.
 """
 
-SPACES = ("rgb", "lab", "chroma", "stain", "purple", "dark")
-TARGETS = ("cell", "nucleus")
-HASHES = ("phash", "dhash", "ahash", "whash")
-FOREGROUNDS = ("auto", "darkest", "two-darkest", "not-brightest")
+from typing import Literal, get_args
+
+Space = Literal["rgb", "lab", "chroma", "stain", "purple", "dark"]
+Target = Literal["cell", "nucleus"]
+Hash = Literal["phash", "dhash", "ahash", "whash"]
+Foreground = Literal["auto", "darkest", "two-darkest", "not-brightest"]
+SPACES: tuple[Space, ...] = get_args(Space)
+TARGETS: tuple[Target, ...] = get_args(Target)
+HASHES: tuple[Hash, ...] = get_args(Hash)
+FOREGROUNDS: tuple[Foreground, ...] = get_args(Foreground)
 SYMMETRIES = (
     "identity",
     "flip_left_right",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,18 @@ class JoinedSource(BaseSource):
 
     def holds_files(self) -> bool:
         return all(source.holds_files() for source in self.parts.values())
+
+    def middle(self, side: int) -> JoinedSource | None:
+        found = {name: source.middle(side) for name, source in self.parts.items()}
+        parts = {name: source for name, source in found.items() if source is not None}
+        return replace(self, parts=parts) if len(parts) == len(found) else None
+
+    def corners(self, at: Positions) -> dict[str, NDArray[np.int32]]:
+        out: dict[str, NDArray[np.int32]] = {}
+        for source, start, here in self._divided(at):
+            for name, values in source.corners(at[here] - start).items():
+                out.setdefault(name, np.zeros(len(at), np.int32))[here] = values
+        return out
 
     def images(self, at: Positions) -> Images:
         out = np.empty((len(at), *self.shape), np.uint8)

@@ -86,12 +86,13 @@ class Origin:
         A source's own images come read-only and uncopied; others may be computed into `out`. With
         `masks` the record contains them under `MASKS`.
         """
-        images = images_of(self.source, at)
-        if not self.has_masks:
-            return images, {}
-        found = self.source.masks(at)
-        check_unchanged(self.source)
-        return images, {MASKS: Column(found, np.ones(len(at), bool))}
+        images, every = images_of(self.source, at), np.ones(len(at), bool)
+        corners = self.source.corners(at).items()
+        record = {f"read.{name}": Column(values, every) for name, values in corners}
+        if self.has_masks:
+            record[MASKS] = Column(self.source.masks(at), every)
+            check_unchanged(self.source)
+        return images, record
 
     def distinct(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
         """As in `Taken`; all rows are distinct here."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from statistics import median
 from typing import Any
 
@@ -113,12 +113,12 @@ class Profile:
         """
         if not isinstance(saved, Mapping):
             raise CellprepError(f"a profile must be a table of numbers, got {saved!r}")
-        known = {field.name: field for field in fields(cls)}
+        known = {entry.name: entry for entry in fields(cls)}
         for name in saved:
             if name not in known:
                 raise CellprepError(f"a profile has no {name!r}; {nearest(str(name), known)}")
-        for name, field in known.items():
-            if field.default is MISSING and name not in saved:
+        for name, entry in known.items():
+            if entry.default is MISSING and name not in saved:
                 raise CellprepError(f"the profile needs `{name}`; `cellprep profile` prints one")
         return cls(**saved)
 
@@ -136,12 +136,15 @@ class Measured:
         The same of pixels outside the cell, where the cell is known.
     areas : list of int
         Pixels of each known cell.
+    blank : list of int
+        Rows of added copies that are of one colour.
     """
 
     images: int
     levels: list[int]
     background: list[int]
     areas: list[int]
+    blank: list[int] = field(default_factory=list)
 
     @classmethod
     def of(cls, images: Images, masks: Masks | None, painted: int | None) -> Measured:
@@ -162,34 +165,53 @@ class Measured:
     def total(cls, parts: Iterable[Measured]) -> Measured:
         """The sums over all images of the parts."""
         images, levels, background, areas = 0, [0] * 7, [0] * 7, list[int]()
+        blank: list[int] = []
         for part in parts:
             images += part.images
             levels = [a + b for a, b in zip(levels, part.levels, strict=True)]
             background = [a + b for a, b in zip(background, part.background, strict=True)]
             areas += part.areas
-        return cls(images, levels, background, areas)
+            blank += part.blank
+        return cls(images, levels, background, areas, blank)
 
 
 @dataclass(frozen=True, eq=False)
 class Measuring:
     """Measures those of a plan's images that are in the sample, while they are being written.
 
+    Among all added copies, those of one colour are found.
+
     Cells are not searched for, which would compile for 12 seconds on a new machine.
     """
 
     sampled: Masks
     painted: int | None
+    added: Masks
 
     @classmethod
     def of(cls, plan: Plan) -> Measuring:
         sampled = np.zeros(len(plan), bool)
         sampled[sample(plan.rows)] = True
-        return cls(sampled, painted_background(plan))
+        return cls(sampled, painted_background(plan), plan.rows.copies > 0)
 
     def __call__(self, at: Positions, images: Images, masks: Masks | None) -> Measured:
         """What there is to measure in the images of the rows at these positions."""
-        here = self.sampled[at]
-        return Measured.of(images[here], None if masks is None else masks[here], self.painted)
+        here, added = self.sampled[at], np.flatnonzero(self.added[at])
+        found = Measured.of(images[here], None if masks is None else masks[here], self.painted)
+        blank = at[added[of_one_color(images[added])]] if len(added) else added
+        return replace(found, blank=blank.tolist())
+
+
+def of_one_color(images: Images) -> Masks:
+    """(n,) whether all pixels of an image are equal.
+
+    >>> of_one_color(np.zeros((1, 8, 8, 3), np.uint8))
+    array([ True])
+    """
+    pixels = images.reshape(len(images), -1, images.shape[3])
+    found = (pixels[:, ::61] == pixels[:, :1]).all(axis=(1, 2))  # of few images every pixel
+    found[found] = (pixels[found] == pixels[found, :1]).all(axis=(1, 2))
+    return np.asarray(found)
 
 
 def profile_of(plan: Plan) -> Profile:

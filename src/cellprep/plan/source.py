@@ -137,6 +137,15 @@ class Source(Protocol):
     def unread(self) -> Unread:
         """What the input contains besides, and why it is not read."""
 
+    def sizes_text(self) -> str:
+        """The sizes of the images, for people, as far as they are known."""
+
+    def middle(self, side: int) -> Source | None:
+        """The source of the middle square of each image, which may have any size, if it can."""
+
+    def corners(self, at: Positions) -> dict[str, NDArray[np.int32]]:
+        """`top` and `left` of these squares, once they were read; else nothing."""
+
     def digested(self) -> DigestedSource | None:
         """The source, if digests of consecutive images identify it; else None.
 
@@ -180,8 +189,34 @@ class BaseSource:
     def holds_files(self) -> bool:
         return False
 
+    def sizes_text(self: Source) -> str:
+        return size_text(self.shape[:2])
+
+    def middle(self, side: int) -> Source | None:
+        return None
+
+    def corners(self, at: Positions) -> dict[str, NDArray[np.int32]]:
+        return {}
+
     def digested(self) -> DigestedSource | None:
         return None
+
+
+def middle_from(length: Any, side: int) -> Any:
+    """Where the middle `side` pixels of a row or column begin.
+
+    >>> middle_from(363, 200)
+    81
+    """
+    return length // 2 - side // 2
+
+
+def corners_of(
+    stored: Mapping[int, Size], at: Positions, side: int
+) -> dict[str, NDArray[np.int32]]:
+    """`top` and `left` of the middle squares of images whose stored sizes are known."""
+    sizes = np.array([stored[row] for row in at.tolist()], np.int32).reshape(-1, 2)
+    return {name: middle_from(sizes[:, axis], side) for axis, name in enumerate(("top", "left"))}
 
 
 def size_text(size: Size) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..dataset.dataset import Dataset, check_dataset
 from ..duplicates.settings import Search
 from ..errors import CellprepError
+from ..kernels import Hash
 from ..steps.recipe import Recipe
 from ..system.paths import as_path, atomic_write, make_folder
 from ..writing.output import writing_to
@@ -53,7 +54,7 @@ def report(
     test: Dataset | None = None,
     near: int | None = 4,
     symmetries: bool = True,
-    hash: str = "phash",
+    hash: Hash = "phash",
     title: str | None = None,
     notes: Iterable[str] = (),
 ) -> Report:

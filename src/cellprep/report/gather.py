@@ -11,7 +11,7 @@ from ..arrays import Positions
 from ..dataset.dataset import Dataset
 from ..duplicates.search import find_duplicates, find_leaks
 from ..duplicates.settings import Search
-from ..errors import CellprepError
+from ..errors import CellprepError, counted
 from ..steps.recipe import Recipe
 from . import classes, operations, step_pictures
 from .catalog import Catalog
@@ -48,6 +48,11 @@ def gather(
         )
     written_at = originals.source.history.path
     recorded = Recorded.of(written_at)
+    if recorded.blank:
+        notes.append(
+            f"{counted(recorded.blank, 'augmented copy', 'augmented copies')} of one colour: "
+            "`blank` in dataset.json."
+        )
     qualities = measure(originals.plan)
     duplicates, leaks = _duplicates(originals, test, search, catalog)
     odd, sizes = odd_sizes(originals)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,28 +18,35 @@ from ..duplicates.search import find_duplicates
 from ..errors import CellprepError, counted
 from ..plan.plan import Plan
 from ..plan.readable import Measures
-from ..plan.source import frequencies
+from ..plan.source import Size, frequencies
 
 
 def read_any(
     path: str | Path,
     size: int | tuple[int, int] | None = None,
     measures: Measures | None = None,
+    without: Sequence[str] | None = None,
     **options: Any,
 ) -> tuple[Dataset, str]:
     """`read`, with images of several sizes resized to 96x96, and a note if they were.
 
-    Images are decoded if they are to be measured, which shows their sizes.
+    Images are decoded if they are to be measured, which shows their sizes. Those with the ids
+    `without` are left out.
     """
-    dataset = read(path, size=size, **options)
+
+    def opened(size: int | tuple[int, int] | None) -> Dataset:
+        found = read(path, size=size, **options)
+        return found if without is None else found.without(without)
+
+    dataset = opened(size)
     source = dataset.source
     if size is None and not (source.trusted or source.resizes()):
         if measures is not None:
             with suppress(CellprepError):  # no size is that of most images, or all are bad
                 dataset.measured(measures).plan  # noqa: B018
-        sizes = frequencies(source.image_sizes())
+        sizes = stored_sizes(dataset)
         if len(sizes) > 1:
-            dataset = read(path, size=96, **options)
+            dataset = opened(96)
             if measures is not None:
                 dataset.measured(measures)
             return dataset, f"images of {len(sizes)} sizes, resized to 96x96"
@@ -48,14 +55,19 @@ def read_any(
     return dataset, ""
 
 
+def stored_sizes(dataset: Dataset) -> dict[Size, int]:
+    """How many images are stored in each size, the most frequent first."""
+    sizes = dataset.source.image_sizes()
+    return frequencies(sizes[row] for row in dataset.plan.origin(np.arange(len(dataset))).tolist())
+
+
 def inspect(
     path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
 ) -> dict[str, Any]:
     """Counts, sizes, value ranges, duplicates, bad and unread files of a data set, for JSON."""
     dataset, resized = read_any(path, size, {"range": _range}, **options)
-    raw = dataset.source
-    dataset = dataset.readable()
-    sizes = frequencies(raw.image_sizes())
+    listed, dataset = dataset, dataset.readable()
+    sizes = stored_sizes(listed)
     table = find_duplicates(dataset)
     groups = []
     for number, (_, group) in enumerate(table.groupby("group")):
@@ -123,21 +135,29 @@ def describe(found: dict[str, Any]) -> str:
         lines.append(f"  {name[:28]:28} {count:9,}  {'#' * round(30 * count / most)}")
     lines.append(
         f"repeats  {counted(found['duplicate_images'], 'image')} in "
-        f"{counted(found['duplicate_groups'], 'group')}, "
+        f"{counted(found['duplicate_groups'], 'group')} (equal pixels), "
         f"{found['conflicts']:,} with conflicting labels"
         if found["groups"]
         else "repeats  none"
     )
     for group in found["groups"][:8]:
-        labels = ", ".join(f"{name} x{count}" for name, count in group["labels"].items())
+        labels = counted_labels(group["labels"])
         mark = "CONFLICT" if group["conflict"] else ""
         ids = ", ".join(map(str, group["ids"][:3])) + ", ..." * (group["images"] > 3)
-        lines.append(f"  {mark:8} {group['images']:6,} x  {labels}  (ids {ids})")
+        lines.append(f"  {mark:8} {group['images']:6,} images  {labels}  (ids {ids})")
     lines += [f"  BAD {name}: {cause}" for name, cause in list(found["bad"].items())[:8]]
     for what in ("groups", "bad"):
         if len(found[what]) > 8:
             lines.append(f"  and {len(found[what]) - 8:,} more {what}; use --json for all")
     return "\n".join([*lines, *unread_lines(found["unread"])])
+
+
+def counted_labels(labels: Mapping[str, int]) -> str:
+    """
+    >>> counted_labels({"mono": 3, "baso": 1})
+    'mono x3, baso x1'
+    """
+    return ", ".join(f"{name} x{count}" for name, count in labels.items())
 
 
 def unread_lines(unread: Mapping[str, str]) -> list[str]:

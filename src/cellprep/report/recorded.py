@@ -30,6 +30,7 @@ class Recorded:
     bad: dict[str, str] = field(default_factory=dict)
     changes: list[tuple[str, int, int, str]] = field(default_factory=list)
     versions: list[tuple[str, str]] = field(default_factory=list)
+    blank: int = 0
 
     @classmethod
     def of(cls, path: Path | None) -> Recorded:
@@ -51,6 +52,7 @@ class Recorded:
                 and all(type(change.get(name)) is kind for name, kind in columns.items())
             ],
             [(k, str(v)) for k, v in versions.items()] if isinstance(versions, dict) else [],
+            len(blank) if isinstance(blank := manifest.get("blank"), list) else 0,
         )
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from ..errors import CellprepError
 from ..operations.engines import copy_rows
 from ..plan.plan import Plan
 from ..plan.profile import Profile, painted_background, profile_of
-from .settings import OneOf
 from .step import Step
 
 LEAST = 20
@@ -58,7 +57,7 @@ class Adapt(Step):
 
     profile: Profile | str | Path = field(metadata={"example": "out/train"})
     scale: bool = True
-    color: Annotated[str, OneOf("channels", "background")] | bool = False
+    color: Literal["channels", "background"] | bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "profile", _profile(self.profile))

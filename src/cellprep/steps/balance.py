@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from ..plan.balancing import balance_counts, check_classes
 from ..plan.draws import Draw
 from ..plan.plan import Plan
 from .jitter import Jitter
-from .settings import OneOf, Range
+from .settings import Range
 from .step import Step
 
 Target = (
-    Annotated[str, OneOf("max", "min", "median")]
+    Literal["max", "min", "median"]
     | Annotated[int, Range(1, 2**31)]
     | Mapping[str, int]
     | Mapping[int, int]

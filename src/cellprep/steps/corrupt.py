@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from ..plan.draws import Draw
 from ..plan.nodes import Parameters
 from ..plan.plan import Plan
 from .copies import with_copies
-from .settings import OneOf, Range
+from .settings import Range
 from .step import Step
 
 _SLOTS = 4
@@ -70,7 +70,7 @@ class Corrupt(Step):
     cellprep.errors.CellprepError: `corruption` got 'cutuot'; did you mean 'cutout'? Allowed: ...
     """
 
-    suite: Annotated[str, OneOf(*SUITES)] = "microscopy"
+    suite: Literal["microscopy", "heavy"] = "microscopy"
     severity: Annotated[int, Range(1, 5)] | None = None
     corruption: str | None = None
     # sets of version 0.1 record neither of these

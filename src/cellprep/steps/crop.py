@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,9 @@ from ..arrays import Images, Masks, Positions
 from ..errors import CellprepError, in_range
 from ..plan.nodes import Parameters, completed
 from ..plan.plan import Plan
-from ..plan.source import Shape
-from .settings import OneOf, Range
+from ..plan.source import Shape, Source
+from .jitter import Border
+from .settings import Range
 from .step import Step
 
 CELL = "cell"
@@ -31,6 +32,10 @@ class Crop(Step):
     cell that touches the mask shifts the median little, but the bounding box a lot.
     Where no cell is found, the window is around the image centre and `crop.found` is False in the
     record.
+
+    Around the image centre, as the first step, it takes image files of any size that is not below
+    `size`. Only the window of each is then read; `read.top` and `read.left` record its corner in
+    the file, and `crop.top` and `crop.left` are 0.
 
     With `relative`, each window has its own size, and all cells appear equally large. Its centre is
     that of the cell's bounding box. Where no cell is found, it is the largest square around the
@@ -61,9 +66,9 @@ class Crop(Step):
     """
 
     size: Annotated[float, Range(1, 2**15)] = field(metadata={"example": 80})
-    center: Annotated[str, OneOf("cell", "image")] = "cell"
+    center: Literal["cell", "image"] = "cell"
     resize_to: Annotated[int, Range(1, 2**15)] | None = None
-    fill: Annotated[str, OneOf("reflect", "edge")] | Annotated[int, Range(0, 255)] | None = None
+    fill: Border | Annotated[int, Range(0, 255)] | None = None
 
     relative: bool = field(default=False, metadata={"omit_default": True})
 
@@ -80,6 +85,11 @@ class Crop(Step):
                 "`relative` needs center='cell' and a `resize_to`, since every window has its own "
                 f"size; got center={self.center!r}, resize_to={self.resize_to}"
             )
+
+    def read_from(self, source: Source) -> Source:
+        if self.center == "cell" or self.fill is not None:
+            return source
+        return source.middle(int(self.size)) or source
 
     def extend(self, plan: Plan) -> Plan:
         known = None

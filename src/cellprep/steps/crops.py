@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..dataset.dataset import Dataset, check_dataset
 from ..plan.plan import Plan
 from .crop import CELL, Crop
+from .jitter import Border
 from .step import Applied
 
 
@@ -16,7 +17,7 @@ def crops(
     *,
     sizes: Sequence[int],
     resize_to: int | None = None,
-    fill: str | int | None = None,
+    fill: Border | int | None = None,
 ) -> dict[int, Dataset]:
     """Crops of several sizes around the same cells, one data set per size.
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 
 from ..duplicates.policies import resolve_duplicates
 from ..duplicates.relations import related
 from ..duplicates.settings import Search
-from ..kernels import HASHES
+from ..kernels import Hash
 from ..plan.plan import Plan
-from .settings import OneOf, Range
+from .settings import Range
 from .step import Step
+
+OnConflict = Literal["drop", "majority", "keep"]
+OnDuplicate = Literal["one", "drop", "keep"]
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,12 @@ class Dedupe(Step):
     Dedupe(on_conflict='drop', on_duplicate='drop', max_copies=10, near=None, symmetries=False, ...)
     """
 
-    on_conflict: Annotated[str, OneOf("drop", "majority", "keep")] = "drop"
-    on_duplicate: Annotated[str, OneOf("one", "drop", "keep")] = "one"
+    on_conflict: OnConflict = "drop"
+    on_duplicate: OnDuplicate = "one"
     max_copies: Annotated[int, Range(1, 2**31)] | None = 10
     near: Annotated[int, Range(0, 24)] | None = None
     symmetries: bool = False
-    hash: Annotated[str, OneOf(*HASHES)] = "phash"
+    hash: Hash = "phash"
 
     def extend(self, plan: Plan) -> Plan:
         plan, found = related(plan, Search(self.near, self.symmetries, self.hash))

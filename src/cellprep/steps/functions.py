@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np  # noqa: F401 - used by the examples
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import Images
 from ..dataset.dataset import as_dataset
 from ..errors import CellprepError
+from ..kernels import Hash
 from . import (
     Balance,
     Corrupt,
@@ -20,9 +21,11 @@ from . import (
     Step,
 )
 from .balance import Target
+from .dedupe import OnConflict, OnDuplicate
 from .step import Applied
 
 AnyLabels = NDArray[Any]
+Suite = Literal["microscopy", "heavy"]
 
 
 def run(
@@ -38,12 +41,12 @@ def dedupe(
     images: ArrayLike,
     labels: ArrayLike,
     *,
-    on_conflict: str = "drop",
-    on_duplicate: str = "one",
+    on_conflict: OnConflict = "drop",
+    on_duplicate: OnDuplicate = "one",
     max_copies: int | None = 10,
     near: int | None = None,
     symmetries: bool = False,
-    hash: str = "phash",
+    hash: Hash = "phash",
     ids: ArrayLike | None = None,
 ) -> tuple[Images, AnyLabels]:
     """Images without duplicates, and their labels; settings as in `Dedupe`.
@@ -112,7 +115,7 @@ def corrupt(
     images: ArrayLike,
     labels: None = None,
     *,
-    suite: str = ...,
+    suite: Suite = ...,
     severity: int | None = ...,
     corruption: str | None = ...,
     seed: int = ...,
@@ -125,7 +128,7 @@ def corrupt(
     images: ArrayLike,
     labels: ArrayLike,
     *,
-    suite: str = ...,
+    suite: Suite = ...,
     severity: int | None = ...,
     corruption: str | None = ...,
     copies: int | None = ...,
@@ -139,7 +142,7 @@ def corrupt(
     images: ArrayLike,
     labels: ArrayLike | None = None,
     *,
-    suite: str = "microscopy",
+    suite: Suite = "microscopy",
     severity: int | None = None,
     corruption: str | None = None,
     copies: int | None = None,
@@ -195,8 +198,8 @@ def rand_augment(
     magnitude_stddev: float = 0.15,
     rate: float = 10 / 11,
     keep_originals: bool = True,
-    engine: str = "native",
-    operations: str | Sequence[str] = "keras-cv",
+    engine: Literal["native", "keras_cv"] = "native",
+    operations: Literal["keras-cv", "wide"] | Sequence[str] = "keras-cv",
     seed: int = 0,
     ids: ArrayLike | None = None,
 ) -> tuple[Images, AnyLabels]:
@@ -224,8 +227,8 @@ def rand_augment(
     >>> more.shape, labels.tolist()
     ((8, 8, 8, 3), [0, 0, 0, 0, 1, 1, 1, 1])
     """
+    names: Any = operations if isinstance(operations, str) else tuple(operations)
     step = RandAugment(
-        *(copies, num_ops, magnitude, magnitude_stddev, rate, keep_originals, engine),
-        operations if isinstance(operations, str) else tuple(operations),
+        copies, num_ops, magnitude, magnitude_stddev, rate, keep_originals, engine, names
     )
     return run(step, images, labels, seed, ids)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np  # noqa: F401 - used by the examples
 from numpy.typing import ArrayLike
 
 from ..arrays import Images
+from ..kernels import Foreground, Space, Target
 from ..plan.profile import Profile
 from . import Adapt, Crop, Jitter, KMeansMask, MatchColors, StainJitter
 from .functions import run
+from .jitter import Border, Flip
 
 
 def jitter(
@@ -19,8 +22,8 @@ def jitter(
     rotation: float = 180.0,
     shift: float = 0.1,
     zoom: float = 0.1,
-    flip: str | bool = "both",
-    fill: str | int = "reflect",
+    flip: Flip | bool = "both",
+    fill: Border | int = "reflect",
     seed: int = 0,
     ids: ArrayLike | None = None,
 ) -> Images:
@@ -51,7 +54,7 @@ def stain_jitter(
     *,
     strength: float = 0.3,
     offset: float = 0.1,
-    matrix: str = "hed",
+    matrix: Literal["hed", "macenko"] = "hed",
     rate: float = 1.0,
     seed: int = 0,
     ids: ArrayLike | None = None,
@@ -82,7 +85,7 @@ def match_colors(
     images: ArrayLike,
     *,
     strength: float = 0.5,
-    color_space: str = "rgb",
+    color_space: Literal["rgb", "lab"] = "rgb",
     rate: float = 1.0,
     seed: int = 0,
     ids: ArrayLike | None = None,
@@ -116,7 +119,7 @@ def adapt(
     profile: Profile | str | Path,
     *,
     scale: bool = True,
-    color: str | bool = False,
+    color: Literal["channels", "background"] | bool = False,
     ids: ArrayLike | None = None,
 ) -> Images:
     """Images brought to the size and colours of a profile; settings as in `Adapt`.
@@ -148,9 +151,9 @@ def crop(
     images: ArrayLike,
     size: float,
     *,
-    center: str = "cell",
+    center: Literal["cell", "image"] = "cell",
     resize_to: int | None = None,
-    fill: str | int | None = None,
+    fill: Border | int | None = None,
     relative: bool = False,
 ) -> Images:
     """A square window of each image; settings as in `Crop`.
@@ -176,9 +179,9 @@ def kmeans_mask(
     images: ArrayLike,
     *,
     n_clusters: int | None = None,
-    color_space: str | None = None,
-    foreground: str = "auto",
-    target: str = "cell",
+    color_space: Space | None = None,
+    foreground: Foreground = "auto",
+    target: Target = "cell",
     background: int = 0,
 ) -> Images:
     """Images with masked background; settings as in `KMeansMask`.

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from ..arrays import Images, Masks, Positions
 from ..plan.draws import Draw
 from ..plan.nodes import Parameters
-from .settings import OneOf, Range
+from .settings import Range
 from .step import Step
+
+Flip = Literal["both", "horizontal", "vertical", "none"]
+Border = Literal["reflect", "edge"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Jitter(Step):
     rotation: Annotated[float, Range(0, 180)] = 180.0
     shift: Annotated[float, Range(0, 1)] = 0.1
     zoom: Annotated[float, Range(0, 0.9)] = 0.1
-    flip: Annotated[str, OneOf("both", "horizontal", "vertical", "none")] | bool = "both"
-    fill: Annotated[str, OneOf("reflect", "edge")] | Annotated[int, Range(0, 255)] = "reflect"
+    flip: Flip | bool = "both"
+    fill: Border | Annotated[int, Range(0, 255)] = "reflect"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..arrays import Images, Masks, Positions
 from ..errors import CellprepError
-from ..kernels import FOREGROUNDS, SPACES, TARGETS
+from ..kernels import Foreground, Space, Target
 from ..operations.engines import copy_rows
 from ..plan.source import Shape
-from .settings import OneOf, Range
+from .settings import Range
 from .step import Step
 
 
@@ -66,9 +66,9 @@ class KMeansMask(Step):
     """
 
     n_clusters: Annotated[int, Range(2, 8)] | None = None
-    color_space: Annotated[str, OneOf(*SPACES)] | None = None
-    foreground: Annotated[str, OneOf(*FOREGROUNDS)] = "auto"
-    target: Annotated[str, OneOf(*TARGETS)] = "cell"
+    color_space: Space | None = None
+    foreground: Foreground = "auto"
+    target: Target = "cell"
     background: Annotated[int, Range(0, 255)] = 0
 
     finds_masks: ClassVar[bool] = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from ..operations.engines import copy_rows
 from ..plan.draws import Draw
 from ..plan.nodes import Parameters
 from ..plan.plan import Plan
-from .settings import OneOf, Range
+from .settings import Range
 from .step import Step
 
 _STATISTICS = [f"{kind}_{channel}" for kind in ("mean", "stddev") for channel in (1, 2, 3)]
@@ -60,7 +60,7 @@ class MatchColors(Step):
     """
 
     strength: Annotated[float, Range(0, 1)] = 0.5
-    color_space: Annotated[str, OneOf("rgb", "lab")] = "rgb"
+    color_space: Literal["rgb", "lab"] = "rgb"
     rate: Annotated[float, Range(0, 1)] = 1.0
 
     def extend(self, plan: Plan) -> Plan:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from ..arrays import Images, Masks, Positions
 from ..errors import CellprepError, one_of
 from ..operations import KERAS_CV, LISTS, NONE, OPERATIONS, Slots, Strength, engines
-from ..operations.engines import ENGINES
 from ..plan.draws import Draw
 from ..plan.nodes import Parameters
 from ..plan.plan import Plan
 from .copies import with_copies
-from .settings import OneOf, Range
+from .settings import Range
 from .step import Step
 
 _STEMS = ("value", "threshold", "third")
@@ -73,8 +72,8 @@ class RandAugment(Step):
     magnitude_stddev: Annotated[float, Range(0, 1)] = 0.15
     rate: Annotated[float, Range(0, 1)] = 10 / 11
     keep_originals: bool = True
-    engine: Annotated[str, OneOf(*ENGINES)] = "native"
-    operations: Annotated[str, OneOf(*LISTS)] | tuple[str, ...] = field(
+    engine: Literal["native", "keras_cv"] = "native"
+    operations: Literal["keras-cv", "wide"] | tuple[str, ...] = field(
         default="keras-cv",
         metadata={"omit_default": True},  # sets of version 0.1 do not record it
     )

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..arrays import Masks, check_images
+from ..kernels import Foreground, Space, Target
 from ..system import executors
 from .kmeans_mask import KMeansMask
 
@@ -14,9 +15,9 @@ def segment(
     images: ArrayLike,
     *,
     n_clusters: int | None = None,
-    color_space: str | None = None,
-    foreground: str = "auto",
-    target: str = "cell",
+    color_space: Space | None = None,
+    foreground: Foreground = "auto",
+    target: Target = "cell",
 ) -> Masks:
     """The masks that `kmeans_mask` multiplies images by; settings as in `KMeansMask`.
 

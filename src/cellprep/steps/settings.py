@@ -1,4 +1,7 @@
-"""Constraints on the settings of a step, given in the annotations of its fields."""
+"""Constraints on the settings of a step, given in the annotations of its fields.
+
+`Literal["a", "b"]` lists choices, which editors then offer.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from functools import cache
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import numpy as np
 
@@ -47,6 +50,8 @@ def _options(hint: Any) -> Iterator[Option]:
     if get_origin(hint) is Annotated:
         base, *constraints = get_args(hint)
         yield base, constraints[0]
+    elif get_origin(hint) is Literal:
+        yield str, OneOf(*get_args(hint))
     elif get_origin(hint) in (typing.Union, types.UnionType):
         for option in get_args(hint):
             yield from _options(option)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -172,6 +173,7 @@ def _check_fractions(fractions: dict[str, float]) -> dict[str, float]:
     if not fractions:
         raise CellprepError("give the fraction of each split: split(cells, train=0.8, test=0.2)")
     for name, share in fractions.items():
+        _check_name(name)
         in_range(name, share, 0, 1)
         if share == 0:
             raise CellprepError(f"`{name}` must be a fraction above 0, got 0; omit an empty split")
@@ -179,6 +181,25 @@ def _check_fractions(fractions: dict[str, float]) -> dict[str, float]:
     if abs(total - 1) > 1e-6:
         raise CellprepError(f"the fractions of {', '.join(fractions)} must sum to 1, got {total:g}")
     return fractions
+
+
+_SETTINGS = ("seed", "groups", "near", "symmetries", "folds")
+_OF_SKLEARN = {
+    **{f"{name}_size": f"{name}=0.8" for name in ("train", "val", "valid", "test")},
+    **{"random_state": "seed=0", "stratify": "nothing: splits are always stratified"},
+    **{"shuffle": "seed=, which decides what is in each split", "n_splits": "folds=5"},
+}
+
+
+def _check_name(name: str) -> None:
+    """Refuse the name of a setting of scikit-learn, or one that looks like a setting of `split`."""
+    if name in _OF_SKLEARN:
+        raise CellprepError(f"`{name}` is scikit-learn's; pass {_OF_SKLEARN[name]}")
+    alike = difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.7)
+    if alike:
+        raise CellprepError(
+            f"a split cannot be called {name!r}, which looks like the setting `{alike[0]}`"
+        )
 
 
 def _check_can_be_split(dataset: Dataset) -> Dataset:
@@ -283,6 +304,10 @@ class _Split:
         *before, change = kept.changes
         noted = replace(change, why=f"{change.why}; {self.deviation}")
         return replace(kept, changes=(*before, noted))
+
+    @property
+    def rows(self) -> int:
+        return int(self.inside.sum())
 
     def __str__(self) -> str:
         return f"split({self.name}={self.shares[self.name]:g})"

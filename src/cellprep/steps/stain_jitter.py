@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ..arrays import Images, Masks, Positions
 from ..operations.engines import copy_rows
 from ..plan.draws import Draw
 from ..plan.nodes import Parameters
-from .settings import OneOf, Range
+from .settings import Range
 from .step import Step
 
 _STAINS = {"hed": 3, "macenko": 2}
@@ -64,7 +64,7 @@ class StainJitter(Step):
 
     strength: Annotated[float, Range(0, 1)] = 0.3
     offset: Annotated[float, Range(0, 1)] = 0.1
-    matrix: Annotated[str, OneOf(*_STAINS)] = "hed"
+    matrix: Literal["hed", "macenko"] = "hed"
     rate: Annotated[float, Range(0, 1)] = 1.0
 
     finds_parameters: ClassVar[bool] = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, NoReturn, Self, cast
 
 from numpy.typing import NDArray
 
@@ -15,7 +15,7 @@ from ..plan.draws import Draw
 from ..plan.nodes import Parameters
 from ..plan.plan import Plan
 from ..plan.profile import Profile
-from ..plan.source import Shape
+from ..plan.source import Shape, Source
 from ..system.plugins import Registry
 from . import settings
 
@@ -41,7 +41,7 @@ class Step:
 
     A step that drops or repeats images, or changes only some of them, implements `extend` instead,
     with the verbs of `Plan`. Field types may have constraints (`Annotated[int, Range(1, 9)]`,
-    `Annotated[str, OneOf("a", "b")]`), which are checked on construction.
+    `Literal["a", "b"]`), which are checked on construction.
     """
 
     finds_parameters: ClassVar[bool] = False
@@ -60,6 +60,10 @@ class Step:
         settings.check(self)
 
     # -- effect ----------------------------------------------------------------------------------
+
+    def read_from(self, source: Source) -> Source:
+        """The source as it is read if this is the first step. Default: as it is."""
+        return source
 
     def extend(self, plan: Plan) -> Plan:
         """The plan with this step appended. Default: it is applied to every image."""
@@ -106,6 +110,29 @@ class Step:
     def move_masks(self, masks: Masks, rows: Positions, **parameters: NDArray[Any]) -> Masks:
         """The masks; those at `rows` are moved as the step moves images, to the nearest pixel."""
         return masks
+
+    def __call__(self, *given: Any, **options: Any) -> NoReturn:
+        """Refused: steps are applied by a recipe, and functions of their names take arrays."""
+        name, key = type(self).__name__, self.key()
+        raise CellprepError(
+            f"{name} is a step, not a function; apply it to a data set by Recipe([{name}(...)])"
+            f"(cells), or call cellprep.{key}(images, ...) for arrays"
+        )
+
+    def short(self) -> str:
+        """The step with those settings that differ from their defaults.
+
+        >>> from cellprep import RandAugment
+        >>> RandAugment(copies=2).short()
+        'RandAugment(copies=2)'
+        """
+        changed = []
+        for field in fields(self):
+            value = getattr(self, field.name)
+            made = field.default_factory
+            if value != (field.default if made is MISSING else made()):
+                changed.append(f"{field.name}={value!r}")
+        return f"{type(self).__name__}({', '.join(changed)})"
 
     # -- saved form ------------------------------------------------------------------------------
 
@@ -188,8 +215,11 @@ class Applied:
     def __post_init__(self) -> None:
         check_seed(self.seed)
 
+    def read_from(self, source: Source) -> Source:
+        return self.step.read_from(source)
+
     def __call__(self, plan: Plan) -> Plan:
         return self.step.extend(plan.begin(self.step.key(), self.step.to_dict(), int(self.seed)))
 
     def __str__(self) -> str:
-        return repr(self.step)
+        return self.step.short()

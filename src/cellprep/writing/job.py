@@ -15,6 +15,7 @@ from ..errors import BadImagesError, CellprepError, counted, in_range, one_of, r
 from ..formats import FORMATS
 from ..formats.manifest import MANIFEST
 from ..formats.stamps import Files
+from ..formats.written import load_manifest
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..system import executors
@@ -56,6 +57,9 @@ class Written:
         Bad files that were copied to `quarantine/`.
     unread : dict
         Name and cause of everything in the input that was not read (`Dataset.unread`).
+    blank : tuple of (id, copy)
+        Augmented copies that are of one colour, as if shifted out of the image. They are written,
+        since every image gets the same number of copies; `dataset.json` lists them too.
     """
 
     path: Path
@@ -66,6 +70,7 @@ class Written:
     repaired: int = 0
     quarantined: int = 0
     unread: Mapping[str, str] = field(default_factory=dict)
+    blank: tuple[tuple[int | str, int], ...] = ()
 
     def __str__(self) -> str:
         details = [f"{self.resumed:,} of them by an earlier run"] * (self.resumed > 0)
@@ -73,6 +78,8 @@ class Written:
         before = f" ({', '.join(details)})" if details else ""
         skipped = len(self.bad) - self.quarantined
         unread = f", {counted(len(self.unread), 'file')} not read" if self.unread else ""
+        if self.blank:
+            unread += f", {counted(len(self.blank), 'copy', 'copies')} of one colour"
         return (
             f"{counted(self.rows, 'image')} written{before}, {skipped:,} skipped, "
             f"{self.quarantined:,} quarantined{unread}, {self.seconds:.1f} s: {self.path}"
@@ -119,6 +126,7 @@ class Job:
         try:
             with as_os_errors(self.path):
                 resumed, repaired, copied = self._write()
+                blank = load_manifest(self.path).get("blank", [])
         except OSError as error:
             raise CellprepError(
                 f"{cannot_write(self.path, error)}; no incomplete file has a final name, and the "
@@ -133,6 +141,7 @@ class Job:
         return Written(
             *(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired, copied),
             dict(self.plan.source.unread),
+            tuple((id, copy) for id, copy in blank),
         )
 
     def _write(self) -> tuple[int, int, int]:

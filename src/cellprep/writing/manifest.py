@@ -69,12 +69,19 @@ def manifest_of(
         "bad": dict(plan.bad),
         **({"unread": dict(plan.source.unread)} if plan.source.unread else {}),
         **profile,
+        **({"blank": _named_rows(plan, measured.blank)} if measured and measured.blank else {}),
         **({"quarantined": quarantined} if quarantined else {}),
         "shards": shards,
         "files": files,
         "made_of": fingerprint.to_dict(),
         **FORMATS[fingerprint.format].describe(contents_of(plan, fingerprint)),
     }
+
+
+def _named_rows(plan: Plan, at: list[int]) -> list[list[Any]]:
+    """The id and the copy number of rows."""
+    ids, copies = plan.rows.ids, plan.rows.copies
+    return [[ids[row].item(), int(copies[row])] for row in at]
 
 
 def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -53,6 +53,8 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
     if at is not None:
         index = index.take(np.arange(len(index))[at])  # type: ignore[index]
+    if "read.top" in index.column_names:
+        dataset = _reading_the_middle(dataset, saved["stages"], path)
     row_of = {name: row for row, name in enumerate(dataset.ids.tolist())}
     try:
         rows = [row_of[name] for name in index["id"].to_pylist()]
@@ -77,6 +79,17 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
                 f"the record of {stage['name']!r} in {str(path)!r} is damaged ({error!r})"
             ) from error
     return images
+
+
+def _reading_the_middle(dataset: Dataset, stages: list[Mapping[str, Any]], path: Path) -> Dataset:
+    """The data set with only the window of each image that the first step read."""
+    source = dataset.source.middle(int(stages[0]["size"])) if stages else None
+    if source is None:
+        raise CellprepError(
+            f"{str(path)!r} was made from the middle of image files; pass these, as "
+            "cellprep.read(folder) without size="
+        )
+    return Dataset(source)
 
 
 def _apply(

@@ -8,20 +8,21 @@ from typing import Any
 import click
 
 from ...dataset.read import read
-from ..arguments import MATCHING, READING, WORKING, executor, read_arguments
+from ...kernels import Hash
+from ..arguments import MATCHING, READING, WORKING, executor, left_out, read_arguments
 from ..output import check_one_format, show_groups
 from ..shared import PATH, one_line_errors, options
 
 
 @click.command()
 @click.argument("input", type=PATH)
-@options(*MATCHING, *READING, *WORKING, "csv", "json")
+@options("without", *MATCHING, *READING, *WORKING, "csv", "json")
 @one_line_errors
 def duplicates(
     input: Path,
     near: int | None,
     symmetries: bool,
-    hash: str,
+    hash: Hash,
     as_csv: bool,
     as_json: bool,
     **given: Any,
@@ -37,7 +38,8 @@ def duplicates(
 
     check_one_format(as_csv, as_json)
     with executor(given, not (as_json or as_csv)):
-        dataset, note = read_any(input, measures={}, **read_arguments(given))
+        without = left_out(given)
+        dataset, note = read_any(input, measures={}, without=without, **read_arguments(given))
         dataset = dataset.readable()
         table = find_duplicates(dataset, near=near, symmetries=symmetries, hash=hash)
     about = {
@@ -46,6 +48,7 @@ def duplicates(
         "note": note,
         "bad": dataset.bad,
         "unread": dataset.unread,
+        "matching": _matching(near, symmetries),
     }
     show_groups(table, about, as_csv, as_json)
     if table["conflict"].any():
@@ -62,7 +65,7 @@ def leaks(
     test: Path,
     near: int | None,
     symmetries: bool,
-    hash: str,
+    hash: Hash,
     as_csv: bool,
     as_json: bool,
     **given: Any,
@@ -86,7 +89,18 @@ def leaks(
         "note": "",
         "bad": {**a.bad, **b.bad},
         "unread": {**a.unread, **b.unread},
+        "matching": _matching(near, symmetries),
     }
     show_groups(table, about, as_csv, as_json)
     if len(table):
         raise click.exceptions.Exit(1)
+
+
+def _matching(near: int | None, symmetries: bool) -> str:
+    """Which images count as copies, in words.
+
+    >>> _matching(None, False), _matching(4, True)
+    ('equal pixels', 'hashes up to 4 bits apart, flips and turns')
+    """
+    found = [f"hashes up to {near} bits apart"] * (near is not None)
+    return ", ".join([*found, *["flips and turns"] * symmetries]) or "equal pixels"

@@ -9,8 +9,9 @@ import click
 
 from ...dataset.read import read
 from ...errors import CellprepError
+from ...kernels import Hash
 from ...steps.recipe import Recipe
-from ..arguments import MATCHING, READING, WORKING, executor, read_arguments
+from ..arguments import MATCHING, READING, WORKING, executor, left_out, read_arguments
 from ..shared import PATH, one_line_errors, options, print_json, print_text
 
 
@@ -22,7 +23,7 @@ from ..shared import PATH, one_line_errors, options, print_json, print_text
 @click.option("--recipe", type=PATH, metavar="FILE", help="Show what its steps would do.")
 @click.option("--test", type=PATH, metavar="PATH", help="Look for leaks into this set too.")
 @click.option("--exact", is_flag=True, help="Match only images with equal pixels.")
-@options(*MATCHING, *READING, *WORKING, "json")
+@options("without", *MATCHING, *READING, *WORKING, "json")
 @one_line_errors
 def report(
     input: Path,
@@ -32,7 +33,7 @@ def report(
     exact: bool,
     near: int | None,
     symmetries: bool,
-    hash: str,
+    hash: Hash,
     as_json: bool,
     **given: Any,
 ) -> None:
@@ -51,9 +52,9 @@ def report(
         raise CellprepError("`--exact` excludes `--near` and `--symmetries`; choose one")
     if not exact and near is None and not symmetries:
         near, symmetries = 4, True
-    how = read_arguments(given)
+    without, how = left_out(given), read_arguments(given)
     with executor(given, not as_json):
-        dataset, note = read_any(input, measures={"qualities": qualities}, **how)
+        dataset, note = read_any(input, measures={"qualities": qualities}, without=without, **how)
         if note:
             how["size"] = dataset.shape[1:3]
         made = make_report(

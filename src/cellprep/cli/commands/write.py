@@ -12,6 +12,7 @@ from ...dataset.dataset import Dataset
 from ...errors import CellprepError
 from ...steps.recipe import Recipe
 from ...writing.forecast import forecast
+from ...writing.single_pass import needs_no_pixels
 from ..arguments import READING, WRITING, executor, opened, write_job
 from ..output import forecast_as_json, show_forecasts, show_steps, written_as_json
 from ..shared import PATH, options, print_json, print_text, resumable
@@ -33,11 +34,12 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) ->
     if seed is not None:
         steps = Recipe(steps.steps, seed)
     dataset = opened(input, given)
+    made = steps(dataset)
     if given["on_error"] != "raise" or given["dry_run"]:
-        dataset = dataset.readable()  # decides which classes have images
+        made = made.readable()  # decides which classes have images
     with executor(given, not given["as_json"]):
-        _check_trainable(dataset)
-        _write(steps(dataset), out, given, began)
+        _check_trainable(made.chain[len(dataset.chain) - 1])
+        _write(made, out, given, began, once=_reads_once(steps(dataset), given))
 
 
 @click.command()
@@ -53,10 +55,15 @@ def convert(input: Path, out: Path, **given: Any) -> None:
     began = time.monotonic()
     dataset = opened(input, given)
     with executor(given, not given["as_json"]):
-        _write(dataset, out, given, began)
+        _write(dataset, out, given, began, once=_reads_once(dataset, given))
 
 
-def _write(dataset: Dataset, out: Path, given: dict[str, Any], began: float) -> None:
+def _reads_once(dataset: Dataset, given: dict[str, Any]) -> bool:
+    """Whether a write reads images only while it writes them; a dry run lists bad ones first."""
+    return given["on_error"] == "raise" and needs_no_pixels(dataset)
+
+
+def _write(dataset: Dataset, out: Path, given: dict[str, Any], began: float, *, once: bool) -> None:
     """Write, or estimate what writing would take; and print what the steps did."""
     as_json = given["as_json"]
     job = write_job(dataset, out, given)
@@ -64,7 +71,7 @@ def _write(dataset: Dataset, out: Path, given: dict[str, Any], began: float) -> 
     # That bad images were left out is in the last line too.
     steps = {"steps": changes.to_dict("records")} if (changes["step"] != "read").any() else {}
     if given["dry_run"]:
-        planning, bad = time.monotonic() - began, job.plan.bad
+        planning, bad = 0.0 if once else time.monotonic() - began, job.plan.bad
         found = forecast(job)
         if as_json:
             return print_json({**forecast_as_json(found, bad, planning), **steps})

@@ -218,7 +218,8 @@ def _labels_of(
         return values, class_names
     texts = [value for value in values.tolist() if isinstance(value, str)]
     numbers = len(texts) == len(values) and all(
-        text.isascii() and text.isdecimal() and str(int(text)) == text for text in {*texts}
+        text.isascii() and text.isdecimal() and len(text) < 19 and str(int(text)) == text
+        for text in {*texts}
     )
     if not numbers:
         return values, class_names
