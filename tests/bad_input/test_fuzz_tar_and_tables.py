@@ -32,9 +32,9 @@ FIELDS = {
 # fmt: off
 VALUES = [
     b"", b"\0", b"0", b"7", b"\xff", b"\x80" + bytes(10) + b"\x09", b"77777777777", b"-1",
-    b"00000000010", b"../../secret.png", b"/etc/passwd", b"a\0b", b"x" * 200, b"\xff\xfe.png", b"c.png", b"1.cls",
+    b"00000000010", b"../../secret.png", b"/etc/passwd", b"a\0b", b"x" * 200, b"\xff\xfe.png",
     b"ustar\x0000", b"ustar  \0", b"1", b"2", b"5", b"x", b"g", b"L", b"K", b"S", b"V", b"A",
-    b"\x01",
+    b"\x01", b"1.cls", b"c.png",
 ]
 # fmt: on
 

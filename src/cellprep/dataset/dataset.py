@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Ids, Images, Labels, Positions, check_images, read_labels
-from ..errors import CellprepError, in_range
+from ..errors import BadImagesError, CellprepError, in_range
 from ..plan.plan import Plan
 from ..plan.readable import Measures, only_readable
 from ..plan.source import Source
@@ -164,6 +164,8 @@ class Dataset(Exchange, Provenance, Selection, Tables):
     def __repr__(self) -> str:
         try:
             size = self.source.sizes_text()
+        except BadImagesError:
+            size = "unknown size"
         except CellprepError:
             size = "several sizes"
         total, moves = len(self.source.rows), [dataset._move for dataset in self.chain[1:]]

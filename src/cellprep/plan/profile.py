@@ -196,10 +196,9 @@ class Measuring:
 
     def __call__(self, at: Positions, images: Images, masks: Masks | None) -> Measured:
         """What there is to measure in the images of the rows at these positions."""
-        here, added = self.sampled[at], np.flatnonzero(self.added[at])
+        here = self.sampled[at]
         found = Measured.of(images[here], None if masks is None else masks[here], self.painted)
-        blank = at[added[of_one_color(images[added])]] if len(added) else added
-        return replace(found, blank=blank.tolist())
+        return replace(found, blank=at[self.added[at] & of_one_color(images)].tolist())
 
 
 def of_one_color(images: Images) -> Masks:
@@ -209,7 +208,7 @@ def of_one_color(images: Images) -> Masks:
     array([ True])
     """
     pixels = images.reshape(len(images), -1, images.shape[3])
-    found = (pixels[:, ::61] == pixels[:, :1]).all(axis=(1, 2))  # of few images every pixel
+    found = (pixels[:, ::509] == pixels[:, :1]).all(axis=(1, 2))  # few need all their pixels
     found[found] = (pixels[found] == pixels[found, :1]).all(axis=(1, 2))
     return np.asarray(found)
 
