@@ -175,3 +175,35 @@ def test_any_table_is_read_or_refused(tmp_path_factory, header, rows, separator,
         cp.read(folder / "t.csv").readable().to_arrays()
     except cp.CellprepError as error:
         assert "\n" not in str(error)  # noqa: PT017
+
+
+def test_the_output_may_be_beside_the_files_that_a_table_lists(folder, monkeypatch):
+    """The folder of the table is not the input, only the files that are listed."""
+    save(listed(Class=list("aabbab")), folder / "labels.csv")
+    monkeypatch.chdir(folder)
+    assert cp.write(cp.read("labels.csv"), "out", progress=False).rows == 6
+    table = pd.read_csv("labels.csv")
+    cells = cp.Dataset.from_pandas(table, file="Image", label="Class", root=folder)
+    assert cp.write(cells, "other", progress=False).rows == 6
+    for path in ("pictures", "pictures/000000.png", "."):
+        for overwrite in (False, True):
+            with pytest.raises(cp.CellprepError, match=r"is inside the input|is the input itself"):
+                cp.write(cp.read("labels.csv"), path, overwrite=overwrite, progress=False)
+    assert len([*(folder / "pictures").iterdir()]) == 6
+
+
+def test_the_output_may_be_beside_a_single_image(folder):
+    one = cp.read(folder / "pictures" / NAMES[0], labels=None)
+    assert cp.write(one, folder / "pictures" / "out", progress=False).rows == 1
+
+
+def test_rows_with_more_values_than_names_are_refused_not_cut_off(folder):
+    rows = [f"pictures/{name},left,{n % 2}" for n, name in enumerate(NAMES)]
+    (folder / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    with pytest.raises(cp.CellprepError, match="more values than the header has names"):
+        cp.read(folder / "labels.csv")
+    rows = [
+        f"pictures/{name},{n % 2}," for n, name in enumerate(NAMES)
+    ]  # as some programs end lines
+    (folder / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    assert cp.read(folder / "labels.csv").counts() == {"0": 3, "1": 3}

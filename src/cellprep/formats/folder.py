@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,8 @@ class FolderSource(BaseSource):
     masks_at: Path | None = None
     mask_files: tuple[str | None, ...] | None = None
     """The mask of each image, below the folder `masks_at`; None where there is none."""
+    listed: bool = False
+    """Whether the files were named: others below the folder are not part of the input."""
     window: int | None = None
     """The side of the middle square that alone is read of each image."""
 
@@ -101,6 +103,10 @@ class FolderSource(BaseSource):
 
     def holds_files(self) -> bool:
         return True
+
+    def includes(self, place: PurePath) -> bool:
+        below = str(place)
+        return not self.listed or any(PurePath(file).is_relative_to(below) for file in self.files)
 
     def middle(self, side: int) -> FolderSource | None:
         fixed = self.size is not None or self.window is not None or self.has_masks
@@ -267,8 +273,8 @@ def _read_labelled(
 
 def _read_unlabelled(path: Path, size: Size | None, part: str | None) -> FolderSource:
     """All images of a folder and the folders in it, or one image."""
-    listing = Listing()
-    if path.is_dir():
+    listing, alone = Listing(), not path.is_dir()
+    if not alone:
         listing = list_files(path, is_image_name)
         files, _ = _of_split(path, part, listing.files, ClassFolders.of(listing.files))
     else:
@@ -276,7 +282,8 @@ def _read_unlabelled(path: Path, size: Size | None, part: str | None) -> FolderS
     if not files:
         raise CellprepError(f"{str(path)!r} contains no images")
     rows = Rows.of(np.array(files), np.zeros(len(files), np.int64))
-    return FolderSource(path, tuple(files), rows, (UNLABELLED,), size, unread=listing.left())
+    left, names = listing.left(), (UNLABELLED,)
+    return FolderSource(path, tuple(files), rows, names, size, listed=alone, unread=left)
 
 
 def _with_masks(source: FolderSource, folder: Path) -> FolderSource:

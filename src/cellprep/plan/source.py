@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Protocol
 
 import numpy as np
@@ -137,6 +137,9 @@ class Source(Protocol):
     def unread(self) -> Unread:
         """What the input contains besides, and why it is not read."""
 
+    def includes(self, place: PurePath) -> bool:
+        """Whether a place below `path` belongs to the input, so that nothing is written there."""
+
     def sizes_text(self) -> str:
         """The sizes of the images, for people, as far as they are known."""
 
@@ -188,6 +191,9 @@ class BaseSource:
 
     def holds_files(self) -> bool:
         return False
+
+    def includes(self, place: PurePath) -> bool:
+        return True
 
     def sizes_text(self: Source) -> str:
         return size_text(self.shape[:2])

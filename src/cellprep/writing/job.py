@@ -221,7 +221,7 @@ def plan_write(
     check_texts([str(path)], "the output path")
     if path.name in ("", "..") and not is_remote(path):
         path = _named(path, kind)
-    check_apart(path, dataset.source.path)
+    check_apart(path, dataset.source)
     if not executors.share_memory():
         check_shared(path, dataset.source.path)
     _responding(path, lambda: check_free(path))

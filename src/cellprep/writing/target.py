@@ -11,6 +11,7 @@ from ..errors import CellprepError
 from ..formats import FORMATS
 from ..formats.written import Found, is_empty, look_at
 from ..plan.fingerprint import Fingerprint
+from ..plan.source import Source
 from ..system.paths import canonical, is_remote
 
 
@@ -114,21 +115,21 @@ def check_target(
     )
 
 
-def check_apart(path: Path, source: Path | None) -> None:
+def check_apart(path: Path, source: Source) -> None:
     """Refuse an output that is the input, is inside it or contains it."""
-    if source is None:
+    if source.path is None:
         return
-    target, origin = canonical(path), canonical(source)
+    target, origin = canonical(path), canonical(source.path)
     if target == origin:
         raise CellprepError(f"the output {str(path)!r} is the input itself; choose another path")
-    if origin in target.parents:
+    if origin in target.parents and source.includes(target.relative_to(origin)):
         raise CellprepError(
-            f"the output {str(path)!r} is inside the input {str(source)!r}; "
+            f"the output {str(path)!r} is inside the input {str(source.path)!r}; "
             "choose a path outside it"
         )
     if target in origin.parents and path.exists():
         raise CellprepError(
-            f"the output {str(path)!r} contains the input {str(source)!r}; choose another path"
+            f"the output {str(path)!r} contains the input {str(source.path)!r}; choose another path"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -88,16 +89,23 @@ def load_table(path: Path) -> pd.DataFrame:
                 return _of_parquet(stream)
             head = stream.read(1 << 16).decode("utf-8-sig", "replace").splitlines()
             stream.seek(0)
-            table: pd.DataFrame = pd.read_csv(
-                stream,
-                sep=_separator(head[0] if head else ""),
-                dtype=str,
-                keep_default_na=False,
-                na_values=[""],
-                encoding="utf-8-sig",
-                skipinitialspace=True,
-                index_col=False,
-            )
+            with warnings.catch_warnings():  # of rows with more values than the header has names
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                table: pd.DataFrame = pd.read_csv(
+                    stream,
+                    sep=_separator(head[0] if head else ""),
+                    dtype=str,
+                    keep_default_na=False,
+                    na_values=[""],
+                    encoding="utf-8-sig",
+                    skipinitialspace=True,
+                    index_col=False,
+                )
+    except pd.errors.ParserWarning:
+        raise CellprepError(
+            f"{str(path)!r} has rows with more values than the header has names; put text that "
+            "contains the separator in quotes"
+        ) from None
     except Exception as error:  # pandas and Arrow raise anything on damage
         reason = " ".join(str(error).split())
         raise CellprepError(f"{str(path)!r} cannot be read as a table: {reason}") from error
@@ -171,7 +179,7 @@ def read_table(
     root = path.parent if is_remote(path) else path.parent.absolute()
     folder, files = _below(root, paths.tolist())
     _check_some_exist(folder, files, path)
-    source = FolderSource(folder, tuple(files), rows, known, check_size(size))
+    source = FolderSource(folder, tuple(files), rows, known, check_size(size), listed=True)
     if splits is not None:
         source = replace(source, rows=replace(rows, parts=splits[values]))
     return source if found["mask"] is None else _with_masks(source, table[found["mask"]], root)

@@ -73,7 +73,7 @@ def from_pandas(
         raise CellprepError(
             f"{outside!r} is not below {str(folder)!r}; pass absolute paths or another root="
         )
-    return FolderSource(folder, tuple(files), rows, names, check_size(size))
+    return FolderSource(folder, tuple(files), rows, names, check_size(size), listed=True)
 
 
 def rows_of(
