@@ -1,6 +1,6 @@
 PYTHON ?= python3
 DATA ?=
-BIN := .venv/bin
+BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # Without compiling each installed module: Python compiles those it imports.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile --editable
 

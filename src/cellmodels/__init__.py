@@ -15,7 +15,9 @@ from .evaluation.report import Report
 from .evaluation.saliency import overlay, saliency, share_inside
 from .evaluation.shift import shift
 from .models.build import build
+from .models.export import to_onnx
 from .models.files import Card, load, load_card
+from .models.model_card import model_card
 from .review.embed import embed
 from .review.label_issues import find_label_issues
 from .training.fit import Fitted, fit
@@ -36,12 +38,14 @@ __all__ = [
     "fit",
     "load",
     "load_card",
+    "model_card",
     "overlay",
     "predict",
     "saliency",
     "score",
     "share_inside",
     "shift",
+    "to_onnx",
 ]
 
 

@@ -290,7 +290,9 @@ def test_overwriting_deletes_only_files_of_the_old_set(old, new, root, monkeypat
     with pytest.raises(CellprepError, match="contains another data set"):
         write(MOVE(dataset(n=9)), f"{root}/out", format=new)
     write(MOVE(dataset(n=9)), f"{root}/out", format=new, overwrite=True)
-    files = {"shards": {"dataset.json", "index.parquet", "shard-00000.npy"}, "npz": {"."}}[new]
+    about = {"README.md", "croissant.json"}
+    of_shards = {"dataset.json", "index.parquet", "shard-00000.npy", *about}
+    files = {"shards": of_shards, "npz": {"."}}[new]
     assert set(below(f"{root}/out")) == files
     assert len(below(f"{beside}/out")) == 2
     fill(f"{root}/mine", {"thesis.doc": b"mine"})

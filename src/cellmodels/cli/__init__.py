@@ -14,6 +14,7 @@ from cellprep.cli.shared import SETTINGS, Commands, completion
 
 from .compare import compare
 from .evaluate import evaluate
+from .export import export
 from .predict import predict
 from .saliency import saliency
 from .train import train
@@ -32,5 +33,5 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's log is not our output
 
 
-for command in (train, evaluate, predict, saliency, compare, completion("cellmodels")):
+for command in (train, evaluate, predict, saliency, export, compare, completion("cellmodels")):
     main.add_command(command)

@@ -17,6 +17,7 @@ from ..atomic import local
 from ..data.checks import check_classes, check_disjoint, check_fits, check_varies
 from ..data.inputs import Data, as_dataset, readable, recipe_of
 from ..models.files import Card, load, save, versions
+from ..models.model_card import save_model_card
 from ..models.outputs import outputs
 from ..models.temperature import fit_temperature
 from .checkpoint import CHECKPOINT, Checkpoint, State
@@ -77,7 +78,7 @@ def fit(
     the model has the weights of the epoch with the lowest validation cross-entropy (without a
     validation set, of the last epoch) and is saved to `out/model.keras`, together with its class
     names, the recipe of its data, a temperature fitted on the validation set, and the versions of
-    all libraries.
+    all libraries. `out/model-card.md` states these for people.
 
     Parameters
     ----------
@@ -157,6 +158,7 @@ def _fit(
         temperature = fit_temperature(outputs(model, splits["val"]), splits["val"].labels)
     model.card = card_of(model, splits["train"], how, state, best_epoch, temperature)
     if path and not saved:
+        save_model_card(model.card, path.parent)
         save(model, path, model.card)
     return Fitted(
         history=state.history,

@@ -9,8 +9,9 @@ from typing import Any
 from ..dataset.dataset import Dataset
 from ..dataset.exchange.table_files import ids_in
 from ..dataset.read import read
-from ..errors import CellprepError
+from ..errors import CellprepError, parse_toml
 from ..system import executors
+from ..system.paths import shown
 from ..writing.job import Job, plan_write
 
 READING = ("size", "from", "arrays", "columns", "class_names", "part", "masks_in")
@@ -18,7 +19,7 @@ MATCHING = ("near", "symmetries", "hash")
 WORKING = ("executor", "workers", "address")
 WRITING = (
     *("format", "rows", *WORKING),
-    *("on_error", "overwrite", "masks", "dry_run", "json"),
+    *("on_error", "overwrite", "masks", "about", "dry_run", "json"),
 )
 
 
@@ -82,4 +83,13 @@ def write_job(dataset: Dataset, out: Path, options: dict[str, Any]) -> Job:
     chosen = {
         key: options[key] for key in ("format", "rows_per_shard", "on_error", "overwrite", "masks")
     }
-    return plan_write(dataset, out, **chosen, dry=options["dry_run"])
+    file = options["about"]
+    about = None if file is None else parse_toml(_text(file), shown(file))
+    return plan_write(dataset, out, **chosen, about=about, dry=options["dry_run"])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CellprepError(f"`--about`: {shown(path)!r} cannot be read: {error}") from error

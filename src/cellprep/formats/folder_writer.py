@@ -24,7 +24,7 @@ from ..system.paths import WORK, atomic_write, local_copy, make_folder, map_file
 from .codec import SUFFIXES, encode, encode_mask
 from .format import Block, Contents, WrittenShard
 from .index import load_index
-from .manifest import INDEX, MANIFEST
+from .manifest import CARDS, INDEX, MANIFEST
 from .stamps import Files
 from .untrusted import inside
 from .written import look_at
@@ -42,7 +42,7 @@ def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
     ['a/x.png', 'a/x_aug_002.png']
     """
     # A class may have the name of a file or folder beside the class folders.
-    reserved = (INDEX, MANIFEST, MASKS, "quarantine")
+    reserved = [name.lower() for name in (INDEX, MANIFEST, *CARDS, MASKS, "quarantine")]
     folders = [_safe(name) + "_" * (name.lower() in reserved) for name in class_names]
     plain = rows.ids.dtype.kind == "i"
     names = []

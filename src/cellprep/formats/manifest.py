@@ -20,6 +20,10 @@ from .untrusted import MOST_PIXELS, inside, is_text
 
 MANIFEST = "dataset.json"
 INDEX = "index.parquet"
+README = "README.md"
+CROISSANT = "croissant.json"
+CARDS = (README, CROISSANT)
+"""Files that describe a data set to others; no image depends on them."""
 DIGEST = "digest"
 """The entry with the digest of the manifest itself: which data set this is."""
 _LAYOUT = {"layout": 2}
@@ -65,6 +69,9 @@ def read_manifest(data: bytes, where: Path) -> dict[str, Any]:
             wrong.append("shards")
         if not _are_stamps(saved.get("files", {})):
             wrong.append("files")
+        about = saved.get("about", {})
+        if not isinstance(about, dict) or not all(_fits(text, str) for text in about.values()):
+            wrong.append("about")
     if wrong:
         raise CellprepError(
             f"{str(where)!r} has no usable {', '.join(wrong)}; it is damaged or not from cellprep"
@@ -135,6 +142,8 @@ def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
     try:
         known = [*(shard["files"] for shard in manifest["shards"]), manifest.get("files", {})]
         expected = {name: int(stamp["bytes"]) for files in known for name, stamp in files.items()}
+        for name in CARDS:  # somebody may have added to them
+            expected.pop(name, None)
         rows = sum(shard["rows"] for shard in manifest["shards"])
     except (KeyError, TypeError, ValueError, AttributeError):
         rows, expected = -1, {}

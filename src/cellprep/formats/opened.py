@@ -75,4 +75,5 @@ def history_of(manifest: Mapping[str, Any], path: Path, *, is_file: bool = False
         path,
         manifest.get("profile"),
         OpenedSet(path, manifest[DIGEST], path if is_file else path / MANIFEST),
+        manifest.get("about", {}),
     )

@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import CellprepError
 from ..plan.source import Unread
 from ..system.paths import LOCK, TEMPORARY, WORK, names, open_binary, read_bytes
-from .manifest import INDEX, MANIFEST, read_manifest
+from .manifest import CARDS, INDEX, MANIFEST, read_manifest
 from .untrusted import DAMAGED_ZIP, check_expansion
 
 QUARANTINE = "quarantine"
@@ -86,7 +86,7 @@ def read_entry(path: Path, name: str) -> bytes:
 
 def unknown_files(folder: Path, known: Iterable[Path]) -> Unread:
     """The files in the folder of a written data set that its index does not know."""
-    ours = {*known, folder / MANIFEST, folder / INDEX}
+    ours = {*known, *(folder / name for name in (MANIFEST, INDEX, *CARDS))}
     apart = (f"{WORK}/", f"{QUARANTINE}/")
     found = (name for name in names(folder) if not name.startswith(apart))
     return tuple(

@@ -37,6 +37,8 @@ class Fingerprint:
         Version of each library that the bytes depend on.
     masks : bool
         Whether the masks are written too.
+    about : dict of str
+        What the writer states about the data set; that of its source if it was written, too.
     source : str or None
         Identity of the source images; None while it is unknown (see `writing.identity`).
     unknown : dict
@@ -50,35 +52,44 @@ class Fingerprint:
     class_names: Sequence[str]
     versions: Mapping[str, str]
     masks: bool = False
+    about: Mapping[str, str] = field(default_factory=dict)
     source: str | None = None
     unknown: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, plan: Plan, format: str, rows_per_shard: int, *, masks: bool = False
+        cls,
+        plan: Plan,
+        format: str,
+        rows_per_shard: int,
+        *,
+        masks: bool = False,
+        about: Mapping[str, str] | None = None,
     ) -> Fingerprint:
         """The fingerprint of what a plan would write, without the identity of its source."""
         versions = {"cellprep": __version__, "numpy": np.__version__, "pillow": PIL.__version__}
         # JSON turns tuples into lists: compare what will be read back
         steps = json.loads(json.dumps([dict(saved) for saved in plan.saved]))
         names = list(plan.class_names)
-        return cls(format, rows_per_shard, steps, _rows_digest(plan), names, versions, masks)
+        rows, stated = _rows_digest(plan), {**plan.source.history.about, **(about or {})}
+        return cls(format, rows_per_shard, steps, rows, names, versions, masks, stated)
 
     @classmethod
     def from_dict(cls, saved: Mapping[str, Any]) -> Fingerprint:
         """The fingerprint that `to_dict` gave; entries that are missing become None."""
         known = {entry.name for entry in fields(cls)} - {"unknown"}
         values = {name: saved.get(name) for name in known}
-        values["masks"] = saved.get("masks", False)
+        values |= {"masks": saved.get("masks", False), "about": saved.get("about", {})}
         unknown = {name: value for name, value in saved.items() if name not in known}
         return cls(**values, unknown=unknown)  # type: ignore[arg-type]  # checked by comparison
 
     def to_dict(self) -> dict[str, Any]:
-        """As saved in `dataset.json`; `masks` is present only where it is true."""
+        """As saved in `dataset.json`; `masks` and `about` only where there are any."""
         saved = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         del saved["unknown"]
-        if not self.masks:
-            del saved["masks"]
+        for name in ("masks", "about"):
+            if not saved[name]:
+                del saved[name]
         return {**saved, **self.unknown}
 
     def with_source(self, source: str | None) -> Fingerprint:

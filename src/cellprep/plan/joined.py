@@ -36,7 +36,10 @@ class JoinedSource(BaseSource):
 
     @property
     def history(self) -> History:
-        return NO_HISTORY
+        """Of several sets, only what all of them state about themselves."""
+        first, *others = (source.history.about for source in self.parts.values())
+        shared = {n: text for n, text in first.items() if all(o.get(n) == text for o in others)}
+        return replace(NO_HISTORY, about=shared)
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:

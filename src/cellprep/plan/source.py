@@ -49,6 +49,8 @@ class History:
         The saved form of its profile.
     opened : Opened or None
         The data set as it was when it was opened.
+    about : dict
+        What its writer stated about it: licence, source and so on.
     """
 
     steps: tuple[Mapping[str, Any], ...] = ()
@@ -57,6 +59,7 @@ class History:
     path: Path | None = None
     profile: Mapping[str, Any] | None = None
     opened: Opened | None = None
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 class Opened(Protocol):

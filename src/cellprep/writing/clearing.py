@@ -25,6 +25,7 @@ from ..system.paths import (
     remove_tree,
     unlink,
 )
+from .cards import cards_to_delete
 from .file_state import INTACT, file_state
 from .target import TargetState, fingerprint_of
 
@@ -57,9 +58,11 @@ def _remove_data_set(path: Path, *, for_a_file: bool) -> None:
 
     The manifest is deleted last, so that a run that is killed in here can be repeated.
     """
-    there = fingerprint_of(look_at(path))
+    found = look_at(path)
+    there = fingerprint_of(found)
     assert there is not None
     files = FORMATS[there.format].files(path) + _copies_of_bad_files(path)
+    files += cards_to_delete(path, found)
     if for_a_file:
         _check_only_ours(path, files)
     make_folder(path / WORK)

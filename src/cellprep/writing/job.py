@@ -21,6 +21,7 @@ from ..plan.plan import Plan
 from ..system import executors
 from ..system.locks import StillWriter, check_free, only_writer
 from ..system.paths import anchored, as_os_errors, as_path, check_shared, is_remote
+from .about import check_about
 from .check import Checked, check
 from .clearing import check_links, make_way, needs_sweep, sweep
 from .file_state import reads_fast
@@ -208,6 +209,7 @@ def plan_write(
     overwrite: bool = False,
     on_error: str = "raise",
     masks: bool = False,
+    about: Mapping[str, str] | None = None,
     dry: bool = False,
 ) -> Job:
     """The job of a `write` with these settings.
@@ -218,6 +220,7 @@ def plan_write(
     path = as_path(path)
     kind = format or ("npz" if path.suffix.lower() == ".npz" else "shards")
     _check_settings(kind, rows_per_shard, on_error)
+    stated = check_about(about)
     check_texts([str(path)], "the output path")
     if path.name in ("", "..") and not is_remote(path):
         path = _named(path, kind)
@@ -230,7 +233,7 @@ def plan_write(
     unchecked = on_error == "raise" and not (dry or is_remote(path)) and needs_no_pixels(dataset)
     plan = dataset.plan if unchecked else dataset.readable().plan
     _check_plan(plan, on_error, masks)
-    fingerprint = Fingerprint.of(plan, kind, rows_per_shard, masks=masks)
+    fingerprint = Fingerprint.of(plan, kind, rows_per_shard, masks=masks, about=stated)
     identity = cache(partial(identity_of, plan, kind, rows_per_shard))
     is_same_source = partial(written_from_source, path, plan, fingerprint)
     look = partial(

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..formats import FORMATS
 from ..formats.format import Contents
-from ..formats.manifest import INDEX, manifest_bytes
+from ..formats.manifest import INDEX, MANIFEST, manifest_bytes
 from ..formats.stamps import Files, Stamp, stamp
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..plan.profile import Measured, Profile
 from ..system.paths import atomic_write
+from .cards import write_cards
 from .records import ShardRecord
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def manifest_of(
     return {
         "format": fingerprint.format,
         "masks": fingerprint.masks,
+        **({"about": dict(fingerprint.about)} if fingerprint.about else {}),
         "rows": len(plan),
         "shape": list(plan.shape),
         "class_names": list(names),
@@ -84,6 +87,13 @@ def _named_rows(plan: Plan, at: list[int]) -> list[list[Any]]:
     return [[ids[row].item(), int(copies[row])] for row in at]
 
 
+def finish(path: Path, manifest: Mapping[str, Any], index: WrittenIndex) -> None:
+    """Complete a data set: write what describes it to others, and the manifest last."""
+    files = {**manifest["files"], INDEX: index.stamp}
+    known = {**manifest, "files": files, "sha256": {INDEX: index.sha256}, "shards": index.entries}
+    save_manifest(path / MANIFEST, {**known, "files": {**files, **write_cards(path, known)}})
+
+
 def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
     with atomic_write(path) as temporary, temporary.open("xb") as file:
         file.write(manifest_bytes(manifest))
@@ -91,13 +101,28 @@ def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
         os.fsync(file.fileno())  # a power cut may damage the files it names, but not itself
 
 
-def write_index(
-    path: Path, records: Iterable[ShardRecord]
-) -> tuple[list[dict[str, Any]], Measured, Stamp]:
-    """Write the index from the records of all shards.
+class WrittenIndex(NamedTuple):
+    """The index of a data set.
 
-    Returns their entries in the manifest, what was measured for its profile, and its stamp.
+    Attributes
+    ----------
+    entries : list of dict
+        Of the shards, in the manifest.
+    measured : Measured
+        For the profile.
+    stamp : Stamp
+    sha256 : str
+        Of the file, by which the Croissant description identifies it.
     """
+
+    entries: list[dict[str, Any]]
+    measured: Measured
+    stamp: Stamp
+    sha256: str
+
+
+def write_index(path: Path, records: Iterable[ShardRecord]) -> WrittenIndex:
+    """Write the index from the records of all shards."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -112,6 +137,9 @@ def write_index(
                 index = index or opened.enter_context(pq.ParquetWriter(temporary, table.schema))
                 index.write_table(table)
                 entries += of_these
-        written = stamp(temporary)  # what this process wrote, whatever is at its path later
+        # Of what this process wrote, whatever is at its path later.
+        written = stamp(temporary)
+        with temporary.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     measured = Measured.total(Measured(**entry.pop("measured")) for entry in entries)
-    return entries, measured, written
+    return WrittenIndex(entries, measured, written, sha256)

@@ -18,9 +18,10 @@ from ..plan.profile import Measuring
 from ..system import executors
 from ..system.locks import StillWriter
 from ..system.paths import WORK, make_folder, move, unlink
+from .cards import write_cards
 from .check import Checked, ExpectedShards
 from .file_state import INTACT, file_state, files_of_shard
-from .manifest import contents_of, save_manifest, write_index
+from .manifest import contents_of, finish, save_manifest, write_index
 from .records import load_records, record_path
 from .shards import ShardTask, intact_shards
 
@@ -48,7 +49,10 @@ def repair(
     writer = format.writer(contents)
     make_folder(folder / WORK)
     save_manifest(folder / PLAN, manifest)
-    _replace_damaged(folder, path, writer.begin(folder), manifest["files"])
+    outside = writer.begin(folder)
+    if "sha256" in manifest:
+        outside |= write_cards(folder, manifest)
+    _replace_damaged(folder, path, outside, manifest["files"])
     index = load_index(path, manifest) if format.digests and not checked.index_is_damaged else None
     expected = ExpectedShards(manifest["shards"], index, format.digests)
     spans = list(expected.numbers)
@@ -66,10 +70,9 @@ def repair(
         _replace_damaged(folder, path, new, recorded)
     if checked.index_is_damaged:
         records = load_records(record_path(folder, number) for number in range(len(spans)))
-        entries, _, written = write_index(path, records)
-        files = {**manifest["files"], INDEX: written}
-        if files != manifest["files"]:  # another version of pyarrow
-            save_manifest(path / MANIFEST, {**manifest, "shards": entries, "files": files})
+        index = write_index(path, records)
+        if index.stamp != manifest["files"][INDEX]:  # another version of pyarrow
+            finish(path, manifest, index)
     return sum(stop - start for start, stop in damaged)
 
 

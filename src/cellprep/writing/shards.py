@@ -13,7 +13,6 @@ import numpy as np
 from ..formats import FORMATS
 from ..formats.format import Block, Contents, ShardWriter
 from ..formats.index import index_of
-from ..formats.manifest import INDEX, MANIFEST
 from ..formats.stamps import Files
 from ..formats.written import PLAN
 from ..plan.fingerprint import Fingerprint
@@ -26,7 +25,7 @@ from ..system.locks import StillWriter
 from ..system.paths import WORK, fenced, make_folder, sizes
 from .file_state import INTACT, file_state, files_of_shard, reads_fast
 from .identity import identified_by_files, identity_by_shards
-from .manifest import contents_of, manifest_of, save_manifest, write_index
+from .manifest import contents_of, finish, manifest_of, save_manifest, write_index
 from .records import ShardRecord, load_intact, load_records, record_path, save_record
 
 
@@ -174,11 +173,11 @@ def write_shards(
         next(new, None)  # lets the progress bar end
 
     with closing(new):
-        entries, measured, files[INDEX] = write_index(path, records())
+        index = write_index(path, records())
     if fingerprint.source is None:
         source = identified_by_files(plan, fingerprint.format)
         assert source is not None
-        fingerprint = fingerprint.with_source(identity_by_shards(source, entries))
-    manifest = manifest_of(plan, fingerprint, entries, files, quarantined, measured)
-    save_manifest(path / MANIFEST, manifest)
+        fingerprint = fingerprint.with_source(identity_by_shards(source, index.entries))
+    manifest = manifest_of(plan, fingerprint, [], files, quarantined, index.measured)
+    finish(path, manifest, index)
     return done, damaged

@@ -29,6 +29,7 @@ def write(
     overwrite: bool = False,
     on_error: str = "raise",
     masks: bool = False,
+    about: Mapping[str, str] | None = None,
     progress: bool = True,
     storage_options: Mapping[str, Any] | None = None,
 ) -> Written:
@@ -38,6 +39,9 @@ def write(
     interruptions. Each shard gets its final name once it is complete; the index and `dataset.json`
     are written last. A second writer of the same path is refused. If the data set is complete
     already, its files are checked as by `verify`, and what is damaged is rewritten.
+
+    A folder also gets `README.md`, a data card for people, and `croissant.json`, a description that
+    search engines and loaders know.
 
     Parameters
     ----------
@@ -78,6 +82,10 @@ def write(
         files of the same names in `masks/` for a folder, the array `masks` in an npz file or zarr
         group, the feature `mask` in TFRecords, `KEY.mask.png` in a tar file, the column `mask` in
         Parquet. `read` gives them back.
+    about : dict of str, optional
+        What you state about the data set for others: `name`, `description`, `license`, `source`,
+        `citation`, `url`. It is part of the data set, and of those made from it unless they state
+        something else.
     progress : bool
         Show a bar for each stage if the output is a terminal.
     storage_options : dict, optional
@@ -105,5 +113,6 @@ def write(
             overwrite=overwrite,
             on_error=on_error,
             masks=masks,
+            about=about,
         )
         return replace(job.run(), seconds=time.monotonic() - began)

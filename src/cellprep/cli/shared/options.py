@@ -129,6 +129,9 @@ _OPTIONS = {
     "overwrite": click.option(
         "--overwrite", is_flag=True, help="Replace a data set that cellprep wrote."
     ),
+    "about": click.option(
+        "--about", type=PATH, metavar="FILE", help="TOML file with license, source and so on."
+    ),
     "near": click.option(
         "--near",
         type=int,
@@ -158,8 +161,8 @@ def options(*names: str) -> Callable[[Any], Any]:
     """A decorator that adds shared options to a command, in this order.
 
     Names: seed, seed_of_recipe, size, from, arrays, columns, class_names, part, format, masks_in,
-    masks, rows, executor, workers, address, on_error, overwrite, near, symmetries, hash, dry_run,
-    csv, json, without.
+    masks, rows, executor, workers, address, on_error, overwrite, about, near, symmetries, hash,
+    dry_run, csv, json, without.
     """
 
     def add(function: Any) -> Any:
