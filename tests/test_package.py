@@ -176,3 +176,25 @@ def test_packages_are_typed_and_every_module_imports(package) -> None:
 @pytest.mark.parametrize("package", [cp, cellmodels], ids=lambda package: package.__name__)
 def test_a_notebook_offers_public_names_only(package) -> None:
     assert {*dir(package)} - {"__version__"} == {*package.__all__}
+
+
+def test_the_workflow_runs_every_version_of_python_that_is_declared() -> None:
+    versions = [c.split()[-1] for c in PROJECT["project"]["classifiers"] if "Python :: 3." in c]
+    workflow = (ROOT / ".github" / "workflows" / "test.yml").read_text()
+    assert f"python: {versions}".replace("'", '"') in workflow
+    assert PROJECT["project"]["requires-python"] == f">={versions[0]}"
+
+
+def test_the_citation_has_what_its_format_requires_and_no_second_version() -> None:
+    yaml = pytest.importorskip("yaml")
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    assert citation["license"] == PROJECT["project"]["license"]
+    assert "version" not in citation  # it is in `_version.py`
+
+
+def test_every_version_after_the_first_states_what_changes_for_its_users() -> None:
+    text = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    *later, first = re.split(r"^## (?=\S)", text, flags=re.MULTILINE)[1:]
+    assert first.startswith("0.1.0")
+    assert [part.split()[0] for part in later if "### What changes for you" not in part] == []

@@ -192,3 +192,25 @@ def test_unusable_statements_are_refused(tmp_path, about, message):
     with pytest.raises(cp.CellprepError, match=message):
         cp.write(cells(), tmp_path / "out", about=about)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_command_line_takes_statements_from_a_file(tmp_path, monkeypatch):
+    from click.testing import CliRunner
+
+    from cellprep.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    cp.write(cells(), "cells.npz")
+    Path("about.toml").write_text('license = "CC0-1.0"\n')
+    Path("wrong.toml").write_text("CC0-1.0")
+
+    def convert(out, about):
+        return CliRunner().invoke(main, ["convert", "cells.npz", out, "--about", about])
+
+    assert convert("out", "about.toml").exit_code == 0
+    assert "Licence: CC0-1.0" in Path("out/README.md").read_text("utf-8")
+    for about, message in (("none.toml", "cannot be read"), ("wrong.toml", "in TOML")):
+        done = convert("other", about)
+        assert (done.exit_code, len(done.output.splitlines())) == (2, 1)
+        assert message in done.output
+    assert not Path("other").exists()

@@ -11,6 +11,7 @@ from typing import Any
 import xxhash
 
 from cellprep import CellprepError, Dataset, profile
+from cellprep.dataset.notebook import table, view
 from cellprep.writing.output import writing_to
 
 from ..atomic import local
@@ -57,6 +58,21 @@ class Fitted:
     stopped_early: bool
     seconds: float
     resumed_at: int
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: one row per epoch, and which one was kept."""
+        epochs = range(max((len(values) for values in self.history.values()), default=0))
+        rows = [
+            (
+                epoch + 1,
+                *(values[epoch] if epoch < len(values) else "" for values in self.history.values()),
+                "kept" if epoch == self.best_epoch else "",
+            )
+            for epoch in epochs
+        ]
+        where = "" if self.path is None else f": {self.path}"
+        title = f"{len(epochs)} epochs in {self.seconds:.1f} s{where}"
+        return view(title, [table(("epoch", *self.history, ""), rows)])
 
 
 def fit(

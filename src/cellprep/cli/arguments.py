@@ -84,7 +84,7 @@ def write_job(dataset: Dataset, out: Path, options: dict[str, Any]) -> Job:
         key: options[key] for key in ("format", "rows_per_shard", "on_error", "overwrite", "masks")
     }
     file = options["about"]
-    about = None if file is None else parse_toml(_text(file), shown(file))
+    about = None if file is None else parse_toml(_text(file), "statements about a data set")
     return plan_write(dataset, out, **chosen, about=about, dry=options["dry_run"])
 
 

@@ -175,6 +175,12 @@ class Dataset(Exchange, Provenance, Selection, Tables):
         then = f", then {', '.join(map(str, moves))}" if moves else ""
         return f"Dataset({what}, {self.source.location()}{then})"
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .notebook import dataset_view
+
+        return dataset_view(self)
+
     # -- steps -------------------------------------------------------------------------------
 
     @property

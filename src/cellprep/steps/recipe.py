@@ -9,7 +9,8 @@ from pathlib import Path
 import tomli_w
 
 from ..dataset.dataset import Dataset, check_dataset
-from ..errors import CellprepError, check_seed, nearest, parse_toml
+from ..dataset.notebook import table, view
+from ..errors import CellprepError, check_seed, counted, nearest, parse_toml
 from ..system.paths import as_path, read_bytes
 from .step import Applied, Step
 
@@ -76,6 +77,16 @@ class Recipe:
         if path is not None:
             as_path(path).write_text(text, encoding="utf-8")
         return text
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: each step and its settings."""
+        steps = [step.to_dict() for step in self.steps]
+        rows = [
+            (number, step.pop("step"), ", ".join(f"{name} = {step[name]!r}" for name in step))
+            for number, step in enumerate(steps, 1)
+        ]
+        title = f"Recipe of {counted(len(steps), 'step')}, seed {self.seed}"
+        return view(title, [table(("", "step", "settings"), rows)])
 
     @classmethod
     def from_toml(cls, source: str | Path) -> Recipe:

@@ -32,10 +32,12 @@ _CONTEXT: dict[str, Any] = {
     **{
         term: f"cr:{term}"
         for term in (
-            "citeAs column equivalentProperty excludes extract field fileObject fileProperty "
-            "fileSet format includes isLiveDataset jsonPath key md5 parentField path recordSet "
-            "references regex repeated replace samplingRate separator source subField transform"
-        ).split()
+            *("citeAs", "column", "equivalentProperty", "excludes", "extract", "field"),
+            *("fileObject", "fileProperty", "fileSet", "format", "includes", "isLiveDataset"),
+            *("jsonPath", "key", "md5", "parentField", "path", "recordSet", "references"),
+            *("regex", "repeated", "replace", "samplingRate", "separator", "source"),
+            *("subField", "transform"),
+        )
     },
 }
 """The names of version 1.0."""

@@ -6,11 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from ..arrays import check_texts
 from ..dataset.dataset import Dataset, check_dataset
+from ..dataset.notebook import changes, contents, note, table, view
+from ..dataset.read import read
 from ..errors import BadImagesError, CellprepError, counted, in_range, one_of, require
 from ..formats import FORMATS
 from ..formats.manifest import MANIFEST
@@ -85,6 +88,23 @@ class Written:
             f"{counted(self.rows, 'image')} written{before}, {skipped:,} skipped, "
             f"{self.quarantined:,} quarantined{unread}, {self.seconds:.1f} s: {self.path}"
         )
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the written images, and what was left out."""
+        parts = []
+        if not is_remote(self.path):
+            try:
+                steps = load_manifest(self.path)["changes"]
+                did = [(c["step"], c["rows_in"], c["rows_out"], c["why"]) for c in steps]
+                parts = [*contents(read(self.path)), changes(did)]
+            except (CellprepError, OSError) as error:  # it was moved or replaced since
+                parts.append(note(str(error)))
+        for header, causes in (("bad image", self.bad), ("not read", self.unread)):
+            if causes:
+                parts.append(table((header, "why"), list(islice(causes.items(), 10))))
+        if max(len(self.bad), len(self.unread)) > 10:
+            parts.append(note("The first 10 are shown; `bad` and `unread` have all."))
+        return view(str(self), parts)
 
 
 @dataclass(frozen=True)
