@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+from cellprep import CellprepError
 from cellprep.writing.markdown import bullets, plain, table
 
 from ..atomic import atomic_write
-from .files import Card
+from .files import Card, load_card
 
 MODEL_CARD = "model-card.md"
 _MEASURED = {
@@ -19,17 +21,22 @@ _MEASURED = {
 }
 
 
-def model_card(card: Card) -> str:
+def model_card(model: Any) -> str:
     """The card of a trained model as Markdown.
 
     Parameters
     ----------
-    card : Card
-        `model.card`, or what `load_card` returns.
+    model : path, keras.Model or Card
+        A file that `fit` saved, a model that it trained or that `load` returned, or its card.
 
     Returns
     -------
     str
+
+    Raises
+    ------
+    CellprepError
+        For anything else.
 
     Examples
     --------
@@ -38,6 +45,7 @@ def model_card(card: Card) -> str:
     <BLANKLINE>
     An image classifier with 2 classes
     """
+    card = _card_of(model)
     parts = [
         f"# {plain(card.model)}",
         f"An image classifier with {len(card.class_names)} classes, trained with cellmodels. It "
@@ -64,6 +72,18 @@ def model_card(card: Card) -> str:
         bullets(dict(sorted(card.versions.items()))) or "Not known.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _card_of(model: Any) -> Card:
+    if isinstance(model, str | Path):
+        return load_card(model)
+    card = model if isinstance(model, Card) else getattr(model, "card", None)
+    if not isinstance(card, Card):
+        raise CellprepError(
+            f"a model card needs a trained model, got {type(model).__name__} without a card; train "
+            "it with cellmodels.fit"
+        )
+    return card
 
 
 def save_model_card(card: Card, folder: Path) -> None:

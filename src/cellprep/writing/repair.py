@@ -10,7 +10,7 @@ from typing import Any
 from ..errors import CellprepError
 from ..formats import FORMATS
 from ..formats.index import load_index
-from ..formats.manifest import INDEX, MANIFEST
+from ..formats.manifest import CARDS, INDEX, MANIFEST
 from ..formats.written import PLAN, load_manifest
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
@@ -49,10 +49,7 @@ def repair(
     writer = format.writer(contents)
     make_folder(folder / WORK)
     save_manifest(folder / PLAN, manifest)
-    outside = writer.begin(folder)
-    if "sha256" in manifest:
-        outside |= write_cards(folder, manifest)
-    _replace_damaged(folder, path, outside, manifest["files"])
+    _replace_damaged(folder, path, writer.begin(folder), manifest["files"])
     index = load_index(path, manifest) if format.digests and not checked.index_is_damaged else None
     expected = ExpectedShards(manifest["shards"], index, format.digests)
     spans = list(expected.numbers)
@@ -68,6 +65,8 @@ def repair(
         new = {name: found for name, _, found in files_of_shard(entry, table, format.digests)}
         recorded = {name: known for name, _, known in expected.files(span)}
         _replace_damaged(folder, path, new, recorded)
+    if any(found.file in CARDS for found in checked.damaged):
+        _replace_damaged(folder, path, write_cards(folder, manifest), manifest["files"])
     if checked.index_is_damaged:
         records = load_records(record_path(folder, number) for number in range(len(spans)))
         index = write_index(path, records)

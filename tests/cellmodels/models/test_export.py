@@ -101,6 +101,9 @@ def test_a_trained_model_has_a_card_beside_it(tmp_path):
 
     card = cm.load_card(done.path)
     assert text == (tmp_path / "b/model-card.md").read_text("utf-8") == cm.model_card(card)
+    assert text == cm.model_card(done.path)
+    with pytest.raises(CellprepError, match="without a card"):
+        cm.model_card(tiny())
     assert all(f"| {n} | {name} |" in text for n, name in enumerate(card.class_names))
     best = card.history["val_accuracy"][card.best_epoch]
     assert f"validation accuracy: {best:.4f}" in text
