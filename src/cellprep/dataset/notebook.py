@@ -78,7 +78,7 @@ def dataset_view(dataset: Dataset) -> str:
     Nothing expensive is computed: before its steps have been needed for the first time, a data set
     shows the images of its source.
     """
-    title = repr(dataset).removeprefix("Dataset(").removesuffix(")")
+    title = repr(dataset).removeprefix("Dataset(").removesuffix(")").partition(", then ")[0]
     if "plan" in vars(dataset):
         steps = [(c.step, c.rows_in, c.rows_out, c.why) for c in dataset.plan.changes]
         return view(title, [*contents(dataset), changes(steps)])
