@@ -40,8 +40,8 @@ def model_card(model: Any) -> str:
 
     Examples
     --------
-    >>> model_card(Card("baseline_cnn", ("baso", "mono"))).splitlines()[0]
-    '# baseline_cnn'
+    >>> model_card(Card("mine", ("baso", "mono"))).splitlines()[0]
+    '# mine'
     """
     card = _card_of(model)
     parts = [
