@@ -10,6 +10,7 @@ from ..dataset.dataset import Dataset
 from ..plan.digests import digest
 from .catalog import Catalog, Tile
 from .findings import Duplicates, Group
+from .inspect import counted_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,9 +88,7 @@ class _Tiles:
     def _title(self, rows: Sequence[int]) -> str:
         """The classes of equal images."""
         counts = Counter(self.catalog.rows[row][2] for row in rows)
-        return ", ".join(
-            f"{name} {count}" if len(rows) > 1 else name for name, count in counts.items()
-        )
+        return counted_labels(counts) if len(rows) > 1 else next(iter(counts))
 
 
 def _group(rows: pd.DataFrame, names: list[int], tiles: list[Tile]) -> Group:
@@ -103,7 +102,7 @@ def _group(rows: pd.DataFrame, names: list[int], tiles: list[Tile]) -> Group:
         int(rows["group"].to_numpy()[0]),
         bool(rows["conflict"].iloc[0]),
         [kind for kind, present in kinds.items() if present],
-        str(rows["votes"].iloc[0]),
+        counted_labels(rows["class_name"].value_counts()),
         int(rows["distance"].to_numpy().max()),
         float(rows["difference"].to_numpy().max()),
         names,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ..arrays import check_texts
 from ..dataset.dataset import Dataset, check_dataset
@@ -38,6 +38,7 @@ from .single_pass import needs_no_pixels, withdraw, write_pending
 from .target import TargetState, check_apart, check_target
 
 Result = TypeVar("Result")
+Manifest = Mapping[str, Any]
 _REMEDY = 'Fix them, or use on_error="skip" or "quarantine"'
 
 
@@ -107,6 +108,13 @@ class Written:
         return view(str(self), parts)
 
 
+def _blank_rows(manifest: Manifest) -> tuple[tuple[int | str, int], ...]:
+    """The id and copy number of each blank copy; nothing was validated for reading images."""
+    listed = manifest.get("blank")
+    rows = listed if isinstance(listed, list) else []
+    return tuple((row[0], row[1]) for row in rows if isinstance(row, list) and len(row) == 2)
+
+
 @dataclass(frozen=True)
 class Job:
     """A write that was checked, and of which nothing is done yet.
@@ -146,8 +154,7 @@ class Job:
         began = time.monotonic()
         try:
             with as_os_errors(self.path):
-                resumed, repaired, copied = self._write()
-                blank = load_manifest(self.path).get("blank", [])
+                resumed, repaired, copied, manifest = self._write()
         except OSError as error:
             raise CellprepError(
                 f"{cannot_write(self.path, error)}; no incomplete file has a final name, and the "
@@ -162,44 +169,47 @@ class Job:
         return Written(
             *(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired, copied),
             dict(self.plan.source.unread),
-            tuple((id, copy) for id, copy in blank),
+            _blank_rows(manifest),
         )
 
-    def _write(self) -> tuple[int, int, int]:
-        """Rows that an earlier run had written, those that were damaged, and copied bad files."""
+    def _write(self) -> tuple[int, int, int, Manifest]:
+        """Rows that an earlier run had written, those that were damaged, copied bad files."""
         is_file, checked = FORMATS[self.fingerprint.format].is_file, None
         if self.target is TargetState.COMPLETE:
             checked = check(self.path, deep=reads_fast(self.path))
             if not (checked.damaged or needs_sweep(self.path) or self.quarantined):
-                return len(self.plan), 0, 0
+                return len(self.plan), 0, 0, load_manifest(self.path)
         check_links(self.path)
         with only_writer(self.path, is_file=is_file) as still_writer:
-            resumed, repaired = self._write_as(still_writer, checked)
+            resumed, repaired, manifest = self._write_as(still_writer, checked)
             copied = copy_bad_files(self.plan, self.path) if self.quarantined else 0
             sweep(self.path)
-            return resumed, repaired, copied
+            return resumed, repaired, copied, manifest
 
-    def _write_as(self, still_writer: StillWriter, checked: Checked | None) -> tuple[int, int]:
+    def _write_as(
+        self, still_writer: StillWriter, checked: Checked | None
+    ) -> tuple[int, int, Manifest]:
         """Write what is missing, as the only writer."""
         is_file = FORMATS[self.fingerprint.format].is_file
         target = self.check_target()  # another process may have written since
         fingerprint = self._fingerprint(target)
         if target is TargetState.COMPLETE:
             checked = checked or check(self.path, deep=reads_fast(self.path))
-            repaired = 0
+            repaired, manifest = 0, load_manifest(self.path)
             if checked.damaged and is_file:
                 write_file(self.plan, self.path, fingerprint)
                 repaired = len(self.plan)
             elif checked.damaged:
                 repaired = repair(self.plan, self.path, fingerprint, checked, still_writer)
-            return len(self.plan) - repaired, repaired
+            return len(self.plan) - repaired, repaired, manifest
         make_way(self.path, fingerprint, target)
         if is_file:
-            write_file(self.plan, self.path, fingerprint)
-            return 0, 0
+            return 0, 0, write_file(self.plan, self.path, fingerprint)
         return self._write_shards(fingerprint, still_writer)
 
-    def _write_shards(self, fingerprint: Fingerprint, still_writer: StillWriter) -> tuple[int, int]:
+    def _write_shards(
+        self, fingerprint: Fingerprint, still_writer: StillWriter
+    ) -> tuple[int, int, Manifest]:
         write = partial(
             write_shards, self.plan, self.path, fingerprint, self.quarantined, still_writer
         )

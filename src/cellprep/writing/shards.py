@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -135,12 +136,13 @@ def write_shards(
     quarantined: Files,
     still_writer: StillWriter,
     before: Callable[[ShardTask, list[Span], int], None] | None = None,
-) -> tuple[int, int]:
+) -> tuple[int, int, Mapping[str, Any]]:
     """Write the missing shards, then index and manifest.
 
     `before` may write them instead, given how many rows exist already (see `single_pass`).
 
-    Returns the number of rows that an earlier run had written, and of those that were damaged.
+    Returns the number of rows that an earlier run had written, and of those that were damaged; and
+    the manifest.
     Where the fingerprint has no source yet (see `writing.identity`), it is known at the end.
     """
     make_writer = FORMATS[fingerprint.format].writer
@@ -180,4 +182,4 @@ def write_shards(
         fingerprint = fingerprint.with_source(identity_by_shards(source, index.entries))
     manifest = manifest_of(plan, fingerprint, [], files, quarantined, index.measured)
     finish(path, manifest, index)
-    return done, damaged
+    return done, damaged, manifest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,8 +25,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def write_file(plan: Plan, path: Path, fingerprint: Fingerprint) -> None:
-    """Compute blocks of images in parallel, and stream them in order into the one file."""
+def write_file(plan: Plan, path: Path, fingerprint: Fingerprint) -> Mapping[str, Any]:
+    """Compute blocks of images in parallel, and stream them in order into the one file.
+
+    Returns its manifest.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -35,6 +38,7 @@ def write_file(plan: Plan, path: Path, fingerprint: Fingerprint) -> None:
     contents = contents_of(plan, fingerprint)
     index: list[pa.Table] = []
     measured: list[Measured] = []
+    manifest: dict[str, Any] = {}
 
     def blocks() -> Iterator[Block]:
         task = _BlockTask(plan, contents.masks, Measuring.of(plan))
@@ -49,9 +53,11 @@ def write_file(plan: Plan, path: Path, fingerprint: Fingerprint) -> None:
         buffer = io.BytesIO()
         pq.write_table(pa.concat_tables(index).unify_dictionaries(), buffer)
         found = Measured.total(measured)
-        return manifest_of(plan, fingerprint, [], {}, {}, found), buffer.getvalue()
+        manifest.update(manifest_of(plan, fingerprint, [], {}, {}, found))
+        return manifest, buffer.getvalue()
 
     write_file(path, contents, blocks(), finish)
+    return manifest
 
 
 @dataclass(frozen=True)
