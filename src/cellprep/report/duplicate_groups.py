@@ -102,7 +102,7 @@ def _group(rows: pd.DataFrame, names: list[int], tiles: list[Tile]) -> Group:
         int(rows["group"].to_numpy()[0]),
         bool(rows["conflict"].iloc[0]),
         [kind for kind, present in kinds.items() if present],
-        counted_labels(rows["class_name"].value_counts()),
+        counted_labels(dict(Counter(map(str, rows["class_name"])).most_common())),
         int(rows["distance"].to_numpy().max()),
         float(rows["difference"].to_numpy().max()),
         names,
