@@ -15,6 +15,7 @@ from .steps import (
     Balance,
     Corrupt,
     Crop,
+    Decide,
     Dedupe,
     Jitter,
     KMeansMask,
@@ -25,7 +26,7 @@ from .steps import (
     class_weights,
 )
 from .steps.crops import crops
-from .steps.functions import balance, corrupt, dedupe, rand_augment
+from .steps.functions import balance, corrupt, decide, dedupe, rand_augment
 from .steps.image_functions import (
     adapt,
     crop,
@@ -49,6 +50,7 @@ __all__ = [
     "Corrupt",
     "Crop",
     "Dataset",
+    "Decide",
     "Dedupe",
     "DuplicateIndex",
     "Jitter",
@@ -66,6 +68,7 @@ __all__ = [
     "corrupt",
     "crop",
     "crops",
+    "decide",
     "dedupe",
     "find_duplicates",
     "find_leaks",

@@ -214,7 +214,7 @@ def _matches(rows: Rows, ids: Iterable[str]) -> Masks:
     return np.array([one_form(str(id)) in wanted for id in rows.ids.tolist()], bool)
 
 
-def _check_known(plan: Plan, ids: Iterable[str]) -> None:
+def check_known(plan: Plan, ids: Iterable[str]) -> None:
     """Refuse ids that no image of the source has; an unreadable or removed one is no mistake."""
     known = {one_form(str(id)) for id in plan.source.rows.ids.tolist()}
     unknown = sorted({*ids} - known)
@@ -248,7 +248,7 @@ class _Without:
     ids: frozenset[str]
 
     def __call__(self, plan: Plan) -> Plan:
-        _check_known(plan, self.ids)
+        check_known(plan, self.ids)
         gone = _matches(plan.rows, self.ids)
         return replace(plan, step="without").keep(
             np.flatnonzero(~gone), {"left out by id": np.flatnonzero(gone)}
@@ -311,7 +311,7 @@ class Relabel:
 
     def __call__(self, plan: Plan) -> Plan:
         names = self.class_names(plan.class_names)
-        _check_known(plan, self.of_ids)
+        check_known(plan, self.of_ids)
         new = {one_form(name): one_form(str(other)) for name, other in self.classes.items()}
         number = np.array([names.index(new.get(name, name)) for name in plan.class_names], np.int64)
         labels = number[plan.rows.labels]

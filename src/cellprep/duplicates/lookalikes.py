@@ -16,6 +16,7 @@ from ..plan.rows import SAME
 from .exact import exact_groups
 from .keypoints import count_shared
 from .neighbours import nearest_pairs, whitened
+from .policies import undecided
 from .relations import Related
 from .search import table_of_groups
 
@@ -63,8 +64,8 @@ def find_lookalikes(
     DataFrame
         As from `find_duplicates`, with the relation "lookalike", and two more columns: `similarity`
         (cosine) and `matches`, of each image and the one of its group that is most like it. The
-        group with most matches comes first. Across two sets, with a first column `part`: "a" or
-        "b".
+        group with most matches comes first; groups whose images have all been decided on (see
+        `Decide`) are left out. Across two sets, with a first column `part`: "a" or "b".
 
     Raises
     ------
@@ -164,6 +165,8 @@ def _table(
     joined = coo_array((np.ones(len(a), bool), (a, b)), shape=(n, n))
     groups = connected_components(joined, directed=False)[1].astype(np.int64)
     groups[np.bincount(groups, minlength=1)[groups] == 1] = -1
+    if not across:
+        groups = undecided(groups, plan.rows.decided)
     best, alike = np.zeros(n, np.int64), np.zeros(n)
     for rows in (a, b):
         np.maximum.at(best, rows, shared)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Labels, Positions
+from ..arrays import Labels, Masks, Positions
 from ..plan.groups import Groups
 
 _OUTLIER, _CONFLICT, _OUTVOTED, _REPEAT = 1, 2, 3, 4
@@ -42,6 +42,17 @@ def votes(groups: Groups, labels: Labels, names: Sequence[str]) -> list[str]:
     for (group, label), count in zip(found.T[order].tolist(), counts[order].tolist(), strict=True):
         texts[group].append(f"{names[label]} {count}")
     return [", ".join(words) for words in texts]
+
+
+def undecided(groups: Groups, decided: Masks | None) -> Groups:
+    """The groups in which there is a row that nobody has decided on; -1 for rows of the others.
+
+    >>> undecided(np.array([0, 0, 1, 1]), np.array([True, True, True, False]))
+    array([-1, -1,  1,  1])
+    """
+    if decided is None:
+        return groups
+    return np.where(np.isin(groups, groups[~decided]), groups, -1)
 
 
 def resolve_duplicates(

@@ -56,7 +56,8 @@ def find_duplicates(
         ("exact", "symmetry" or "near") to the group's first image, `symmetry` (what turns that
         image into this one, or "identity"), `distance` of their hashes and `difference` (grey
         levels) between them; `conflict` (the group's labels disagree) and `votes`, such as "mono 3,
-        baso 1". Conflicts come first, then large groups; groups are numbered in this order.
+        baso 1". Conflicts come first, then large groups; groups are numbered in this order. Groups
+        whose images have all been decided on (see `Decide`) are left out.
 
     Examples
     --------
@@ -69,7 +70,8 @@ def find_duplicates(
     """
     search = Search(near, symmetries, hash)
     plan, found = related(as_dataset(images, labels)[0].plan, search)
-    return table_of_groups(plan, found, found.groups)[0]
+    groups = policies.undecided(found.groups, plan.rows.decided)
+    return table_of_groups(plan, found, groups)[0]
 
 
 def find_leaks(

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..arrays import Masks
 from .found import Found
-from .nodes import Joined, Mapped, Node, Origin, Taken
+from .nodes import Joined, Mapped, Node, Noted, Origin, Taken
 
 
 def fixed_rows(node: Node) -> Masks:
@@ -20,6 +20,8 @@ def fixed_rows(node: Node) -> Masks:
     if isinstance(node, Joined):
         return np.concatenate([fixed_rows(node.first), fixed_rows(node.second)])
     fixed = fixed_rows(node.before)
+    if isinstance(node, Noted):
+        return fixed
     if node.sampled(np.arange(0)):
         fixed = fixed & (False if node.touched is None else ~node.touched)
     return fixed
@@ -30,7 +32,7 @@ def sharing(node: Node) -> Node:
     if isinstance(node, Origin | Joined):
         return node
     before = sharing(node.before)
-    if isinstance(node, Taken):
+    if isinstance(node, Taken | Noted):
         return replace(node, before=before)
     fixed = fixed_rows(before)
     finds = node.step.finds_masks or node.step.finds_parameters

@@ -332,6 +332,49 @@ def completed(given: Masks | None, images: Images, find: Callable[[Images], Mask
 
 
 @dataclass(frozen=True, eq=False)
+class Noted:
+    """Pixels as before, and what a step that changes none of them adds to the record.
+
+    Attributes
+    ----------
+    columns : dict of str to Column
+        By `step.parameter`, for all rows.
+    """
+
+    before: Node
+    columns: Record
+
+    @property
+    def shape(self) -> Shape:
+        return self.before.shape
+
+    @property
+    def largest(self) -> int:
+        return self.before.largest
+
+    @property
+    def has_masks(self) -> bool:
+        return self.before.has_masks
+
+    @property
+    def masked(self) -> bool:
+        return self.before.masked
+
+    def evaluate(
+        self, at: Positions, out: Images | None = None, masks: bool = False
+    ) -> tuple[Images, Record]:
+        images, record = self.before.evaluate(at, out, masks)
+        noted = {
+            name: Column(column.values[at], column.present[at])
+            for name, column in self.columns.items()
+        }
+        return images, record | noted
+
+    def origin(self, at: Positions) -> Positions:
+        return self.before.origin(at)
+
+
+@dataclass(frozen=True, eq=False)
 class Joined:
     """Pixels of two plans of one shape, one after the other."""
 
@@ -370,4 +413,4 @@ class Joined:
         raise NotImplementedError("rows of two sources are only compared")
 
 
-Node = Origin | Taken | Mapped | Joined
+Node = Origin | Taken | Mapped | Noted | Joined

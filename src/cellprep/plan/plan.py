@@ -17,12 +17,24 @@ from typing import Any, Generic, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Masks, Positions
+from ..arrays import Images, Labels, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..system import executors
 from ..system.executors import Span
 from .epochs import fixed_rows, in_epoch, sharing
-from .nodes import MASKS, Joined, Mapped, Node, Origin, Parameters, PixelStep, Record, Taken
+from .nodes import (
+    MASKS,
+    Column,
+    Joined,
+    Mapped,
+    Node,
+    Noted,
+    Origin,
+    Parameters,
+    PixelStep,
+    Record,
+    Taken,
+)
 from .rows import Rows
 from .source import Shape, Source
 
@@ -170,10 +182,16 @@ class Plan:
         """Add a column that was measured elsewhere."""
         return self._with_columns({**self.rows.columns, name: values})
 
-    def keep(self, at: Positions, why: Mapping[str, Positions] | None = None) -> Plan:
-        """The rows at these positions, all different; `why` has the others by reason."""
+    def keep(
+        self, at: Positions, why: Mapping[str, Positions] | None = None, *, also: str = ""
+    ) -> Plan:
+        """The rows at these positions, all different; `why` has the others by reason.
+
+        `also` is noted after the counts of those.
+        """
         reasons = {reason: gone for reason, gone in (why or {}).items() if len(gone)}
-        counts = ", ".join(f"{len(gone):,} {reason}" for reason, gone in reasons.items())
+        words = [f"{len(gone):,} {reason}" for reason, gone in reasons.items()]
+        counts = ", ".join([*words, also] if also else words)
         removed = {reason: self.rows.take(gone) for reason, gone in reasons.items()}
         kept = replace(self, pixels=Taken(self.pixels, at), rows=self.rows.take(at))
         return kept.note(len(self), counts or "nothing to remove", removed)
@@ -291,6 +309,18 @@ class Plan:
             raise BadImagesError(causes, "Fix them, or omit them with .readable()")
 
     # -- helpers of the verbs ----------------------------------------------------------------
+
+    def decide(self, decided: Masks, labels: Labels, known: Parameters) -> Plan:
+        """Mark the rows that a person has decided on, with the labels of all rows after that.
+
+        `known` has parameters of all rows, recorded for the decided ones. No pixel changes.
+        """
+        before = self.rows.decided
+        rows = replace(
+            self.rows, labels=labels, decided=decided if before is None else before | decided
+        )
+        columns = {f"{self.step}.{name}": Column(each, decided) for name, each in known.items()}
+        return replace(self, rows=rows, pixels=Noted(self.pixels, columns))
 
     def note(self, rows_in: int, why: str, removed: Mapping[str, Rows] | None = None) -> Plan:
         """Note what the step did to the rows."""

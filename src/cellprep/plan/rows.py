@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Ids, Keys, Labels, Positions
+from ..arrays import Ids, Keys, Labels, Masks, Positions
 from ..errors import CellprepError
 from .draws import Draw, id_keys, row_keys
 
@@ -36,6 +36,8 @@ class Rows:
         What was measured on the pixels, one value per row.
     parts : (n,) str, or None
         The split that each image belongs to on disk.
+    decided : (n,) bool, or None
+        The rows that a person has decided on, whatever else is measured of them.
     """
 
     ids: Ids
@@ -45,6 +47,7 @@ class Rows:
     groups: Ids | None = None
     columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     parts: NDArray[Any] | None = None
+    decided: Masks | None = None
 
     @classmethod
     def of(
@@ -102,6 +105,7 @@ class Rows:
             None if self.groups is None else self.groups[at],
             {name: column[at] for name, column in self.columns.items()},
             None if self.parts is None else self.parts[at],
+            None if self.decided is None else self.decided[at],
         )
 
     def repeat(

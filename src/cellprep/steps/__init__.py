@@ -8,6 +8,7 @@ from .balance import Balance
 from .class_weights import class_weights
 from .corrupt import Corrupt
 from .crop import Crop
+from .decide import Decide
 from .dedupe import Dedupe
 from .jitter import Jitter
 from .kmeans_mask import KMeansMask
@@ -23,6 +24,7 @@ __all__ = [
     "Balance",
     "Corrupt",
     "Crop",
+    "Decide",
     "Dedupe",
     "Jitter",
     "KMeansMask",

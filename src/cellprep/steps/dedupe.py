@@ -25,7 +25,7 @@ class Dedupe(Step):
 
     Duplicates are images whose pixels are all equal. `symmetries` and `near` add flipped, rotated
     and processed copies, as defined by `find_duplicates`. `Dataset.removed()` lists every removed
-    image with the reason.
+    image with the reason. An image that somebody decided to keep is not removed (see `Decide`).
 
     Parameters
     ----------
@@ -68,6 +68,8 @@ class Dedupe(Step):
             on_duplicate=self.on_duplicate,
             max_copies=self.max_copies,
         )
+        if plan.rows.decided is not None:
+            why = {reason: at[~plan.rows.decided[at]] for reason, at in why.items()}
         stays = np.ones(len(plan), bool)
         for places in why.values():
             stays[places] = False

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, overload
 
 import numpy as np  # noqa: F401 - used by the examples
@@ -15,6 +16,7 @@ from ..kernels import Hash
 from . import (
     Balance,
     Corrupt,
+    Decide,
     Dedupe,
     Jitter,
     RandAugment,
@@ -72,6 +74,39 @@ def dedupe(
     (2, array([1, 0]))
     """
     step = Dedupe(on_conflict, on_duplicate, max_copies, near, symmetries, hash)
+    return run(step, images, labels, 0, ids)
+
+
+def decide(
+    images: ArrayLike,
+    labels: ArrayLike,
+    *,
+    decisions: Sequence[Mapping[str, str]] | str | Path,
+    ids: ArrayLike | None = None,
+) -> tuple[Images, AnyLabels]:
+    """Images and labels after a person's decisions; settings as in `Decide`.
+
+    Parameters
+    ----------
+    images : (n, height, width, 3) uint8
+    labels : (n,), (n, 1) or one-hot (n, classes)
+    decisions : path, or list of dict
+    ids : (n,) int or str, optional
+        The ids that the decisions name. Default: the row number.
+
+    Returns
+    -------
+    images : (m, height, width, 3) uint8
+    labels : (m,) int64 or str
+
+    Examples
+    --------
+    >>> images, labels = np.zeros((3, 8, 8, 3), np.uint8), np.array([0, 1, 0])
+    >>> same = "4cfa6fae1bbb0a2aa4a335fd85531902"  # the digest of these images
+    >>> decide(images, labels, decisions=[{"id": "1", "decision": "drop", "digest": same}])[1]
+    array([0, 0])
+    """
+    step = Decide(decisions if isinstance(decisions, str | Path) else tuple(decisions))
     return run(step, images, labels, 0, ids)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from ...dataset.exchange.spreadsheets import protected
 from .terminal import printable, styled, wrapped
 
 
@@ -39,8 +40,7 @@ def csv_text(table: Any) -> str:
     """
 
     def plain(value: Any) -> Any:
-        risky = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-        return f"'{value}" if risky else value
+        return protected(value) if isinstance(value, str) else value
 
     text: str = table.rename(columns=plain).map(plain).to_csv(index=False)
     return text
