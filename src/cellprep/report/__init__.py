@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..dataset.dataset import Dataset, check_dataset
+from ..dataset.decisions import load_decisions
 from ..duplicates.settings import Search
 from ..errors import CellprepError
 from ..kernels import Hash
 from ..steps.recipe import Recipe
 from ..system.paths import as_path, atomic_write, make_folder
 from ..writing.output import writing_to
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Report", "report"]
 
@@ -55,6 +60,9 @@ def report(
     near: int | None = 4,
     symmetries: bool = True,
     hash: Hash = "phash",
+    lookalikes: pd.DataFrame | str | Path | None = None,
+    label_issues: pd.DataFrame | str | Path | None = None,
+    decisions: str | Path | None = None,
     title: str | None = None,
     notes: Iterable[str] = (),
 ) -> Report:
@@ -62,7 +70,8 @@ def report(
 
     It shows what needs attention, class counts, every duplicate group with its pictures, a gallery
     of each class, images before and after each step, the sampled augmentations, the recipe and the
-    versions. It is smaller than 5 MB, works offline and replaces an earlier page. Equal data sets
+    versions. Duplicates, look-alikes and suspected labels can be decided on in the page, which saves
+    the decisions as a CSV for `Decide`. It is smaller than 5 MB, works offline and replaces an earlier page. Equal data sets
     make equal pages. `docs/report.md` explains the measures and their thresholds.
 
     Parameters
@@ -81,6 +90,13 @@ def report(
     symmetries : bool
     hash : str
         What counts as a duplicate, as in `find_duplicates`; near and rotated copies do by default.
+    lookalikes : DataFrame or path, optional
+        A table of `find_lookalikes`, or a CSV file of it: `id` and `group` are needed.
+    label_issues : DataFrame or path, optional
+        A table of `cellmodels.find_label_issues`, or a CSV file of it: `id` and `suggested` are
+        needed. Rows that are not `suspected` are left out.
+    decisions : path, optional
+        A CSV file that an earlier page saved: the page shows what was decided and by whom.
     title : str, optional
         Default: the name of the input.
     notes : iterable of str
@@ -112,8 +128,9 @@ def report(
             f"{str(target)!r} is a folder; name the file to write, such as "
             f"{str(target / 'report.html')!r}"
         )
+    earlier = () if decisions is None else load_decisions(decisions)
     from . import attention, page
-    from .gather import gather
+    from .gather import Given, gather
 
     page.check_libraries()
     source = dataset.source.path
@@ -125,6 +142,7 @@ def report(
             search=Search(near, symmetries, hash),
             title=title or (source.name if source is not None else "images in memory"),
             notes=notes,
+            given=Given(lookalikes, label_issues, earlier),
         )
         alerts = attention.alerts(found)
         html, pictures = page.render(found, alerts)

@@ -1,10 +1,14 @@
-"""Tables of duplicates and leaks as groups with pictures, as many as a page has space for."""
+"""Tables of duplicates, leaks, look-alikes and suspected labels as groups with pictures, as many as a
+page has space for."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ..dataset.dataset import Dataset
 from ..plan.digests import digest
@@ -24,7 +28,7 @@ _SETS = {"a": "this set", "b": "test set"}
 def duplicate_groups(
     table: pd.DataFrame, datasets: Mapping[str, Dataset], catalog: Catalog
 ) -> Duplicates:
-    """The groups of a table of `find_duplicates` or `find_leaks`.
+    """The groups of a table of `find_duplicates`, `find_leaks` or `given.lookalikes`.
 
     `datasets` has an entry for each value of the column "part"; without that column, for "".
     """
@@ -44,6 +48,33 @@ def duplicate_groups(
         numbers[conflict].nunique(),
         int(conflict.sum()),
     )
+
+
+def suspected_labels(
+    table: pd.DataFrame, dataset: Dataset, digests: NDArray[np.uint64], catalog: Catalog
+) -> list[Group]:
+    """One group for each row of a table of `given.suspected`."""
+    groups = []
+    row: Any
+    for number, row in enumerate(table.itertuples(index=False)):
+        if number == MOST_LISTED:
+            break
+        name = dataset.class_names[dataset.labels[row.at]]
+        score = "" if np.isnan(row.score) else f", with probability {row.score:.3f}"
+        groups.append(
+            Group(
+                number,
+                conflict=False,
+                kinds=["suspected label"],
+                votes=f"labelled {name}{score}",
+                distance=0,
+                difference=0.0,
+                rows=[catalog.name(dataset, row.at)],
+                tiles=[catalog.tile(dataset, row.at, digests[row.at])] * (number < MOST_TILES),
+                suggested=row.suggested,
+            )
+        )
+    return groups
 
 
 class _Tiles:
@@ -97,6 +128,7 @@ def _group(rows: pd.DataFrame, names: list[int], tiles: list[Tile]) -> Group:
         "exact": "exact" in relations or any(len(tile.rows) > 1 for tile in tiles),
         "symmetry": "symmetry" in relations,
         "near": "near" in relations,
+        "lookalike": "lookalike" in relations,
     }
     return Group(
         int(rows["group"].to_numpy()[0]),
@@ -124,4 +156,6 @@ def _relation(row: Any, part: str) -> str:
     if row.relation == "near" and (row.distance or row.difference):
         bits = f"{row.distance} bit{'s' * (row.distance != 1)}"
         words.append(f"{bits}, {row.difference:.1f} levels apart")
+    if getattr(row, "matches", 0) > 0:
+        words.append(f"{row.matches:.0f} matches")
     return " · ".join(words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..duplicates.settings import Search
@@ -21,7 +22,10 @@ class Strip:
 
 @dataclass(frozen=True)
 class Group:
-    """Duplicates of one image; without tiles once the page is full."""
+    """Images to compare, or one to check; without tiles once the page is full.
+
+    `suggested` is the class that somebody else suggests, if any.
+    """
 
     number: int
     conflict: bool
@@ -31,6 +35,7 @@ class Group:
     difference: float
     rows: list[int]
     tiles: list[Tile]
+    suggested: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,30 @@ class Duplicates:
     @property
     def listed(self) -> int:
         return sum(len(group.rows) for group in self.groups)
+
+
+@dataclass(frozen=True)
+class Review:
+    """What a person can decide on in the page, besides duplicates.
+
+    Attributes
+    ----------
+    lookalikes : Duplicates or None
+    suspected : list of Group or None
+        Each of one image.
+    decisions : sequence of dict
+        Earlier decisions.
+    identity : str
+        Digest of the ids, labels and pixels of the set, by which a browser keeps decisions.
+    digests : dict of str to str
+        Of each image that can be decided on, by its id.
+    """
+
+    lookalikes: Duplicates | None
+    suspected: list[Group] | None
+    decisions: Sequence[Mapping[str, str]]
+    identity: str
+    digests: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -122,6 +151,7 @@ class Findings:
     unread: dict[str, str]
     duplicates: Duplicates
     leaks: Duplicates | None
+    review: Review
     qualities: Qualities
     flagged: dict[str, Flagged]
     changes: list[tuple[str, int, int, str]]

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import xxhash
 
 from ..arrays import Positions
 from ..dataset.dataset import Dataset
+from ..dataset.decisions import Decision, decisions_on, hex_digests
 from ..duplicates.search import find_duplicates, find_leaks
 from ..duplicates.settings import Search
 from ..errors import CellprepError, counted
 from ..steps.recipe import Recipe
 from . import classes, operations, step_pictures
+from . import given as given_tables
 from .catalog import Catalog
-from .duplicate_groups import duplicate_groups
-from .findings import TILES_PER_ALERT, Duplicates, Findings, Flagged
+from .duplicate_groups import duplicate_groups, suspected_labels
+from .findings import TILES_PER_ALERT, Duplicates, Findings, Flagged, Review
 from .quality import Qualities, measure
 from .quality import qualities as qualities_of
 from .recorded import Recorded, recipe_text, versions
 from .sizes import odd_sizes
+
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was found and decided elsewhere."""
+
+    lookalikes: pd.DataFrame | str | Path | None
+    label_issues: pd.DataFrame | str | Path | None
+    decisions: Sequence[Decision]
 
 
 def gather(
@@ -31,6 +49,7 @@ def gather(
     search: Search,
     title: str,
     notes: Iterable[str],
+    given: Given,
 ) -> Findings:
     """The findings on a data set; long because it fills every field of `Findings`.
 
@@ -55,6 +74,7 @@ def gather(
         )
     qualities = measure(originals.plan)
     duplicates, leaks = _duplicates(originals, test, search, catalog)
+    review = _review(originals, given, duplicates, qualities, catalog)
     odd, sizes = odd_sizes(originals)
     flagged = {
         name: _flagged(originals, rows, qualities, catalog)
@@ -79,6 +99,7 @@ def gather(
         unread=dataset.unread,
         duplicates=duplicates,
         leaks=leaks,
+        review=review,
         qualities=qualities,
         flagged=flagged,
         changes=recorded.changes,
@@ -113,6 +134,39 @@ def _duplicates(
     test = _first_copies(test.readable())
     table = find_leaks(dataset, test, **settings)
     return duplicates, duplicate_groups(table, {"a": dataset, "b": test}, catalog)
+
+
+def _review(
+    dataset: Dataset,
+    given: Given,
+    duplicates: Duplicates,
+    qualities: Qualities,
+    catalog: Catalog,
+) -> Review:
+    """Look-alikes, suspected labels and earlier decisions, checked against the set."""
+    decisions_on(dataset.plan, given.decisions)
+    lookalikes = suspected = None
+    if given.lookalikes is not None:
+        table = given_tables.lookalikes(given.lookalikes, dataset)
+        lookalikes = duplicate_groups(table, {"": dataset}, catalog)
+    if given.label_issues is not None:
+        table = given_tables.suspected(given.label_issues, dataset)
+        suspected = suspected_labels(table, dataset, qualities.digests, catalog)
+    plan, digests = dataset.plan, hex_digests(qualities.digests)
+    names = np.array(dataset.class_names)[plan.rows.labels]
+    identity = xxhash.xxh3_128()
+    for row in plan.rows.order().tolist():
+        identity.update(f"{plan.rows.ids[row]}\0{names[row]}\0{digests[row]}\0".encode(errors="surrogatepass"))
+    groups = [*duplicates.groups, *(lookalikes.groups if lookalikes else ()), *(suspected or ())]
+    shown = {str(catalog.rows[row][0]) for group in groups if group.tiles for row in group.rows}
+    of_ids = zip(map(str, dataset.ids.tolist()), digests, strict=True)
+    return Review(
+        lookalikes,
+        suspected,
+        given.decisions,
+        identity.hexdigest(),
+        {id: text for id, text in of_ids if id in shown},
+    )
 
 
 def _flagged(dataset: Dataset, rows: Positions, qualities: Qualities, catalog: Catalog) -> Flagged:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..dataset.decisions import FIELDS as FIELDS_OF_DECISIONS
 from ..errors import counted, require
 from . import charts
 from .attention import Alert, passed
@@ -138,6 +139,12 @@ def _content(found: Findings, alerts: list[Alert]) -> dict[str, Any]:
     ]
     cards = [group for group in found.duplicates.groups if group.tiles]
     leaks = found.leaks.groups if found.leaks is not None else []
+    review = found.review
+    decidable = [
+        ("g", found.duplicates.groups),
+        ("k", review.lookalikes.groups if review.lookalikes is not None else []),
+        ("s", review.suspected or []),
+    ]
     return {
         "f": found,
         "alerts": alerts,
@@ -151,18 +158,47 @@ def _content(found: Findings, alerts: list[Alert]) -> dict[str, Any]:
         "class_chart": charts.bars("classes", found.class_names, counts),
         "operations": sampled,
         "measured": _measured(found),
+        "deciding": any(group.tiles for _, groups in decidable for group in groups),
         "lists": {
             "fields": FIELDS,
             "classes": found.class_names,
             "rows": [_without_repeated_id(row) for row in found.catalog.rows],
             "groups": {
                 f"{prefix}{group.number}": group.rows
-                for prefix, groups in (("g", cards), ("l", leaks))
+                for prefix, groups in (*decidable, ("l", leaks))
                 for group in groups
+                if group.tiles
+            },
+            "review": {
+                "set": found.review.identity,
+                "fields": FIELDS_OF_DECISIONS,
+                "digests": found.review.digests,
+                "made": [
+                    [one.get(name, "") for name in FIELDS_OF_DECISIONS]
+                    for one in found.review.decisions
+                ],
+                "reasons": {
+                    f"{prefix}{group.number}": _reason(prefix, group)
+                    for prefix, groups in decidable
+                    for group in groups
+                    if group.tiles
+                },
+                "suggested": {
+                    f"s{group.number}": group.suggested
+                    for group in found.review.suspected or ()
+                    if group.tiles
+                },
             },
             "alerts": {alert.key: alert.rows for alert in alerts},
         },
     }
+
+
+def _reason(prefix: str, group: Group) -> str:
+    """What a decision on a group is about, for the file of decisions."""
+    kinds = ", ".join(group.kinds)
+    what = {"g": f"duplicates ({kinds})", "k": "look-alikes", "s": f"suggested: {group.suggested}"}
+    return f"{what[prefix]}; {group.votes}"
 
 
 def _without_repeated_id(row: list[Any]) -> list[Any]:
@@ -203,6 +239,10 @@ def _sections(found: Findings, alerts: list[Alert]) -> list[tuple[str, str, int 
     ]
     if found.leaks is not None:
         sections.append(("leaks", "Leaks", found.leaks.count))
+    if found.review.lookalikes is not None:
+        sections.append(("lookalikes", "Look-alikes", found.review.lookalikes.count))
+    if found.review.suspected is not None:
+        sections.append(("suspected", "Suspected labels", len(found.review.suspected)))
     if found.sections or found.changes:
         sections.append(("steps", "Steps", len(found.changes or found.sections)))
     if found.operations:

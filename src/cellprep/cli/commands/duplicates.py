@@ -9,6 +9,8 @@ import click
 
 from ...dataset.read import read
 from ...kernels import Hash
+from ...steps import Decide
+from ...steps.recipe import Recipe
 from ..arguments import MATCHING, READING, WORKING, executor, left_out, read_arguments
 from ..output import check_one_format, show_groups
 from ..shared import PATH, one_line_errors, options
@@ -16,10 +18,12 @@ from ..shared import PATH, one_line_errors, options
 
 @click.command()
 @click.argument("input", type=PATH)
+@click.option("--decisions", type=PATH, metavar="FILE", help="Leave out what a report decided.")
 @options("without", *MATCHING, *READING, *WORKING, "csv", "json")
 @one_line_errors
 def duplicates(
     input: Path,
+    decisions: Path | None,
     near: int | None,
     symmetries: bool,
     hash: Hash,
@@ -41,6 +45,8 @@ def duplicates(
         without = left_out(given)
         dataset, note = read_any(input, measures={}, without=without, **read_arguments(given))
         dataset = dataset.readable()
+        if decisions is not None:
+            dataset = Recipe([Decide(decisions)])(dataset)
         table = find_duplicates(dataset, near=near, symmetries=symmetries, hash=hash)
     about = {
         "path": str(input),

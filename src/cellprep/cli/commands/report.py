@@ -22,6 +22,9 @@ from ..shared import PATH, one_line_errors, options, print_json, print_text
 )
 @click.option("--recipe", type=PATH, metavar="FILE", help="Show what its steps would do.")
 @click.option("--test", type=PATH, metavar="PATH", help="Look for leaks into this set too.")
+@click.option("--lookalikes", type=PATH, metavar="FILE", help="CSV of find_lookalikes.")
+@click.option("--label-issues", type=PATH, metavar="FILE", help="CSV of find_label_issues.")
+@click.option("--decisions", type=PATH, metavar="FILE", help="CSV that an earlier page saved.")
 @click.option("--exact", is_flag=True, help="Match only images with equal pixels.")
 @options("without", *MATCHING, *READING, *WORKING, "json")
 @one_line_errors
@@ -30,6 +33,9 @@ def report(
     out: Path,
     recipe: Path | None,
     test: Path | None,
+    lookalikes: Path | None,
+    label_issues: Path | None,
+    decisions: Path | None,
     exact: bool,
     near: int | None,
     symmetries: bool,
@@ -65,6 +71,9 @@ def report(
             near=near,
             symmetries=symmetries,
             hash=hash,
+            lookalikes=lookalikes,
+            label_issues=label_issues,
+            decisions=decisions,
             notes=[f"{note[0].upper()}{note[1:]}."] if note else [],
         )
     print_json({**vars(made), "path": str(made.path)}) if as_json else print_text(str(made))

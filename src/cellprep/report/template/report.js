@@ -1,5 +1,6 @@
 "use strict";
-// The page is complete without this script, which adds a viewer, filters, and lists to copy or save.
+// The page is complete without this script, which adds a viewer, filters, decisions, and lists to copy or
+// save.
 const root = document.documentElement;
 const find = (selector, within = document) => within.querySelector(selector);
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -13,12 +14,10 @@ const ids = (rows) => unique(rows).map((row) => page.rows[row][0]).join("\n");
 const cell = (value) => {
   const plain = String(value ?? "");
   // a spreadsheet would run it as a formula
-  const text = typeof value === "string" && /^[=+\-@\t\r]/.test(plain) ? `'${plain}` : plain;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  const text = typeof value === "string" && /^'*[=+\-@\t\r]/.test(plain) ? `'${plain}` : plain;
+  return /^\s|[",\r\n]|\s$/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
-const csv = (rows) =>
-  [page.fields, ...rows.map((row) => page.fields.map((_, at) => page.rows[row][at]))]
-    .map((line) => line.map(cell).join(",") + "\r\n").join("");
+const csv = (lines) => lines.map((line) => line.map(cell).join(",") + "\r\n").join("");
 
 function notify(text) {
   const toast = find("#toast");
@@ -46,12 +45,16 @@ async function copy(rows) {
 }
 
 function save(rows, name) {
+  download([page.fields, ...rows.map((row) => page.fields.map((_, at) => page.rows[row][at]))], name);
+  notify(`${rows.length.toLocaleString("en")} rows saved as ${name}.csv`);
+}
+
+function download(lines, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([csv(rows)], { type: "text/csv" }));
+  link.href = URL.createObjectURL(new Blob([csv(lines)], { type: "text/csv" }));
   link.download = `${name}.csv`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  notify(`${rows.length.toLocaleString("en")} rows saved as ${name}.csv`);
 }
 
 // -- pictures ---------------------------------------------------------------------------------
@@ -199,6 +202,237 @@ if (tools) {
   choose("all");
 }
 
+// -- decisions --------------------------------------------------------------------------------
+const review = page.review, KEY = `cellprep-decisions-${review.set}`;
+const cards = find("#decide") ? all("#groups > .group, #lookalikes .group, #suspected .group") : [];
+const idsOf = new Map(cards.map((card) => [
+  card, [...new Set(page.groups[card.id].map((row) => String(page.rows[row][0])))],
+]));
+const labelOf = new Map(cards.flatMap((card) => page.groups[card.id].map((row) => [
+  String(page.rows[row][0]), page.rows[row][2],
+])));
+const cardsOf = new Map();
+for (const [card, ids] of idsOf) for (const id of ids) cardsOf.set(id, [...(cardsOf.get(id) ?? []), card]);
+
+// Those of the file that the page was made with, and what was decided differently since: null is none.
+const earlier = new Map(review.made.map(([id, ...rest]) => [id, Object.fromEntries(
+  rest.map((value, at) => [review.fields[at + 1], value]),
+)]));
+let changes = new Map();
+const undone = [];
+let current = null;
+const decisionOn = (id) => (changes.has(id) ? changes.get(id) : earlier.get(id)) ?? null;
+
+function stored(key) {
+  try { return localStorage.getItem(key); } catch { return null; }
+}
+function store(key, value) {
+  try {
+    localStorage.setItem(key, value);
+  } catch {  // full, or forbidden
+    if (key === KEY && !store.failed) notify("This browser keeps no decisions: save them before you close the page");
+    store.failed = key === KEY;
+  }
+}
+function restore() {
+  try { changes = new Map(JSON.parse(stored(KEY) ?? "[]")); } catch { changes = new Map(); }
+  undone.length = 0;
+  for (const card of cards) if (choices.has(card)) paintCard(card);
+  count();
+}
+
+// What a card offers: the first nine have a key. Each gives the decision on an image.
+const choices = new Map();
+const KEEP = { decision: "keep", label: "" }, DROP = { decision: "drop", label: "" };
+function offered(card) {
+  const ids = idsOf.get(card), several = ids.length > 1, them = several ? " all" : "";
+  const labels = [...new Set(ids.map((id) => labelOf.get(id)))], suggested = review.suggested[card.id];
+  const likely = suggested ? [suggested] : labels.length > 1 ? labels : [];
+  const others = page.classes.filter((label) => !likely.includes(label) && `${labels}` !== label);
+  const relabel = (label) => [
+    `Relabel${them} to ${label}`,
+    (id) => (labelOf.get(id) === label ? KEEP : { decision: "relabel", label }),
+  ];
+  const only = (id) => [`Keep only ${short(id)} (${labelOf.get(id)})`, (other) => (other === id ? KEEP : DROP)];
+  const one = several ? ids.map(only) : [];
+  const first = [[`Keep${them}`, () => KEEP], [`Drop${them}`, () => DROP], ...one.slice(0, 5), ...likely.slice(0, 2).map(relabel)];
+  return [first, [...one.slice(5), ...[...likely.slice(2), ...others].map(relabel)]];
+}
+function short(id) {
+  const name = id.split("/").at(-1) || id;
+  return name.length > 20 ? `${name.slice(0, 7)}…${name.slice(-12)}` : name;
+}
+
+function element(tag, properties, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+function build(card) {
+  if (choices.has(card)) return;
+  const [first, more] = offered(card);
+  choices.set(card, [...first, ...more]);
+  const button = (what, key, text) => {
+    const made = element("button", { type: "button", className: "button", title: text }, element("kbd", { textContent: key }), ` ${text}`);
+    made.dataset.do = what;
+    return made;
+  };
+  const box = element("div", { className: "choices", role: "group", ariaLabel: "Decision" });
+  first.forEach(([text], at) => {
+    const made = button("decide", at + 1, text);
+    made.dataset.at = at;
+    box.append(made);
+  });
+  if (more.length) {
+    const select = element("select", { ariaLabel: "More decisions" }, element("option", { value: "", textContent: "More…" }));
+    more.forEach(([text], n) => {
+      const at = first.length + n;
+      select.append(element("option", { value: at, textContent: at < 9 ? `${at + 1}: ${text}` : text }));
+    });
+    select.addEventListener("change", () => { decide(card, select.value); select.value = ""; focusOn(card); });
+    box.append(select);
+  }
+  box.append(button("clear", 0, "Clear"));
+  find("header h3", card).after(element("span", { className: "chip verdict", hidden: true }));
+  card.insertBefore(box, find("details", card));
+  paintCard(card);
+}
+
+const inWords = ({ decision, label }) => (decision === "relabel" ? `relabel to ${label}` : decision);
+function paintCard(card) {
+  const ids = idsOf.get(card), made = ids.map(decisionOn), done = made.filter(Boolean);
+  for (const tile of all("button.t", card)) {
+    const each = [...new Set(rowsOf(tile).map((row) => String(page.rows[row][0])))].map(decisionOn);
+    const words = each.filter(Boolean).map(inWords), kinds = new Set(words);
+    const text = kinds.size === 1 && words.length === each.length ? words[0]
+      : [...kinds].map((one) => `${one} ${words.filter((word) => word === one).length}`).join(", ");
+    let mark = find(".mark", tile.parentElement);
+    if (!mark) tile.after(mark = element("b", {}));
+    mark.className = `mark ${kinds.size > 1 ? "mixed" : each.find(Boolean)?.decision ?? ""}`;
+    mark.textContent = text;
+    mark.hidden = !text;
+  }
+  const people = [...new Set(done.map((one) => one.name).filter(Boolean))];
+  const verdict = find(".verdict", card), whole = done.length === ids.length;
+  verdict.textContent = (whole ? "decided" : `${done.length} of ${ids.length} decided`)
+    + (people.length ? ` by ${people.join(", ")}` : "");
+  verdict.classList.toggle("well", whole);
+  verdict.hidden = !done.length;
+  choices.get(card).forEach(([, of], at) => find(`.choices [data-at="${at}"]`, card)?.setAttribute("aria-pressed",
+    whole && ids.every((id, n) => inWords(of(id)) === inWords(made[n]))));
+  find("[data-do=clear]", card).hidden = !done.length;
+}
+
+const isOpen = (card) => !idsOf.get(card).every(decisionOn);
+function count() {
+  const open = cards.filter(isOpen).length, written = (number) => number.toLocaleString("en");
+  find("#remaining").textContent = `${written(cards.length - open)} decided, ${written(open)} remain`;
+  find("[data-do=undo]").disabled = !undone.length;
+}
+
+function set(entries) {
+  for (const [id, made] of entries) {
+    if (made === (earlier.get(id) ?? null)) changes.delete(id); else changes.set(id, made);
+  }
+  store(KEY, JSON.stringify([...changes]));
+  for (const card of new Set(entries.flatMap(([id]) => cardsOf.get(id) ?? []))) if (choices.has(card)) paintCard(card);
+  count();
+}
+function decide(card, at) {
+  build(card);
+  const choice = choices.get(card)[at];
+  if (!choice) return;
+  const rest = { reason: review.reasons[card.id], name: find("#who").value.trim() };
+  change(card, (id) => ({ ...choice[1](id), ...rest, digest: review.digests[id] }));
+  if (view.open) notify(choice[0]);
+}
+function change(card, made) {
+  const ids = idsOf.get(card);
+  undone.push([card, ids.map((id) => [id, decisionOn(id)])]);
+  set(ids.map((id) => [id, made(id)]));
+}
+function sign(name) {  // what was decided here before somebody gave a name
+  store("cellprep-name", name);
+  set([...changes].map(([id, made]) => [id, made && { ...made, name: made.name || name }]));
+}
+function undo() {
+  if (!undone.length) return;
+  const [card, before] = undone.pop();
+  set(before);
+  if (!card.hidden && !view.open) focusOn(card);
+}
+
+function here(card) {
+  if (current !== card && current) { current.removeAttribute("aria-current"); current.tabIndex = -1; }
+  current = card;
+  build(card);
+  card.tabIndex = 0;
+  card.setAttribute("aria-current", "true");
+}
+function focusOn(card) {
+  here(card);
+  card.focus({ preventScroll: true });
+  card.scrollIntoView({ block: "nearest", behavior: "instant" });
+}
+const shown = () => all(".group").filter((card) => idsOf.has(card) && !card.hidden);  // as sorted now
+function move(by) {
+  const around = shown(), at = around.indexOf(current);
+  const next = around[at < 0 ? 0 : at + by];
+  if (next) focusOn(next);
+}
+function nextOpen() {
+  const around = shown(), from = around.indexOf(current) + 1;
+  const next = [...around.slice(from), ...around].find(isOpen);
+  if (next) focusOn(next);
+}
+
+function saveDecisions() {
+  const ids = [...new Set([...earlier.keys(), ...changes.keys()])].filter(decisionOn).sort();
+  const line = (id) => review.fields.map((name) => (name === "id" ? id : decisionOn(id)[name]));
+  download([review.fields, ...ids.map(line)], "decisions");
+  notify(`${ids.length.toLocaleString("en")} decision${ids.length === 1 ? "" : "s"} saved as decisions.csv`);
+}
+
+if (cards.length) {
+  for (const card of cards) {
+    card.tabIndex = -1;
+    card.ariaLabel = `${find("h3", card).textContent}: ${find("p", card).textContent}`;
+  }
+  cards[0].tabIndex = 0;
+  const near = new IntersectionObserver((entries) => {
+    for (const entry of entries) if (entry.isIntersecting) { build(entry.target); near.unobserve(entry.target); }
+  }, { rootMargin: "800px" });
+  for (const card of cards) near.observe(card);
+  find("#who").value = stored("cellprep-name") ?? "";
+  find("#who").addEventListener("change", (event) => sign(event.target.value.trim()));
+  addEventListener("storage", (event) => { if (event.key === KEY) restore(); });
+  document.addEventListener("focusin", (event) => {
+    const card = event.target.closest?.(".group");
+    if (idsOf.has(card)) here(card);
+  });
+  document.addEventListener("click", (event) => {
+    const target = event.target.closest("button"), card = event.target.closest(".group");
+    if (idsOf.has(card)) here(card);
+    const act = {
+      decide: () => decide(card, target.dataset.at), clear: () => change(card, () => null),
+      next: nextOpen, undo, "save-decisions": saveDecisions,
+    }[target?.dataset.do];
+    act?.();
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.target.matches("input, select, textarea") || event.altKey || event.ctrlKey || event.metaKey) return;
+    const card = view.open ? open.closest(".group") : current;
+    if (/^[0-9]$/.test(event.key) && idsOf.has(card) && !card.hidden) {
+      if (event.key === "0") change(card, () => null); else decide(card, Number(event.key) - 1);
+    } else if (event.key === "u") undo();
+    else if (!view.open && event.key === "j") move(1);
+    else if (!view.open && event.key === "k") move(-1);
+    else if (!view.open && event.key === "n") nextOpen();
+  });
+  restore();
+}
+
 // -- colour theme and current section ------------------------------------------------------------
 const theme = find("#theme");
 function paint(name) {
@@ -207,13 +441,11 @@ function paint(name) {
   theme.setAttribute("aria-label", `Colours: ${name}`);
   theme.dataset.now = name;
 }
-let stored = null;
-try { stored = localStorage.getItem("cellprep-theme"); } catch { /* pages opened from a file may have none */ }
-paint(["light", "dark"].includes(stored) ? stored : "auto");
+paint(["light", "dark"].includes(stored("cellprep-theme")) ? stored("cellprep-theme") : "auto");
 theme.addEventListener("click", () => {
   const next = { auto: "dark", dark: "light", light: "auto" }[theme.dataset.now];
   paint(next);
-  try { localStorage.setItem("cellprep-theme", next); } catch { /* as above */ }
+  store("cellprep-theme", next);
 });
 const links = new Map(all("nav a").map((link) => [link.hash.slice(1), link]));
 const watch = new IntersectionObserver((entries) => {
