@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import one_form
-from ..errors import CellprepError, nearest, one_of
+from ..errors import CellprepError, nearest
 from ..plan.digests import digest
 from ..plan.plan import Plan
 from ..system.paths import as_path
@@ -72,7 +72,11 @@ def _check(one: Decision) -> None:
             of_image = f" of image {one['id']!r}" if "id" in one else ""
             raise CellprepError(f"a row{of_image} has no {name}; it needs {', '.join(NEEDED)}")
     id = one["id"]
-    one_of(f"decision on {id!r}", one["decision"], KINDS)
+    if one["decision"] not in KINDS:
+        raise CellprepError(
+            f"the decision on {id!r} must be {', '.join(KINDS[:-1])} or {KINDS[-1]}, got "
+            f"{one['decision']!r}"
+        )
     if not re.fullmatch("[0-9a-f]{32}", one["digest"]):
         raise CellprepError(
             f"the digest of {id!r} must be 32 hexadecimal digits, as a report saves it, got "
