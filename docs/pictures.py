@@ -109,6 +109,22 @@ def dedupe() -> Image.Image:
     return card([*strips, strip(title, [tile for pair in shown for tile in tiles(pair)])])
 
 
+def decide() -> Image.Image:
+    """Decisions on equal images, on look-alikes and on a suspected label."""
+    images, _ = cells_of("eosinophil", "monocyte", "neutrophil", each=2, seed=3)
+    turned = cp.jitter(images[:1], rotation=40, shift=0, zoom=0, flip=False, seed=2)[0]
+    decisions = [
+        (images[2], "monocyte", "keep", GREEN),
+        (images[2], "neutrophil", "drop", RED),
+        (images[0], "eosinophil", "keep", GREEN),
+        (turned, "eosinophil", "drop", RED),
+        (images[4], "eosinophil", "relabel to neutrophil", AMBER),
+    ]
+    title = "two equal images under two labels; two look-alikes; a suspected label"
+    tiles = [Tile(image, f"{name}\n{what}", frame) for image, name, what, frame in decisions]
+    return card([strip(title, tiles)])
+
+
 def split() -> Image.Image:
     """Splits that share no patient."""
     images, labels = cells_of("eosinophil", "neutrophil", each=10)
@@ -389,7 +405,7 @@ PICTURES: dict[str, Callable[[], Image.Image]] = {
 } | {
     draw.__name__: draw
     for draw in (
-        *(dedupe, split, balance, jitter, stain_jitter, match_colors, crop, kmeans_mask),
+        *(decide, dedupe, split, balance, jitter, stain_jitter, match_colors, crop, kmeans_mask),
         *(rand_augment, operations, epochs, corrupt, adapt),
     )
 }

@@ -18,7 +18,12 @@ from .helpers import run
 
 @pytest.mark.parametrize("kind", step_kinds().values(), ids=step_kinds())
 def test_a_new_recipe_has_the_defaults(kind, here):
-    needed = {cp.Adapt: {"profile": "out/train"}, cp.Crop: {"size": 80}}.get(kind, {})
+    needed = {
+        cp.Adapt: {"profile": "out/train"},
+        cp.Crop: {"size": 80},
+        cp.Decide: {"decisions": "decisions.csv"},
+    }.get(kind, {})
+    Path("decisions.csv").write_text(f"id,decision,digest\na.png,drop,{'0' * 32}\n")
     if kind is cp.Adapt:
         cp.write(cp.Dataset.from_arrays(*draw_cells([1] * 8)), "out/train")
     text = template([kind, cp.Dedupe], seed=4)

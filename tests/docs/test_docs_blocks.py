@@ -33,6 +33,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
         "an hour",
         "days without a GPU",
     ],
+    "docs/steps/decide.md": ["the decisions are made in the page, by hand"],
     "docs/steps/epochs.md": [
         "a fragment; examples/fresh_keras.py is a whole program",
         "it trains for minutes; tests/cellmodels/training/test_fresh.py runs it",

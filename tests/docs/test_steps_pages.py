@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import cellprep as cp
+from cellprep.dataset.decisions import hex_digests
 from cellprep.operations import KERAS_CV, OPERATIONS, WIDE, Strength
 from cellprep.operations.operation import either_way, whole
+from cellprep.plan.digests import digest
 from cellprep.steps import STEPS as REGISTERED
 from cellprep.steps import settings as constraints
 from cellprep.steps.settings import OneOf, Range
@@ -66,7 +68,7 @@ def allowed(kind: Any, constraint: Any) -> set[str]:
     if get_origin(kind) is Mapping:
         return {"`{class: number}`"}
     if get_origin(kind) is tuple:
-        return {"a list of names"}
+        return {"a list of names" if str in get_args(kind) else "a list of `dict`"}
     words = {type(None): "`None`", str: "a name of the suite", Path: "a path"}
     return {words.get(kind, f"a `{kind.__name__}`")}
 
@@ -85,8 +87,11 @@ def test_settings_and_defaults_are_those_of_the_step(name) -> None:
 @pytest.mark.parametrize("name", STEPS)
 def test_allowed_values_are_those_of_the_annotations(name) -> None:
     options = constraints.options(STEPS[name])
-    if name == "adapt":  # a path is a string too
-        options = options | {"profile": [one for one in options["profile"] if one[0] is not str]}
+    if name in ("adapt", "decide"):  # a path is a string too
+        options = {
+            setting: [one for one in each if (Path, None) not in each or one[0] is not str]
+            for setting, each in options.items()
+        }
     expected = {
         setting: set().union(*(allowed(*option) for option in options[setting]))
         for setting in options
@@ -106,8 +111,10 @@ def test_settings_and_defaults_are_those_of_split() -> None:
 @pytest.mark.parametrize("name", STEPS)
 def test_columns_are_those_that_are_recorded(name, cells, tmp_path) -> None:
     images, labels = (array[3:] for array in cells)  # the first class is smaller
+    keep = {"id": "0", "decision": "keep", "digest": hex_digests(digest(images[:1]))[0]}
     variants = {
         "adapt": [cp.Adapt(cp.profile(images), color=True)],
+        "decide": [cp.Decide([keep])],
         "crop": [cp.Crop(32), cp.Crop(1.3, resize_to=32, relative=True)],
         "rand_augment": [cp.RandAugment(operations="wide")],
         "corrupt": [cp.Corrupt(copies=1), cp.Corrupt("heavy")],

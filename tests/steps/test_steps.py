@@ -11,17 +11,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cellprep as cp
+from cellprep.dataset.decisions import hex_digests
 from cellprep.plan import plan as plan_module
+from cellprep.plan.digests import digest
 from cellprep.steps import checks, settings
 from cellprep.steps.checks import applied, by_row
 from cellprep.steps.step import STEPS as STEPS_BY_NAME
 from cellprep.steps.step import Step
 
 PROFILE = cp.Profile(256, 250, (96, 96), (190, 160, 170.5), (40, 52, 28), 0.2, (230,) * 3, (9,) * 3)
+MESSY = checks.messy_cells()
+DECISIONS = [
+    {"id": str(MESSY[2][row]), "digest": hex_digests(digest(MESSY[0][[row]]))[0], **more}
+    for row, more in enumerate(
+        ({"decision": "keep"}, {"decision": "drop"}, {"decision": "relabel", "label": "3"})
+    )
+]
 STEPS = [
     cp.Adapt(PROFILE),
     cp.Adapt(PROFILE, scale=False, color="background"),
     cp.Adapt(PROFILE, color="channels"),
+    cp.Decide(DECISIONS),
     cp.Dedupe(),
     cp.Dedupe(on_conflict="majority", on_duplicate="keep", max_copies=None),
     cp.Balance(),
@@ -53,8 +63,8 @@ STEPS = [
     cp.Corrupt(copies=1, keep_originals=False),
 ]
 every_step = pytest.mark.parametrize("step", STEPS, ids=repr)
-# Adapt, Balance, Dedupe and MatchColors depend on other rows by design.
-ON_OTHER_ROWS = cp.Adapt | cp.Balance | cp.Dedupe | cp.MatchColors
+# Adapt, Balance, Dedupe and MatchColors depend on other rows by design; Decide names some.
+ON_OTHER_ROWS = cp.Adapt | cp.Balance | cp.Decide | cp.Dedupe | cp.MatchColors
 every_pixel_step = pytest.mark.parametrize(
     "step",
     [step for step in STEPS if not isinstance(step, ON_OTHER_ROWS)],
@@ -66,7 +76,7 @@ KINDS = sorted({type(step) for step in STEPS}, key=lambda kind: kind.__name__)
 @pytest.fixture(scope="module")
 def messy() -> checks.Cells:
     """Synthetic cells with duplicates, unequal classes and text ids."""
-    return checks.messy_cells()
+    return MESSY
 
 
 def test_every_step_is_in_the_list() -> None:
@@ -179,6 +189,7 @@ def test_identity_settings_do_not_change_images(step, messy) -> None:
 
 FUNCTIONS = {
     cp.adapt: cp.Adapt,
+    cp.decide: cp.Decide,
     cp.dedupe: cp.Dedupe,
     cp.balance: cp.Balance,
     cp.jitter: cp.Jitter,
@@ -204,7 +215,11 @@ def test_functions_have_the_settings_and_results_of_their_steps(function, messy)
         if expected is not MISSING:
             assert default == expected
     images, labels, ids = messy
-    required = {cp.Adapt: {"profile": PROFILE}, cp.Crop: {"size": 30}}.get(kind, {})
+    required = {
+        cp.Adapt: {"profile": PROFILE},
+        cp.Crop: {"size": 30},
+        cp.Decide: {"decisions": DECISIONS},
+    }.get(kind, {})
     given_labels = (labels,) if "labels" in parameters else ()
     extra = {"seed": 9} if "seed" in parameters else {}
     extra |= {"ids": ids} if "ids" in parameters else {}

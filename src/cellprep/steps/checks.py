@@ -143,10 +143,10 @@ def check_a_step_alone_ignores_other_images(step: Step, cells: Cells) -> None:
 
 
 def check_masks_keep_the_shape_of_images(step: Step, cells: Cells) -> None:
-    images, labels, _ = cells
+    images, labels, ids = cells
     masks = images[..., 1] < 128
     names = [str(number) for number in range(8)]
-    made = Recipe([step], 5)(Dataset.from_arrays(images, labels, names, masks=masks))
+    made = Recipe([step], 5)(Dataset.from_arrays(images, labels, names, ids=ids, masks=masks))
     assert made.masks[:].shape == made.shape[:3]
     assert made.masks[:].dtype == bool
 
