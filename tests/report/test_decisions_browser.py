@@ -1,4 +1,4 @@
-"""Decisions in the report, in a real browser: from a key or a click to the set that `Decide` makes."""
+"""Decisions in the report, in a real browser: from a key to the set that `Decide` makes of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import cellprep as cp
 from cellprep.synthetic import draw_cells
 
-from .test_report_browser import ARGUMENTS, BROWSER, api, browser, saved
+from .test_report_browser import BROWSER, browser, saved
 
 __all__ = ["browser"]  # a fixture
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed")
@@ -27,7 +27,7 @@ def cells() -> cp.Dataset:
     labels = labels[at]
     labels[18] = 1
     ids = np.array([f"{number:02d}.png" for number in range(21)], dtype=object)
-    ids[18], ids[4], ids[7] = FORMULA, "'=x, \"y\".png", " -7.png"
+    ids[18], ids[4], ids[7] = FORMULA, '\'=x, "y".png', " -7.png"
     return cp.Dataset.from_arrays(images[at], labels, NAMES, ids=ids.astype(str))
 
 
@@ -239,9 +239,7 @@ def test_the_saved_file_makes_the_set_that_was_decided(opened, cells, tmp_path) 
     assert not len(cp.find_duplicates(result))
 
 
-def test_a_page_made_with_decisions_shows_what_and_by_whom(
-    opened, cells, tables, tmp_path
-) -> None:
+def test_a_page_made_with_decisions_shows_what_and_by_whom(opened, cells, tables, tmp_path) -> None:
     page = opened()
     press(page, "j 3 j j j j 1")
     page.locator("#who").fill("Ann")  # also of what was decided before

@@ -161,9 +161,7 @@ def test_a_file_is_read_as_saved_by_a_page_or_a_spreadsheet(cells, tmp_path, sep
     table = pd.DataFrame(rows, columns=FIELDS).fillna("")
     path = tmp_path / "decisions.csv"
     saved = pd.read_csv(io.StringIO(csv_text(table)), dtype=str, keep_default_na=False)
-    saved.to_csv(
-        path, index=False, sep=separator, encoding="utf-8-sig"
-    )
+    saved.to_csv(path, index=False, sep=separator, encoding="utf-8-sig")
     assert cp.Decide(path) == cp.Decide(rows)
 
 

@@ -70,9 +70,10 @@ def report(
 
     It shows what needs attention, class counts, every duplicate group with its pictures, a gallery
     of each class, images before and after each step, the sampled augmentations, the recipe and the
-    versions. Duplicates, look-alikes and suspected labels can be decided on in the page, which saves
-    the decisions as a CSV for `Decide`. It is smaller than 5 MB, works offline and replaces an earlier page. Equal data sets
-    make equal pages. `docs/report.md` explains the measures and their thresholds.
+    versions. A person can decide on duplicates, look-alikes and suspected labels in the page, which
+    saves the decisions as a CSV file for `Decide`. It is smaller than 5 MB, works offline and
+    replaces an earlier page. Equal data sets make equal pages. `docs/report.md` explains the
+    measures and their thresholds.
 
     Parameters
     ----------

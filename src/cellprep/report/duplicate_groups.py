@@ -1,5 +1,4 @@
-"""Tables of duplicates, leaks, look-alikes and suspected labels as groups with pictures, as many as a
-page has space for."""
+"""Tables of duplicates and suspicions as groups with pictures, as many as there is space for."""
 
 from __future__ import annotations
 

@@ -27,7 +27,6 @@ from .quality import qualities as qualities_of
 from .recorded import Recorded, recipe_text, versions
 from .sizes import odd_sizes
 
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -156,7 +155,9 @@ def _review(
     names = np.array(dataset.class_names)[plan.rows.labels]
     identity = xxhash.xxh3_128()
     for row in plan.rows.order().tolist():
-        identity.update(f"{plan.rows.ids[row]}\0{names[row]}\0{digests[row]}\0".encode(errors="surrogatepass"))
+        identity.update(
+            f"{plan.rows.ids[row]}\0{names[row]}\0{digests[row]}\0".encode(errors="surrogatepass")
+        )
     groups = [*duplicates.groups, *(lookalikes.groups if lookalikes else ()), *(suspected or ())]
     shown = {str(catalog.rows[row][0]) for group in groups if group.tiles for row in group.rows}
     of_ids = zip(map(str, dataset.ids.tolist()), digests, strict=True)

@@ -19,6 +19,7 @@ from ..system.paths import as_path
 if TYPE_CHECKING:
     import pandas as pd
 
+
 def lookalikes(given: pd.DataFrame | str | Path, dataset: Dataset) -> pd.DataFrame:
     """A table of `find_lookalikes` with all columns of `find_duplicates`.
 
@@ -78,7 +79,7 @@ def suspected(given: pd.DataFrame | str | Path, dataset: Dataset) -> pd.DataFram
     made = pd.DataFrame({"at": at, "suggested": suggested})
     made["score"] = _numbers(table, "score", "label_issues") if "score" in table else np.nan
     labels = np.array(dataset.class_names, dtype=object)[dataset.labels[at]]
-    return made[made["suggested"].to_numpy(object) != labels]
+    return made.loc[made["suggested"].to_numpy(object) != labels]
 
 
 def _loaded(given: Any, name: str, made_by: str, needed: Sequence[str]) -> pd.DataFrame:

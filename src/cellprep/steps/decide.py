@@ -73,5 +73,7 @@ class Decide(Step):
         return plan.keep(
             np.flatnonzero(~dropped),
             {"dropped by decision": np.flatnonzero(dropped)},
-            also=", ".join(f"{rows.sum():,} {words}" for words, rows in others.items() if rows.any()),
+            also=", ".join(
+                f"{rows.sum():,} {words}" for words, rows in others.items() if rows.any()
+            ),
         )
