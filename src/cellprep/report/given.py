@@ -79,7 +79,8 @@ def suspected(given: pd.DataFrame | str | Path, dataset: Dataset) -> pd.DataFram
     made = pd.DataFrame({"at": at, "suggested": suggested})
     made["score"] = _numbers(table, "score", "label_issues") if "score" in table else np.nan
     labels = np.array(dataset.class_names, dtype=object)[dataset.labels[at]]
-    return made.loc[made["suggested"].to_numpy(object) != labels]
+    doubted: pd.DataFrame = made[made["suggested"].to_numpy(object) != labels]
+    return doubted
 
 
 def _loaded(given: Any, name: str, made_by: str, needed: Sequence[str]) -> pd.DataFrame:
