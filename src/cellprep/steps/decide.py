@@ -54,8 +54,15 @@ class Decide(Step):
             raise CellprepError(f"`decisions`: {error}") from None
         super().__post_init__()
 
+    @property
+    def _made(self) -> tuple[Decision, ...]:
+        return cast(tuple[Decision, ...], self.decisions)
+
+    def short(self) -> str:
+        return f"Decide({len(self._made):,} decisions)"
+
     def extend(self, plan: Plan) -> Plan:
-        decisions = cast(tuple[Decision, ...], self.decisions)
+        decisions = self._made
         which = decisions_on(plan, decisions)
         texts = {
             name: np.array([*(one.get(name, "") for one in decisions), ""])[which]
