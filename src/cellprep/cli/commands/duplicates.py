@@ -18,8 +18,7 @@ from ..shared import PATH, one_line_errors, options
 
 @click.command()
 @click.argument("input", type=PATH)
-@click.option("--decisions", type=PATH, metavar="FILE", help="Leave out what a report decided.")
-@options("without", *MATCHING, *READING, *WORKING, "csv", "json")
+@options("without", "decisions", *MATCHING, *READING, *WORKING, "csv", "json")
 @one_line_errors
 def duplicates(
     input: Path,

@@ -24,9 +24,8 @@ from ..shared import PATH, one_line_errors, options, print_json, print_text
 @click.option("--test", type=PATH, metavar="PATH", help="Look for leaks into this set too.")
 @click.option("--lookalikes", type=PATH, metavar="FILE", help="CSV of find_lookalikes.")
 @click.option("--label-issues", type=PATH, metavar="FILE", help="CSV of find_label_issues.")
-@click.option("--decisions", type=PATH, metavar="FILE", help="CSV that an earlier page saved.")
 @click.option("--exact", is_flag=True, help="Match only images with equal pixels.")
-@options("without", *MATCHING, *READING, *WORKING, "json")
+@options("decisions", "without", *MATCHING, *READING, *WORKING, "json")
 @one_line_errors
 def report(
     input: Path,

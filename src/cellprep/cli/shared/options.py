@@ -83,6 +83,9 @@ _OPTIONS = {
     "without": click.option(
         "--without", type=PATH, metavar="FILE", help="Leave out the images with the ids in a table."
     ),
+    "decisions": click.option(
+        "--decisions", type=PATH, metavar="FILE", help="Decisions that a report saved."
+    ),
     "part": click.option(
         "--part", metavar="NAME", help="Split of INPUT to read: train, val, test or all."
     ),
@@ -162,7 +165,7 @@ def options(*names: str) -> Callable[[Any], Any]:
 
     Names: seed, seed_of_recipe, size, from, arrays, columns, class_names, part, format, masks_in,
     masks, rows, executor, workers, address, on_error, overwrite, about, near, symmetries, hash,
-    dry_run, csv, json, without.
+    dry_run, csv, json, without, decisions.
     """
 
     def add(function: Any) -> Any:
