@@ -100,5 +100,6 @@ print(operations.value_counts().to_string())
 
 # %%
 table = cellmodels.compare(arguments.table, out / "table", data=data, progress=False)
-shown = table.drop(columns=["seed", "precision", "recall", "F1"])
+of_the_test_sets = ["heavy accuracy", "microscopy accuracy", "accuracy"]
+shown = table[["row", "model", "data set", *of_the_test_sets, "minutes"]]
 print("\n" + shown.to_string(index=False, float_format="{:.4f}".format))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -24,7 +25,9 @@ def server() -> Iterator[str]:
         patch.setenv("AWS_ACCESS_KEY_ID", "any")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "any")
         patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        s3fs.S3FileSystem.clear_instance_cache()  # they know another server
+        # Neither connections to the server of an earlier module nor that server's buckets.
+        s3fs.S3FileSystem.clear_instance_cache()
+        urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")).close()
         upath.UPath("s3://cells").fs.mkdir("cells")
         yield f"http://{host}:{port}"
     running.stop()
