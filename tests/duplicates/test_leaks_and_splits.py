@@ -122,6 +122,14 @@ def test_names_that_are_meant_as_settings_are_no_splits(fractions, message) -> N
         cp.split(cells, **fractions)
 
 
+@pytest.mark.parametrize("names", [("seen", "unseen"), ("fold1", "fold2"), ("grouped", "rest")])
+def test_names_like_settings_are_splits_if_their_fractions_sum_to_1(names) -> None:
+    images = np.arange(20, dtype=np.uint8)[:, None, None, None] + np.zeros((8, 8, 3), np.uint8)
+    cells = cp.Dataset.from_arrays(images, np.arange(20) % 2)
+    parts = cp.split(cells, **dict.fromkeys(names, 0.5))
+    assert {name: len(part) for name, part in parts.items()} == dict.fromkeys(names, 10)
+
+
 def test_a_split_knows_its_length_before_it_is_used() -> None:
     images = np.arange(20, dtype=np.uint8)[:, None, None, None] + np.zeros((8, 8, 3), np.uint8)
     parts = cp.split(cp.Dataset.from_arrays(images, np.arange(20) % 2), train=0.8, test=0.2)

@@ -172,8 +172,8 @@ def _equal_shares(dataset: Dataset, folds: int, fractions: dict[str, float]) -> 
 def _check_fractions(fractions: dict[str, float]) -> dict[str, float]:
     if not fractions:
         raise CellprepError("give the fraction of each split: split(cells, train=0.8, test=0.2)")
+    _check_names(fractions)
     for name, share in fractions.items():
-        _check_name(name)
         in_range(name, share, 0, 1)
         if share == 0:
             raise CellprepError(f"`{name}` must be a fraction above 0, got 0; omit an empty split")
@@ -191,15 +191,22 @@ _OF_SKLEARN = {
 }
 
 
-def _check_name(name: str) -> None:
-    """Refuse the name of a setting of scikit-learn, or one that looks like a setting of `split`."""
-    if name in _OF_SKLEARN:
-        raise CellprepError(f"`{name}` is scikit-learn's; pass {_OF_SKLEARN[name]}")
-    alike = difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.7)
-    if alike:
-        raise CellprepError(
-            f"a split cannot be called {name!r}, which looks like the setting `{alike[0]}`"
-        )
+def _check_names(fractions: dict[str, float]) -> None:
+    """Refuse names of settings of scikit-learn, and misspelt settings of `split`.
+
+    A name is taken for a misspelt setting only if the values are no fractions that sum to 1.
+    """
+    for name in fractions:
+        if name in _OF_SKLEARN:
+            raise CellprepError(f"`{name}` is scikit-learn's; pass {_OF_SKLEARN[name]}")
+    values = [*fractions.values()]
+    if all(isinstance(v, int | float) and v > 0 for v in values) and abs(sum(values) - 1) <= 1e-6:
+        return
+    for name in fractions:
+        for alike in difflib.get_close_matches(name, _SETTINGS, n=1, cutoff=0.7):
+            raise CellprepError(
+                f"a split cannot be called {name!r}, which looks like the setting `{alike}`"
+            )
 
 
 def _check_can_be_split(dataset: Dataset) -> Dataset:
