@@ -185,6 +185,8 @@ def parse_toml(text: str, what: str) -> dict[str, Any]:
     CellprepError
         For any other text; `what` was expected is named.
 
+    Examples
+    --------
     >>> parse_toml("seed = 3", "a recipe")
     {'seed': 3}
     """

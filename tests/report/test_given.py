@@ -53,7 +53,7 @@ def test_tables_are_shown_in_their_order(cells, tmp_path, as_file) -> None:
     }
     review = found.data["review"]
     assert review["suggested"] == {"s0": "b", "s1": "a"}
-    assert review["reasons"]["k0"] == "look-alikes; a 1, b 1"
+    assert review["reasons"]["k0"] == "look-alikes; b x1, a x1"
     shown = {id for some in ids.values() for id in some}
     rows = [cells.ids.tolist().index(id) for id in review["digests"]]
     assert set(review["digests"]) == shown

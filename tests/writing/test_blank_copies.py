@@ -11,30 +11,32 @@ import pytest
 import cellprep as cp
 from cellprep.plan.profile import of_one_color
 from cellprep.steps.copies import with_copies
+from cellprep.steps.step import STEPS
 from cellprep.synthetic import draw_cells
-
-
-@dataclass(frozen=True)
-class Emptied(cp.Step):
-    """Paints about half of the added copies in one colour."""
-
-    copies: int = 2
-
-    def extend(self, plan):
-        return with_copies(plan, self, self.copies, True, "copies")
-
-    def sample(self, draw):
-        return {"emptied": draw.boolean("emptied")}
-
-    def apply(self, images, emptied):
-        return np.where(emptied[:, None, None, None], np.uint8(240), images)
 
 
 @pytest.fixture(scope="module")
 def made():
-    images, labels = draw_cells([5] * 4 + [0] * 4, side=16, seed=1)
-    images[0] = 240  # an original of one colour is no blank copy
-    return cp.Recipe([Emptied()], seed=3)(cp.Dataset.from_arrays(images, labels % 4))
+    """Images and copies, about half of which a step of this test paints in one colour."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(STEPS, "_loaded", {**STEPS})  # other tests list all steps
+
+        @dataclass(frozen=True)
+        class Emptied(cp.Step):
+            copies: int = 2
+
+            def extend(self, plan):
+                return with_copies(plan, self, self.copies, True, "copies")
+
+            def sample(self, draw):
+                return {"emptied": draw.boolean("emptied")}
+
+            def apply(self, images, emptied):
+                return np.where(emptied[:, None, None, None], np.uint8(240), images)
+
+        images, labels = draw_cells([5] * 4 + [0] * 4, side=16, seed=1)
+        images[0] = 240  # an original of one colour is no blank copy
+        yield cp.Recipe([Emptied()], seed=3)(cp.Dataset.from_arrays(images, labels % 4))
 
 
 @pytest.mark.parametrize("name", ["out", "out.npz"])

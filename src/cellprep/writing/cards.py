@@ -18,7 +18,9 @@ from .file_state import INTACT, file_state
 def write_cards(folder: Path, manifest: Mapping[str, Any]) -> Files:
     """Write both files from a manifest that lacks only their own stamps, which are returned."""
     texts = {README: data_card(manifest), CROISSANT: croissant(manifest)}
-    return {name: save(folder / name, [text.encode()]) for name, text in texts.items()}
+    # Names of files may hold bytes that are not UTF-8.
+    encoded = {name: text.encode(errors="backslashreplace") for name, text in texts.items()}
+    return {name: save(folder / name, [data]) for name, data in encoded.items()}
 
 
 def cards_to_delete(path: Path, found: Found) -> list[Path]:

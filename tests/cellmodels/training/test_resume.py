@@ -14,6 +14,7 @@ import pytest
 
 import cellmodels as cm
 import cellprep as cp
+from cellmodels.models.model_card import MODEL_CARD
 from cellmodels.training.checkpoint import CHECKPOINT, Checkpoint
 from cellmodels.training.fit import MODEL
 from cellprep import CellprepError
@@ -136,5 +137,5 @@ def test_a_full_disk_is_reported_and_the_same_call_continues(full_at, tmp_path, 
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert str(caught.value).endswith("the same call continues the training")
     assert "\n" not in str(caught.value)
-    assert {file.name for file in (tmp_path / "out").rglob("*")} <= {CHECKPOINT}
+    assert {file.name for file in (tmp_path / "out").rglob("*")} <= {CHECKPOINT, MODEL_CARD}
     assert fit(out=tmp_path / "out").history == uninterrupted[0].history
