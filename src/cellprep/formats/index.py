@@ -92,7 +92,7 @@ def load_index(path: Path, manifest: Mapping[str, Any]) -> pa.Table:
     import pyarrow.parquet as pq
 
     try:
-        if not path.is_dir():
+        if path.is_file():
             return pq.read_table(io.BytesIO(read_entry(path, INDEX)))
         expected = manifest.get("files", {}).get(INDEX)
         with local_copy(path / INDEX) as file, file.open("rb") as stream:  # it may be large
@@ -112,7 +112,7 @@ def load_index(path: Path, manifest: Mapping[str, Any]) -> pa.Table:
 
 def load_record(path: Path) -> pa.Table | None:
     """What was done to each image of a written data set: the columns with a dot in their name."""
-    file = path / INDEX if is_remote(path) and path.is_dir() else path
+    file = path / INDEX if is_remote(path) and not path.is_file() else path
     return _load_record(path, file_version(file))
 
 

@@ -77,7 +77,7 @@ def _look_at_archive(path: Path) -> Found:
 
 def read_entry(path: Path, name: str) -> bytes:
     """A file of a data set folder, or a member of an npz file."""
-    if path.is_dir():
+    if not path.is_file():  # in an object store a name may be both a file and a folder
         return read_bytes(path / name)
     with open_binary(path) as file, zipfile.ZipFile(file) as archive:
         check_expansion(archive.getinfo(name), path)
