@@ -122,6 +122,8 @@ class Step:
     def short(self) -> str:
         """The step with those settings that differ from their defaults.
 
+        Examples
+        --------
         >>> from cellprep import RandAugment
         >>> RandAugment(copies=2).short()
         'RandAugment(copies=2)'
