@@ -105,11 +105,10 @@ class Origin:
 
 
 @dataclass(frozen=True, eq=False)
-class Taken:
-    """Pixels of other rows: fewer, repeated, or both."""
+class _Unchanged:
+    """Images as they are in the node before."""
 
     before: Node
-    at: Positions
 
     @property
     def shape(self) -> Shape:
@@ -126,6 +125,13 @@ class Taken:
     @property
     def masked(self) -> bool:
         return self.before.masked
+
+
+@dataclass(frozen=True, eq=False)
+class Taken(_Unchanged):
+    """Pixels of other rows: fewer, repeated, or both."""
+
+    at: Positions
 
     def evaluate(
         self, at: Positions, out: Images | None = None, masks: bool = False
@@ -332,7 +338,7 @@ def completed(given: Masks | None, images: Images, find: Callable[[Images], Mask
 
 
 @dataclass(frozen=True, eq=False)
-class Noted:
+class Noted(_Unchanged):
     """Pixels as before, and what a step that changes none of them adds to the record.
 
     Attributes
@@ -341,24 +347,7 @@ class Noted:
         By `step.parameter`, for all rows.
     """
 
-    before: Node
     columns: Record
-
-    @property
-    def shape(self) -> Shape:
-        return self.before.shape
-
-    @property
-    def largest(self) -> int:
-        return self.before.largest
-
-    @property
-    def has_masks(self) -> bool:
-        return self.before.has_masks
-
-    @property
-    def masked(self) -> bool:
-        return self.before.masked
 
     def evaluate(
         self, at: Positions, out: Images | None = None, masks: bool = False
