@@ -13,19 +13,19 @@ from cellprep import CellprepError
 from cellprep.errors import require
 from cellprep.writing.output import writing_to
 
-from ..atomic import atomic_write
+from ..atomic import atomic_write, local
 from .files import load
 
 _EXTRA = "cellprep[export]"
 
 
 def to_onnx(model: Any, path: str | Path) -> Path:
-    """Write a model as an ONNX file, whose input `images` takes uint8 images of 0-255.
+    """Write a model as an ONNX file for programs without Keras.
 
-    Preprocessing is part of the file, as it is part of the model. The outputs are those of the
-    model itself: probabilities before a temperature. The metadata of the file have `class_names`,
-    as JSON, and the `temperature`, if there is one. Models in mixed precision are written in
-    float32.
+    Its input `images` is (n, height, width, 3) uint8, 0-255, and its output (n, classes) float32:
+    the probabilities of the model itself, before a temperature. Preprocessing is part of the file.
+    The metadata of the file have `class_names`, as JSON, and the `temperature`, if there is one.
+    Models in mixed precision are written in float32.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def to_onnx(model: Any, path: str | Path) -> Path:
     >>> session = onnxruntime.InferenceSession("b0.onnx")  # doctest: +SKIP
     >>> (probabilities,) = session.run(None, {"images": images})  # doctest: +SKIP
     """
-    target = Path(path)
+    target = local(path)
     if target.suffix.lower() != ".onnx":
         raise CellprepError(f"an ONNX file ends in .onnx, got {str(path)!r}")
     for module in ("onnx", "tf2onnx"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cellprep import CellprepError
-from cellprep.writing.markdown import bullets, plain, table
+from cellprep.writing.markdown import bullets, plain, steps, table
 
 from ..atomic import atomic_write
 from .files import Card, load_card
@@ -54,7 +54,7 @@ def model_card(model: Any) -> str:
         "## Training images",
         _images(card),
         "The recipe that made them:",
-        _recipe(card),
+        steps(card.recipe) or "None: they are as they were read.",
         "## Training",
         f"    {json.dumps(dict(card.settings), sort_keys=True)}",
         _history(card),
@@ -102,15 +102,6 @@ def _images(card: Card) -> str:
             "Standard deviation": ", ".join(f"{value:.1f}" for value in found.spread),
         }
     )
-
-
-def _recipe(card: Card) -> str:
-    """Each step and its settings, indented as code."""
-    lines = []
-    for step in card.recipe:
-        settings = {name: value for name, value in step.items() if name != "step"}
-        lines.append(f"    {step.get('step', '?')} {json.dumps(settings, sort_keys=True)}")
-    return "\n".join(lines) or "None: they are as they were read."
 
 
 def _history(card: Card) -> str:

@@ -153,7 +153,8 @@ def describe(found: dict[str, Any]) -> str:
 
 
 def counted_labels(labels: Mapping[str, int]) -> str:
-    """
+    """Labels and how many images have each, as text.
+
     >>> counted_labels({"mono": 3, "baso": 1})
     'mono x3, baso x1'
     """

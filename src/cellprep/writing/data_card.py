@@ -5,14 +5,13 @@ It is computed from the manifest alone, so that every write of a data set has th
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from itertools import islice
 from typing import Any
 
 from ..errors import counted
 from ..formats.manifest import INDEX, MANIFEST
-from .markdown import bullets, plain, table
+from .markdown import bullets, plain, steps, table
 
 _MOST = 20
 """Rows of a list; the manifest has all of them."""
@@ -52,7 +51,7 @@ def data_card(manifest: Mapping[str, Any]) -> str:
         *_listed("could not be read and were left out", manifest["bad"]),
         *_listed("of the input were not read", manifest.get("unread", {})),
         "## Recipe",
-        _recipe(manifest["recipe"]),
+        steps(manifest["recipe"]) or "None: the images are those of the source.",
         "## Files and digests",
         table(
             ("file", "bytes", "XXH3-128"),
@@ -84,12 +83,3 @@ def _listed(what: str, causes: Mapping[str, str]) -> list[str]:
     shown = bullets(dict(islice(sorted(causes.items()), _MOST)))
     more = f"\n- and {len(causes) - _MOST:,} more, in `{MANIFEST}`" * (len(causes) > _MOST)
     return [f"{counted(len(causes), 'file')} {what}:", shown + more]
-
-
-def _recipe(steps: Iterable[Mapping[str, Any]]) -> str:
-    """Each step and its settings, indented as code."""
-    lines = []
-    for step in steps:
-        settings = {name: value for name, value in step.items() if name != "step"}
-        lines.append(f"    {step['step']} {json.dumps(settings, sort_keys=True)}")
-    return "\n".join(lines) or "None: the images are those of the source."

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
+from typing import Any
 
-__all__ = ["bullets", "plain", "table"]
+__all__ = ["bullets", "plain", "steps", "table"]
 
 
 def plain(text: object) -> str:
@@ -45,3 +47,16 @@ def bullets(texts: Mapping[str, object]) -> str:
     - Licence: CC BY 4.0
     """
     return "\n".join(f"- {plain(name)}: {plain(text)}" for name, text in texts.items())
+
+
+def steps(recipe: Iterable[Mapping[str, Any]]) -> str:
+    """The saved steps of a recipe and their settings, a line each, indented as code.
+
+    >>> print(steps([{"step": "Balance", "target": "max"}]))
+        Balance {"target": "max"}
+    """
+    lines = []
+    for step in recipe:
+        settings = {name: value for name, value in step.items() if name != "step"}
+        lines.append(f"    {step.get('step', '?')} {json.dumps(settings, sort_keys=True)}")
+    return "\n".join(lines)
