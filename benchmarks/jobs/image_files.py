@@ -85,6 +85,9 @@ def pillow(large: bool, images: Images, folder: Path) -> Call:
 
 
 def torchvision(large: bool, images: Images, folder: Path) -> Call:
+    from . import torchvision_cpu
+
+    torchvision_cpu.load()
     import torch
     from torchvision.datasets import ImageFolder
 

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arrays import Images, Positions
+from ..dataset.dataset import Dataset
 from ..kernels import SIDE
 from ..plan.digests import digest
 from ..plan.plan import Plan
+from ..plan.readable import Measures
 from .settings import Search
 
 _IN_MEMORY = 256 << 20  # bytes of thumbnails; more are kept in a temporary file
@@ -89,6 +91,26 @@ class Signatures:
         both["indices"][len(self.indices) :] += len(self.thumbnails)
         return Signatures(**both)
 
+    def packed(self) -> NDArray[np.void]:
+        """One record per image with the arrays that the search needs, to be a column of a plan."""
+        arrays = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name != "indices" and len(getattr(self, field.name))
+        }
+        kinds = [(name, array.dtype, array.shape[1:]) for name, array in arrays.items()]
+        records = np.empty(len(self), np.dtype(kinds))
+        for name, array in arrays.items():
+            records[name] = array
+        return records
+
+    @classmethod
+    def unpacked(cls, records: NDArray[np.void], search: Search) -> Signatures:
+        """The inverse of `packed`."""
+        arrays = {name: np.ascontiguousarray(records[name]) for name in records.dtype.names or ()}
+        indices = np.arange(len(arrays.get("thumbnails", ())))
+        return replace(cls.empty(0, search), **arrays, indices=indices)
+
     def details(self, at: Positions) -> NDArray[np.float32]:
         """Thumbnails of the images at these positions, reduced to the detail that is compared."""
         from ..kernels.hashing.differences import details
@@ -96,8 +118,24 @@ class Signatures:
         return details(np.ascontiguousarray(self.thumbnails[self.indices[at]]))
 
 
+def measures(dataset: Dataset, search: Search) -> Measures:
+    """What to measure while images are read for another reason, so that `measure` need not.
+
+    Nothing if so many signatures are too large to be kept.
+    """
+    small = bool(search) and len(dataset.source.rows) * SIDE * SIDE <= _IN_MEMORY
+    return {_column(search): Packing(search)} if small else {}
+
+
+def _column(search: Search) -> str:
+    return f"signatures of {search}"
+
+
 def measure(plan: Plan, search: Search) -> Signatures:
-    """The signatures of all rows, in one pass over the pixels."""
+    """The signatures of all rows, in one pass over the pixels unless they were measured before."""
+    known = plan.rows.columns.get(_column(search))
+    if known is not None:
+        return Signatures.unpacked(known, search)
     signatures = Signatures.empty(len(plan), search)
     for (start, stop), block in plan.each(Measuring(search), "looking for duplicates"):
         for field in fields(Signatures):
@@ -129,3 +167,13 @@ class Measuring:
             found.windows[:] = windows.window_hashes(found.thumbnails, scale.step)
             found.flat[:] = found.details(found.indices).std(axis=(1, 2)) < _FLAT
         return found
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Computes the signatures of a batch as a column."""
+
+    search: Search
+
+    def __call__(self, images: Images) -> NDArray[np.void]:
+        return Measuring(self.search)(images).packed()

@@ -17,6 +17,7 @@ from ..errors import CellprepError, in_range
 from ..plan.source import Shape, Size, middle_from
 from .channels import deep_cause, stored_bits, stored_channels
 from .drawn_masks import cell_in
+from .jpeg import decode_plain
 from .metadata import orientation, upright, without_metadata
 from .untrusted import MOST_PIXELS, BadFileError, is_text
 
@@ -58,7 +59,10 @@ def _decode(
     if isinstance(file, Path) and not is_text(str(file)):
         raise BadFileError("has a name that is not UTF-8 text; rename it")
     with _causes(file):
-        rgb = _opened(file, _rgb)
+        plain = decode_plain(file) if isinstance(file, Path | bytes) else None
+        if plain is not None and window is None and size in (None, plain.shape[:2]):
+            return plain, plain.shape[:2]
+        rgb = _opened(file, _rgb) if plain is None else Image.fromarray(plain)
         stored = rgb.size[::-1]
         if window is not None:
             rgb = _middle(rgb, window)

@@ -13,9 +13,11 @@ import xxhash
 from ..arrays import Positions
 from ..dataset.dataset import Dataset
 from ..dataset.decisions import Decision, decisions_on, hex_digests
+from ..duplicates import signatures
 from ..duplicates.search import find_duplicates, find_leaks
 from ..duplicates.settings import Search
 from ..errors import CellprepError, counted
+from ..plan.readable import Measures
 from ..steps.recipe import Recipe
 from . import classes, operations, step_pictures
 from . import given as given_tables
@@ -54,7 +56,7 @@ def gather(
 
     The order matters: when the page runs out of space, pictures registered first are kept.
     """
-    dataset = dataset.measured({"qualities": qualities_of})
+    dataset = dataset.measured(measures(dataset, search))
     if not len(dataset):
         raise CellprepError(f"{dataset!r} has no images left to show; report on an earlier step")
     processed = recipe(dataset) if recipe is not None else dataset
@@ -111,6 +113,11 @@ def gather(
         search=search,
         catalog=catalog,
     )
+
+
+def measures(dataset: Dataset, search: Search) -> Measures:
+    """What a report measures in its one pass over the images."""
+    return {"qualities": qualities_of, **signatures.measures(dataset, search)}
 
 
 def _first_copies(dataset: Dataset) -> Dataset:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -34,16 +35,8 @@ def check_libraries() -> None:
 
 def render(found: Findings, alerts: list[Alert]) -> tuple[bytes, int]:
     """The page, and the number of pictures on it."""
-    from jinja2 import Environment, StrictUndefined
-
-    folder = files(__package__) / "template"
-    style, script, text = (
-        (folder / name).read_text("utf-8") for name in ("report.css", "report.js", "report.html")
-    )
+    template, style, script = _template()
     content = {**_content(found, alerts), "style": style, "script": script}
-    environment = Environment(autoescape=True, undefined=StrictUndefined)
-    environment.filters |= {"counted": counted, "titleless": _titleless}
-    template = environment.from_string(text)
 
     def rendered(uris: Sequence[str], side: int) -> bytes:
         """The page with these pictures; with none, to measure the space left for them."""
@@ -63,6 +56,20 @@ def render(found: Findings, alerts: list[Alert]) -> tuple[bytes, int]:
 
     uris, side = encode(found.catalog.album, LIMIT - _SPARE - len(rendered([], 0)))
     return rendered(uris, side), len(uris)
+
+
+@cache
+def _template() -> tuple[Any, str, str]:
+    """The compiled template, the style sheet and the script."""
+    from jinja2 import Environment, StrictUndefined
+
+    folder = files(__package__) / "template"
+    style, script, text = (
+        (folder / name).read_text("utf-8") for name in ("report.css", "report.js", "report.html")
+    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    environment.filters |= {"counted": counted, "titleless": _titleless}
+    return environment.from_string(text), style, script
 
 
 def _hash(text: str) -> str:

@@ -55,16 +55,15 @@ def encode(album: Album, space: int) -> tuple[list[str], int]:
     """
     if not len(album):
         return [], SIDES[0]
-    sample = _Encoding(album.pictures, SIDES)
     spread = np.unique(np.linspace(0, len(album) - 1, min(_SAMPLE, len(album))).astype(int))
-    sizes = np.array([sample((at, at + 1))[0] for at in spread.tolist()], object)
-    costs = [sum(len(uri) + _RULE for uri in column) / len(spread) for column in sizes.T]
-    fitting = [side for side, cost in zip(SIDES, costs, strict=True) if cost * len(album) <= space]
-    side = fitting[0] if fitting else SIDES[-1]
+    for side in SIDES:
+        encoding = _Encoding(album.pictures, side)
+        sample = [len(encoding((at, at + 1))[0]) + _RULE for at in spread.tolist()]
+        if np.mean(sample) * len(album) <= space:
+            break
     uris: list[str] = []
-    spans = executors.cut(len(album), 32)
-    for batch in executors.run(_Encoding(album.pictures, (side,)), spans, "pictures"):
-        for (uri,) in batch:
+    for batch in executors.run(encoding, executors.cut(len(album), 32), "pictures"):
+        for uri in batch:
             space -= len(uri) + _RULE
             if space < 0:
                 return uris, side
@@ -74,13 +73,13 @@ def encode(album: Album, space: int) -> tuple[list[str], int]:
 
 @dataclass(frozen=True, eq=False)
 class _Encoding:
-    """Data URIs of a span of pictures, one for each side length."""
+    """Data URIs of a span of pictures."""
 
     pictures: Sequence[tuple[Dataset, int] | Images]
-    sides: tuple[int, ...]
+    side: int
 
-    def __call__(self, span: executors.Span) -> list[list[str]]:
-        return [[_uri(image, side) for side in self.sides] for image in self._images(span)]
+    def __call__(self, span: executors.Span) -> list[str]:
+        return [_uri(image, self.side) for image in self._images(span)]
 
     def _images(self, span: executors.Span) -> list[Images]:
         return [

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from ..arrays import Images, Positions
 from ..plan.digests import digest
 from ..plan.plan import Plan
+from ..system.executors import cut
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_IN_CACHE = 16  # images
 _GRID = 24  # spots along the shorter side: smaller than a platelet, larger than noise
 
 
@@ -100,16 +102,31 @@ def qualities(images: Images) -> NDArray[np.float32]:
     >>> qualities(np.full((1, 48, 48, 3), 9, np.uint8)).round(2).tolist()
     [[0.0, 9.0, 0.0]]
     """
-    levels = images @ _LUMA
-    n, height, width = levels.shape
+    parts = [_qualities(images[start:stop]) for start, stop in cut(len(images), _IN_CACHE)]
+    return np.concatenate(parts) if parts else np.zeros((0, len(FAULTS)), np.float32)
+
+
+def _qualities(images: Images) -> NDArray[np.float32]:
+    n, height, width, channels = images.shape
+    levels = (images.astype(np.float32).reshape(-1, channels) @ _LUMA).reshape(n, height, width)
     side = max(1, min(height, width) // _GRID)
     rows, columns = height // side, width // side
     whole = levels[:, : rows * side, : columns * side]
-    spots = whole.reshape(n, rows, side, columns, side).mean(axis=(2, 4)).reshape(n, -1)
+    bands = whole.reshape(n, rows, side, columns * side).mean(axis=2)
+    spots = bands.reshape(n, rows * columns, side).mean(axis=2)
     brightest = spots.max(axis=1)
     padded = np.pad(levels, ((0, 0), (1, 1), (1, 1)), "edge")
-    around = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1] + padded[:, 1:-1, :-2] + padded[:, 1:-1, 2:]
-    detail = (4 * levels - around).std(axis=(1, 2))
-    sharpness = detail / np.maximum(levels.std(axis=(1, 2)), 1)
+    detail = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]
+    detail += padded[:, 1:-1, :-2]
+    detail += padded[:, 1:-1, 2:]
+    detail -= 4 * levels
+    sharpness = _deviation(detail) / np.maximum(_deviation(levels), 1)
     contrast = (brightest - spots.min(axis=1)) / np.maximum(brightest, 1)
     return np.stack([contrast, brightest, sharpness], axis=1)
+
+
+def _deviation(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,): the standard deviation of each image."""
+    flat = values.reshape(len(values), -1)
+    flat = flat - flat.mean(axis=1, keepdims=True)
+    return np.asarray(np.sqrt(np.einsum("ij,ij->i", flat, flat) / flat.shape[1]))

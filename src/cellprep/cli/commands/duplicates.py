@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ...dataset.read import read
+from ...duplicates.settings import Search
 from ...kernels import Hash
 from ...steps import Decide
 from ...steps.recipe import Recipe
@@ -37,12 +39,14 @@ def duplicates(
     Example: cellprep duplicates smears/ --near 4 --symmetries
     """
     from ...duplicates.search import find_duplicates
+    from ...duplicates.signatures import measures
     from ...report.inspect import read_any
 
     check_one_format(as_csv, as_json)
     with executor(given, not (as_json or as_csv)):
-        without = left_out(given)
-        dataset, note = read_any(input, measures={}, without=without, **read_arguments(given))
+        what = partial(measures, search=Search(near, symmetries, hash))
+        how = read_arguments(given)
+        dataset, note = read_any(input, measures=what, without=left_out(given), **how)
         dataset = dataset.readable()
         if decisions is not None:
             dataset = Recipe([Decide(decisions)])(dataset)

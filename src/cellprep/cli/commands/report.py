@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ...dataset.read import read
+from ...duplicates.settings import Search
 from ...errors import CellprepError
 from ...kernels import Hash
 from ...steps.recipe import Recipe
@@ -49,8 +51,8 @@ def report(
     Example: cellprep report smears/ -o report.html --recipe recipe.toml
     """
     from ...report import report as make_report
+    from ...report.gather import measures
     from ...report.inspect import read_any
-    from ...report.quality import qualities
 
     steps = None if recipe is None else Recipe.from_toml(recipe)
     if exact and (near is not None or symmetries):
@@ -59,7 +61,8 @@ def report(
         near, symmetries = 4, True
     without, how = left_out(given), read_arguments(given)
     with executor(given, not as_json):
-        dataset, note = read_any(input, measures={"qualities": qualities}, without=without, **how)
+        what = partial(measures, search=Search(near, symmetries, hash))
+        dataset, note = read_any(input, measures=what, without=without, **how)
         if note:
             how["size"] = dataset.shape[1:3]
         made = make_report(
