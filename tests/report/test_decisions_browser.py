@@ -63,7 +63,7 @@ def opened(browser, path):
 
     def opened(file: Path = path):
         page = context.new_page()
-        page.set_default_timeout(5000)
+        page.set_default_timeout(120_000)
         page.on("console", lambda message: wrong.append(message.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("dialog", lambda dialog: wrong.append(dialog.message))

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 internal error (or conflicts, leaks or damage found), 2 re
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import click
 
@@ -17,15 +18,22 @@ from .shared import SETTINGS, Commands, completion
 __all__ = ["main"]
 
 
-@click.group(cls=Commands, context_settings=SETTINGS)
+@click.group(cls=Commands, context_settings=SETTINGS, invoke_without_command=True)
 @click.version_option(__version__, prog_name="cellprep")
-def main() -> None:
+@click.pass_context
+def main(ctx: click.Context) -> None:
     """Turn a messy labelled image set into a training set that makes a classifier
     generalise.
 
     Example: cellprep demo
     """
     warnings.filterwarnings("ignore", module="PIL")  # bad images are reported by name instead
+    if ctx.invoked_subcommand is None:
+        from .next_step import next_step
+
+        click.echo(ctx.get_help())
+        command, reason = next_step(Path.cwd())
+        click.echo(f"\nNext step, as {reason}:\n  {command}")
 
 
 for _command in (*COMMANDS, completion("cellprep")):
