@@ -37,7 +37,9 @@ def a_set(at: Path) -> None:
             lambda: class_folders(Path("my cells")), "cellprep inspect 'my cells'", id="a folder"
         ),
         pytest.param(lambda: a_set(Path("a.npz")), "cellprep inspect a.npz", id="npz"),
-        pytest.param(lambda: a_set(Path("out/b")), "cellprep report out/b -o report.html", id="set"),
+        pytest.param(
+            lambda: a_set(Path("out/b")), "cellprep report out/b -o report.html", id="set"
+        ),
         pytest.param(
             lambda: (a_set(Path("out/train")), a_set(Path("out/val"))),
             "cellmodels train out/train out/val out/model",

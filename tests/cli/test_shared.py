@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,8 @@ import pytest
 import cellprep as cp
 
 from .helpers import PROGRAMS, run
+
+_PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
 # -- every command -----------------------------------------------------------------------------
 
@@ -32,6 +36,12 @@ COMMANDS = [
 ]
 
 
+def example(lines):
+    """The example in a command's help, which is on one line to be copied."""
+    at = next(k for k, line in enumerate(lines) if line.startswith("  Example:"))
+    return (lines[at].removeprefix("  Example:").strip() or lines[at + 1].strip()).rstrip()
+
+
 @pytest.mark.parametrize(
     ("program", "names", "command"), COMMANDS, ids=[" ".join([p, *n]) for p, n, _ in COMMANDS]
 )
@@ -39,7 +49,7 @@ def test_help_fits_a_screen_and_shows_an_example(program, names, command):
     lines = run(*names, "--help", program=program).splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 80
-    assert f"  Example: {' '.join([program, *names])}" in "\n".join(lines)
+    assert example(lines).startswith(" ".join([program, *names]))
     assert not any(line.endswith("...") for line in lines[1:] if "OUT/val" not in line)
 
 
@@ -63,7 +73,7 @@ def test_an_option_has_one_meaning_in_all_commands():
 @pytest.mark.parametrize("line", [("cellprep",), ("cellprep", "recipe"), ("cellmodels",)])
 def test_a_group_without_command_prints_its_help(line):
     program, *names = line
-    assert run(*names, program=program) == run(*names, "--help", program=program)
+    assert run(*names, program=program).startswith(run(*names, "--help", program=program))
 
 
 def test_commands_that_write_or_train_have_a_dry_run():
@@ -131,6 +141,25 @@ def test_colours_only_in_terminals(here):
     assert "\x1b" not in run("duplicates", "cells.npz", code=1)
 
 
+@pytest.mark.slow
+def test_examples_work_after_the_demo(tmp_path):
+    """Each as printed, in a real shell; models are trained before they are used."""
+    texts = {
+        (program, *names): example(run(*names, "--help", program=program).splitlines())
+        for program, names, _ in COMMANDS
+        if names != ("completion",)
+    }
+    first = [("cellmodels", "train")]
+    lines = ["cellprep demo --images 400", *(texts.pop(name) for name in first), *texts.values()]
+    for line in lines:
+        line += " --epochs 1" * line.startswith("cellmodels train")
+        done = subprocess.run(
+            line, shell=True, cwd=tmp_path, env={**os.environ, "PATH": _PATH}, capture_output=True
+        )
+        found = done.returncode == 1 and line.split()[1] in ("duplicates", "leaks")
+        assert done.returncode == 0 or found, (line, done.stdout, done.stderr)
+
+
 # -- completion --------------------------------------------------------------------------------
 
 COMPLETED = {
@@ -160,16 +189,53 @@ def test_bash_completes(line, expected):
         $function {words[0]}
         printf '%s\\n' "${{COMPREPLY[@]}}"
     """
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", script], env={**os.environ, "PATH": path}, capture_output=True, text=True
+        ["bash", "-c", script], env={**os.environ, "PATH": _PATH}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == expected
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_completion_scripts_of_other_shells(program, shell):
-    script = run("completion", shell, program=program)
-    assert f"_{program.upper()}_COMPLETE={shell}_complete" in script
+@pytest.mark.skipif(shutil.which("fish") is None, reason="there is no fish")
+@pytest.mark.parametrize(("line", "expected"), COMPLETED.items(), ids=COMPLETED)
+def test_fish_completes(line, expected, tmp_path):
+    program = line.split(" ")[0]
+    script = f"{program} completion fish | source; complete -C '{line}'"
+    home = {"HOME": str(tmp_path), "PATH": _PATH}
+    done = subprocess.run(
+        ["fish", "-c", script], env={**os.environ, **home}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert {each.split("\t")[0] for each in done.stdout.splitlines()} == expected
+
+
+@pytest.mark.skipif(shutil.which("zsh") is None, reason="there is no zsh")
+@pytest.mark.parametrize("line", [line for line, found in COMPLETED.items() if len(found) == 1])
+def test_zsh_completes(line, tmp_path):
+    """In an interactive shell in a terminal, by the tabulator key."""
+    (expected,) = COMPLETED[line]
+    program, *_, word = line.split(" ")
+    (tmp_path / ".zshrc").write_text(
+        f"autoload -Uz compinit; compinit -u\neval \"$({program} completion zsh)\"\nPS1='ready>'\n"
+    )
+    environment = {**os.environ, "PATH": _PATH, "ZDOTDIR": str(tmp_path), "TERM": "dumb"}
+    child, terminal = pty.fork()
+    if not child:
+        os.execvpe("zsh", ["zsh", "-i"], environment)
+    try:
+        seen = _until(terminal, "ready>")
+        os.write(terminal, f"{line}\t".encode())
+        seen = _until(terminal, f"{line.removesuffix(word)}{expected}")
+        assert "error" not in seen
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.close(terminal)
+        os.waitpid(child, 0)
+
+
+def _until(terminal, text):
+    """Read from a terminal until this text has appeared."""
+    seen = ""
+    while text not in seen:
+        seen += os.read(terminal, 1024).decode(errors="replace")
+    return seen

@@ -28,7 +28,7 @@ def main() -> None:
     """Train classifiers on data sets that cellprep wrote, evaluate them, and
     show which pixels their decisions depend on.
 
-    Example: cellmodels train out/train out/val out/b0
+    Example: cellmodels compare out/demo/table.toml out/compare
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's log is not our output
 

@@ -38,7 +38,7 @@ def compare(
     """Train and evaluate every row of TABLE, a TOML file, and save the result to
     OUT. The same command resumes where it was interrupted.
 
-    Example: cellmodels compare examples/table1.toml out/table1 --data cells.npz
+    Example: cellmodels compare out/demo/table.toml out/compare
     """
     if table.is_file():
         import_keras()

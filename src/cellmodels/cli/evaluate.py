@@ -54,7 +54,9 @@ def evaluate(
     """Evaluate MODEL, or several together, on TEST as it is, and shifted:
     corrupted by heavy (strong changes) or microscopy (defects of a camera).
 
-    Example: cellmodels evaluate out/b0/model.keras out/test --shifted heavy
+    \b
+    Example:
+      cellmodels evaluate out/m1/model.keras out/demo/test --shifted heavy
     """
     cells = open_data(test, size)
     trained_on = None if train is None else open_data(train, size)

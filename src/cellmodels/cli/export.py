@@ -20,7 +20,7 @@ def export(model: Path, onnx: Path) -> None:
     """Write MODEL for programs without Keras. The ONNX file takes uint8 images of
     0-255 and returns the probability of each class.
 
-    Example: cellmodels export out/b0/model.keras --onnx b0.onnx
+    Example: cellmodels export out/m1/model.keras --onnx m1.onnx
     """
     written = to_onnx(open_model(model), onnx)
     click.echo(f"{written}: {written.stat().st_size / 1e6:.1f} MB")

@@ -39,7 +39,7 @@ def predict(
 
     Columns: id, copy, class, probability.
 
-    Example: cellmodels predict out/b0/model.keras out/test > predicted.csv
+    Example: cellmodels predict out/m1/model.keras out/demo/test > predicted.csv
     """
     trained = as_models(open_models(models))
     cells = open_prepared(trained, input, size)

@@ -39,7 +39,7 @@ def saliency(
     Also prints the fraction of saliency inside the cell masks, and the fraction
     of the area that they cover. Masks come from INPUT or cellprep.segment.
 
-    Example: cellmodels saliency out/b0/model.keras out/test saliency.png
+    Example: cellmodels saliency out/m1/model.keras out/demo/test map.png
     """
     in_range("images", images, 1, 64, whole=True)
     cells, trained = open_data(input, size), open_model(model)

@@ -149,7 +149,9 @@ def train(
     With --fresh, TRAIN is a split without copies; of the recipe, VAL and TEST
     get Crop and KMeansMask only.
 
-    Example: cellmodels train out/train out/val out/b0 --epochs 10
+    \b
+    Example:
+      cellmodels train out/demo/train out/demo/val out/m1 --model baseline_cnn
     """
     settings |= {"class_weight": "balanced" if balanced else "none", "fresh": fresh is not None}
     Training.of(settings)

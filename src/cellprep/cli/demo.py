@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import tomli_w
 
 from ..dataset.dataset import Dataset
 from ..errors import CellprepError, MissingExtraError
@@ -87,6 +88,7 @@ def run_demo(
         log(f"{name}: {written[name]}")
     recipe = Recipe([Dedupe(), *_TRAIN], seed)
     recipe.to_toml(out / "recipe.toml")
+    _write_table(out / "table.toml", data, cells.shape[1:3] if resized else size)
     title = "cellprep: what each step did" + (" (synthetic cells)" if synthetic else "")
     sheet = contact_sheet(sets["train"], out / "contact_sheet.png", title)
     page: Path | None = None
@@ -139,11 +141,47 @@ def _jobs(
     return sets, jobs
 
 
+def _write_table(path: Path, data: Path, size: Any) -> None:
+    """The table of `cellmodels compare`: a small network, without and with augmented copies."""
+    copies = [step.to_dict() for step in _TRAIN if isinstance(step, RandAugment)]
+    table = {
+        "data": str(data),
+        **({"size": size} if size else {}),
+        "before": [Dedupe().to_dict()],
+        "parts": SHARES,
+        "shifted": ["heavy"],
+        "recipes": {"plain": [], "augmented": copies},
+        "rows": [
+            {
+                "name": f"baseline, {recipe}",
+                "model": "baseline_cnn",
+                "recipe": recipe,
+                "build": {"weights": False},
+                "train": {"images": 6000},
+            }
+            for recipe in ("plain", "augmented")
+        ],
+    }
+    with atomic_write(path) as temporary:
+        temporary.write_text(
+            "# Does augmentation help? Both rows see the same number of images.\n"
+            f"#   cellmodels compare {path} out/compare\n\n{tomli_w.dumps(table)}",
+            encoding="utf-8",
+        )
+
+
 def _check_out(out: Path) -> None:
     """Refuse a folder that is neither new nor that of an earlier demo."""
     if not out.is_dir():
         return
-    ours = {"drawn_cells.npz", "recipe.toml", "contact_sheet.png", "report.html", *SHARES}
+    ours = {
+        "drawn_cells.npz",
+        "recipe.toml",
+        "table.toml",
+        "contact_sheet.png",
+        "report.html",
+        *SHARES,
+    }
     found = {entry.name for entry in out.iterdir()}
     earlier = any(name in found for name in ("drawn_cells.npz", "train"))
     if found and not (earlier and found <= ours):

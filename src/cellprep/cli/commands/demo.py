@@ -47,7 +47,7 @@ def demo(
     Remove duplicates, split, balance, mask, augment, write; then make a contact sheet
     and a report.
 
-    Example: cellprep demo --data smears/ --size 96 --out out/smears
+    Example: cellprep demo --data out/demo/drawn_cells.npz --out out/again
     """
     from ..demo import plan_demo, run_demo
 
@@ -91,5 +91,6 @@ def _show(done: Any, out: Path, as_json: bool) -> None:
     click.echo(
         f"contact sheet: {done.sheet}\n"
         f"to train:      np.load('{out}/train/shard-00000.npy', mmap_mode='r'),\n"
-        f"               labels in '{out}/train/index.parquet'"
+        f"               labels in '{out}/train/index.parquet'\n"
+        f"to compare:    cellmodels compare {out}/table.toml out/compare"
     )

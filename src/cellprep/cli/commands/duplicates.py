@@ -36,7 +36,7 @@ def duplicates(
 
     Exit code 1 if labels conflict.
 
-    Example: cellprep duplicates smears/ --near 4 --symmetries
+    Example: cellprep duplicates out/demo/drawn_cells.npz --near 4 --symmetries
     """
     from ...duplicates.search import find_duplicates
     from ...duplicates.signatures import measures
@@ -83,7 +83,7 @@ def leaks(
 
     Exit code 1 if there are any.
 
-    Example: cellprep leaks out/train out/test --near 4
+    Example: cellprep leaks out/demo/train out/demo/test --near 4
     """
     from ...duplicates.search import find_leaks
 

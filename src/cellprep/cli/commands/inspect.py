@@ -18,7 +18,7 @@ from ..shared import PATH, one_line_errors, options, print_json, print_text
 def inspect(input: Path, as_json: bool, **given: Any) -> None:
     """Print counts, sizes, pixel values, duplicates and conflicting labels of INPUT.
 
-    Example: cellprep inspect train_data.npz
+    Example: cellprep inspect out/demo/drawn_cells.npz
     """
     from ...report.inspect import describe
     from ...report.inspect import inspect as examine

@@ -24,7 +24,7 @@ def profile(input: Path, as_json: bool, **given: Any) -> None:
     The step Adapt brings other images to it. Of a large set 256 images are
     measured; labels are not needed.
 
-    Example: cellprep profile out/train --json > train.json
+    Example: cellprep profile out/demo/train --json > train.json
     """
     from ...report.inspect import read_any
 

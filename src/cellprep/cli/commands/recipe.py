@@ -90,7 +90,7 @@ def new(file: Path, steps: list[str], seed: int, as_json: bool) -> None:
 def check(file: Path, as_json: bool) -> None:
     """Read a recipe and show its steps with all their settings.
 
-    Example: cellprep recipe check recipe.toml
+    Example: cellprep recipe check out/demo/recipe.toml
     """
     found = Recipe.from_toml(file)
     if as_json:

@@ -48,7 +48,7 @@ def report(
 
     Default matching of duplicates: --near 4 --symmetries.
 
-    Example: cellprep report smears/ -o report.html --recipe recipe.toml
+    Example: cellprep report out/demo/drawn_cells.npz -o report.html
     """
     from ...report import report as make_report
     from ...report.gather import measures

@@ -55,7 +55,7 @@ def split(
     """Split INPUT into OUT/train, OUT/val, ..., stratified by class. Duplicates and
     groups (folders, patterns, columns) stay in one split.
 
-    Example: cellprep split train_data.npz out --parts train=0.9,test=0.1
+    Example: cellprep split out/demo/drawn_cells.npz out/parts
     """
     began = time.monotonic()
     shares: dict[str, Any] = _parse_shares(_SHARES if parts is None else parts)

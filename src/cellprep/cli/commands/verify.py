@@ -23,7 +23,7 @@ def verify(path: Path, as_json: bool, **given: Any) -> None:
     Exit code 1 if some are damaged. Nothing is changed: rerun the command that
     wrote PATH to rebuild the damaged files.
 
-    Example: cellprep verify out/train
+    Example: cellprep verify out/demo/train
     """
     with executor(given, not as_json):
         found = check(path)

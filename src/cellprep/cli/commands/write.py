@@ -27,7 +27,7 @@ from ..shared import PATH, options, print_json, print_text, resumable
 def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) -> None:
     """Apply RECIPE, a TOML file, to INPUT and write OUT.
 
-    Example: cellprep run recipe.toml train_data.npz out/train
+    Example: cellprep run out/demo/recipe.toml out/demo/drawn_cells.npz out/all
     """
     began = time.monotonic()
     steps = Recipe.from_toml(recipe)
@@ -50,7 +50,7 @@ def run(recipe: Path, input: Path, out: Path, seed: int | None, **given: Any) ->
 def convert(input: Path, out: Path, **given: Any) -> None:
     """Write INPUT to OUT in another format, with the same pixels, labels and ids.
 
-    Example: cellprep convert smears/ smears.npz --size 96
+    Example: cellprep convert out/demo/test test.npz
     """
     began = time.monotonic()
     dataset = opened(input, given)

@@ -30,7 +30,9 @@ def completion(program: str) -> click.Command:
         kind = get_completion_class(shell)
         assert kind is not None
         variable = f"_{program.upper()}_COMPLETE"
-        click.echo(kind(ctx.find_root().command, {}, program, variable).source())
+        script = kind(ctx.find_root().command, {}, program, variable).source()
+        # Click's script for fish cuts off a value that contains a comma.
+        click.echo(script.replace('string split ","', 'string split --max 1 ","'))
 
     command.name = "completion"
     return command
