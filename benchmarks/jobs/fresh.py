@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import cellprep as cp
 
 from ..measure.job import Call, Images, Job, Peer
-from ..measure.parallel import cores
+from ..measure.parallel import cores, in_tf_data
 from . import rand_augment
 
 BATCH = 64
@@ -96,9 +96,9 @@ def _keras_cv_epochs(images: Images) -> Iterator[int]:
 
     layer = rand_augment.keras_cv_layer()
     data = tf.data.Dataset.from_tensor_slices(images).shuffle(len(images)).batch(BATCH)
-    data = data.map(lambda x: tf.cast(layer(x), tf.uint8), num_parallel_calls=tf.data.AUTOTUNE)
+    data = in_tf_data(lambda x: tf.cast(layer(x), tf.uint8), data)
     while True:
-        yield sum(len(made) for made in data.prefetch(tf.data.AUTOTUNE))
+        yield sum(len(made) for made in data)
 
 
 def torchvision(images: Images, folder: Path) -> Call:

@@ -91,15 +91,10 @@ def torchvision(large: bool, images: Images, folder: Path) -> Call:
     import torch
     from torchvision.datasets import ImageFolder
 
-    def pixels(image: Image.Image) -> Any:
-        if image.size != (SIDE, SIDE):
-            image = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
-        return torch.from_numpy(np.array(image))
-
     path = _files(large, images, folder)
 
     def call() -> Images:
-        data = ImageFolder(str(path), transform=pixels)
+        data = ImageFolder(str(path), transform=_tensor)
         loader = torch.utils.data.DataLoader(data, batch_size=256, num_workers=_WORKERS)
         out, start = np.empty((len(data), SIDE, SIDE, 3), np.uint8), 0
         for batch, _ in loader:
@@ -108,6 +103,14 @@ def torchvision(large: bool, images: Images, folder: Path) -> Call:
         return out
 
     return call
+
+
+def _tensor(image: Image.Image) -> Any:
+    import torch
+
+    if image.size != (SIDE, SIDE):
+        image = image.resize((SIDE, SIDE), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.array(image))
 
 
 def datasets_map(large: bool, images: Images, folder: Path) -> Call:

@@ -11,7 +11,7 @@ import numpy as np
 import cellprep as cp
 
 from ..measure.job import Call, Images, Job, Peer
-from ..measure.parallel import in_processes, in_threads
+from ..measure.parallel import in_processes, in_tf_data, in_threads
 
 
 def ours(images: Images, folder: Path) -> Call:
@@ -54,8 +54,7 @@ def keras_layers(images: Images, folder: Path) -> Call:
             x = layer(x, training=True)
         return tf.cast(x, tf.uint8)
 
-    data = tf.data.Dataset.from_tensor_slices(images).batch(64)
-    data = data.map(batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    data = in_tf_data(batch, tf.data.Dataset.from_tensor_slices(images).batch(64))
     return lambda: [made.numpy() for made in data]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import cellprep as cp
 
 from ..measure.job import Call, Images, Job, Peer
-from ..measure.parallel import in_processes, in_threads
+from ..measure.parallel import in_processes, in_tf_data, in_threads
 
 COPIES = 3
 
@@ -61,9 +61,7 @@ def keras_cv_data(size: int, images: Images, folder: Path) -> Call:
 
     layer = keras_cv_layer()
     data = tf.data.Dataset.from_tensor_slices(images).repeat(COPIES).batch(size)
-    data = data.map(
-        lambda x: tf.cast(layer(x), tf.uint8), num_parallel_calls=tf.data.AUTOTUNE
-    ).prefetch(tf.data.AUTOTUNE)
+    data = in_tf_data(lambda x: tf.cast(layer(x), tf.uint8), data)
     return lambda: [made.numpy() for made in data]
 
 
@@ -73,10 +71,9 @@ def keras_layer(images: Images, folder: Path) -> Call:
 
     layer = keras.layers.RandAugment(value_range=(0, 255), num_ops=3, factor=0.5)
     data = tf.data.Dataset.from_tensor_slices(images).repeat(COPIES).batch(64)
-    data = data.map(
-        lambda x: tf.cast(layer(tf.cast(x, tf.float32), training=True), tf.uint8),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    ).prefetch(tf.data.AUTOTUNE)
+    data = in_tf_data(
+        lambda x: tf.cast(layer(tf.cast(x, tf.float32), training=True), tf.uint8), data
+    )
     return lambda: [made.numpy() for made in data]
 
 

@@ -90,6 +90,10 @@ def test_a_bounded_number_of_batches_is_prefetched(read_rows):
     assert 10 < len(read_rows) < 1000
 
 
+def test_a_finished_pipeline_does_not_wait_for_tensorflows_tuning_thread(made):
+    assert made.to_tf(8).options().autotune.enabled is False
+
+
 def test_keras_trains_on_the_batches(made):
     keras = pytest.importorskip("keras")
     layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), keras.layers.Dense(8)]

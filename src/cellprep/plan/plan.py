@@ -327,9 +327,9 @@ class Plan:
         change = Change(self.step, rows_in, len(self), why, removed or {})
         return replace(self, changes=(*self.changes, change))
 
-    def spans(self, n: int | None = None) -> list[Span]:
+    def spans(self, n: int | None = None, most: int = _BLOCK_ROWS) -> list[Span]:
         """All rows, or the first n, in blocks: enough rows for each of many operations."""
-        size = min(max(_BLOCK_BYTES // self.pixels.largest, 1), _BLOCK_ROWS)
+        size = min(max(_BLOCK_BYTES // self.pixels.largest, 1), most, _BLOCK_ROWS)
         return executors.cut(len(self) if n is None else n, size)
 
     def origin(self, at: Positions) -> Positions:

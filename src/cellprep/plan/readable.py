@@ -19,6 +19,8 @@ from .digests import digest
 from .plan import Plan
 from .source import Source, images_of
 
+_BLOCKS, _LEAST_ROWS = 64, 32
+
 Measures = Mapping[str, Callable[[Images], NDArray[Any]]]
 """What to measure in images, by the name of the column: one row per image."""
 
@@ -35,7 +37,9 @@ def only_readable(plan: Plan, also: Measures | None = None) -> Plan:
     columns: dict[str, list[NDArray[Any]]] = {name: [] for name in measures}
     causes: dict[str, str] = {}
     read, size = _Read(plan.source, measures), math.prod(plan.shape)
-    for at, values, bad in executors.run(read, plan.spans(), "reading", image_bytes=size):
+    # Decoding is slow, so blocks of few images let all workers finish at the same time.
+    spans = plan.spans(most=max(len(plan) // _BLOCKS, _LEAST_ROWS))
+    for at, values, bad in executors.run(read, spans, "reading", image_bytes=size):
         good.append(at)
         for name, column in values.items():
             columns[name].append(column)

@@ -19,7 +19,7 @@ from ..system import executors
 SIDES = (256, 192, 128, 96, 64, 48)
 """Side lengths to choose from: the largest at which all pictures fit. Nothing is enlarged."""
 _QUALITY = 75
-_SAMPLE = 64
+_SAMPLE = 32
 _RULE = 70  # bytes of the style rule around a picture
 
 
@@ -96,5 +96,5 @@ def _small(image: Images, side: int) -> Image.Image:
 
 def _uri(image: Images, side: int) -> str:
     data = io.BytesIO()
-    _small(image, side).save(data, "WEBP", quality=_QUALITY, method=4)
+    _small(image, side).save(data, "WEBP", quality=_QUALITY, method=2)
     return f"data:image/webp;base64,{base64.b64encode(data.getvalue()).decode()}"

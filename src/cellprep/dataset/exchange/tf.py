@@ -57,7 +57,12 @@ def to_tf(
     )
     count = -(-len(rows) // batch) * len(fresh or (0,))
     counted = batches.apply(tf.data.experimental.assert_cardinality(count))
-    return counted.map(batch_at, num_parallel_calls=usable_cores()).prefetch(_PREFETCHED)
+    # TensorFlow's tuning thread pauses twice as long each time, and a finished pipeline waits for
+    # it: an epoch could take twice its time.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    made = counted.map(batch_at, num_parallel_calls=usable_cores()).prefetch(_PREFETCHED)
+    return made.with_options(options)
 
 
 def _checked_epochs(epochs: int | range) -> range:
