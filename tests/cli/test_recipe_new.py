@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cellprep as cp
-from cellprep.cli.recipe_template import step_kinds, template
+from cellprep.cli.recipe_template import RECOMMENDED, step_kinds, template
 from cellprep.cli.step_docs import setting_prose
 from cellprep.synthetic import draw_cells
 
@@ -17,12 +17,12 @@ from .helpers import run
 
 
 @pytest.mark.parametrize("kind", step_kinds().values(), ids=step_kinds())
-def test_a_new_recipe_has_the_defaults(kind, here):
+def test_a_new_recipe_has_the_defaults_or_what_is_recommended(kind, here):
     needed = {
         cp.Adapt: {"profile": "out/train"},
         cp.Crop: {"size": 80},
         cp.Decide: {"decisions": "decisions.csv"},
-    }.get(kind, {})
+    }.get(kind, {}) | RECOMMENDED.get(kind.__name__, {})
     Path("decisions.csv").write_text(f"id,decision,digest\na.png,drop,{'0' * 32}\n")
     if kind is cp.Adapt:
         cp.write(cp.Dataset.from_arrays(*draw_cells([1] * 8)), "out/train")
@@ -43,7 +43,7 @@ def test_a_new_recipe_explains_each_setting(here):
     assert {"Corrupt", "Crop", "Jitter"} <= set(
         re.findall(r"\w+", text.partition("# Other steps: ")[2])
     )
-    steps = [cp.Dedupe(), cp.Balance(), cp.KMeansMask(), cp.RandAugment()]
+    steps = [cp.Dedupe(), cp.Balance(), cp.KMeansMask(), cp.RandAugment(operations="wide")]
     assert cp.Recipe.from_toml(Path("my recipe.toml")) == cp.Recipe(steps)
     assert "exists already" in run("recipe", "new", "my recipe.toml", code=2)
     assert Path("my recipe.toml").read_text() == text

@@ -27,11 +27,14 @@ def show(result: pd.DataFrame, base: str | None = None) -> str:
         by_row = shown.groupby(about, sort=False)
         mean, deviation = by_row.mean(), by_row.std()
         cells = {
-            name: [f"{m:.3f} ±{d:.3f}" for m, d in zip(mean[name], deviation[name], strict=True)]
+            name: [
+                f"{m:.3f} ±{d:.3f}" if m == m else ""  # not measured this way
+                for m, d in zip(mean[name], deviation[name], strict=True)
+            ]
             for name in mean
         }
         shown = pd.DataFrame(cells, index=mean.index).reset_index()
-    text = str(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}"))
+    text = str(shown.to_string(index=False, float_format=lambda value: f"{value:.4f}", na_rep=""))
     if base is None or base not in result["row"].to_numpy():
         return text
     found = differences(result, base)
