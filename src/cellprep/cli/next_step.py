@@ -51,8 +51,8 @@ def next_step(folder: Path) -> tuple[str, str]:
     if recipe is not None:
         command = _line("cellprep run", recipe, data, Path("out/train"), "--dry-run")
         return command, f"{recipe} is a recipe, and {data} contains images"
-    named = "this folder" if data == Path() else data
-    return _line("cellprep inspect", data), f"{named} contains images"
+    shown = "this folder" if data == Path() else str(data)
+    return _line("cellprep inspect", data), f"{shown} contains images"
 
 
 def _line(command: str, *arguments: Path | str) -> str:

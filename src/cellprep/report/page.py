@@ -42,7 +42,7 @@ def render(found: Findings, alerts: list[Alert]) -> tuple[bytes, int]:
         """The page with these pictures; with none, to measure the space left for them."""
         tiles = _Tiles(found, len(uris))
         rules = "".join(f".p{n}{{background-image:url({uri})}}\n" for n, uri in enumerate(uris))
-        page = template.render(
+        page: str = template.render(
             **content,
             tiles=tiles,
             data={**content["lists"], "tiles": tiles.rows},
