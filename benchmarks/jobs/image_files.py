@@ -91,11 +91,12 @@ def torchvision(large: bool, images: Images, folder: Path) -> Call:
     import torch
     from torchvision.datasets import ImageFolder
 
-    path = _files(large, images, folder)
+    data = ImageFolder(str(_files(large, images, folder)), transform=_tensor)
+    how: Any = {"batch_size": 256, "num_workers": _WORKERS, "persistent_workers": True}
+    how["multiprocessing_context"] = "fork"  # a new process would lack the declared operators
+    loader = torch.utils.data.DataLoader(data, **how)
 
     def call() -> Images:
-        data = ImageFolder(str(path), transform=_tensor)
-        loader = torch.utils.data.DataLoader(data, batch_size=256, num_workers=_WORKERS)
         out, start = np.empty((len(data), SIDE, SIDE, 3), np.uint8), 0
         for batch, _ in loader:
             out[start : start + len(batch)] = batch.numpy()
