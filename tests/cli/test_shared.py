@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import shutil
 import signal
 import subprocess
@@ -234,8 +235,9 @@ def test_zsh_completes(line, tmp_path):
 
 
 def _until(terminal, text):
-    """Read from a terminal until this text has appeared."""
+    """Read from a terminal until this text has appeared; a silent one fails instead of hanging."""
     seen = ""
     while text not in seen:
+        assert select.select([terminal], [], [], 120)[0], seen
         seen += os.read(terminal, 1024).decode(errors="replace")
     return seen
