@@ -30,6 +30,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
     "docs/howto/object-storage.md": ["needs a server; tests/writing/test_remote.py writes to one"],
     "docs/report.md": ["the tables come from `cellmodels`, the decisions from a browser"],
     "docs/results.md": [
+        "hours, on photographs that are not kept here",
         "an hour, on photographs that are not kept here",
         "an hour",
         "days without a GPU",
