@@ -95,6 +95,9 @@ class Report:
         gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         return f"""# Benchmarks
 
+How fast cellprep is, job by job, beside other libraries, including where it is slower, and what
+limits it: to estimate how long your images take, or to choose a library.
+
 Written by `pytest benchmarks/` (`make bench`) on {date.today().isoformat()}; do not edit. The
 method, and the best case of each library: [benchmarks/README.md](../benchmarks/README.md).
 

@@ -16,6 +16,8 @@ import cellprep
 from cellprep.operations import NONE
 from cellprep.operations.suites import SUITES
 
+from .pages import PAGES, ROOT, name
+
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
@@ -62,6 +64,14 @@ def test_every_corruption_is_shown_and_listed(cells, tmp_path) -> None:
         assert f"`{name.replace('contrast_down', 'contrast_up')}`" in text, name
 
 
+def test_the_diagram_shows_the_table_of_the_page() -> None:
+    script = load("choose")
+    page = (DOCS / "choose.md").read_text("utf-8")
+    rows = script.questions(page)
+    assert len(rows) == page.count("| **") > 5
+    assert (DOCS / "choose.svg").read_text("utf-8") == script.diagram(rows)
+
+
 def test_every_promise_names_tests_that_exist() -> None:
     text = (DOCS / "promises.md").read_text("utf-8")
     promises = text.split("\n## ")[1:]
@@ -72,6 +82,19 @@ def test_every_promise_names_tests_that_exist() -> None:
         for file, test in named:
             source = (DOCS.parent / file).read_text("utf-8")
             assert f"\ndef {test}(" in source, f"{file} has no {test}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "benchmarks" / "README.md"], ids=name)
+def test_a_page_opens_with_its_purpose_and_soon_shows_something(page) -> None:
+    """A paragraph of text first; within the first screen a picture, a table, code or output."""
+    text = re.sub(r"<!--.*?-->\n*", "", page.read_text("utf-8"))
+    title, _, rest = text.partition("\n\n")
+    assert title.startswith("# ")
+    opening = rest.partition("\n\n")[0]
+    assert opening[0].isalpha() or opening[0] in "[`", "the page opens with something else"
+    assert len(opening.split()) > 12, "the opening does not say what the page is for"
+    screen = "\n".join(rest.splitlines()[:30])
+    assert re.search(r"^(\[?!\[|\||```|:::)", screen, re.MULTILINE), "nothing to look at"
 
 
 @pytest.mark.parametrize("package", [cellprep, cellmodels], ids=lambda package: package.__name__)
