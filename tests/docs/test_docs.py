@@ -72,6 +72,14 @@ def test_the_diagram_shows_the_table_of_the_page() -> None:
     assert (DOCS / "choose.svg").read_text("utf-8") == script.diagram(rows)
 
 
+def test_twenty_questions_say_where_they_were_asked() -> None:
+    text = (DOCS / "questions.md").read_text("utf-8")
+    sections = re.split(r"^### ", text, flags=re.MULTILINE)[1:]
+    assert [section.split(".")[0] for section in sections] == [str(n) for n in range(1, 21)]
+    for section in sections:
+        assert "](https://" in section, section.splitlines()[0]
+
+
 def test_every_promise_names_tests_that_exist() -> None:
     text = (DOCS / "promises.md").read_text("utf-8")
     promises = text.split("\n## ")[1:]
