@@ -62,7 +62,8 @@ def diagram(rows: list[Question]) -> str:
         f' font-family="system-ui, sans-serif" font-size="15" fill="{INK}">',
         "<title>Which of these do I need?</title>",
         f'<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7"'
-        f' markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" fill="{QUIET}"/></marker></defs>',
+        f' markerHeight="7" orient="auto"><path d="M0 0L10 5L0 10z" fill="{QUIET}"/>'
+        "</marker></defs>",
         f'<rect width="{WIDTH}" height="{height}" rx="14" fill="{PAPER}"/>',
     ]
     for n, row in enumerate(rows):

@@ -16,7 +16,7 @@ import cellprep
 from cellprep.operations import NONE
 from cellprep.operations.suites import SUITES
 
-from .pages import PAGES, ROOT, name
+from . import pages
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -92,7 +92,9 @@ def test_every_promise_names_tests_that_exist() -> None:
             assert f"\ndef {test}(" in source, f"{file} has no {test}"
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "benchmarks" / "README.md"], ids=name)
+@pytest.mark.parametrize(
+    "page", [*pages.PAGES, pages.ROOT / "benchmarks" / "README.md"], ids=pages.name
+)
 def test_a_page_opens_with_its_purpose_and_soon_shows_something(page) -> None:
     """A paragraph of text first; within the first screen a picture, a table, code or output."""
     text = re.sub(r"<!--.*?-->\n*", "", page.read_text("utf-8"))
