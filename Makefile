@@ -4,7 +4,7 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # Without compiling each installed module: Python compiles those it imports.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile --editable
 
-.PHONY: demo test proofs lint types docs bench clean
+.PHONY: demo test proofs lint types docs notebooks bench clean
 
 # Each target sets up what it needs, once, in .venv.
 demo: .venv/.core
@@ -28,6 +28,10 @@ types: .venv/.dev
 # site/index.html opens without a server and without a network.
 docs: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The pages that are notebooks, with their outputs and pictures.
+notebooks: .venv/.dev
+	$(BIN)/python docs/notebooks.py out/notebooks --run
 
 # The libraries to compare with are many and large, so they have an environment of their own.
 bench: .venv-bench/.done

@@ -5,12 +5,17 @@ from __future__ import annotations
 import importlib
 import posixpath
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
+import nbformat
 from mkdocs.structure.files import File, Files
+
+sys.path.append(str(Path(__file__).parent))
+import notebooks
 
 OUTSIDE = {
     "benchmarks-method.md": "benchmarks/README.md",
@@ -26,6 +31,9 @@ def on_files(files: Files, config: Any) -> Files:
     root = Path(config.config_file_path).parent
     for page, path in OUTSIDE.items():
         files.append(File.generated(config, page, abs_src_path=str(root / path)))
+    for page in notebooks.pages():
+        text = nbformat.writes(notebooks.notebook(page)) + "\n"
+        files.append(File.generated(config, f"notebooks/{notebooks.name(page)}", content=text))
     return files
 
 
@@ -50,6 +58,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     for pattern, text in _COMMENTS.items():
         markdown = re.sub(rf"^( *)<!-- {pattern} -->$", text, markdown, flags=re.MULTILINE)
     uri = page.file.src_uri
+    markdown = markdown.replace(notebooks.MARK, _download(uri))
     folder = posixpath.dirname(OUTSIDE.get(uri, f"docs/{uri}"))
 
     def on_site(link: re.Match[str]) -> str:
@@ -60,6 +69,12 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return f"]({relative}{link['anchor'] or ''})"
 
     return _LINK.sub(on_site, markdown)
+
+
+def _download(uri: str) -> str:
+    """The line of a page with its notebook."""
+    path = posixpath.relpath(f"notebooks/{notebooks.name(uri)}", posixpath.dirname(uri) or ".")
+    return f'<p class="notebook"><a href="{path}" download>This page as a notebook</a></p>\n'
 
 
 def _help_of(comment: re.Match[str]) -> str:

@@ -118,7 +118,7 @@ def _run(block: Block, page: Path, names: dict[str, Any], before: str | None) ->
         case "sh":
             return "".join(_command(line, where) for line in _lines(code))
         case "text" if before is not None and not block.alone:
-            _same(code, before, block.within, where)
+            same(code, before, block.within, where)
         case "toml":
             tomllib.loads(code)
         case other:
@@ -135,7 +135,7 @@ def _compare(code: str, where: str, names: dict[str, Any]) -> None:
     assert not runner.failures, "".join(report)
 
 
-def _same(shown: str, printed: str, within: float, where: str) -> None:
+def same(shown: str, printed: str, within: float, where: str) -> None:
     pattern = shown
     if within:
         a, b = (np.array(_NUMBER.findall(text), float) for text in (shown, printed))

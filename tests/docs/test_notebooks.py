@@ -1,0 +1,94 @@
+"""The pages that are notebooks: each runs from top to bottom in an empty folder, with pictures."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from .pages import ROOT, blocks, needed, same
+from .test_docs import load
+
+nbformat = pytest.importorskip("nbformat")
+pytest.importorskip("jupytext")
+
+NOTEBOOKS = ["howto/folder.md", "howto/pytorch.md", "howto/saliency.md", "tutorial.md"]
+
+
+@pytest.fixture(scope="module")
+def notebooks() -> ModuleType:
+    return load("notebooks")
+
+
+def code(made: Any, without: tuple[str, ...] = ()) -> list[Any]:
+    cells = [cell for cell in made.cells if cell.cell_type == "code"]
+    return [cell for cell in cells if not cell.source.startswith(without)] if without else cells
+
+
+def test_four_pages_are_notebooks(notebooks) -> None:
+    assert notebooks.pages() == NOTEBOOKS
+
+
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_every_block_of_the_page_is_a_cell(page, notebooks) -> None:
+    made = notebooks.notebook(page)
+    sources = [cell.source for cell in code(made)]
+    for block in blocks(ROOT / "docs" / page):
+        if block.language == "python":
+            assert block.code.strip() in sources
+        if block.language == "sh":
+            assert "\n".join(f"!{line}" for line in block.code.splitlines()) in sources
+    text = "\n".join(cell.source for cell in made.cells if cell.cell_type == "markdown")
+    assert text.startswith("# ")
+    assert "<!--" not in text
+    assert "](" not in text.replace("](http", "")  # other pages are not beside the notebook
+    assert nbformat.writes(made) == nbformat.writes(notebooks.notebook(page))
+
+
+def test_a_picture_that_no_block_makes_is_refused(notebooks, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(notebooks, "DOCS", tmp_path)
+    (tmp_path / "page.md").write_text("# Page\n\n```python\n1\n```\n\n![A cell](cell.png)\n")
+    with pytest.raises(ValueError, match=r"makes no 'cell\.png'"):
+        notebooks.notebook("page.md")
+
+
+def test_a_cell_or_command_that_fails_is_noticed(notebooks, tmp_path, monkeypatch) -> None:
+    errors = pytest.importorskip("nbclient.exceptions")
+    monkeypatch.setattr(notebooks, "DOCS", tmp_path)
+    for block in ("python\n1 / 0", "sh\ncellprep inspect absent.npz"):
+        (tmp_path / "page.md").write_text(f"# Page\n\n```{block}\n```\n")
+        with pytest.raises(errors.CellExecutionError):
+            notebooks.run(notebooks.notebook("page.md"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", NOTEBOOKS)
+def test_the_notebook_runs_in_an_empty_folder(page, notebooks) -> None:
+    pytest.importorskip("nbclient")
+    for library in needed(ROOT / "docs" / page):
+        pytest.importorskip(library)
+    made = notebooks.notebook(page)
+    notebooks.run(made)
+    outputs = [output for cell in code(made) for output in cell.outputs]
+    data = [output.data for output in outputs if output.output_type in _SHOWN]
+    pictures = [kind for one in data for kind in one if kind.startswith("image/")]
+    assert pictures or any("<img" in one.get("text/html", "") for one in data)
+    _same_as_on_the_page(page, made, notebooks)
+
+
+_SHOWN = ("display_data", "execute_result")
+
+
+def _same_as_on_the_page(page: str, made: Any, notebooks: ModuleType) -> None:
+    """What the cells print is what the page shows."""
+    setup = notebooks.SETUP.get(page, "")
+    own = [c for c in code(made, ("from IPython",)) if c.source not in setup]
+    printed = None
+    for block in blocks(ROOT / "docs" / page):
+        if block.language in ("python", "sh"):
+            outputs = own.pop(0).outputs
+            printed = "".join(o.text for o in outputs if o.get("name") == "stdout")
+        elif block.language == "text" and printed is not None and not block.alone:
+            same(block.code, printed, block.within, f"the notebook of {page}")
+    assert not own
