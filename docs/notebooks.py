@@ -111,18 +111,18 @@ def _as_cells(page: str) -> str:
     title, _, rest = text[text.index("# ") :].partition("\n")
     if page in SETUP:
         rest = f"\n{SETUP[page].strip()}\n{rest}"
-    written = " ".join(block["code"] for block in _BLOCK.finditer(text))
-    shown = _PICTURE.sub(lambda picture: _display(picture, written, page), rest)
+    shown = _PICTURE.sub(_display, rest)
     cells = _BLOCK.sub(_cell, shown)
     words = re.sub(r"<!-- .*? -->\n?", "", cells)
     return f"{title}\n{_LINK.sub(lambda link: link[1], words)}"  # the other pages are not beside it
 
 
-def _display(picture: re.Match[str], written: str, page: str) -> str:
-    """A cell that shows the file that an earlier cell has made."""
+def _display(picture: re.Match[str]) -> str:
+    """A cell that shows the file that an earlier one has made."""
     file = picture["made"] or picture["linked"] or picture["shown"]
-    if file not in written:
-        raise ValueError(f"docs/{page} makes no {file!r}: no block has that name")
+    before = _BLOCK.findall(picture.string[: picture.start()])
+    if not any(file in code for _, code in before):
+        raise ValueError(f"no block above the picture makes {file!r}")
     return f"```python\nfrom IPython.display import Image\n\nImage({file!r})\n```"
 
 

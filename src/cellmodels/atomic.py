@@ -7,14 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cellprep.writing.output import extended, replace
+
 
 def local(path: str | Path) -> Path:
     """The path, with ~ as the home folder.
 
-    >>> local("out/b0")
-    PosixPath('out/b0')
+    >>> local("out/b0").as_posix()
+    'out/b0'
     """
-    return Path(path).expanduser()
+    return extended(Path(path).expanduser())
 
 
 @contextmanager
@@ -24,6 +26,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
-        temporary.replace(path)
+        replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -48,9 +48,13 @@ def test_every_block_of_the_page_is_a_cell(page, notebooks) -> None:
 
 def test_a_picture_that_no_block_makes_is_refused(notebooks, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(notebooks, "DOCS", tmp_path)
-    (tmp_path / "page.md").write_text("# Page\n\n```python\n1\n```\n\n![A cell](cell.png)\n")
-    with pytest.raises(ValueError, match=r"makes no 'cell\.png'"):
-        notebooks.notebook("page.md")
+    picture, block = "![A cell](cell.png)\n", "```python\ndraw('cell.png')\n```\n"
+    for text in (picture, f"{picture}\n{block}"):
+        (tmp_path / "page.md").write_text(f"# Page\n\n{text}")
+        with pytest.raises(ValueError, match=r"no block above the picture makes 'cell\.png'"):
+            notebooks.notebook("page.md")
+    (tmp_path / "page.md").write_text(f"# Page\n\n{block}\n{picture}")
+    assert "Image('cell.png')" in notebooks.notebook("page.md").cells[-1].source
 
 
 def test_a_cell_or_command_that_fails_is_noticed(notebooks, tmp_path, monkeypatch) -> None:

@@ -40,7 +40,6 @@ def test_released_pages_can_be_read_again(tmp_path) -> None:
         assert mapped[:] == path.read_bytes()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="not reported on Windows")
 def test_only_ended_processes_have_ended() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
@@ -50,11 +49,10 @@ def test_only_ended_processes_have_ended() -> None:
 
 def test_urls_have_no_system_locks(tmp_path) -> None:
     upath = pytest.importorskip("upath")
-    assert platform.has_system_locks(tmp_path) == (os.name != "nt")
+    assert platform.has_system_locks(tmp_path)
     assert not platform.has_system_locks(upath.UPath("memory://cells"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no system locks on Windows")
 def test_an_exclusive_lock_excludes_all_others(tmp_path) -> None:
     first, second = (platform.open_to_lock(tmp_path / "lock", create=True) for _ in range(2))
     platform.lock(first, exclusive=True)

@@ -130,11 +130,11 @@ def _save(folder: Path, lines: list[list[dict[str, Any]] | None], base: str | No
     result = pd.DataFrame([line for of_run in lines for line in of_run or ()])
     folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(folder / "table.csv") as path:
-        path.write_text(csv_text(result), encoding="utf-8")
+        path.write_text(csv_text(result), "utf-8", newline="\n")
     with atomic_write(folder / "table.json") as path:
         result.to_json(path, orient="records", indent=1)
     with atomic_write(folder / "table.txt") as path:
-        path.write_text(show(result, base) + "\n", encoding="utf-8")
+        path.write_text(show(result, base) + "\n", "utf-8", newline="\n")
     with atomic_write(folder / "table.png") as path:
         draw(result, path)
     return result

@@ -75,7 +75,7 @@ class Run:
         record = {"made_of": self._fingerprint(), "lines": lines}
         for name, content in {"report.json": reports, _RECORD: record}.items():
             with atomic_write(self.folder / name) as temporary:
-                temporary.write_text(json.dumps(content, indent=1), encoding="utf-8")
+                temporary.write_text(json.dumps(content, indent=1), "utf-8", newline="\n")
 
     def _fingerprint(self) -> dict[str, Any]:
         """What the result depends on, except for the images themselves."""

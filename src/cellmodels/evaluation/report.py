@@ -48,7 +48,7 @@ class Report:
         """The report as JSON text, also written to `path` if one is given."""
         text = json.dumps(asdict(self), indent=1)
         if path is not None:
-            local(path).write_text(text, encoding="utf-8")
+            local(path).write_text(text, "utf-8", newline="\n")
         return text
 
     def table(self) -> str:

@@ -87,7 +87,7 @@ def _card_of(model: Any) -> Card:
 def save_model_card(card: Card, folder: Path) -> None:
     """Write the card beside the model."""
     with atomic_write(folder / MODEL_CARD) as temporary:
-        temporary.write_text(model_card(card), "utf-8")
+        temporary.write_text(model_card(card), "utf-8", newline="\n")
 
 
 def _images(card: Card) -> str:

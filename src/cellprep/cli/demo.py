@@ -166,7 +166,8 @@ def _write_table(path: Path, data: Path, size: Any) -> None:
         temporary.write_text(
             "# Does augmentation help? Both rows see the same number of images.\n"
             f"#   cellmodels compare {path} out/compare\n\n{tomli_w.dumps(table)}",
-            encoding="utf-8",
+            "utf-8",
+            newline="\n",
         )
 
 

@@ -6,6 +6,7 @@ import itertools
 import re
 import unicodedata
 import urllib.parse
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ..arrays import one_form
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..system.paths import WORK, atomic_write, local_copy, make_folder, map_files
+from ..system.platform import file_name
 from .codec import SUFFIXES, encode, encode_mask
 from .format import Block, Contents, WrittenShard
 from .index import load_index
@@ -41,9 +43,7 @@ def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
     >>> file_names(rows, ("a",)).tolist()
     ['a/x.png', 'a/x_aug_002.png']
     """
-    # A class may have the name of a file or folder beside the class folders.
-    reserved = [name.lower() for name in (INDEX, MANIFEST, *CARDS, MASKS, "quarantine")]
-    folders = [_safe(name) + "_" * (name.lower() in reserved) for name in class_names]
+    folders = class_folders(class_names)
     plain = rows.ids.dtype.kind == "i"
     names = []
     for image, copy, label in zip(
@@ -52,15 +52,32 @@ def file_names(rows: Rows, class_names: tuple[str, ...]) -> NDArray[Any]:
         stem = f"{image:07d}" if plain else one_form(image).removeprefix(f"{class_names[label]}/")
         if stem.lower().endswith(SUFFIXES):
             stem = stem.rpartition(".")[0]
-        names.append(
-            f"{folders[label]}/{_safe(stem)}" + (f"_aug_{copy:03d}.png" if copy else ".png")
-        )
+        suffix = f"_aug_{copy:03d}.png" if copy else ".png"
+        names.append(f"{folders[label]}/{file_name(_safe(stem) + suffix)}")
     folded = np.array([name.casefold() for name in names])  # some file systems ignore case
     _, which, counts = np.unique(folded, return_inverse=True, return_counts=True)
     for row in np.flatnonzero(counts[which] > 1):
         key = f"{rows.id_keys[row]:016x}"
         names[row] = f"{names[row].removesuffix('.png')}-{key}.png"
     return np.array(names)
+
+
+def class_folders(class_names: tuple[str, ...]) -> list[str]:
+    """A folder for each class: another one for each, also on file systems that ignore case.
+
+    >>> class_folders(("blast", "Masks", "con", "a/b", "a__b"))
+    ['blast', 'Masks_', 'con_', 'a__b-48f71e9475860604', 'a__b-5cf6a9a59439d85e']
+    """
+    # A class may have the name of a file or folder beside the class folders.
+    reserved = [name.lower() for name in (INDEX, MANIFEST, *CARDS, MASKS, "quarantine")]
+    folders = [file_name(_safe(name)) + "_" * (name.lower() in reserved) for name in class_names]
+    often = Counter(folder.casefold() for folder in folders)
+    return [
+        f"{folder}-{xxhash.xxh3_64_hexdigest(name.encode(errors='surrogatepass'))}"
+        if often[folder.casefold()] > 1
+        else folder
+        for folder, name in zip(folders, class_names, strict=True)
+    ]
 
 
 def _safe(name: str) -> str:

@@ -21,8 +21,9 @@ def stamp(file: Path) -> Stamp:
     """The stamp of an existing file.
 
     >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file:
-    ...     stamp(Path(file.name))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "empty").touch()
+    ...     stamp(Path(folder, "empty"))
     {'bytes': 0, 'xxh3_128': '99aa06d3014798d86001c324468d497f'}
     """
     with open_binary(file) as stream:

@@ -10,6 +10,7 @@ import zlib
 from pathlib import Path
 
 from ..errors import CellprepError
+from ..system.platform import is_below
 
 MOST_PIXELS = 100_000_000
 """Of one image."""
@@ -41,8 +42,7 @@ def inside(name: str) -> bool:
     >>> inside("a/1.png"), inside("../1.png"), inside("/1.png")
     (True, False, False)
     """
-    path = Path(name)
-    return bool(path.parts) and is_text(name) and not path.is_absolute() and ".." not in path.parts
+    return is_text(name) and is_below(name)
 
 
 def check_expansion(info: zipfile.ZipInfo, path: Path) -> None:

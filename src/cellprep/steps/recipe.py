@@ -75,7 +75,7 @@ class Recipe:
         tables = [step.to_dict() for step in self.steps]
         text = tomli_w.dumps({"seed": self.seed, "steps": tables})
         if path is not None:
-            as_path(path).write_text(text, encoding="utf-8")
+            as_path(path).write_text(text, "utf-8", newline="\n")
         return text
 
     def _repr_html_(self) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CellprepError
 from ..formats.manifest import MANIFEST
 from ..formats.stamps import stamp
 from ..system.paths import is_remote
+from ..system.platform import is_below
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,7 +20,7 @@ INTACT = "intact"
 
 def file_state(folder: Path, name: str, expected: Mapping[str, Any], deep: bool = True) -> str:
     """INTACT if a file has its stamp, else what is wrong; without `deep` its size is compared."""
-    if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+    if not is_below(name):
         raise CellprepError(
             f"{str(folder / MANIFEST)!r} names a file outside its folder: {name!r}; it is damaged "
             "or not from cellprep"

@@ -1,6 +1,6 @@
 """Writing something other than a data set, such as a page or a training, and its errors.
 
-`writing_to` is public: `cellmodels` uses it too.
+`extended`, `replace` and `writing_to` are public: `cellmodels` uses them too.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from pathlib import Path
 
 from ..arrays import check_texts
 from ..errors import CellprepError
+from ..system import platform
 from ..system.locks import only_writer
 from ..system.paths import anchored, as_os_errors, as_path
+from ..system.platform import extended, replace
 
-__all__ = ["writing_to"]
+__all__ = ["extended", "replace", "writing_to"]
 
 
 @contextmanager
@@ -49,5 +51,7 @@ def cannot_write(path: Path, error: OSError) -> str:
     """Why something could not be written, in one line."""
     full = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
     advice = "; free some space" if error.errno in full else ""
+    if platform.in_use(error):
+        advice = "; close the programs and notebooks that have files in it open"
     reason = " ".join(str(error.strerror or error).split())
     return f"cannot write {str(path)!r}: {reason}{advice}"

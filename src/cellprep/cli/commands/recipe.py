@@ -76,7 +76,7 @@ def new(file: Path, steps: list[str], seed: int, as_json: bool) -> None:
     if file.exists():
         raise CellprepError(f"{str(file)!r} exists already; choose another name")
     make_folder(file.parent)
-    file.write_text(text, encoding="utf-8")
+    file.write_text(text, "utf-8", newline="\n")
     if as_json:
         print_json({"path": str(file), "steps": steps})
     else:

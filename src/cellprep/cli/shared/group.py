@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from ...errors import nearest
+from ...system.platform import escape_what_the_terminal_cannot_show
 from .errors import fail
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 80}
@@ -26,6 +27,7 @@ class Commands(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
+        escape_what_the_terminal_cannot_show()
         try:
             code: Any = super().main(args, prog_name, complete_var, False, **extra)
         except click.ClickException as error:

@@ -42,7 +42,7 @@ def csv_text(table: Any) -> str:
     def plain(value: Any) -> Any:
         return protected(value) if isinstance(value, str) else value
 
-    text: str = table.rename(columns=plain).map(plain).to_csv(index=False)
+    text: str = table.rename(columns=plain).map(plain).to_csv(index=False, lineterminator="\n")
     return text
 
 

@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -253,7 +253,7 @@ def _below(root: Path, files: list[str]) -> tuple[Path, list[str]]:
     paths = [os.path.normpath(root / os.path.expanduser(file)) for file in files]
     start = os.path.normpath(root) + os.sep
     if root.is_absolute() and all(path.startswith(start) for path in paths):
-        return root, [path.removeprefix(start) for path in paths]
+        return root, [PurePath(path).relative_to(start).as_posix() for path in paths]
     return relative(paths)
 
 

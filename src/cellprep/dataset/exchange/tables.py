@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -149,4 +149,4 @@ def relative(files: Sequence[str]) -> tuple[Path, list[str]]:
         folder = os.path.commonpath([os.path.dirname(file) for file in plain])
     except ValueError as error:
         raise CellprepError(f"the files have no folder in common: {error}; pass root=") from None
-    return Path(folder), [file.removeprefix(folder).lstrip(os.sep) for file in plain]
+    return Path(folder), [PurePath(file).relative_to(folder).as_posix() for file in plain]

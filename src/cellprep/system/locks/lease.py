@@ -97,10 +97,10 @@ class Lease:
         make_folder(self.file.parent)
         if not is_remote(self.file):
             with atomic_write(self.file) as temporary:
-                temporary.write_text(text, "utf-8")
+                temporary.write_text(text, "utf-8", newline="\n")
             return True
         with temporary_file() as local:
-            local.write_text(text, "utf-8")
+            local.write_text(text, "utf-8", newline="\n")
             return fence.put(local, self.file, seen)
 
     def is_held(self) -> bool:

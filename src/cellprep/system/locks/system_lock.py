@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from .. import platform
@@ -39,9 +39,9 @@ def system_lock(lock: Path, path: Path) -> Iterator[None]:
         yield
     finally:
         if _is_at(file, lock):
-            with suppress(OSError):  # somebody removed the permission meanwhile
-                lock.unlink()  # before releasing it: afterwards another process may own it
-        os.close(file)
+            platform.delete_locked(file, lock)
+        else:
+            os.close(file)
 
 
 def refuse_if_locked(lock: Path, path: Path) -> None:
@@ -57,14 +57,25 @@ def refuse_if_locked(lock: Path, path: Path) -> None:
         file = platform.open_to_lock(lock, create=False)
     except OSError:
         return
+    limit = time.monotonic() + _PATIENCE
     try:
-        platform.lock(file, exclusive=False)
-    except BlockingIOError:
-        raise owner.refusal(path, owner.parse(os.read(file, 1000))) from None
+        while not _free(file):
+            if time.monotonic() > limit:
+                raise owner.refusal(path, owner.parse(os.read(file, 1000)))
+            time.sleep(_RETRY)
     except OSError:
         raise NoLocksError from None
     finally:
         os.close(file)
+
+
+def _free(file: int) -> bool:
+    """Whether no writer has locked the file; where no lock is shared, nobody else who looks."""
+    try:
+        platform.lock(file, exclusive=False)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _acquire(lock: Path, path: Path) -> int:
@@ -90,7 +101,7 @@ def _acquire(lock: Path, path: Path) -> int:
             time.sleep(_RETRY)
         except OSError:
             os.close(file)
-            lock.unlink()
+            platform.unlink(lock)
             raise NoLocksError from None
         os.close(file)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from .. import platform
 from . import fence
 from .deleting import unlink
 from .reading import read_bytes
@@ -36,9 +36,9 @@ def atomic_write(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         fence.ask()
-        os.replace(temporary, path)
+        platform.replace(temporary, path)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        platform.unlink(temporary)
         raise
 
 
@@ -87,7 +87,7 @@ def move(source: Path, target: Path) -> None:
     """Rename a small file. Of a URL, both may exist, complete, if the process is killed."""
     if not is_remote(source):
         fence.ask()
-        os.replace(source, target)
+        platform.replace(source, target)
         return
     with atomic_write(target) as temporary:
         temporary.write_bytes(read_bytes(source))

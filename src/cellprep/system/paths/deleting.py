@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .. import platform
 from . import fence
 from .listing import list_url
 from .temporary import TEMPORARY
@@ -24,7 +24,7 @@ def _unlink(path: Path) -> None:
     url: Any = path
     if not is_remote(path):
         fence.ask()
-        path.unlink(missing_ok=True)
+        platform.unlink(path)
     elif fence.CHECK.get() is None:
         with suppress(FileNotFoundError), as_os_errors(path):
             url.fs.rm_file(url.path)
@@ -52,7 +52,7 @@ def remove_tree(path: Path) -> None:
         remove_folder(path)
     else:
         fence.ask()
-        shutil.rmtree(path)
+        platform.remove_tree(path)
 
 
 def leftovers(folder: Path, of: str | None = None) -> list[Path]:

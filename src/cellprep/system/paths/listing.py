@@ -27,11 +27,11 @@ def list_url(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def names(folder: Path) -> list[str]:
-    """The relative name of every file below a folder, sorted."""
+    """The relative name of every file below a folder, sorted, with "/" on all systems."""
     if is_remote(folder):
         return sorted(list_url(folder))
     found = (Path(parent, name) for parent, _, files in os.walk(folder) for name in files)
-    return sorted(str(file.relative_to(folder)) for file in found)
+    return sorted(file.relative_to(folder).as_posix() for file in found)
 
 
 def linked_folders(folder: Path) -> list[Path]:

@@ -12,9 +12,10 @@ from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TypeVar
 
 from ...errors import CellprepError
+from .. import platform
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]+(::.*)?://", re.IGNORECASE)
-_URL_AS_PATH = re.compile(r"([a-z][a-z0-9+.-]+):/+[^/]", re.IGNORECASE)
+_URL_AS_PATH = re.compile(r"([a-z][a-z0-9+.-]+):[/\\]+[^/\\]", re.IGNORECASE)
 _CONCURRENT_REQUESTS = 16
 
 Result = TypeVar("Result")
@@ -23,17 +24,17 @@ Result = TypeVar("Result")
 def as_path(path: str | Path, storage_options: Mapping[str, Any] | None = None) -> Path:
     """The path as a Path; a URL, such as `s3://bucket/set`, becomes a UPath.
 
-    >>> as_path("out/train")
-    PosixPath('out/train')
-    >>> as_path("file:///tmp/cells.npz")
-    PosixPath('/tmp/cells.npz')
+    >>> as_path("out/train").as_posix()
+    'out/train'
+    >>> as_path("file:///tmp/cells.npz").as_posix()
+    '/tmp/cells.npz'
     """
     text = str(path)
     if not _URL.match(text):
         if storage_options:
             raise CellprepError(f"`storage_options` are for URLs, {text!r} is a local path")
         mangled = _URL_AS_PATH.match(text)
-        if mangled and not Path(mangled[0]).parent.exists():
+        if mangled and not Path(f"{mangled[1]}:").exists():
             raise CellprepError(
                 f"{text!r} looks like a URL that pathlib has changed; pass it as text: "
                 f"'{mangled[1]}://...'"
@@ -74,10 +75,14 @@ def anchored(path: Path) -> Path:
 
 def shown(path: Path) -> str:
     """The path for people: relative if it is below the current directory."""
+    text = str(path)
+    if is_remote(path):
+        return text
+    text = platform.plain(text)
     try:
-        return str(path if is_remote(path) else path.relative_to(Path.cwd()))
+        return str(Path(text).relative_to(Path.cwd()))
     except (ValueError, OSError):
-        return str(path)
+        return text
 
 
 def _expanded(text: str) -> Path:
@@ -89,7 +94,7 @@ def _expanded(text: str) -> Path:
             f"{text!r} begins with the name of a user who has no home folder here; for a file or "
             f"folder of that name pass './{text}'"
         )
-    return path
+    return platform.extended(path)
 
 
 def _extra(text: str) -> str:
@@ -125,7 +130,7 @@ def check_shared(*paths: Path | None) -> None:
 def canonical(path: Path) -> PurePath:
     """The one name of a path, for comparison with other paths."""
     if not is_remote(path):
-        return Path(os.path.realpath(path))  # `resolve` raises on circular links
+        return Path(platform.plain(os.path.realpath(path)))  # `resolve` raises on circular links
     url: Any = path.resolve()
     protocol = url.fs.protocol
     kind = protocol if isinstance(protocol, str) else protocol[0]
