@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,13 @@ from cellprep.synthetic import draw_cells
 
 settings.register_profile("cellprep", deadline=None, derandomize=True, max_examples=25)
 settings.load_profile("cellprep")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    mark = item.get_closest_marker("unix")
+    if mark and os.name == "nt":
+        pytest.skip(f"not on Windows: {mark.args[0]}")
+
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

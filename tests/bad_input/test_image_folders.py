@@ -175,6 +175,7 @@ def test_an_unusable_image_file_is_named(tmp_path, recipe, name, contents, cause
         refused(tmp_path, *command, data, tmp_path / "out", message=message)
 
 
+@pytest.mark.unix("no named pipes")
 def test_broken_links_and_pipes_are_named(tmp_path):
     data = class_folders(tmp_path / "data")
     (data / "b" / "gone.png").symlink_to(tmp_path / "absent.png")

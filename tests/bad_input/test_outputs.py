@@ -97,7 +97,8 @@ def long_name(root):
 OUTPUTS = [
     foreign_file, foreign_npz, foreign_folder, foreign_manifest, other_images, other_steps,
     other_seed, other_npz, the_input, link_to_the_input, around_the_input, dangling_link,
-    below_a_file, far_below_a_file, not_writable, long_name,
+    below_a_file, far_below_a_file, long_name,
+    pytest.param(not_writable, marks=pytest.mark.unix("no /proc")),
 ]  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from .helpers import (
@@ -135,7 +137,7 @@ OPTIONS = {
     "no input": ("inspect ABSENT.npz", "there is no file or folder"),
     "no input for run": ("run RECIPE ABSENT OUT", "there is no file or folder"),
     "no data for demo": ("demo --data ABSENT --out OUT", "there is no file or folder"),
-    "a device": ("inspect /dev/null", "is not a folder"),
+    **({"a device": ("inspect /dev/null", "is not a folder")} if os.name != "nt" else {}),
 }
 USAGE = {
     "command": ("inspekt NPZ", "did you mean 'inspect'?"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import select
 import shutil
 import signal
@@ -112,7 +111,7 @@ def in_a_terminal(*line, **environment):
     return run.returncode, seen.decode()
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
+@pytest.mark.unix("no pseudo-terminals")
 def test_terminal_lines_break_between_words(here):
     long = "  CONFLICT     35 x  basophil 4, eosinophil 5, "
     for line in [("duplicates", "cells.npz"), ("recipe", "new", "-", "--steps", "Dedup")]:
@@ -123,7 +122,7 @@ def test_terminal_lines_break_between_words(here):
     assert len(long) < 80 < max(map(len, run("duplicates", "cells.npz", code=1).splitlines()))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="no pseudo-terminals")
+@pytest.mark.unix("no pseudo-terminals")
 def test_colours_only_in_terminals(here):
     code, seen = in_a_terminal("duplicates", "cells.npz")
     assert code == 1
@@ -214,6 +213,8 @@ def test_fish_completes(line, expected, tmp_path):
 @pytest.mark.parametrize("line", [line for line, found in COMPLETED.items() if len(found) == 1])
 def test_zsh_completes(line, tmp_path):
     """In an interactive shell in a terminal, by the tabulator key."""
+    import pty
+
     (expected,) = COMPLETED[line]
     program, *_, word = line.split(" ")
     (tmp_path / ".zshrc").write_text(

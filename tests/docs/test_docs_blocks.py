@@ -65,6 +65,7 @@ def inputs(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.unix("the pages show what shells of Unix print")
 @pytest.mark.parametrize("page", PAGES, ids=name)
 def test_the_page_runs(page, inputs, tmp_path, monkeypatch) -> None:
     for library in needed(page):

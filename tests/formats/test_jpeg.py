@@ -106,9 +106,10 @@ def test_no_file_but_a_regular_one_with_the_extension_is_opened(tmp_path):
     file.write_bytes(saved(IMAGE))
     assert decode_plain(file) is not None
     assert decode_plain(file.rename(tmp_path / "a.dat")) is None
-    os.mkfifo(tmp_path / "pipe.jpg")  # reading it would wait for ever
-    assert decode_plain(tmp_path / "pipe.jpg") is None
     assert decode_plain(tmp_path / "missing.jpg") is None
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(tmp_path / "pipe.jpg")  # reading it would wait for ever
+        assert decode_plain(tmp_path / "pipe.jpg") is None
 
 
 @pytest.mark.parametrize("name", ["bccd", "bcisc", "wbc4"])

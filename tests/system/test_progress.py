@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
 import struct
 import subprocess
 import sys
-import termios
 import threading
 import time
 from pathlib import Path
@@ -22,6 +19,7 @@ import cellprep as cp
 from cellprep.errors import CellprepError
 from cellprep.system import executors
 
+pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
 CELLPREP = Path(sys.executable).with_name("cellprep")
 LAST_LINE = r"([\d,]+) images written(?: \(([\d,]+) of them by an earlier run\))?, "
 LAST_LINE += r"([\d,]+) skipped, ([\d,]+) quarantined, ([\d.]+) s: (.+)"
@@ -42,6 +40,9 @@ def folder(tmp_path):
 
 def run_in_terminal(*line: object) -> tuple[str, str]:
     """Standard output of a command, and what it prints on its terminal."""
+    import fcntl
+    import termios
+
     screen, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
     command = [CELLPREP, *map(str, line)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import subprocess
 
@@ -14,6 +13,8 @@ from cellprep.errors import CellprepError
 from .test_kills import NAMES, tree
 from .test_kills import write as write_job
 from .verify_helpers import write
+
+resource = pytest.importorskip("resource", reason="Windows has no limit for the size of files")
 
 MESSAGE = r"cannot write .*(No space left|File too large).*; free some space; no incomplete file"
 

@@ -238,6 +238,7 @@ def write_without_permission(path: Path, folder: Path) -> str:
         os._exit(0)
 
 
+@pytest.mark.unix("no fork")
 @pytest.mark.parametrize("inside", ["", ".cellprep"])
 def test_a_permission_that_is_lost_during_a_write_is_reported(inside, tmp_path):
     for folder in (tmp_path, *tmp_path.parents):

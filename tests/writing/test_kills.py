@@ -153,6 +153,7 @@ def test_resume_after_kill_is_byte_identical(case, server, tmp_path):
 # -- interrupted by Ctrl-C ----------------------------------------------------------------------
 
 
+@pytest.mark.unix("no process groups to interrupt")
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_the_same_command_resumes_after_ctrl_c(executor, tmp_path):
     images, labels = draw_cells([6] * 8, side=48, seed=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from .helpers import (
     outcome,
     write,
 )
+
+resource = pytest.importorskip("resource", reason="Windows does not report the memory of a process")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -25,6 +24,8 @@ from cellprep.formats import BaseSource, Block, Contents, Files, Format, Rows, W
 from cellprep.plan.source import NO_HISTORY
 
 from .helpers import install_format
+
+resource = pytest.importorskip("resource", reason="Windows does not report the memory of a process")
 
 SIDE = 96
 RECIPE = cp.Recipe([cp.Dedupe(), cp.Balance(), cp.RandAugment(copies=3)], seed=1)

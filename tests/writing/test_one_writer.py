@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import subprocess
@@ -113,8 +112,11 @@ def test_temporary_files_of_a_neighbour_are_kept(tmp_path):
     assert (mine.exists(), theirs.exists()) == (False, True)
 
 
+@pytest.mark.unix("another function locks")
 def test_a_deleted_lock_file_is_no_lock(tmp_path, monkeypatch):
     """Another writer deletes its lock file between our opening and our locking it."""
+    import fcntl
+
     place, lock, calls = tmp_path / "out" / ".cellprep" / "lock", fcntl.flock, []
 
     def late(file: int, how: int) -> None:
@@ -237,7 +239,10 @@ def test_whatever_else_is_written_has_one_writer_too(kind, tmp_path):
         assert [file.name for file in tmp_path.iterdir()] == ["out.html"]
 
 
-@pytest.mark.parametrize("place", ["a file/out.html", "/proc/nowhere/out.html"])
+@pytest.mark.parametrize(
+    "place",
+    ["a file/out.html", pytest.param("/proc/nowhere/out.html", marks=pytest.mark.unix("no /proc"))],
+)
 def test_a_page_that_cannot_be_written_is_one_line(place, tmp_path):
     (tmp_path / "a file").touch()
     for made in (cp.report, contact_sheet, lambda data, at: cp.DuplicateIndex.of(data).save(at)):

@@ -266,6 +266,7 @@ def write_and_die(url: str, moment: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.unix("no SIGKILL")
 @pytest.mark.parametrize(("moment", "rows"), [(3, 0), (6, 24), (8, 35)])
 def test_a_write_to_a_url_resumes_after_a_kill(moment, rows, s3, tmp_path):
     code = "from tests.writing.test_remote import write_and_die as f; import sys; f(*sys.argv[1:])"

@@ -152,6 +152,8 @@ def write_on_request(executor: str) -> None:
 @pytest.fixture
 def writer(request: Any, server: str) -> Iterator[subprocess.Popen[str]]:
     """A process that writes on request, with this executor."""
+    if os.name == "nt":
+        pytest.skip("not on Windows: no SIGSTOP")
     code = f"import sys; from {__name__} import write_on_request as f; f(sys.argv[1])"
     roots = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     process = subprocess.Popen(

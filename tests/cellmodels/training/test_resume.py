@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import resource
 import signal
 import subprocess
 import sys
@@ -84,7 +82,7 @@ fit(out={out!r})
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+@pytest.mark.unix("no SIGKILL")
 def test_a_training_killed_while_writing_a_checkpoint_resumes(tmp_path, uninterrupted):
     code = KILLED.format(root=str(ROOT), out=str(tmp_path))
     killed = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
@@ -121,8 +119,11 @@ def test_a_folder_of_another_training_is_refused(tmp_path):
         fit(**short)
 
 
+@pytest.mark.unix("no limit for the size of files")
 @pytest.mark.parametrize("full_at", ["checkpoint", "model"])
 def test_a_full_disk_is_reported_and_the_same_call_continues(full_at, tmp_path, uninterrupted):
+    import resource
+
     fit(out=tmp_path / "reference")
     sizes = [(tmp_path / "reference" / name).stat().st_size for name in (CHECKPOINT, MODEL)]
     most = 2000 if full_at == "checkpoint" else sum(sizes) // 2
