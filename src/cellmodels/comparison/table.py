@@ -13,6 +13,7 @@ import tomli_w
 
 from cellprep import CellprepError, Recipe
 from cellprep.errors import check_seed, in_range, known_settings, one_of, parse_toml
+from cellprep.writing.output import file_name
 
 from ..atomic import local
 from ..data.checks import preparation
@@ -208,7 +209,7 @@ class Table:
 
 def folder_name(name: str) -> str:
     """A name in the characters that every file system allows."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "row"
+    return file_name(re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "row")
 
 
 def _suite(name: str) -> list[dict[str, Any]]:

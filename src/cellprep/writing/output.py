@@ -1,6 +1,6 @@
 """Writing something other than a data set, such as a page or a training, and its errors.
 
-`extended`, `replace` and `writing_to` are public: `cellmodels` uses them too.
+All of its public names are for `cellmodels` too.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from ..errors import CellprepError
 from ..system import platform
 from ..system.locks import only_writer
 from ..system.paths import anchored, as_os_errors, as_path
-from ..system.platform import extended, replace
+from ..system.platform import extended, file_name, replace
 
-__all__ = ["extended", "replace", "writing_to"]
+__all__ = ["extended", "file_name", "replace", "writing_to"]
 
 
 @contextmanager
