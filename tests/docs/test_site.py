@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -77,6 +78,17 @@ def test_commands_and_public_names_are_documented(site) -> None:
     names = (site / "reference" / "cellprep.html").read_text("utf-8")
     assert 'id="cellprep.write"' in names
     assert "<blockquote>" not in names  # an example outside the Examples section of its docstring
+
+
+def test_notebooks_can_be_downloaded_from_their_pages(site) -> None:
+    found = set()
+    for page in site.rglob("*.html"):
+        for link in re.findall(r'<a href="([^"]+\.ipynb)" download', page.read_text("utf-8")):
+            file = (page.parent / link).resolve()
+            assert json.loads(file.read_text("utf-8"))["nbformat"] == 4
+            found.add(file.name)
+    assert found == {"folder.ipynb", "pytorch.ipynb", "saliency.ipynb", "tutorial.ipynb"}
+    assert {file.name for file in site.rglob("*.ipynb")} == found
 
 
 def test_a_browser_reads_and_searches_it_offline(site) -> None:
