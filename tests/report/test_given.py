@@ -60,6 +60,33 @@ def test_tables_are_shown_in_their_order(cells, tmp_path, as_file) -> None:
     assert list(review["digests"].values()) == hex_digests(digest(cells.images[rows]))
 
 
+@pytest.mark.parametrize("written", [False, True])
+def test_what_was_decided_is_not_shown_again(cells, tmp_path, written) -> None:
+    """Neither duplicates, nor look-alikes and suspected labels of an older table."""
+    found = hex_digests(digest(cells.images[:]))
+
+    def keep(*rows: int) -> list[dict[str, str]]:
+        return [
+            {"id": str(cells.ids[row]), "decision": "keep", "digest": found[row]} for row in rows
+        ]
+
+    made = cp.Recipe([cp.Decide(keep(0, 1, 2, 4, 5, 6))])(cells)
+    if written:
+        cp.write(made, tmp_path / "out")
+        made = cp.read(tmp_path / "out")
+    given = {"lookalikes": LOOKALIKES, "label_issues": ISSUES}
+    page = page_of(tmp_path / "page.html", made, near=None, symmetries=False, **given)
+    ids = {key: sorted(page.ids(rows)) for key, rows in page.data["groups"].items()}
+    assert ids == {"k0": ["b/6.png", "b/7.png"], "s0": ["b/3.png"]}
+
+
+def test_tables_may_be_about_images_that_a_step_removed(cells, tmp_path) -> None:
+    left = cells.without(["b/2.png", "a/5.png"])
+    page = page_of(tmp_path / "page.html", left, lookalikes=LOOKALIKES, label_issues=ISSUES)
+    ids = {key: sorted(page.ids(rows)) for key, rows in page.data["groups"].items()}
+    assert ids == {"g0": ["a/0.png", "a/1.png"], "k0": ["b/6.png", "b/7.png"], "s0": ["b/3.png"]}
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -82,6 +82,42 @@ def test_a_group_is_not_listed_once_all_of_it_is_decided(cells) -> None:
     assert not len(cp.find_duplicates(decided(cells, *only)))
 
 
+@pytest.mark.parametrize("format", ["shards", "npz", "folder", "parquet"])
+def test_a_written_set_remembers_what_was_decided(cells, tmp_path, format) -> None:
+    """Through two writes, of which the second knows nothing of the Decide step."""
+    made = decided(cells, *(decision(cells, row, "keep") for row in (0, 1, 2)))
+    out, again = (tmp_path / (f"{name}.npz" if format == "npz" else name) for name in "ab")
+    cp.write(made, out, format=format)
+    cp.write(cp.read(out), again, format=format)
+    assert len(cp.find_duplicates(cp.read(out).take([0, 1, 2]))) == 0
+    written = cp.read(again)
+    assert written.plan.rows.decided.tolist() == [True] * 3 + [False] * 3
+    assert not len(cp.find_duplicates(written))
+    assert cp.Recipe([cp.Dedupe()])(written).ids.tolist() == IDS
+    assert cp.verify(again).empty
+    # what nobody decided on is listed, as before
+    cp.write(decided(cells, decision(cells, 0, "keep")), tmp_path / f"c{out.suffix}", format=format)
+    assert len(cp.find_duplicates(cp.read(tmp_path / f"c{out.suffix}"))) == 3
+
+
+def test_written_splits_remember_what_was_decided(cells, tmp_path) -> None:
+    made = decided(cells, *(decision(cells, row, "keep") for row in (0, 1, 2)))
+    cp.write(made, tmp_path / "set" / "train")
+    other = cp.Dataset.from_arrays(255 - cells.images[:], cells.labels, cells.class_names)
+    cp.write(other, tmp_path / "set" / "test")
+    together = cp.read(tmp_path / "set", part="all")
+    assert together.plan.rows.decided.sum() == 3
+    assert len(cp.find_duplicates(together)) == 3  # those of the other split
+
+
+def test_a_damaged_column_of_decisions_is_refused(cells) -> None:
+    from cellprep.formats.index import check_decided
+
+    for column in (np.zeros(6, int), np.zeros(5, bool), np.array([None] * 6)):
+        with pytest.raises(cp.CellprepError, match="must be 6 booleans"):
+            check_decided(column, 6, Path("index.parquet"))
+
+
 def test_dedupe_removes_no_image_that_somebody_kept(cells) -> None:
     def left(*rows: int) -> list[str]:
         made = decided(cells, *(decision(cells, row, "keep") for row in rows))

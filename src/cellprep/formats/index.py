@@ -76,6 +76,8 @@ def _index_table(
         table["group"] = pa.array(rows.groups)
     if rows.parts is not None:
         table["part"] = pa.array(rows.parts)
+    if rows.decided is not None:
+        table["decided"] = pa.array(rows.decided)
     return pa.table({**table, **columns})
 
 
@@ -147,13 +149,25 @@ def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:
         check_ids(index[name].to_numpy(), n, name) if name in names else None
         for name in ("group", "part")
     )
+    decided = index["decided"].to_numpy() if "decided" in names else None
     return Rows.of(
         check_ids(ids, n, "id"),
         labels.astype(np.int64),
         check_copies(copies, n, where),
         groups,
         parts,
+        check_decided(decided, n, where),
     )
+
+
+def check_decided(decided: NDArray[Any] | None, n: int, path: Path) -> Masks | None:
+    """Which of n rows a person has decided on, if that is known."""
+    if decided is not None and (decided.shape != (n,) or decided.dtype != bool):
+        raise CellprepError(
+            f"`decided` in {str(path)!r} must be {n} booleans, got shape {decided.shape}, dtype "
+            f"{decided.dtype}; it is damaged"
+        )
+    return decided
 
 
 def check_copies(copies: NDArray[Any], n: int, path: Path) -> NDArray[np.int64]:

@@ -33,7 +33,7 @@ from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, ArraySource, History, Opened, Unread
 from ..system.paths import atomic_write, local_copy, open_binary
 from .format import UNLABELLED, Block, Contents, Format
-from .index import check_copies
+from .index import check_copies, check_decided
 from .manifest import INDEX, MANIFEST, manifest_bytes, read_manifest
 from .maps import FileArray, file_array
 from .opened import changed, history_of
@@ -178,8 +178,9 @@ def _rows(members: _Members, labels: NDArray[np.int64]) -> Rows:
     """The rows of these labels; ids, groups and copy numbers where the file has them."""
     n = len(labels)
     ids, groups = members.optional("ids"), members.optional("groups")
-    copies, parts = (
-        members.optional(name) if members.from_cellprep else None for name in ("copies", "parts")
+    copies, parts, decided = (
+        members.optional(name) if members.from_cellprep else None
+        for name in ("copies", "parts", "decided")
     )
     return Rows.of(
         check_ids(ids, n),
@@ -187,6 +188,7 @@ def _rows(members: _Members, labels: NDArray[np.int64]) -> Rows:
         None if copies is None else check_copies(copies, n, members.path),
         None if groups is None else check_ids(groups, n, "groups"),
         None if parts is None else check_ids(parts, n, "parts"),
+        check_decided(decided, n, members.path),
     )
 
 
@@ -391,8 +393,8 @@ def write_members(
             "copies": rows.copies,
             "class_names": np.array(contents.class_names),
         }
-        for name, column in (("groups", rows.groups), ("parts", rows.parts)):
-            if column is not None:
+        for name in ("groups", "parts", "decided"):
+            if (column := getattr(rows, name)) is not None:
                 arrays[name] = column
         for name, array in arrays.items():
             with archive.open(_entry(f"{name}.npy"), "w", force_zip64=True) as file:

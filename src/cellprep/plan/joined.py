@@ -60,12 +60,14 @@ class JoinedSource(BaseSource):
             number = np.array([self.class_names.index(name) for name in source.class_names])
             labels.append(number[source.rows.labels])
         grouped = all(rows.groups is not None for rows in each)
+        decided = [np.zeros(len(r), bool) if r.decided is None else r.decided for r in each]
         return Rows.of(
             _joined(ids),
             np.concatenate(labels),
             np.concatenate([rows.copies for rows in each]),
             _joined([rows.groups for rows in each]) if grouped else None,
             parts,
+            None if all(rows.decided is None for rows in each) else np.concatenate(decided),
         )
 
     @cached_property

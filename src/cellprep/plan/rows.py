@@ -57,6 +57,7 @@ class Rows:
         copies: NDArray[np.int64] | None = None,
         groups: Ids | None = None,
         parts: NDArray[Any] | None = None,
+        decided: Masks | None = None,
     ) -> Rows:
         """Rows of a source; a repeated (id, copy) is refused."""
         keys = id_keys(ids)
@@ -68,7 +69,7 @@ class Rows:
             most = int(counts.max())
             often = "twice" if most == 2 else f"{most} times"
             raise CellprepError(f"`ids` must be unique; '{found[counts.argmax()]}' occurs {often}")
-        return cls(ids, keys, labels, numbers, groups, parts=parts)
+        return cls(ids, keys, labels, numbers, groups, parts=parts, decided=decided)
 
     @classmethod
     def concatenate(cls, first: Rows, second: Rows, labels: Labels) -> Rows:

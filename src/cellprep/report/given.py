@@ -24,7 +24,8 @@ def lookalikes(given: pd.DataFrame | str | Path, dataset: Dataset) -> pd.DataFra
     """A table of `find_lookalikes` with all columns of `find_duplicates`.
 
     Labels are those of the data set. Only `id` and `group` are needed; look-alikes across two sets
-    are refused.
+    are refused. Groups whose images have all been decided on are left out, as are those of which
+    one image is left.
     """
     import pandas as pd
 
@@ -34,6 +35,12 @@ def lookalikes(given: pd.DataFrame | str | Path, dataset: Dataset) -> pd.DataFra
             "`lookalikes` has a column 'part', so it is about two sets; pass those within this one"
         )
     at = _rows_of(dataset, table["id"], "lookalikes")
+    table, at = table[at >= 0], at[at >= 0]
+    groups = pd.factorize(table["group"])[0]
+    alone = np.bincount(groups, minlength=1)[groups] == 1
+    decided = None if dataset.plan.rows.decided is None else dataset.plan.rows.decided[at]
+    open_ = (policies.undecided(groups, decided) >= 0) & ~alone
+    table, at = table[open_], at[open_]
     groups = pd.factorize(table["group"])[0].astype(np.int64)  # the most certain first
     labels, names = dataset.labels[at], np.array(dataset.class_names, dtype=object)
     votes = policies.votes(groups, labels, dataset.class_names)
@@ -61,7 +68,7 @@ def suspected(given: pd.DataFrame | str | Path, dataset: Dataset) -> pd.DataFram
     """The rows of a table of `find_label_issues`: position, suggested class, score.
 
     Only `id` and `suggested` are needed. Rows that are not `suspected` are left out, as are those
-    whose label has been changed to the suggested one.
+    that have been decided on or removed, or whose label is the suggested one by now.
     """
     import pandas as pd
 
@@ -79,8 +86,10 @@ def suspected(given: pd.DataFrame | str | Path, dataset: Dataset) -> pd.DataFram
     made = pd.DataFrame({"at": at, "suggested": suggested})
     made["score"] = _numbers(table, "score", "label_issues") if "score" in table else np.nan
     labels = np.array(dataset.class_names, dtype=object)[dataset.labels[at]]
-    doubted: pd.DataFrame = made[made["suggested"].to_numpy(object) != labels]
-    return doubted
+    doubted = (at >= 0) & (made["suggested"].to_numpy(object) != labels)
+    if dataset.plan.rows.decided is not None:
+        doubted &= ~dataset.plan.rows.decided[at]
+    return made[doubted]
 
 
 def _loaded(given: Any, name: str, made_by: str, needed: Sequence[str]) -> pd.DataFrame:
@@ -100,16 +109,20 @@ def _loaded(given: Any, name: str, made_by: str, needed: Sequence[str]) -> pd.Da
 
 
 def _rows_of(dataset: Dataset, ids: Any, name: str) -> Positions:
-    """The position of the first row of each id; ids that the data set does not have are refused."""
-    rows = {one_form(str(id)): row for row, id in enumerate(dataset.ids.tolist())}
-    at = [rows.get(one_form(str(id)), -1) for id in ids]
-    if -1 in at:
-        unknown = list(ids)[at.index(-1)]
+    """The position of the first row of each id, -1 if an earlier step removed it.
+
+    Ids that the data set never had are refused.
+    """
+    rows = {one_form(str(id)): -1 for id in dataset.source.rows.ids.tolist()}
+    rows |= {one_form(str(id)): row for row, id in enumerate(dataset.ids.tolist())}
+    given = [one_form(str(id)) for id in ids]
+    unknown = [id for id in given if id not in rows]
+    if unknown:
         raise CellprepError(
-            f"`{name}` is about an image with the id {str(unknown)!r}, which this set does not "
-            f"have ({at.count(-1):,} of {len(at):,}); its ids look like {next(iter(rows))!r}"
+            f"`{name}` is about an image with the id {unknown[0]!r}, which this set does not have "
+            f"({len(unknown):,} of {len(given):,}); its ids look like {next(iter(rows))!r}"
         )
-    return np.array(at, np.int64)
+    return np.array([rows[id] for id in given], np.int64)
 
 
 def _numbers(table: pd.DataFrame, column: str, name: str) -> NDArray[np.float64]:
