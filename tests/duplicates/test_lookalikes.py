@@ -124,8 +124,14 @@ def test_bad_input_is_refused_in_one_line(planted, change, message):
     assert "\n" not in str(error.value)
 
 
-def test_exact_neighbours_are_those_of_all_pairs():
+@pytest.mark.parametrize("most", [2048, 7])
+def test_exact_neighbours_are_those_of_all_pairs(monkeypatch, most):
+    """Whatever the size of the blocks in which they are computed."""
+    from cellprep.duplicates import neighbours
     from cellprep.duplicates.neighbours import nearest_pairs, whitened
+
+    monkeypatch.setattr(neighbours, "_BLOCK", most)
+    monkeypatch.setattr(neighbours, "_CELLS", 60 * most)
 
     units = whitened(np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32))
     np.testing.assert_allclose(np.linalg.norm(units, axis=1), 1, rtol=1e-5)
@@ -141,3 +147,19 @@ def test_exact_neighbours_are_those_of_all_pairs():
     assert set(zip(a.tolist(), b.tolist(), strict=True)) == expected
     np.testing.assert_allclose(similarity, all_pairs[a, b], atol=1e-6)
     assert (np.diff(similarity) <= 0).all()
+
+
+def test_mapped_features_are_whitened_in_any_order(tmp_path):
+    from cellprep.duplicates.neighbours import whitened
+
+    features = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    np.save(tmp_path / "features.npy", features)
+    order = np.random.default_rng(1).permutation(50)
+    mapped = np.load(tmp_path / "features.npy", mmap_mode="r")
+    np.testing.assert_array_equal(whitened(mapped, order), whitened(features[order]))
+    centred = features - features.mean(axis=0)
+    variance, axes = np.linalg.eigh(np.cov(features.T))
+    expected = centred @ (axes / np.sqrt(variance))
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    products = whitened(features) @ whitened(features).T  # axes may have either sign
+    np.testing.assert_allclose(products, expected @ expected.T, atol=1e-5)

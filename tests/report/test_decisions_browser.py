@@ -298,3 +298,29 @@ def test_decisions_have_names_for_screen_readers_and_fit_narrow_screens(opened) 
         "all => all.filter(one => !one.textContent.trim() && !one.labels?.length).length"
     )
     assert unnamed == 0
+
+
+@pytest.mark.slow
+def test_a_page_of_thousands_of_photographs(opened, data, tmp_path) -> None:
+    """Keys decide on groups anywhere in it; `benchmarks/review.py page` measures how fast."""
+    cells = cp.read(data / "pbc96")
+    rows = np.random.default_rng(0).permutation(len(cells))
+    suggested = [cells.class_names[label - 1] for label in cells.labels[rows[:1000]]]
+    made = cp.report(
+        cells,
+        tmp_path / "page.html",
+        lookalikes=pd.DataFrame({"id": cells.ids[rows[:1200]], "group": np.arange(1200) // 2}),
+        label_issues=pd.DataFrame({"id": cells.ids[rows[:1000]], "suggested": suggested}),
+    )
+    assert made.images == len(cells) > 13_000
+    assert made.bytes < 10e6
+    page = opened(made.path)
+    page.locator("#s500").evaluate("group => group.scrollIntoView()")
+    card(page, "s500").get_by_role("button", name="Keep").click()
+    press(page, "j 2 j 3 j 1 u")
+    assert current(page) == "s503"
+    assert remaining(page).startswith("3 decided, ")
+    page.locator("body").evaluate("() => scrollTo(0, 0)")
+    press(page, "n")
+    assert current(page) == "s503"
+    assert {row["decision"] for row in decisions(page)} == {"keep", "drop", "relabel"}

@@ -142,21 +142,18 @@ def _by_features(
     """
     from sklearn.decomposition import PCA
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
 
+    components = PCA(min(_COMPONENTS, *features.shape), whiten=True, random_state=seed)
+    scaled = components.fit_transform(features)  # of all images, since it knows no label
     found = np.zeros((len(labels), labels.max() + 1))
     trusted = np.ones(len(labels), bool)
     for _ in range(2):
         for k in np.unique(fold):
             inside, train = fold == k, (fold != k) & trusted
-            components = min(_COMPONENTS, features.shape[1], int(train.sum()) - 1)
-            trained = make_pipeline(
-                PCA(components, whiten=True, random_state=seed),
-                LogisticRegression(C=_PENALTY, max_iter=500),
-            )
-            trained.fit(features[train], labels[train])
+            trained = LogisticRegression(C=_PENALTY, max_iter=500)
+            trained.fit(scaled[train], labels[train])
             found[inside] = 0
-            found[np.ix_(inside, trained.classes_)] = trained.predict_proba(features[inside])
+            found[np.ix_(inside, trained.classes_)] = trained.predict_proba(scaled[inside])
         trusted = ~suspected(labels, found)
     return found
 

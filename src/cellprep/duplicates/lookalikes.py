@@ -99,7 +99,7 @@ def compared_pairs(
     order = plan.rows.order()  # so that the order of rows does not matter
     ours = np.ones(len(plan), bool) if in_b is None else ~in_b[order]
     first, second = np.flatnonzero(ours), np.flatnonzero(ours if in_b is None else ~ours)
-    a, b, similarity = nearest_pairs(whitened(vectors[order]), first, second, neighbours, index)
+    a, b, similarity = nearest_pairs(whitened(vectors, order), first, second, neighbours, index)
     a, b = order[a], order[b]
     plan, _ = exact_groups(plan)
     same = plan.rows.columns[SAME]
@@ -143,7 +143,7 @@ def _checked(features: ArrayLike, data: Dataset, name: str) -> NDArray[np.float3
             f"`{name}` must be (n, d) floats, one row for each of the {len(data):,} images, got "
             f"shape {found.shape}, dtype {found.dtype}"
         )
-    if not np.isfinite(found).all():
+    if found.size and not np.isfinite([found.min(), found.max()]).all():
         raise CellprepError(f"`{name}` must be finite numbers, got NaN or infinity")
     return found.astype(np.float32, copy=False)
 

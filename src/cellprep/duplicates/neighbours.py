@@ -9,29 +9,42 @@ from ..arrays import Positions
 from ..errors import require
 
 _BLOCK = 2048
+_CELLS = 2**25
+"""Similarities that are in memory at once."""
 DIMENSIONS = 256
 """Features are reduced to at most this many components."""
 
 
-def whitened(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, k) unit vectors: principal components of equal variance.
+def whitened(features: NDArray[np.float32], order: Positions | None = None) -> NDArray[np.float32]:
+    """(n, k) unit vectors: principal components of equal variance, of the rows in this order.
 
     Features of a network have a few directions in which all images differ, such as how dark they
-    are. Whitening gives all directions the same weight [1]_.
+    are. Whitening gives all directions the same weight [1]_. Features may be memory-mapped: they
+    are read in blocks.
 
     References
     ----------
     .. [1] H. Jégou, O. Chum. Negative evidences and co-occurrences in image retrieval: the benefit
        of PCA and whitening. ECCV 2012.
     """
-    centred = np.asarray(features, np.float64) - features.mean(axis=0, dtype=np.float64)
-    variance, axes = np.linalg.eigh(centred.T @ centred / len(centred))
+    n, d = features.shape
+    order = np.arange(n) if order is None else order
+    blocks = [order[start : start + _BLOCK] for start in range(0, n, _BLOCK)]
+    mean, covariance = np.zeros(d), np.zeros((d, d))
+    for rows in blocks:
+        mean += features[rows].sum(axis=0, dtype=np.float64) / n
+    for rows in blocks:
+        centred = features[rows] - mean
+        covariance += centred.T @ centred / n
+    variance, axes = np.linalg.eigh(covariance)
     useful = variance > variance.max(initial=0) * 1e-9
-    most = min(DIMENSIONS, max(len(centred) - 1, 1))
+    most = min(DIMENSIONS, max(n - 1, 1))
     variance, axes = variance[useful][-most:], axes[:, useful][:, -most:]
-    scaled = centred @ (axes / np.sqrt(variance))
-    length = np.linalg.norm(scaled, axis=1, keepdims=True)
-    units: NDArray[np.float32] = (scaled / np.where(length > 0, length, 1)).astype(np.float32)
+    units = np.empty((n, len(variance)), np.float32)
+    for start, rows in zip(range(0, n, _BLOCK), blocks, strict=True):
+        scaled = (features[rows] - mean) @ (axes / np.sqrt(variance))
+        length = np.linalg.norm(scaled, axis=1, keepdims=True)
+        units[start : start + _BLOCK] = scaled / np.where(length > 0, length, 1)
     return units
 
 
@@ -54,8 +67,7 @@ def nearest_pairs(
     (p,) int, (p,) int, (p,) float32
         The pairs, and their cosine similarity, the most similar first.
     """
-    search = {"exact": _exact, "faiss": _faiss}[index]
-    found, similar = search(units[first], units[second], min(k + 1, len(second)))
+    found, similar = nearest(units[first], units[second], min(k + 1, len(second)), index)
     one, other = np.repeat(first, found.shape[1]), second[found.ravel()]
     similarity = similar.ravel()
     both = np.isin(one, second) & np.isin(other, first)
@@ -70,17 +82,24 @@ def nearest_pairs(
     return low[kept], high[kept], similarity[kept]
 
 
+def nearest(
+    queries: NDArray[np.float32], units: NDArray[np.float32], k: int, index: str
+) -> tuple[Positions, NDArray[np.float32]]:
+    """(m, k) positions of the k most similar units of each query, and their similarities."""
+    return {"exact": _exact, "faiss": _faiss}[index](queries, units, k)
+
+
 def _exact(
     queries: NDArray[np.float32], units: NDArray[np.float32], k: int
 ) -> tuple[Positions, NDArray[np.float32]]:
-    """Positions and similarities of the k most similar units of each query."""
     found = np.empty((len(queries), k), np.int64)
     similar = np.empty((len(queries), k), np.float32)
-    for start in range(0, len(queries), _BLOCK):
-        block = queries[start : start + _BLOCK] @ units.T
-        best = np.argpartition(-block, k - 1, axis=1)[:, :k]
-        found[start : start + _BLOCK] = best
-        similar[start : start + _BLOCK] = np.take_along_axis(block, best, axis=1)
+    size = max(1, min(_BLOCK, _CELLS // max(len(units), 1)))
+    for start in range(0, len(queries), size):
+        block = queries[start : start + size] @ units.T
+        best = np.argpartition(block, len(units) - k, axis=1)[:, len(units) - k :]
+        found[start : start + size] = best
+        similar[start : start + size] = np.take_along_axis(block, best, axis=1)
     return found, similar
 
 
