@@ -110,6 +110,7 @@ def test_groups_can_be_kept_together_by_a_split(planted):
     [
         ({"features": np.zeros((3, 4))}, "one row for each of the 44 images, got shape"),
         ({"features": np.zeros((44, 4), int)}, "must be .n, d. floats"),
+        ({"features": [[1.0], [2.0, 3.0]]}, "must be .n, d. floats"),
         ({"features": np.full((44, 4), np.nan)}, "must be finite numbers"),
         ({"neighbours": 0}, "`neighbours` must be"),
         ({"matches": 2}, "`matches` must be"),

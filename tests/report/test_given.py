@@ -93,6 +93,7 @@ def test_tables_may_be_about_images_that_a_step_removed(cells, tmp_path) -> None
         ({"lookalikes": LOOKALIKES.drop(columns="group")}, "no column 'group'; it needs id and"),
         ({"lookalikes": LOOKALIKES.assign(id="x")}, "an image with the id 'x'"),
         ({"lookalikes": LOOKALIKES.assign(part="a")}, "about two sets"),
+        ({"lookalikes": LOOKALIKES.assign(group=[9, 9, 4, None])}, "rows without a group"),
         ({"lookalikes": LOOKALIKES.assign(matches="many")}, "'matches' that is not numbers"),
         ({"label_issues": ISSUES.assign(suggested="c")}, "the class 'c', which the set does not"),
         ({"label_issues": ISSUES.assign(score="high")}, "'score' that is not numbers"),

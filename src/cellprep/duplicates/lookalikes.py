@@ -137,7 +137,10 @@ def _joined(
 
 
 def _checked(features: ArrayLike, data: Dataset, name: str) -> NDArray[np.float32]:
-    found = np.asarray(features)
+    try:
+        found = np.asarray(features)
+    except ValueError:  # rows of different lengths
+        found = np.empty(0)
     if found.ndim != 2 or len(found) != len(data) or found.dtype.kind != "f":
         raise CellprepError(
             f"`{name}` must be (n, d) floats, one row for each of the {len(data):,} images, got "

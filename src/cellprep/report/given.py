@@ -34,13 +34,14 @@ def lookalikes(given: pd.DataFrame | str | Path, dataset: Dataset) -> pd.DataFra
         raise CellprepError(
             "`lookalikes` has a column 'part', so it is about two sets; pass those within this one"
         )
+    if table["group"].isna().any():
+        raise CellprepError("`lookalikes` has rows without a group; give each image one")
     at = _rows_of(dataset, table["id"], "lookalikes")
     table, at = table[at >= 0], at[at >= 0]
-    groups = pd.factorize(table["group"])[0]
-    alone = np.bincount(groups, minlength=1)[groups] == 1
-    decided = None if dataset.plan.rows.decided is None else dataset.plan.rows.decided[at]
-    open_ = (policies.undecided(groups, decided) >= 0) & ~alone
-    table, at = table[open_], at[open_]
+    groups, decided = pd.factorize(table["group"])[0], dataset.plan.rows.decided
+    shown = policies.undecided(groups, None if decided is None else decided[at]) >= 0
+    shown &= np.bincount(groups, minlength=1)[groups] > 1
+    table, at = table[shown], at[shown]
     groups = pd.factorize(table["group"])[0].astype(np.int64)  # the most certain first
     labels, names = dataset.labels[at], np.array(dataset.class_names, dtype=object)
     votes = policies.votes(groups, labels, dataset.class_names)
