@@ -302,7 +302,7 @@ def test_decisions_have_names_for_screen_readers_and_fit_narrow_screens(opened) 
 
 @pytest.mark.slow
 def test_a_page_of_thousands_of_photographs(opened, data, tmp_path) -> None:
-    """Keys decide on groups anywhere in it; `benchmarks/review.py page` measures how fast."""
+    """Keys decide on groups anywhere in it; `examples/proof/review.py page` measures how fast."""
     cells = cp.read(data / "pbc96")
     rows = np.random.default_rng(0).permutation(len(cells))
     suggested = [cells.class_names[label - 1] for label in cells.labels[rows[:1000]]]
