@@ -1,9 +1,9 @@
 """How well look-alikes and wrong labels are found, and what it costs (docs/pbc.md).
 
-    python examples/proof/review.py labels PBC96 --cache out      # planted wrong labels
-    python examples/proof/review.py lookalikes PBC96              # planted copies
-    python examples/proof/review.py search PBC96 --cache out      # neighbours among a million vectors
-    python examples/proof/review.py page PBC96                    # the report in Chromium
+    python examples/proof/review.py labels PBC96 --cache out    # planted wrong labels
+    python examples/proof/review.py lookalikes PBC96            # planted copies
+    python examples/proof/review.py search PBC96 --cache out    # among a million vectors
+    python examples/proof/review.py page PBC96                  # the report, in Chromium
 
 PBC96 is a folder with one folder of photographs for each class. Times are processor times of the
 process, all threads together, so that other work on the machine changes them little.
