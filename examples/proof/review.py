@@ -46,8 +46,8 @@ def timed(what: str, call: Callable[[], Result]) -> Result:
 
 
 def sample(folder: Path, images: int | None) -> cp.Dataset:
-    """Some of the images, or all, without repeats."""
-    cells = cp.Recipe([cp.Dedupe()])(cp.read(folder))
+    """Some of the images, at random, or all in their order."""
+    cells = cp.read(folder)
     if images is None:
         return cells
     return cells.take(np.random.default_rng(0).permutation(len(cells))[:images])
@@ -122,7 +122,9 @@ def lookalikes(folder: Path, count: int, copies: int, neighbours: str, tta: str)
     import cellmodels as cm
     from cellprep.duplicates.lookalikes import compared_pairs
 
-    images, labels = sample(folder, count).to_arrays()
+    cells = cp.Recipe([cp.Dedupe()])(cp.read(folder))
+    rows = np.random.default_rng(0).permutation(len(cells))[:count]
+    images, labels = cells.take(rows).to_arrays()
     planted, sources = copies_of(images, copies)
     cells = cp.Dataset.from_arrays(
         np.concatenate([images, planted]), np.concatenate([labels, labels[sources]])

@@ -86,9 +86,11 @@ def embed(
     if folder is None:
         return _compute(network, cells, tta, batch_size, progress)
     path = folder / f"{_digest(network, cells, tta)}.npy"
-    if path.is_file():
+    try:
         kept: Features = np.load(path, allow_pickle=False)
         return kept
+    except (OSError, ValueError, EOFError):  # there is none, or it is damaged
+        pass
     found = _compute(network, cells, tta, batch_size, progress)
     with atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, found)
@@ -114,12 +116,13 @@ def _network(model: Any, cells: Dataset, size: int | None) -> Any:
         return keras.Model(inputs, features(resized), name=f"{model}_{side}")
     if size is not None:
         raise CellprepError("`size` is for a classifier by name; a model has its own image size")
-    if isinstance(model, str | Path) and not local(model).is_file():
+    is_file = isinstance(model, str | Path) and local(model).is_file()
+    if not is_file and not hasattr(model, "input_shape"):
         raise CellprepError(
             f"`model` must be a model, the file of one, or one of {', '.join(BACKBONES)}, got "
             f"{str(model)!r}"
         )
-    trained = load(model) if isinstance(model, str | Path) else model
+    trained = load(model) if is_file else model
     check_fits(trained, cells, "data", classes=False)
     return keras.Model(trained.input, backbone_layers(trained)[-1].output, name=trained.name)
 
@@ -127,7 +130,10 @@ def _network(model: Any, cells: Dataset, size: int | None) -> Any:
 def _cache_of(cells: Dataset, cache: bool | str | Path) -> Path | None:
     """The folder of cached features, or None."""
     if not isinstance(cache, bool):
-        return local(cache)
+        folder = local(cache)
+        if folder.exists() and not folder.is_dir():
+            raise CellprepError(f"`cache` must be a folder, and {str(cache)!r} is a file")
+        return folder
     path = cells.provenance()["path"]
     if not cache or path is None or not Path(path, "dataset.json").is_file():
         return None

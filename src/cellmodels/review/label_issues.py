@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -149,7 +150,10 @@ def _by_features(
     trusted = np.ones(len(labels), bool)
     for _ in range(2):
         for k in np.unique(fold):
-            inside, train = fold == k, (fold != k) & trusted
+            inside, others = fold == k, fold != k
+            train = others & trusted
+            if len(np.unique(labels[train])) < len(np.unique(labels[others])):
+                train = others  # no class may vanish
             trained = LogisticRegression(C=_PENALTY, max_iter=500)
             trained.fit(scaled[train], labels[train])
             found[inside] = 0
@@ -165,15 +169,27 @@ def _by_training(
     known_settings("`model`", model, ["model", "build", "train"])
     if "model" not in model:
         raise CellprepError("the dict `model` needs the name of a classifier: {'model': ...}")
+    built = _settings(model, "build")
+    how = _settings(model, "train")
     classes = len(cells.class_names)
     found = np.zeros((len(cells), classes))
     for k in np.unique(fold):
         inside = np.flatnonzero(fold == k)
         train = cells.without(cells.ids[inside])
-        network = build(
-            model["model"], classes, cells.shape[1:], **{"seed": seed, **model.get("build", {})}
-        )
-        how = {"seed": seed, **model.get("train", {})}
-        fit(network, train, progress=progress, allow_leaks=True, **how)
+        network = build(model["model"], classes, cells.shape[1:], **{"seed": seed, **built})
+        fit(network, train, progress=progress, allow_leaks=True, **{"seed": seed, **how})
         found[inside] = predict(network, cells.take(inside), progress=progress)
+    return found
+
+
+def _settings(model: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The settings of `build` or `fit`, without those that `find_label_issues` decides."""
+    found = model.get(name, {})
+    if not isinstance(found, Mapping):
+        raise CellprepError(f"`{name}` in the dict `model` must be a dict, got {found!r}")
+    if name == "build":
+        known_settings("`build`", found, list(inspect.signature(build).parameters)[3:])
+    for setting in ("model", "train", "val", "out", "progress", "allow_leaks"):
+        if setting in found:
+            raise CellprepError(f"`{name}` in the dict `model` cannot set {setting!r}")
     return found

@@ -90,7 +90,8 @@ def suspected(given: pd.DataFrame | str | Path, dataset: Dataset) -> pd.DataFram
     doubted = (at >= 0) & (made["suggested"].to_numpy(object) != labels)
     if dataset.plan.rows.decided is not None:
         doubted &= ~dataset.plan.rows.decided[at]
-    return made[doubted]
+    shown: pd.DataFrame = made[doubted]
+    return shown
 
 
 def _loaded(given: Any, name: str, made_by: str, needed: Sequence[str]) -> pd.DataFrame:

@@ -61,6 +61,10 @@ def test_features_are_kept_beside_a_written_set(model, tmp_path, monkeypatch):
         with pytest.raises(AssertionError):  # other pixels
             cm.embed(model, (255 - cells.images[:], cells.labels), cache=kept.parent)
     np.testing.assert_array_equal(np.load(kept), first)
+    kept.write_bytes(b"damaged")
+    np.testing.assert_array_equal(cm.embed(model, tmp_path / "set"), first)
+    with pytest.raises(CellprepError, match="`cache` must be a folder"):
+        cm.embed(model, cells, cache=kept)
 
 
 def test_data_that_cellprep_did_not_write_get_no_folder(model, tmp_path):

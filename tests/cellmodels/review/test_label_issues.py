@@ -69,6 +69,17 @@ def test_a_label_does_not_confirm_itself_through_a_duplicate(mislabelled, monkey
         assert seen[0][120 + n] == seen[0][k]
 
 
+def test_labels_of_which_none_is_trusted_are_ranked_all_the_same():
+    """Features that say nothing: after the first round a class may have no trusted label left."""
+    from cellmodels.review.label_issues import _by_features
+
+    features = np.random.default_rng(0).normal(size=(32, 32)).astype(np.float32)
+    for seed in range(20):
+        labels = np.random.default_rng(seed).permutation(np.arange(32) % 8)
+        found = _by_features(features, labels, np.arange(32) % 2, 0)
+        np.testing.assert_allclose(found.sum(axis=1), 1)
+
+
 @pytest.mark.slow
 def test_a_network_may_be_trained_for_each_fold(mislabelled):
     cells, _, changed = mislabelled
@@ -90,6 +101,10 @@ def test_a_network_may_be_trained_for_each_fold(mislabelled):
         ({"model": "baseline_cnn", "trian": {}}, {}, "did you mean 'train'"),
         ({"model": "baseline_cnn"}, {"tta": "none"}, "has no setting 'tta'"),
         ("efficientnet_lite0", {"fold": 3}, "has no setting 'fold'"),
+        ({"model": "baseline_cnn", "build": 3}, {}, "`build` in the dict `model` must be a dict"),
+        ({"model": "baseline_cnn", "build": {"n_classes": 3}}, {}, "no setting 'n_classes'"),
+        ({"model": "baseline_cnn", "train": {"out": "x"}}, {}, "cannot set 'out'"),
+        (3, {}, "`model` must be a model, the file of one, or one of"),
         ("nowhere.keras", {}, "`model` must be a model, the file of one, or one of"),
     ],
 )
