@@ -28,7 +28,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
         "needs a cluster",
     ],
     "docs/howto/object-storage.md": ["needs a server; tests/writing/test_remote.py writes to one"],
-    "docs/pbc.md": ["it needs the photographs, and an hour", "it needs the tables above"],
+    "docs/pbc.md": ["it needs the photographs", "it needs the tables above"],
     "docs/questions.md": ["it computes features for minutes"],
     "docs/report.md": ["the tables come from `cellmodels`, the decisions from a browser"],
     "docs/results.md": [
