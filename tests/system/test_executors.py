@@ -195,3 +195,37 @@ def test_processes_are_refused_in_a_daemonic_process(monkeypatch):
         list(executors.run(worker, [(0, 1)]))
     with executors.using("threads", 2):
         assert list(executors.run(slow_or_fast, [(0, 1), (1, 2)])) == [0, 1]
+
+
+@pytest.mark.parametrize(("spans", "workers"), [(1, 3), (2, 3), (7, 2), (9, 1)])
+def test_items_of_a_span_are_shared_and_stay_in_order(spans, workers):
+    def squares(span: executors.Span) -> list[int]:
+        return executors.spread(lambda item: item * item, range(*span))
+
+    each = executors.cut(spans * 50, 50)
+    with executors.using(workers=workers):
+        assert [*executors.run(squares, each)] == [[n * n for n in range(*span)] for span in each]
+
+
+def test_idle_threads_help_with_the_items_of_the_last_span():
+    together = threading.Barrier(2)
+
+    def last_waits_for_another(span: executors.Span) -> list[int]:
+        def item(number: int) -> int:
+            if span[0] == 2:
+                together.wait(TIMEOUT)
+            return threading.get_ident()
+
+        return executors.spread(item, range(2))
+
+    with executors.using(workers=2):
+        *_, last = executors.run(last_waits_for_another, executors.cut(3, 1))
+    assert len(set(last)) == 2
+
+
+def test_an_error_in_a_shared_item_is_raised():
+    def fails(span: executors.Span) -> list[float]:
+        return executors.spread(lambda item: 1 / (item - 17), range(50))
+
+    with executors.using(workers=3), pytest.raises(ZeroDivisionError):
+        [*executors.run(fails, executors.cut(2, 1))]

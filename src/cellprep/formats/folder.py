@@ -15,7 +15,7 @@ from ..arrays import ClassNames, Images, Masks, Positions, encode_labels, one_fo
 from ..errors import BadImagesError, CellprepError, counted, one_of
 from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape, Size, corners_of
-from ..system.executors import cut
+from ..system import executors
 from ..system.paths import (
     Prefetched,
     anchored,
@@ -93,7 +93,7 @@ class FolderSource(BaseSource):
     def image_sizes(self) -> list[Size | None]:
         known: dict[int, Size | None] = {**self._stored}
         left = np.array([row for row in range(len(self.files)) if row not in known], np.int64)
-        for span in cut(len(left), 256):
+        for span in executors.cut(len(left), 256):
             at = left[slice(*span)]
             known |= zip(at.tolist(), map(size_by_header, self._found(at)), strict=True)
         return [known[row] for row in range(len(self.files))]
@@ -139,19 +139,26 @@ class FolderSource(BaseSource):
 
     def images(self, at: Positions) -> Images:
         out = np.empty((len(at), *self.shape), np.uint8)
-        bad: dict[int, str] = {}
-        files, masks = self._found(at), self._found_masks(at)
-        for position, (row, file, mask) in enumerate(zip(at.tolist(), files, masks, strict=True)):
+        rows, files, masks = at.tolist(), self._found(at), self._found_masks(at)
+
+        def decode(position: int) -> str | None:
+            """Put one image in its place; returns why that is impossible."""
+            row = rows[position]
             try:
                 out[position], self._stored[row] = decode_to_shape(
-                    file, self.size, self.shape, self.window
+                    files[position], self.size, self.shape, self.window
                 )
-                self._mask(mask)  # an image whose mask cannot be used is a bad one
+                self._mask(masks[position])  # an image whose mask cannot be used is a bad one
             except BadFileError as error:
-                bad[row] = str(error)
+                return str(error)
+            return None
+
+        causes = executors.spread(decode, range(len(rows)))
+        bad = {row: cause for row, cause in zip(rows, causes, strict=True) if cause is not None}
         if bad:
-            causes = {self.files[row]: cause for row, cause in bad.items()}
-            raise BadImagesError(causes, places=[*bad])
+            raise BadImagesError(
+                {self.files[row]: cause for row, cause in bad.items()}, places=[*bad]
+            )
         return out
 
     def masks(self, at: Positions) -> Masks:

@@ -33,7 +33,8 @@ class BadFileError(Exception):
 
 def is_text(text: str) -> bool:
     """Whether a table or a file name can contain it."""
-    return "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
+    plain = text.isascii()  # as most names are
+    return "\0" not in text and (plain or not any("\ud800" <= c <= "\udfff" for c in text))
 
 
 def inside(name: str) -> bool:

@@ -14,6 +14,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecu
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar
 
 from ..errors import CellprepError, in_range, one_of
@@ -21,6 +22,7 @@ from . import interrupts, ray_cluster
 from .platform import usable_cores as usable_cores
 from .ray_cluster import Span as Span
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 EXECUTORS = ("threads", "processes", "ray")
@@ -147,6 +149,7 @@ def _results(
         return
     else:
         pool = ThreadPoolExecutor(workers, initializer=_init_thread, initargs=(stopped,))
+        call = partial(_call_in_thread, pool, workers - 1, function)
     waiting: deque[Future[Result]] = deque()
     interrupted = True
     try:
@@ -208,6 +211,36 @@ _thread = threading.local()
 
 def _init_thread(stopped: threading.Event) -> None:
     _thread.stopped = stopped
+
+
+def _call_in_thread(
+    pool: ThreadPoolExecutor, others: int, function: Callable[[Span], Result], span: Span
+) -> Result:
+    _thread.pool, _thread.others = pool, others
+    return function(span)
+
+
+def spread(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """`function` of every item, in order, with the help of threads of this run that are idle.
+
+    For use in functions that `run` calls: with fewer spans than threads, the others help.
+    """
+    results: dict[int, Result] = {}
+    rest = iter(range(len(items)))  # whoever is ready takes the next item
+
+    def work() -> None:
+        for number in rest:
+            results[number] = function(items[number])
+
+    # Where no thread is idle, these wait behind the spans, and are withdrawn.
+    helpers = [_thread.pool.submit(work) for _ in range(getattr(_thread, "others", 0))]
+    try:
+        work()
+    finally:
+        started = [helper for helper in helpers if not helper.cancel()]
+    for helper in started:
+        helper.result()
+    return [results[number] for number in range(len(items))]
 
 
 def check_running() -> None:
