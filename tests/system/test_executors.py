@@ -127,6 +127,7 @@ def busy(span: executors.Span) -> int:
     return span[0]
 
 
+@pytest.mark.unix("no SIGINT for other processes")
 @pytest.mark.parametrize("executor", ["threads", "processes"])
 @pytest.mark.parametrize("pauses", [(0.0,), (0.01,), (0.05,), (0.02, 0.0)])
 def test_pressing_ctrl_c_again_ends_a_run_too(executor, pauses):

@@ -40,7 +40,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
 
 DIFFERENT = {  # what differs between systems, and is used in platform.py alone
     *("fcntl", "msvcrt", "_winapi", "resource", "pwd", "grp", "termios"),
-    *("os.replace", "os.rename", "os.unlink", "os.remove", "os.kill", "os.fork"),
+    *("os.replace", "os.rename", "os.unlink", "os.remove", "os.kill", "os.fork", "os.getppid"),
     *("shutil.rmtree", "os.chmod", "os.link", "os.symlink", "os.uname", "os.sched_getaffinity"),
     *("signal.SIGKILL", "signal.SIGALRM", "signal.SIGHUP", "signal.pause"),
 }
@@ -305,15 +305,17 @@ def test_processes_of_windows_are_asked_without_a_signal(state, ended, monkeypat
 
     fake = SimpleNamespace(
         OpenProcess=open_process,
-        WaitForSingleObject=lambda handle, limit: 0 if state == "ended" else 258,
+        WaitForSingleObject=lambda handle, limit: 0 if state == "ended" or limit else 258,
         CloseHandle=closed.append,
         SYNCHRONIZE=1 << 20,
         WAIT_OBJECT_0=0,
+        INFINITE=2**32 - 1,
     )
     monkeypatch.setattr(platform, "WINDOWS", True)
     monkeypatch.setattr(platform, "importlib", SimpleNamespace(import_module={"_winapi": fake}.get))
     assert platform.has_ended(7) == ended
-    assert closed == [5] * (state != "gone")
+    platform.wait_for_end_of_parent(7)  # returns
+    assert closed == [5, 5] * (state != "gone")
 
 
 def test_time_in_which_a_mac_slept_is_counted(monkeypatch) -> None:

@@ -7,7 +7,6 @@ import os
 import pickle
 import signal
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
@@ -20,6 +19,7 @@ from typing import Any, TypeVar
 from ..errors import CellprepError, in_range, one_of
 from . import interrupts, ray_cluster
 from .platform import usable_cores as usable_cores
+from .platform import wait_for_end_of_parent
 from .ray_cluster import Span as Span
 
 Item = TypeVar("Item")
@@ -268,8 +268,7 @@ def _init_process(function: Callable[[Any], Any], parent: int) -> None:
 
 def _exit_with(parent: int) -> None:
     """Exit when the parent process has died; loky's workers would wait forever."""
-    while os.getppid() == parent:
-        time.sleep(0.2)
+    wait_for_end_of_parent(parent)
     os._exit(1)
 
 

@@ -48,7 +48,7 @@ def has_ended(pid: int) -> bool:
     """Whether no process has this number."""
     if WINDOWS:  # where `os.kill` with signal 0 ends it
         try:
-            return _has_ended(pid)
+            return _ended_within(0, pid)
         except OSError as error:
             return getattr(error, "winerror", None) == _NO_PROCESS
     try:
@@ -60,12 +60,23 @@ def has_ended(pid: int) -> bool:
     return False
 
 
-def _has_ended(pid: int) -> bool:
-    """Whether a process of Windows, which `OpenProcess` still finds, has ended."""
+def wait_for_end_of_parent(pid: int) -> None:
+    """Return when the parent process, which has this number, has ended."""
+    if WINDOWS:  # where `os.getppid` is still its number afterwards
+        with suppress(OSError):  # it has ended already
+            _ended_within(None, pid)
+        return
+    while os.getppid() == pid:
+        time.sleep(0.2)
+
+
+def _ended_within(milliseconds: int | None, pid: int) -> bool:
+    """Whether a process of Windows ends within this time; None for no limit."""
     api: Any = importlib.import_module("_winapi")
     handle = api.OpenProcess(api.SYNCHRONIZE, False, pid)
     try:
-        return bool(api.WaitForSingleObject(handle, 0) == api.WAIT_OBJECT_0)
+        limit = api.INFINITE if milliseconds is None else milliseconds
+        return bool(api.WaitForSingleObject(handle, limit) == api.WAIT_OBJECT_0)
     finally:
         api.CloseHandle(handle)
 
