@@ -65,7 +65,7 @@ def _settings(kind: type[Step], table: str) -> Iterator[str]:
         if name in better:
             yield from _comment(
                 f"The default is {_toml(value)}. {_toml(better[name])} generalised better on "
-                "12,000 blood cells (docs/results.md)."
+                "12,000 blood cells (docs/results.md), and takes three times as long."
             )
             value = better[name]
         if isinstance(value, Step):
