@@ -11,7 +11,7 @@ from cellprep.writing.output import writing_to
 from ..atomic import atomic_write, local
 from ..training.fit import fit
 from .display import draw, show
-from .measure import measure
+from .measure import check_ways, measure
 from .runs import Run, open_table
 from .sets import Sets, open_sets
 
@@ -81,14 +81,15 @@ def _compare(
     read, source, runs = open_table(table, folder, data, others)
     lines = [run.recorded() for run in runs]
     todo = [k for k, line in enumerate(lines) if line is None]
-    # Report what cannot be read or built before the first row is trained.
+    # Report what cannot be read, built or measured before the first row is trained.
     sets = {
         (each.seed, each.fold): each
         for seed in sorted({runs[k].seed for k in todo})
         for each in open_sets(read, source, folder, seed)
     }
     for run in {runs[k].row.name: runs[k] for k in todo}.values():
-        run.build(sets[run.seed, run.fold].made(run.row, "train"))
+        data = sets[run.seed, run.fold]
+        check_ways(run.build(data.made(run.row, "train")), data, run.row)
     for k in todo:
         lines[k] = _run(runs[k], sets[runs[k].seed, runs[k].fold], progress)
         _save(folder, lines, read.base)

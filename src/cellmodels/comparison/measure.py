@@ -8,6 +8,7 @@ from typing import Any
 
 from cellprep import Dataset
 
+from ..evaluation.adapt_norm import check_norm
 from ..evaluation.evaluate import evaluate
 from ..evaluation.report import Report
 from .sets import Sets
@@ -50,6 +51,23 @@ def measure(
     }
     reports["validation"] = asdict(validation)
     return lines, reports
+
+
+def check_ways(model: Any, sets: Sets, row: Row) -> None:
+    """Refuse what `measure` would refuse once the model is trained: `adapt_norm` is not for all.
+
+    Raises
+    ------
+    CellprepError
+    """
+    for name in row.ways or sets.table.ways:
+        way = sets.table.ways[name]
+        which = way.get("sets", "all")
+        if not way.get("adapt_norm"):
+            continue
+        own = {} if which == "others" else {"the test split": sets.splits["test"]}
+        for cells, images in {**own, **({} if which == "own" else sets.others)}.items():
+            check_norm(model, images, cells)
 
 
 def _own(report: Report) -> dict[str, float]:

@@ -132,6 +132,18 @@ def test_sets_of_other_laboratories_that_do_not_fit_are_refused(here, images, na
     assert not Path("out").exists()
 
 
+def test_a_way_that_a_model_does_not_support_is_refused_before_it_is_trained(here):
+    text = TABLE.replace("[recipes]", "[ways]\nadapted = { adapt_norm = 0.3 }\n[recipes]")
+    Path("t.toml").write_text(text)
+    with pytest.raises(CellprepError, match=r"needs at least 32 images, but the test split has"):
+        cm.compare("t.toml", "out", progress=False)
+    images, labels = pictures(240)
+    np.savez("cells.npz", images=images, labels=labels, class_names=np.array(NAMES))
+    with pytest.raises(CellprepError, match="baseline_cnn has no batch normalisation"):
+        cm.compare("t.toml", "out", progress=False)
+    assert not Path("out").exists()
+
+
 def test_a_dry_run_lists_the_rows_and_writes_nothing(here):
     Path("t.toml").write_text(TABLE)
     planned = json.loads(run("compare", "t.toml", "out", "--dry-run", "--json"))
