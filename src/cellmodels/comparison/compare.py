@@ -88,8 +88,8 @@ def _compare(
         for each in open_sets(read, source, folder, seed)
     }
     for run in {runs[k].row.name: runs[k] for k in todo}.values():
-        data = sets[run.seed, run.fold]
-        check_ways(run.build(data.made(run.row, "train")), data, run.row)
+        of_run = sets[run.seed, run.fold]
+        check_ways(run.build(of_run.made(run.row, "train")), of_run, run.row)
     for k in todo:
         lines[k] = _run(runs[k], sets[runs[k].seed, runs[k].fold], progress)
         _save(folder, lines, read.base)

@@ -23,6 +23,8 @@ from .search import table_of_groups
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["compared_pairs", "find_lookalikes"]
+
 
 def find_lookalikes(
     data: Dataset,

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from ..arrays import Positions
 from ..errors import require
 
+__all__ = ["nearest", "nearest_pairs", "whitened"]
+
 _BLOCK = 2048
 _CELLS = 2**25
 """Similarities that are in memory at once."""
