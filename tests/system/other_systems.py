@@ -35,6 +35,14 @@ def lock_like_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "importlib", SimpleNamespace(import_module={"msvcrt": fake}.get))
 
 
+def open_files() -> set[str]:
+    """The files that this process has open or mapped."""
+    links = (Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd"))
+    found = {os.readlink(link) for link in links if link.is_symlink()}
+    lines = Path("/proc/self/maps").read_text().splitlines()
+    return found | {line.split(maxsplit=5)[5] for line in lines if line.count(" /")}
+
+
 def refuse_changes_of_open_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Refuse, as Windows does, to rename, replace or delete a file that this process has open.
 
@@ -42,16 +50,10 @@ def refuse_changes_of_open_files(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """
     refused: list[str] = []
 
-    def in_use() -> set[str]:
-        links = (Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd"))
-        found = {os.readlink(link) for link in links if link.is_symlink()}
-        lines = Path("/proc/self/maps").read_text().splitlines()
-        return found | {line.split(maxsplit=5)[5] for line in lines if line.count(" /")}
-
     def checked(change: Callable[..., Any], names: int) -> Callable[..., Any]:
         def guarded(*paths: Any, **options: Any) -> Any:
             files = {os.path.realpath(os.fspath(path)) for path in paths[:names]}
-            for file in files & in_use():
+            for file in files & open_files():
                 refused.append(file)
                 raise PermissionError(errno.EACCES, "is being used by another process", file)
             return change(*paths, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import itertools
 import os
 import subprocess
@@ -26,7 +27,12 @@ from cellprep.system import locks, paths, platform
 from ..writing.helpers import dataset
 from ..writing.test_kills import NAMES
 from ..writing.verify_helpers import checked_files, cut, write
-from .other_systems import fold_names, lock_like_windows, refuse_changes_of_open_files
+from .other_systems import (
+    fold_names,
+    lock_like_windows,
+    open_files,
+    refuse_changes_of_open_files,
+)
 
 SOURCES = sorted((Path(__file__).resolve().parents[2] / "src").rglob("*.py"))
 TESTS = sorted(Path(__file__).resolve().parents[1].rglob("*.py"))
@@ -184,6 +190,24 @@ def _environment() -> dict[str, str]:
 
 def size_of(file: Path) -> int:
     return file.stat().st_size
+
+
+@linux
+@pytest.mark.parametrize("format", NAMES)
+def test_a_data_set_closes_its_files_at_once(format, tmp_path) -> None:
+    """Not when the garbage collector runs: until then, Windows would refuse to overwrite it."""
+    path = tmp_path / ("out.npz" if FORMATS[format].is_file else "out")
+    write(path, format)
+    gc.collect()
+    gc.disable()
+    try:
+        read = cp.read(path)
+        assert len(read.images[:3]) == len(read.images[[5]]) + 2 == 3
+        assert read.masks is None or len(read.masks[:3]) == 3
+        del read
+        assert not {file for file in open_files() if file.startswith(str(path))}
+    finally:
+        gc.enable()
 
 
 @linux

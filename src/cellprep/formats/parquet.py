@@ -72,7 +72,8 @@ class ParquetStore:
     @cached_property
     def _footers(self) -> Callable[[int], Any]:
         # threads may share a footer, but not an open file
-        return lru_cache(maxsize=128)(lambda number: _open(self.files[number]).metadata)
+        files = self.files  # a reference to this source would be a cycle
+        return lru_cache(maxsize=128)(lambda number: _open(files[number]).metadata)
 
     def encoded(self, at: Positions, *, masks: bool = False) -> Iterator[Encoded]:
         column = self.mask if masks else self.image

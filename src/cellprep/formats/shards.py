@@ -70,16 +70,44 @@ class ShardSource(BaseSource):
 
     @cached_property
     def _maps(self) -> Callable[[int], Images]:
-        # Each map keeps a file descriptor open, of which a process has few.
-        return lru_cache(maxsize=128)(
-            lambda number: self._array(number, "shard", self.shape, np.uint8)
-        )
+        return self._opened("shard", self.shape, np.uint8)
 
     @cached_property
     def _mask_maps(self) -> Callable[[int], NDArray[Any]]:
-        return lru_cache(maxsize=128)(
-            lambda number: self._array(number, "masks", self.shape[:2], np.bool_)
-        )
+        return self._opened("masks", self.shape[:2], np.bool_)
+
+    def _opened(self, what: str, inner: tuple[int, ...], kind: Any) -> Callable[[int], Any]:
+        # Each map keeps a file descriptor open, of which a process has few. They are closed with
+        # this source: nothing here may refer to it, or only the garbage collector would do so.
+        path, shards, track = self.path, self.manifest["shards"], self._pages.track
+        name, mapped = self._name, self._mapped
+
+        def opened(number: int) -> NDArray[Any]:
+            shape = (shards[number]["rows"], *inner)
+            return track(mapped(path / name(number, what), shape, kind))
+
+        return lru_cache(maxsize=128)(opened)
+
+    @staticmethod
+    def _name(number: int, what: str) -> str:
+        """The name of a shard, or of its masks."""
+        return shard_name(number, what)
+
+    @staticmethod
+    def _mapped(file: Path, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
+        try:
+            with _PARSING:
+                array = np.lib.format.open_memmap(file, mode="r")
+        except DAMAGED_NPY as error:
+            raise CellprepError(
+                f"shard {str(file)!r} cannot be read: {error}; write the data set again"
+            ) from error
+        if array.shape != shape or array.dtype != kind:
+            raise CellprepError(
+                f"shard {str(file)!r} contains {array.shape} {array.dtype}, not {shape} "
+                f"{np.dtype(kind)}; it is damaged"
+            )
+        return array
 
     def row_name(self, row: int) -> str:
         shard = int(self._starts.searchsorted(row, side="right")) - 1
@@ -87,25 +115,9 @@ class ShardSource(BaseSource):
 
     def _file(self, number: int, what: str) -> tuple[str, int]:
         """The name of a shard, and the offset of its first row."""
-        name, entry = shard_name(number, what), self.manifest["shards"][number]
+        name, entry = self._name(number, what), self.manifest["shards"][number]
         size = math.prod(self.shape if what == "shard" else self.shape[:2])
         return name, entry["files"][name]["bytes"] - entry["rows"] * size
-
-    def _array(self, number: int, what: str, inner: tuple[int, ...], kind: Any) -> NDArray[Any]:
-        name, shape = shard_name(number, what), (self.manifest["shards"][number]["rows"], *inner)
-        try:
-            with _PARSING:
-                array = np.lib.format.open_memmap(self.path / name, mode="r")
-        except DAMAGED_NPY as error:
-            raise CellprepError(
-                f"shard {str(self.path / name)!r} cannot be read: {error}; write the data set again"
-            ) from error
-        if array.shape != shape or array.dtype != kind:
-            raise CellprepError(
-                f"shard {str(self.path / name)!r} contains {array.shape} "
-                f"{array.dtype}, not {shape} {np.dtype(kind)}; it is damaged"
-            )
-        return self._pages.track(array)
 
     @cached_property
     def _starts(self) -> NDArray[np.int64]:

@@ -49,13 +49,16 @@ class ZarrSource(ShardSource):
     """Images of a group that `write` wrote, whose shards are uncompressed and memory-mapped."""
 
     def _file(self, number: int, what: str) -> tuple[str, int]:
-        return _shard_name(number, *(("masks", 2) if what == "masks" else ("images", 3))), 0
+        return self._name(number, what), 0
 
-    def _array(self, number: int, what: str, inner: tuple[int, ...], kind: Any) -> NDArray[Any]:
-        file = self.path / self._file(number, what)[0]
-        shape = (self.manifest["shards"][number]["rows"], *inner)
+    @staticmethod
+    def _name(number: int, what: str) -> str:
+        return _shard_name(number, *(("masks", 2) if what == "masks" else ("images", 3)))
+
+    @staticmethod
+    def _mapped(file: Path, shape: tuple[int, ...], kind: Any) -> NDArray[Any]:
         try:
-            return self._pages.track(np.memmap(file, kind, "r", 0, shape))
+            return np.memmap(file, kind, "r", 0, shape)
         except (OSError, ValueError) as error:
             raise CellprepError(
                 f"shard {str(file)!r} cannot be read: {error}; write the data set again"
