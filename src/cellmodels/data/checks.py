@@ -82,8 +82,8 @@ def check_preparation(recipe: Sequence[Mapping[str, Any]], dataset: Dataset, nam
     >>> check_preparation([], masked, "test")
     Traceback (most recent call last):
     ...
-    cellprep.errors.CellprepError: the model was trained on images prepared with neither Crop nor
-    KMeansMask, but those of test were prepared with KMeansMask; apply the same steps ...
+    cellprep.errors.CellprepError: the training images were prepared with neither Crop nor
+    KMeansMask, but those of test with KMeansMask; apply the same steps ...
     """
     steps = recipe_of(dataset)
     there, here = _preparation(recipe), _preparation(steps)
@@ -91,8 +91,8 @@ def check_preparation(recipe: Sequence[Mapping[str, Any]], dataset: Dataset, nam
         return
     names = [", ".join(step["step"] for step in each) for each in (there, here)]
     raise CellprepError(
-        f"the model was trained on images prepared with {names[0] or 'neither Crop nor KMeansMask'}"
-        f", but those of {name} were prepared with {names[1] or 'none of these'}"
+        f"the training images were prepared with {names[0] or 'neither Crop nor KMeansMask'}, but "
+        f"those of {name} with {names[1] or 'none of these'}"
         f"{' and other settings' * (names[0] == names[1])}; apply the same steps with the same "
         "settings, or pass arrays (images, labels) if that was done elsewhere"
     )

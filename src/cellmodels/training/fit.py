@@ -15,7 +15,13 @@ from cellprep.dataset.notebook import table, view
 from cellprep.writing.output import writing_to
 
 from ..atomic import local
-from ..data.checks import check_classes, check_disjoint, check_fits, check_varies
+from ..data.checks import (
+    check_classes,
+    check_disjoint,
+    check_fits,
+    check_preparation,
+    check_varies,
+)
 from ..data.inputs import Data, as_dataset, readable, recipe_of
 from ..models.files import Card, load, save, versions
 from ..models.model_card import save_model_card
@@ -254,6 +260,7 @@ def _checked_splits(
         splits[name] = readable(as_dataset(data, name, class_names))
         check_fits(model, splits[name], name)
         check_classes(splits[name], name, splits["train"].class_names)
+        check_preparation(recipe_of(splits["train"]), splits[name], name)
     names = list(splits)
     for position, first in enumerate(names):
         for second in names[position + 1 :]:

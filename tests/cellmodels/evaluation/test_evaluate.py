@@ -59,7 +59,7 @@ def test_shifted_sets_can_be_passed_by_name(trained):
     with pytest.raises(CellprepError, match="cannot be called 'clean'"):
         cm.evaluate(model, test, shifted={"clean": corrupted}, progress=False)
     masked = cp.Recipe([cp.KMeansMask()])(corrupted)
-    with pytest.raises(CellprepError, match="those of theirs were prepared with KMeansMask"):
+    with pytest.raises(CellprepError, match="those of theirs with KMeansMask"):
         cm.evaluate(cm.load(path), test, shifted={"theirs": masked}, progress=False)
 
 

@@ -34,6 +34,20 @@ def test_leaks_are_refused_by_pixels_and_by_ids():
     assert fit(data={"train": data["train"], "val": other}, **short).history
 
 
+def test_splits_that_were_not_prepared_like_the_training_images_are_refused(tmp_path):
+    mask, data = cp.Recipe([cp.KMeansMask()]), splits()
+    for name in ("train", "val"):
+        cp.write(mask(data[name]), tmp_path / f"masked_{name}", progress=False)
+        cp.write(data[name], tmp_path / name, progress=False)
+    short = {"epochs": 1, "transfer_epochs": 0}
+    with pytest.raises(CellprepError, match="with KMeansMask, but those of val with none of these"):
+        fit(data={"train": tmp_path / "masked_train", "val": tmp_path / "val"}, **short)
+    with pytest.raises(CellprepError, match="neither Crop nor KMeansMask, but those of val with"):
+        fit(data={"train": tmp_path / "train", "val": tmp_path / "masked_val"}, **short)
+    same = {"train": tmp_path / "masked_train", "val": tmp_path / "masked_val"}
+    assert fit(data=same, **short).history
+
+
 def data_with(**changes):
     images, labels = synthetic_cells().to_arrays()
     names = CLASS_NAMES[:3]
