@@ -34,6 +34,7 @@ def test_inspect_npz(messy):
         "path": str(messy),
         "images": 20,
         "note": "",
+        "folders": "",
         "classes": {"b": 5, "e": 10, "m": 5},
         "sizes": {"16x16": 20},
         "values": {

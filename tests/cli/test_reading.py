@@ -191,6 +191,20 @@ def test_images_left_out_by_id_are_left_out_everywhere(tmp_path):
     assert "no image has the id 'a/00.png'; did you mean 'a/0.png'?" in error
 
 
+def test_the_same_folders_in_every_class_folder_are_pointed_out(tmp_path):
+    for place in ("new/a", "new/b", "old/a", "old/b"):
+        (tmp_path / "set" / place).mkdir(parents=True)
+        for n in range(2):
+            Image.fromarray(noise(1, seed=len(place) + 10 * n)[0]).save(tmp_path / "set" / place / f"{n}.png")
+    note = "every class folder contains the folders a, b: if these are the classes, read new/ and"
+    assert f"folders  {note}" in run("inspect", tmp_path / "set")
+    run("report", tmp_path / "set", "-o", tmp_path / "report.html")
+    assert note[1:] in (tmp_path / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "set" / "old" / "c").mkdir()
+    (tmp_path / "set" / "old" / "b" / "0.png").rename(tmp_path / "set" / "old" / "c" / "0.png")
+    assert "folders  " not in run("inspect", tmp_path / "set")
+
+
 def test_the_nearest_name_is_suggested_for_a_path_that_does_not_exist(tmp_path):
     (tmp_path / "smears").mkdir()
     error = run("inspect", tmp_path / "smear", code=2)

@@ -24,6 +24,7 @@ from . import given as given_tables
 from .catalog import Catalog
 from .duplicate_groups import duplicate_groups, suspected_labels
 from .findings import TILES_PER_ALERT, Duplicates, Findings, Flagged, Review
+from .inspect import folders_note
 from .quality import Qualities, measure
 from .quality import qualities as qualities_of
 from .recorded import Recorded, recipe_text, versions
@@ -66,6 +67,8 @@ def gather(
             f"{len(dataset):,} images: {len(originals):,} originals and their augmented copies. "
             "Only the first row of each is examined."
         )
+    if folders := folders_note(originals):
+        notes.append(f"{folders[0].upper()}{folders[1:]}.")
     written_at = originals.source.history.path
     recorded = Recorded.of(written_at)
     if recorded.blank:

@@ -61,6 +61,29 @@ def stored_sizes(dataset: Dataset) -> dict[Size, int]:
     return frequencies(sizes[row] for row in dataset.plan.origin(np.arange(len(dataset))).tolist())
 
 
+def folders_note(dataset: Dataset) -> str:
+    """What to check if the same folders are in every class folder; an empty text if they are not.
+
+    `original/EOSINOPHIL/` and `augmented/EOSINOPHIL/` are read as the classes original and
+    augmented, `EOSINOPHIL/slide1/` and `MONOCYTE/slide1/` as the classes EOSINOPHIL and MONOCYTE.
+    """
+    inside: dict[str, set[str]] = {}
+    for id in dataset.ids.tolist() if dataset.source.holds_files() else ():
+        folders = str(id).split("/")[:-1]
+        inside.setdefault(folders[0] if folders else "", set()).add("/".join(folders[1:2]))
+    if len(inside) < 2 or {*inside} != {*dataset.class_names}:
+        return ""
+    shared = set.intersection(*inside.values()) - {""}
+    if len(shared) < 2 or any(shared != found for found in inside.values()):
+        return ""
+    listed = ", ".join(sorted(shared)[:4]) + ", ..." * (len(shared) > 4)
+    return (
+        f"every class folder contains the folders {listed}: if these are the classes, read "
+        f"{sorted(inside)[0]}/ and the others separately; if they are slides or patients, keep "
+        "them together with groups"
+    )
+
+
 def inspect(
     path: str | Path, size: int | tuple[int, int] | None = None, **options: Any
 ) -> dict[str, Any]:
@@ -85,6 +108,7 @@ def inspect(
         "path": str(path),
         "images": len(dataset),
         "note": resized,
+        "folders": folders_note(dataset),
         "classes": dataset.counts(),
         "sizes": {f"{height}x{width}": count for (height, width), count in sizes.items()},
         "values": _values(dataset.plan),
@@ -136,6 +160,8 @@ def describe(found: dict[str, Any]) -> str:
     most = max(1, *found["classes"].values())
     for name, count in found["classes"].items():
         lines.append(f"  {name[:28]:28} {count:9,}  {'#' * round(30 * count / most)}")
+    if found["folders"]:
+        lines.append(f"folders  {found['folders']}")
     lines.append(
         f"repeats  {counted(found['duplicate_images'], 'image')} in "
         f"{counted(found['duplicate_groups'], 'group')} (equal pixels), "
