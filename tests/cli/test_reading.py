@@ -195,7 +195,9 @@ def test_the_same_folders_in_every_class_folder_are_pointed_out(tmp_path):
     for place in ("new/a", "new/b", "old/a", "old/b"):
         (tmp_path / "set" / place).mkdir(parents=True)
         for n in range(2):
-            Image.fromarray(noise(1, seed=len(place) + 10 * n)[0]).save(tmp_path / "set" / place / f"{n}.png")
+            Image.fromarray(noise(1, seed=len(place) + 10 * n)[0]).save(
+                tmp_path / "set" / place / f"{n}.png"
+            )
     note = "every class folder contains the folders a, b: if these are the classes, read new/ and"
     assert f"folders  {note}" in run("inspect", tmp_path / "set")
     run("report", tmp_path / "set", "-o", tmp_path / "report.html")
