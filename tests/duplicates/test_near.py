@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -218,3 +219,18 @@ def test_thumbnails_in_a_temporary_file_give_the_same_table(monkeypatch) -> None
     plain = cp.find_duplicates(images, near=4, symmetries=True)
     monkeypatch.setattr(signatures, "_IN_MEMORY", 1000)
     assert cp.find_duplicates(images, near=4, symmetries=True).equals(plain)
+
+
+@pytest.mark.parametrize("symmetries", [False, True])
+def test_differences_that_were_kept_are_those_of_each_image_and_its_first(monkeypatch, symmetries):
+    """A group's first image changes while groups merge; differences from the old one are void."""
+    images = draw_cells([3] * 8, side=48, seed=6)[0]
+    made = [moved(images, down, right) for down in (0, 2) for right in (0, 2, 4)]
+    images = np.concatenate([*made, *(turn(noisy(part), "rotate_90") for part in made[:4])])
+    images = images[np.random.default_rng(0).permutation(len(images))]
+    found = cp.find_duplicates(images, near=8, symmetries=symmetries)
+    merge = clustering.Clustering._merge
+    monkeypatch.setattr(clustering.Clustering, "_merge", lambda *all: merge(*all) and False)
+    again = cp.find_duplicates(images, near=8, symmetries=symmetries)  # all are computed
+    assert found["difference"].nunique() > 20
+    pd.testing.assert_frame_equal(found, again)

@@ -31,6 +31,8 @@ class Clustering:
         The symmetry that turns that first image into this one.
     components : (n,) int
         The first image of each connected component of all pairs, which a split keeps together.
+    differences : (n,) float
+        From that first image, in grey levels, where the two are a pair; otherwise NaN.
     """
 
     def __init__(self, signatures: Signatures, shape: tuple[int, int]) -> None:
@@ -39,6 +41,7 @@ class Clustering:
         self.scale = Scale.of(*shape)
         self.roots = np.arange(n)
         self.turns = np.zeros(n, np.int64)
+        self.differences = np.full(n, np.nan)
         self._parents = np.arange(n)
         self._members: dict[int, list[int]] = {}
         self._refused: set[tuple[int, int, int, int]] = set()
@@ -51,11 +54,11 @@ class Clustering:
 
     def add(self, pairs: Pairs, *, equal: bool = False) -> None:
         """Merge the groups of these pairs; `equal` images need no comparison."""
-        for first, second, turn in zip(
-            pairs.first.tolist(), pairs.second.tolist(), pairs.symmetry.tolist(), strict=True
-        ):
+        columns = (pairs.first, pairs.second, pairs.symmetry, pairs.difference)
+        for first, second, turn, difference in zip(*(c.tolist() for c in columns), strict=True):
             self._connect(first, second)
-            self._merge(first, second, turn, equal)
+            if self._merge(first, second, turn, equal) and self.roots[second] == first:
+                self.differences[second] = difference
 
     def _connect(self, first: int, second: int) -> None:
         """Join two connected components."""
@@ -67,12 +70,13 @@ class Clustering:
             ends.append(image)
         self._parents[max(ends)] = min(ends)
 
-    def _merge(self, first: int, second: int, turn: int, equal: bool) -> None:
+    def _merge(self, first: int, second: int, turn: int, equal: bool) -> bool:
+        """Merge the groups of two images, if they may be; whether they were."""
         from ..kernels.hashing.symmetry import INVERSE, after
 
         root, other = int(self.roots[first]), int(self.roots[second])
         if root == other:
-            return
+            return False
         if root > other:
             first, second, turn, root, other = second, first, INVERSE[turn], other, root
         # The symmetry that turns one root into the other.
@@ -82,15 +86,17 @@ class Clustering:
         if not equal and len(ours) + len(theirs) > 2:
             key = (root, other, len(ours), len(theirs))
             if key in self._refused:
-                return
+                return False
             if not self._are_alike(ours, theirs, turn):
                 self._refused.add(key)
-                return
+                return False
         for member in theirs:
             self.roots[member] = root
             self.turns[member] = after(turn, int(self.turns[member]))
+            self.differences[member] = np.nan
         self._members[root] = sorted([*ours, *theirs])
         self._members.pop(other, None)
+        return True
 
     def _are_alike(self, ours: list[int], theirs: list[int], turn: int) -> bool:
         """Whether all images of two groups are near enough; `turn` is between their roots."""

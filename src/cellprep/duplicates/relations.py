@@ -71,7 +71,10 @@ def related(plan: Plan, search: Search) -> tuple[Plan, Related]:
         pairs = root[near], node[near], turns[near]
         scale = Scale.of(*plan.shape[:2])
         distance[near] = hash_distances(signatures, signatures, *pairs, search.near)
-        difference[near] = compare(signatures, signatures, *pairs, scale)[:, 1]
+        difference[near] = clusters.differences[node[near]]
+        new = np.flatnonzero(np.isnan(difference[near]))
+        pairs = root[near[new]], node[near[new]], turns[near[new]]
+        difference[near[new]] = compare(signatures, signatures, *pairs, scale)[:, 1]
     groups = equal_rows(root[:, None])
     components = equal_rows(clusters.components[node][:, None])
     return plan, Related(groups, components, first, relation, turns, distance, difference)
@@ -96,6 +99,7 @@ class _Clusters:
 
     roots: Positions
     turns: NDArray[np.int64]
+    differences: NDArray[np.float64]
     components: Positions
     symmetric_roots: Positions
 
@@ -106,7 +110,8 @@ def _cluster(
     """Cluster nodes; `rows` are their first rows."""
     alone = np.arange(len(rows))
     if signatures is None:
-        return _Clusters(alone, np.zeros(len(rows), np.int64), alone, alone)
+        zeros = np.zeros(len(rows), np.int64)
+        return _Clusters(alone, zeros, zeros.astype(float), alone, alone)
     clustering = Clustering(signatures, plan.shape[:2])
     symmetric_roots = alone
     if search.symmetries:
@@ -116,7 +121,8 @@ def _cluster(
     if search.near is not None:
         for pairs in near_pairs(signatures, None, search, plan.shape[:2], clustering.roots):
             clustering.add(pairs)
-    return _Clusters(clustering.roots, clustering.turns, clustering.components, symmetric_roots)
+    found = clustering.roots, clustering.turns, clustering.differences, clustering.components
+    return _Clusters(*found, symmetric_roots)
 
 
 def _relations(

@@ -34,7 +34,7 @@ def test_a_saved_model_knows_the_recipe_and_classes_of_its_data(tmp_path):
     report = cm.evaluate(model, tmp_path / "v.npz", train=tmp_path / "train", progress=False)
     assert report.class_names == CLASS_NAMES[:3]
     with pytest.raises(
-        CellprepError, match="trained on images prepared with Crop, but those of data"
+        CellprepError, match="were prepared with Crop, but those of data with none of these"
     ):
         cm.evaluate(model, cp.Recipe([cp.Dedupe()])(data["val"]))
 

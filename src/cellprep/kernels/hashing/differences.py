@@ -26,23 +26,25 @@ def details(small: Thumbnails) -> NDArray[np.float32]:
 def _details(small, taps, out):
     across = np.empty((SIDE, SIDE), np.float32)
     line = np.empty(SIDE + 2 * _REACH, np.float32)
+    total = np.empty(SIDE, np.float32)
     for i in range(len(small)):
+        # Each sum is over the taps in order; all sums of a line at a time, to use vector units.
         for y in range(SIDE):
             for x in range(len(line)):
                 line[x] = small[i, y, min(max(x - _REACH, 0), SIDE - 1)]
+            total[:] = 0
+            for k in range(len(taps)):
+                for x in range(SIDE):
+                    total[x] += taps[k] * line[x + k]
+            across[y] = total
+        for y in range(SIDE):
+            total[:] = 0
+            for k in range(len(taps)):
+                row = across[min(max(y + k - _REACH, 0), SIDE - 1)]
+                for x in range(SIDE):
+                    total[x] += taps[k] * row[x]
             for x in range(SIDE):
-                total = np.float32(0)
-                for k in range(len(taps)):
-                    total += taps[k] * line[x + k]
-                across[y, x] = total
-        for x in range(SIDE):
-            for y in range(len(line)):
-                line[y] = across[min(max(y - _REACH, 0), SIDE - 1), x]
-            for y in range(SIDE):
-                total = np.float32(0)
-                for k in range(len(taps)):
-                    total += taps[k] * line[y + k]
-                out[i, y, x] = -total
+                out[i, y, x] = -total[x]
         # Without the finest detail, so that shifts by a fraction of a cell lose nothing.
         for y in range(SIDE):
             above, below = max(y - 1, 0), min(y + 1, SIDE - 1)
