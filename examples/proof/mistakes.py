@@ -1,10 +1,10 @@
 """How far a local score misleads after two common mistakes (docs/results.md).
 
-    python examples/proof/mistakes.py TRAINING_SET.npz NEW_CELLS.npz OUT
+    python examples/proof/mistakes.py TRAINING_SET.npz NEW_CELLS.npz OUT [--images N] [--seeds 0,1]
 
 TRAINING_SET.npz is a course competition's data set, or one made like it: `images` and `labels` of
 cells, among them 1,800 copies of two pictures under all labels. NEW_CELLS.npz has cells that are
-not among them. The same model is trained on four data sets, each with three seeds:
+not among them. The same model is trained on four data sets, each on N images:
 
 - as is: split at random, with all copies;
 - cleaned: Dedupe, then split;
@@ -16,9 +16,9 @@ not among them. The same model is trained on four data sets, each with three see
 """
 
 import json
-import sys
 from pathlib import Path
 
+import click
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
@@ -26,7 +26,6 @@ from sklearn.model_selection import train_test_split
 import cellmodels as cm
 import cellprep as cp
 
-IMAGES = 61_440
 MISTAKES = ("as is", "cleaned", "split after augmenting", "split before augmenting")
 
 
@@ -59,11 +58,11 @@ def at_random(cells, seed):
     }
 
 
-def measure(kind, cells, new, seed, out):
+def measure(kind, cells, new, seed, out, images):
     """Train on one of the data sets, and score the model where its owner looks and elsewhere."""
     parts = splits(kind, cells, seed)
     model = cm.build("efficientnet_lite0", 8, (96, 96, 3), seed=seed)
-    how = {"images": IMAGES, "learning_rate": 1e-3, "seed": seed, "allow_leaks": True}
+    how = {"images": images, "learning_rate": 1e-3, "seed": seed, "allow_leaks": True}
     cm.fit(model, parts["train"], parts["val"], out=out, **how)
     local = cm.evaluate(model, parts["test"]).clean.accuracy
     report = cm.evaluate(model, new, shifted=["heavy"], seed=seed)
@@ -77,16 +76,21 @@ def measure(kind, cells, new, seed, out):
     }
 
 
-def main(training_set, new_cells, out):
-    cells = cp.read(training_set)
-    new = cp.read(new_cells)
-    lines = []
-    for seed in range(3):
+@click.command()
+@click.argument("training_set", type=click.Path(exists=True))
+@click.argument("new_cells", type=click.Path(exists=True))
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option("--images", default=61_440, show_default=True, help="Seen in each training.")
+@click.option("--seeds", default="0,1,2", show_default=True)
+def main(training_set, new_cells, out, images, seeds):
+    """How far a local score misleads after two common mistakes."""
+    cells, new, lines = cp.read(training_set), cp.read(new_cells), []
+    for seed in map(int, seeds.split(",")):
         for kind in MISTAKES:
             folder = out / f"{kind.replace(' ', '-')}-{seed}"
             record = folder / "record.json"
             if not record.is_file():
-                line = measure(kind, cells, new, seed, folder)
+                line = measure(kind, cells, new, seed, folder, images)
                 record.write_text(json.dumps(line))
             lines.append(json.loads(record.read_text()))
             pd.DataFrame(lines).to_csv(out / "mistakes.csv", index=False)
@@ -96,4 +100,4 @@ def main(training_set, new_cells, out):
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main()
