@@ -164,6 +164,44 @@ def test_memory_grows_by_less_than_a_kilobyte_per_image():
         assert seen[f"cost_{many}"] < 1.15 * seen[f"cost_{few}"]
 
 
+# -- near duplicates and masks -----------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Blotches(Generated):
+    """Images of 8x8 random patches, so that few are near duplicates of others by chance."""
+
+    shape: tuple[int, int, int] = (48, 48, 3)
+
+    def identity(self) -> str:
+        return f"blotches {self.n}"
+
+    def images(self, at: Positions) -> Images:
+        at = at - (at % 1000 == 999)
+        patches = [np.random.default_rng(n).integers(0, 256, (8, 8, 3), np.uint8) for n in at]
+        return np.stack(patches).repeat(6, axis=1).repeat(6, axis=2)
+
+
+def run_near_and_masks(n: str) -> None:
+    """Peak memory of deduplicating with `near`, balancing, masking and writing shards."""
+    recipe = cp.Recipe([cp.Dedupe(near=4), cp.Balance(), cp.KMeansMask()], seed=1)
+    with tempfile.TemporaryDirectory() as folder:
+        for images in (2_000, int(n)):
+            path = Path(folder) / str(images)
+            made = recipe(cp.Dataset(Blotches(images)))
+            rows = cp.write(made, path, masks=True, progress=False, workers=2).rows
+            print(f"rows_{images}={rows} peak_{images}={peak():.0f}")
+
+
+@pytest.mark.slow
+def test_near_duplicates_of_200_000_images_are_removed_within_1_3_gb():
+    """Pixels have 1.4 GB, of which nothing is kept but a thumbnail of 2.3 KB."""
+    n = 200_000
+    seen = outcome(run_near_and_masks, n)
+    assert seen[f"rows_{n}"] > n
+    assert seen[f"peak_{n}"] < 1_300
+
+
 # -- large files -------------------------------------------------------------------------------
 
 
