@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numba as nb
 import xxhash
 from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from ..errors import CellprepError, CellprepWarning
+from .units import Kernel
 
 _DIGEST = 16  # bytes
 
@@ -38,7 +38,7 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """
     if function is None:
         return functools.partial(kernel, **options)
-    dispatcher = nb.njit(nogil=True, **options)(function)
+    dispatcher: Any = Kernel(function, **options)
     try:
         dispatcher._cache = _Cache(function)
     except Exception as error:  # there is no folder that can be written to
@@ -53,7 +53,9 @@ class _Cache(FunctionCache):
         super().__init__(function)
         where = self._impl.locator
         self._cache_file = _DigestedFile(
-            where.get_cache_path(), self._impl.filename_base, where.get_source_stamp()
+            where.get_cache_path(),
+            self._impl.filename_base,
+            (where.get_source_stamp(), _package_stamp()),
         )
 
     def load_overload(self, *arguments: Any) -> Any:
@@ -69,6 +71,15 @@ class _Cache(FunctionCache):
             super().save_overload(*arguments)
         except Exception as error:
             _not_cached(str(error))
+
+
+@functools.cache
+def _package_stamp() -> bytes:
+    """Changes with every file here, since a kernel contains what it calls in others."""
+    digest = xxhash.xxh3_128()
+    for file in sorted(Path(__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.digest()
 
 
 class _DigestedFile(IndexDataCacheFile):

@@ -1,8 +1,4 @@
-"""Formulas for one level, one offset, one position, shared by all code paths, compiled.
-
-Numba's cache watches a function's own file only, and these formulas are inlined into other files:
-after a change here, delete their caches (`make clean`).
-"""
+"""Formulas for one level, one offset, one position, shared by all code paths, compiled."""
 
 from __future__ import annotations
 
