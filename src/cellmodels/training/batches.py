@@ -50,7 +50,8 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
         mixes: Mixes | None = None,
     ) -> None:
         super().__init__(workers=2, max_queue_size=8)
-        self._images, self._labels = dataset.images, dataset.labels
+        self._images: Any = dataset.images
+        self._labels: Any = dataset.labels
         self._order = np.arange(len(dataset)) if order is None else order
         self._starts = range(0, len(self._order), size)
         self._weights: NDArray[np.float32] | None = None
@@ -61,6 +62,10 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]  # Keras has no type
 
     def __len__(self) -> int:
         return len(self._starts)
+
+    def release(self) -> None:
+        """Let the data set go: TensorFlow keeps everything that a model was trained on for good."""
+        self._images = self._labels = None
 
     def __getitem__(self, number: int) -> tuple[Any, ...]:
         start = self._starts[number]

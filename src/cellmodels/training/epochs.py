@@ -118,15 +118,19 @@ def _train_epoch(
     hidden = None if progress else True  # None: no bar if the output is not a terminal
     with tqdm(total=len(batches), desc=title, unit="batch", disable=hidden) as bar:
         step = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: bar.update())
-        run = model.fit(
-            batches,
-            validation_data=validation,
-            initial_epoch=epoch,
-            epochs=epoch + 1,
-            shuffle=False,  # Keras would shuffle batches; the rows are shuffled by `order`
-            verbose=0,
-            callbacks=[step],
-        )
+        try:
+            run = model.fit(
+                batches,
+                validation_data=validation,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                shuffle=False,  # Keras would shuffle batches; the rows are shuffled by `order`
+                verbose=0,
+                callbacks=[step],
+            )
+        finally:
+            for read in filter(None, (batches, validation)):
+                read.release()
         measured = {name: float(values[-1]) for name, values in run.history.items()}
         measured["learning_rate"] = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
         bar.set_postfix({k: f"{v:.4g}" for k, v in measured.items() if k != "learning_rate"})
