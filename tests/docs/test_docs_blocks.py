@@ -33,6 +33,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
     "docs/report.md": ["the tables come from `cellmodels`, the decisions from a browser"],
     "docs/results.md": [
         "hours, on photographs that are not kept here",
+        "an hour, on photographs that are not kept here",
         "hours, on photographs that are not kept here",
         "an hour, on photographs that are not kept here",
         "an hour",
