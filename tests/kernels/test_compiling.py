@@ -98,6 +98,15 @@ def run(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_a_change_in_another_file_of_the_kernels_compiles_again(cache, monkeypatch) -> None:
+    assert compiled_sum() == 5
+    again = kernel(add)
+    assert (again(2, 3), sum(again.stats.cache_hits.values())) == (5, 1)
+    monkeypatch.setattr(compiling, "_package_stamp", lambda: b"other")
+    again = kernel(add)
+    assert (again(2, 3), sum(again.stats.cache_hits.values())) == (5, 0)
+
+
 @pytest.mark.slow
 def test_without_a_writable_cache_kernels_are_compiled_and_the_cost_stated_once(written) -> None:
     package = written / "site" / "cellprep"

@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numba as nb
 import xxhash
 from numba.core import config
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 from ..errors import CellprepError, CellprepWarning
-from .units import Kernel
 
 _DIGEST = 16  # bytes
 
@@ -38,7 +38,7 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     """
     if function is None:
         return functools.partial(kernel, **options)
-    dispatcher: Any = Kernel(function, **options)
+    dispatcher = nb.njit(nogil=True, **options)(function)
     try:
         dispatcher._cache = _Cache(function)
     except Exception as error:  # there is no folder that can be written to
@@ -75,7 +75,7 @@ class _Cache(FunctionCache):
 
 @functools.cache
 def _package_stamp() -> bytes:
-    """Changes with every file here, since a kernel contains what it calls in others."""
+    """Changes with every file here, since a kernel contains what it inlines from others."""
     digest = xxhash.xxh3_128()
     for file in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(file.read_bytes())

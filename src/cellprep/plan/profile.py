@@ -181,7 +181,7 @@ class Measuring:
 
     Among all added copies, those of one colour are found.
 
-    Cells are not searched for, which would compile for 9 seconds on a new machine.
+    Cells are not searched for, which would compile for 12 seconds on a new machine.
     """
 
     sampled: Masks
