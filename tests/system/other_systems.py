@@ -8,6 +8,7 @@ import io
 import os
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,8 +38,10 @@ def lock_like_windows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def open_files() -> set[str]:
     """The files that this process has open or mapped."""
-    links = (Path("/proc/self/fd", number) for number in os.listdir("/proc/self/fd"))
-    found = {os.readlink(link) for link in links if link.is_symlink()}
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        with suppress(FileNotFoundError):  # another thread has just closed it
+            found.add(os.readlink(f"/proc/self/fd/{number}"))
     lines = Path("/proc/self/maps").read_text().splitlines()
     return found | {line.split(maxsplit=5)[5] for line in lines if line.count(" /")}
 
