@@ -35,6 +35,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
         "hours, on photographs that are not kept here",
         "an hour, on photographs that are not kept here",
         "hours, on photographs that are not kept here",
+        "hours, on photographs that are not kept here",
         "an hour, on photographs that are not kept here",
         "an hour",
         "days without a GPU",

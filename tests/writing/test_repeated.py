@@ -22,6 +22,8 @@ pytestmark = [
 RUNS, WARM = 200, 50
 MOST = 10.0
 """MB by which a process may grow after it is warm: its allocator keeps a little."""
+FEW = 5
+"""Descriptors and threads that may be open at the end: a thread may just be ending."""
 
 
 def used() -> tuple[float, int, int]:
@@ -59,7 +61,8 @@ def print_growth_of_writes(format: str) -> None:
 def assert_nothing_is_left(printed: str) -> None:
     print(printed)
     memory, descriptors, threads = map(float, printed.split("grown by ")[1].split())
-    assert (memory < MOST, descriptors, threads) == (True, 0, 0), printed
+    assert memory < MOST, printed
+    assert max(descriptors, threads) < FEW, printed
 
 
 @pytest.mark.parametrize("format", NAMES)
