@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,8 +32,6 @@ from .verify_helpers import DAMAGE, FOLDERS, cells, checked_files, flip, remove,
 
 @pytest.mark.parametrize("format", [name for name in NAMES if FORMATS[name].is_file])
 def test_an_archive_without_one_array_is_damaged(tmp_path, format) -> None:
-    import zipfile
-
     path = tmp_path / "out.npz"
     write(path, format)
     assert not len(cp.verify(path))
@@ -245,3 +245,20 @@ def test_overwrite_deletes_the_copies_in_quarantine(complete, tmp_path):
     kept = {"quarantine/b/mended.png": b"mended", "quarantine/notes.txt": b"mine"}
     assert tree(path) == {**tree(tmp_path / "reference"), **kept}
     assert not (path / "quarantine" / "b" / "sub").exists()
+
+
+@pytest.mark.parametrize("format", ["npz", "medmnist"])
+def test_a_flipped_bit_in_the_directory_of_an_archive_is_no_crash(format, tmp_path):
+    path = tmp_path / "out.npz"
+    write(path, format)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        start = archive.start_dir
+    for bit in range(8 * start, 8 * len(whole), 7):  # every byte, each time another bit
+        data = bytearray(whole)
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        with contextlib.suppress(CellprepError):
+            cp.verify(path, progress=False)
+        with contextlib.suppress(CellprepError):
+            cp.read(path).to_arrays()

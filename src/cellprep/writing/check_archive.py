@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import CellprepError
 from ..formats import FORMATS
 from ..formats.manifest import INDEX, MANIFEST
+from ..formats.untrusted import DAMAGED_ZIP
 from ..formats.written import load_manifest
 from ..system import executors
 from ..system.paths import open_binary
@@ -21,7 +21,7 @@ def damaged_members(path: Path) -> tuple[int, int, dict[str, str]]:
     try:
         with open_binary(path) as stream, zipfile.ZipFile(stream) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+    except (*DAMAGED_ZIP, ValueError) as error:
         with open_binary(path) as file:
             if file.read(4) != b"PK\x03\x04":
                 raise CellprepError(f"{str(path)!r} is not a data set: {error}") from None
@@ -60,7 +60,7 @@ class _ReadTask:
             ):
                 while file.read(1 << 20):
                     pass
-        except (zipfile.BadZipFile, EOFError, zlib.error, NotImplementedError, RuntimeError):
+        except DAMAGED_ZIP:
             return "wrong bytes"
         except OSError as error:
             return f"unreadable: {error.strerror or error}"
