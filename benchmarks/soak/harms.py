@@ -95,8 +95,8 @@ class Harms:
             self.check(seen and read == "refused", (where, "used although damaged"))
         if not seen:  # such as the date of a member of an archive
             self.check(read == "done" and value == self.expected[format], (where, "not detected"))
-        elif outcome == "done" and "dataset.json" not in reported:
-            # Without it nobody knows what the data set was: it must be moved away.
+        elif outcome == "done" and not {"dataset.json", path.name} & {*reported}:
+            # Without its manifest, or the directory of an archive, it must be moved away.
             self.finish(path, format)
 
     def suspend(self, random: random.Random, path: Path, format: str) -> None:
