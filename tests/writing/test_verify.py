@@ -262,3 +262,14 @@ def test_a_flipped_bit_in_the_directory_of_an_archive_is_no_crash(format, tmp_pa
             cp.verify(path, progress=False)
         with contextlib.suppress(CellprepError):
             cp.read(path).to_arrays()
+
+
+def test_an_archive_that_cannot_be_repaired_is_to_be_moved_away(tmp_path):
+    path = tmp_path / "out.npz"
+    write(path, "npz")
+    path.write_bytes(path.read_bytes()[:-30])
+    done = CliRunner().invoke(main, ["verify", str(path)])
+    assert done.exit_code == 1
+    assert "1 of 1 file damaged; it cannot be repaired: move it away" in done.output
+    with pytest.raises(CellprepError, match="move it away"):
+        write(path, "npz")

@@ -37,10 +37,12 @@ def verify(path: Path, as_json: bool, **given: Any) -> None:
         files = counted(found.files, "file")
         lines = [f"{path}: {files}, {counted(found.rows, 'image')}, all intact"]
         if found.damaged:
-            lines = [
-                f"{path}: {len(found.damaged):,} of {files} damaged; rerun the command that wrote "
-                "them to rebuild these"
-            ]
+            advice = "rerun the command that wrote them to rebuild these"
+            if not found.rows:  # neither its manifest nor, in an archive, its directory is readable
+                advice = (
+                    "it cannot be repaired: move it away, and run the command again that wrote it"
+                )
+            lines = [f"{path}: {len(found.damaged):,} of {files} damaged; {advice}"]
         lines += [f"  BAD {x.file}: {x.state} ({counted(x.rows, 'image')})" for x in found.damaged]
         print_text("\n".join(lines))
     if found.damaged:
