@@ -113,7 +113,7 @@ def forecast_as_json(found: Forecast, bad: Mapping[str, str], planning: float) -
         "bytes": found.bytes,
         "bytes_are_estimated": found.encoded,
         "bad": dict(bad),
-        "planning_seconds": round(planning, 2),
+        "planning_seconds": round(planning, 4),
         "seconds": round(found.seconds, 2),
         "cores": found.cores,
         "sampled": found.sampled,

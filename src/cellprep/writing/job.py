@@ -151,7 +151,7 @@ class Job:
 
     def run(self) -> Written:
         """Write the data set."""
-        began = time.monotonic()
+        began = time.perf_counter()
         try:
             with as_os_errors(self.path):
                 resumed, repaired, copied, manifest = self._write()
@@ -165,7 +165,7 @@ class Job:
                 raise
             causes = self.dataset.readable().plan.bad or error.causes
             raise BadImagesError(causes, _REMEDY) from None
-        seconds = time.monotonic() - began
+        seconds = time.perf_counter() - began
         return Written(
             *(self.path, len(self.plan), resumed, self.plan.bad, seconds, repaired, copied),
             dict(self.plan.source.unread),
