@@ -18,8 +18,8 @@ proofs: .venv/.dev
 	$(BIN)/python -m pytest -m slow -n 2
 
 lint: .venv/.dev
-	$(BIN)/ruff check src tests benchmarks docs/*.py examples
-	$(BIN)/ruff format --check src tests benchmarks docs/*.py examples
+	$(BIN)/ruff check src tests benchmarks building docs/*.py examples
+	$(BIN)/ruff format --check src tests benchmarks building docs/*.py examples
 	$(BIN)/lint-imports --no-logo
 
 types: .venv/.dev

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from statistics import median
 
+import pytest
+
 from .report import Report
 
+_ROOT = Path(__file__).parents[1]
 CALLS = {
     "segment": "cp.segment(images)",
     "segment, nucleus": "cp.segment(images, target='nucleus')",
@@ -29,7 +33,11 @@ CALLS = {
     "write": "cp.write(data, sys.argv[1], progress=False)",
 }
 """Every function that has kernels of its own, and some that have none."""
-_COLUMNS = ["compiled now", "processor", "compiled by an earlier process", "processor"]
+_COLUMNS = [
+    *("compiled now", "processor"),
+    *("compiled by an earlier process", "processor"),
+    *("a wheel with compiled kernels, no cache", "processor"),
+]
 FIRST = """
 import sys, time
 import numpy as np
@@ -79,15 +87,38 @@ def test_import(report: Report) -> None:
     )
 
 
-def test_first_call(report: Report, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to import from, with what `CELLPREP_COMPILE=1` puts in a wheel."""
+    site = tmp_path_factory.mktemp("wheel")
+    for package in ("cellprep", "cellmodels"):
+        skip = shutil.ignore_patterns("__pycache__", "compiled")
+        shutil.copytree(_ROOT / "src" / package, site / package, ignore=skip)
+    command = [
+        sys.executable,
+        _ROOT / "building" / "compile_kernels.py",
+        site / "cellprep" / "kernels" / "compiled",
+    ]
+    subprocess.run(command, env={**os.environ, "PYTHONPATH": str(site)}, check=True)
+    return site
+
+
+def _turns(folder: Path, wheel: Path) -> list[dict[str, str]]:
+    """The environments of the three turns."""
+    cache = str(folder / "cache")
+    from_wheel = {"PYTHONPATH": str(wheel), "NUMBA_CACHE_DIR": str(folder / "none")}
+    return [{"NUMBA_CACHE_DIR": cache}, {"NUMBA_CACHE_DIR": cache}, from_wheel]
+
+
+def test_first_call(report: Report, tmp_path: Path, wheel: Path) -> None:
     """Code is compiled once per machine, and loaded once per process."""
     rows = []
     for name, call in CALLS.items():
         code = FIRST.format(call=call)
         folder = tmp_path / name.replace(" ", "-")
         row = [name]
-        for turn in ("compiling", "loading"):
-            printed = _python(code, f"{folder}-{turn}", NUMBA_CACHE_DIR=str(folder))
+        for number, environment in enumerate(_turns(folder, wheel)):
+            printed = _python(code, f"{folder}-{number}", **environment)
             row += [f"{float(seconds):.2f} s" for seconds in printed.split()]
         rows.append(row)
     report.add(
@@ -95,14 +126,14 @@ def test_first_call(report: Report, tmp_path: Path) -> None:
     )
 
 
-def test_demo(report: Report, tmp_path: Path) -> None:
+def test_demo(report: Report, tmp_path: Path, wheel: Path) -> None:
     """`cellprep demo` with and without compiled code; the difference is what compiling takes."""
     row = ["cellprep demo --images 400"]
-    for turn in ("compiling", "loading"):
+    for number, environment in enumerate(_turns(tmp_path, wheel)):
         code = "from cellprep.cli import main; main()"
-        arguments = ["demo", "--images", "400", "--out", str(tmp_path / turn)]
+        arguments = ["demo", "--images", "400", "--out", str(tmp_path / str(number))]
         began, used = time.perf_counter(), _used_by_children()
-        _python(code, *arguments, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+        _python(code, *arguments, **environment)
         row += [f"{time.perf_counter() - began:.2f} s", f"{_used_by_children() - used:.2f} s"]
     report.add("The demo", _COLUMNS, [row])
 

@@ -1,4 +1,4 @@
-"""How kernels are compiled: by Numba, which caches the result for later processes.
+"""How kernels are compiled: by Numba, unless the wheel or an earlier process has done it.
 
 Numba caches beside the source or in the user's cache folder, and fails if both are read-only, as in
 many containers, if the disk is full, or if a cached file is damaged. Here none of this is an error:
@@ -18,9 +18,11 @@ from typing import Any
 import numba as nb
 import xxhash
 from numba.core import config
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile
+from numba.core.runtime.nrt import rtsys
 
 from ..errors import CellprepError, CellprepWarning
+from . import ahead
 
 _DIGEST = 16  # bytes
 
@@ -39,38 +41,97 @@ def kernel(function: Callable[..., Any] | None = None, **options: Any) -> Any:
     if function is None:
         return functools.partial(kernel, **options)
     dispatcher = nb.njit(nogil=True, **options)(function)
-    try:
-        dispatcher._cache = _Cache(function)
-    except Exception as error:  # there is no folder that can be written to
-        _not_cached(str(error))
+    dispatcher._cache = _Cache(function)
     return dispatcher
+
+
+_keeping: list[Path] = []
+
+
+def keep(folder: Path) -> None:
+    """Keep what this process compiles from now on, for a wheel's `ahead.FOLDER`."""
+    folder.mkdir(parents=True)
+    _keeping.append(folder)
+
+
+class _Nowhere:
+    """Where Numba finds no folder that it can write to: nothing is cached, and saving says why."""
+
+    def __init__(self, function: Callable[..., Any], file: str) -> None:
+        self._line = function.__code__.co_firstlineno
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any], file: str) -> _Nowhere:
+        return cls(function, file)
+
+    def get_cache_path(self) -> str:
+        return "no folder can be written to"
+
+    def get_source_stamp(self) -> None:
+        return None
+
+    def get_disambiguator(self) -> str:
+        return str(self._line)
+
+    def ensure_cache_path(self) -> None:
+        raise OSError("neither the package's folder nor the user's cache can be written to")
+
+
+class _Places(CompileResultCacheImpl):
+    _locator_classes = [*CompileResultCacheImpl._locator_classes, _Nowhere]  # noqa: RUF012
 
 
 class _Cache(FunctionCache):
     """A cache in which what cannot be read is compiled again, and what cannot be saved is not."""
 
+    _impl_class = _Places
+
     def __init__(self, function: Callable[..., Any]) -> None:
         super().__init__(function)
         where = self._impl.locator
+        self._name_ahead = f"{function.__module__}.{function.__qualname__}"
         self._cache_file = _DigestedFile(
             where.get_cache_path(),
             self._impl.filename_base,
             (where.get_source_stamp(), _package_stamp()),
         )
 
-    def load_overload(self, *arguments: Any) -> Any:
+    def load_overload(self, signature: Any, target: Any) -> Any:
+        """Numba's own would refresh the target: 0.7 s, for what only compiling needs."""
+        rtsys.initialize(target)
         try:
-            return super().load_overload(*arguments)
+            found = self._load_ahead(signature, target) or self._load_overload(signature, target)
         except Exception:  # damage leads to errors of any type
             with suppress(OSError):  # saving will report it
                 self.flush()
             return None
+        return found
 
-    def save_overload(self, *arguments: Any) -> None:
+    def _load_ahead(self, signature: Any, target: Any) -> Any:
+        folder = ahead.folder()
+        if folder is None:
+            return None
+        with suppress(Exception):  # as above; the wheel's files are left alone
+            data = self._file_ahead(folder).load(self._key_ahead(signature, target.codegen()))
+            return data and self._impl.rebuild(target, data)
+        return None
+
+    def save_overload(self, signature: Any, data: Any) -> None:
+        for folder in _keeping:
+            key = self._key_ahead(signature, data.codegen)
+            self._file_ahead(folder).save(key, self._impl.reduce(data))
         try:
-            super().save_overload(*arguments)
+            super().save_overload(signature, data)
         except Exception as error:
             _not_cached(str(error))
+
+    def _file_ahead(self, folder: Path) -> _DigestedFile:
+        return _DigestedFile(str(folder), self._name_ahead, _package_stamp())
+
+    def _key_ahead(self, signature: Any, codegen: Any) -> Any:
+        """Numba's key but for the processor, for which the folder stands."""
+        signature, (triple, *_), digests = self._index_key(signature, codegen)
+        return signature, triple, digests
 
 
 @functools.cache

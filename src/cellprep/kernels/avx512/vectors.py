@@ -10,14 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import extending
-from numba.core import cgutils, config, types
+from numba.core import cgutils, types
 
-_FORCED = any(getattr(config, name, None) for name in ("CPU_NAME", "CPU_FEATURES"))
-"""Whether Numba is to compile for another processor than this one."""
-SUPPORTED = bool(not _FORCED and llvm.get_host_cpu_features().get("avx512vbmi"))
+from .. import ahead
+
+SUPPORTED = ahead.has("avx512vbmi")
 
 POSITION_BITS, WEIGHT_BITS = 32, 13
 """`between_four` takes positions in units of 2**-32 pixels, and weights of 2**-13."""
