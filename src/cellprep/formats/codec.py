@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..arrays import Images, Masks
 from ..errors import CellprepError, in_range
+from ..kernels.resize import resize
 from ..plan.source import Shape, Size, middle_from
 from .channels import deep_cause, stored_bits, stored_channels
 from .drawn_masks import cell_in
@@ -59,25 +60,23 @@ def _decode(
     if isinstance(file, Path) and not is_text(str(file)):
         raise BadFileError("has a name that is not UTF-8 text; rename it")
     with _causes(file):
-        plain = decode_plain(file) if isinstance(file, Path | bytes) else None
-        if plain is not None and window is None and size in (None, plain.shape[:2]):
-            return plain, plain.shape[:2]
-        rgb = _opened(file, _rgb) if plain is None else Image.fromarray(plain)
-        stored = rgb.size[::-1]
-        if window is not None:
-            rgb = _middle(rgb, window)
-        elif size is not None and stored != size:
-            rgb = rgb.resize((size[1], size[0]), Image.Resampling.BILINEAR)
-        return np.asarray(rgb), stored
+        image = decode_plain(file) if isinstance(file, Path | bytes) else None
+        if image is None:
+            image = np.asarray(_opened(file, _rgb))
+    stored: Size = image.shape[:2]
+    if window is not None:
+        image = _middle(image, window)
+    elif size is not None and stored != size:
+        image = resize(image[None], *size)[0]
+    return image, stored
 
 
-def _middle(image: Image.Image, side: int) -> Image.Image:
-    if min(image.size) < side:
-        raise BadFileError(
-            f"is {image.height}x{image.width} pixels, smaller than the window of {side}x{side}"
-        )
-    left, top = (middle_from(length, side) for length in image.size)
-    return image.crop((left, top, left + side, top + side))
+def _middle(image: Images, side: int) -> Images:
+    height, width, _ = image.shape
+    if min(height, width) < side:
+        raise BadFileError(f"is {height}x{width} pixels, smaller than the window of {side}x{side}")
+    top, left = middle_from(height, side), middle_from(width, side)
+    return image[top : top + side, left : left + side]
 
 
 def _opened(file: Path | Encoded, use: Callable[[Image.Image], Used]) -> Used:
