@@ -113,7 +113,7 @@ def _qualities(images: Images) -> NDArray[np.float32]:
     rows, columns = height // side, width // side
     whole = levels[:, : rows * side, : columns * side]
     bands = whole.reshape(n, rows, side, columns * side).mean(axis=2)
-    spots = bands.reshape(n, rows * columns, side).mean(axis=2)
+    spots = sum(bands[..., start::side] for start in range(side)).reshape(n, -1) / side
     brightest = spots.max(axis=1)
     padded = np.pad(levels, ((0, 0), (1, 1), (1, 1)), "edge")
     detail = padded[:, :-2, 1:-1] + padded[:, 2:, 1:-1]

@@ -26,42 +26,53 @@ _ONE = 1 << 12  # fixed-point scale of the cosines
 def thumbnails(images: Images) -> Thumbnails:
     """(n, 48, 48) uint8: the mean luminance under each cell, for images of any size."""
     small = np.empty((len(images), SIDE, SIDE), np.uint8)
-    _thumbnails(images, small)
+    _, height, width, _ = images.shape
+    _thumbnails(images, *_shares(height), *_shares(width), small)
     return small
 
 
+@functools.lru_cache(64)
+def _shares(length: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """(48,) the first pixel in each cell, and (48, most) how much of it and the next it covers.
+
+    In units of 1/48 pixel: a cell is `length` long and a pixel 48.
+    """
+    starts = np.arange(SIDE) * length
+    first = starts // SIDE
+    most = int(((starts + length - 1) // SIDE - first).max()) + 1
+    pixels = (first[:, None] + np.arange(most)) * SIDE
+    covered = np.minimum(pixels + SIDE, starts[:, None] + length) - np.maximum(
+        pixels, starts[:, None]
+    )
+    return first, np.maximum(covered, 0).astype(np.int32)
+
+
 @kernel
-def _thumbnails(images, small):
+def _thumbnails(images, top, down, left, across, small):
     n, height, width, _ = images.shape
-    line = np.empty(SIDE, np.int64)
-    total = np.empty((SIDE, SIDE), np.int64)
-    half = height * width // 2
+    most_down, most_across = down.shape[1], across.shape[1]
+    greys = np.zeros(width + most_across, np.int32)  # beyond the edge, nothing is covered
+    lines = np.empty((height, SIDE), np.int32)
+    total = np.empty(SIDE, np.int64)
+    half, area = height * width // 2, np.float64(height * width)
     for i in range(n):
-        total[:] = 0
         for y in range(height):
-            line[:] = 0
+            row = images[i, y]
             for x in range(width):
-                red, green, blue = images[i, y, x, 0], images[i, y, x, 1], images[i, y, x, 2]
-                grey = np.int64(luma_level(red, green, blue))
-                # In units of 1/48 pixel, a cell is `width` long and a pixel 48.
-                start, stop = x * SIDE, (x + 1) * SIDE
-                cell = start // width
-                while start < stop:
-                    end = min(stop, (cell + 1) * width)
-                    line[cell] += grey * (end - start)
-                    start = end
-                    cell += 1
-            start, stop = y * SIDE, (y + 1) * SIDE
-            cell = start // height
-            while start < stop:
-                end = min(stop, (cell + 1) * height)
+                greys[x] = luma_level(row[x, 0], row[x, 1], row[x, 2])
+            for cell in range(SIDE):
+                some = np.int32(0)
+                for k in range(most_across):
+                    some += greys[left[cell] + k] * across[cell, k]
+                lines[y, cell] = some
+        for cell in range(SIDE):
+            total[:] = 0
+            for k in range(min(most_down, height - top[cell])):
+                share, line = np.int64(down[cell, k]), lines[top[cell] + k]
                 for x in range(SIDE):
-                    total[cell, x] += line[x] * (end - start)
-                start = end
-                cell += 1
-        for y in range(SIDE):
-            for x in range(SIDE):
-                small[i, y, x] = (total[y, x] + half) // (height * width)
+                    total[x] += share * line[x]
+            for x in range(SIDE):  # rounds down to the same level as integers would
+                small[i, cell, x] = np.uint8(np.float64(total[x] + half) / area)
 
 
 def window_hashes(small: Thumbnails, step: int) -> NDArray[np.uint64]:
@@ -90,25 +101,28 @@ def _cosines(length: int) -> NDArray[np.int32]:
 @kernel
 def _window_hashes(small, step, cosines, hashes):
     length = len(cosines)
-    across = np.empty((SIDE, 24), np.int32)  # three windows, eight frequencies
-    total = np.empty(24, np.int64)
+    waves = cosines.T.copy()
+    # Three windows, eight frequencies. All are whole numbers, which processors without AVX-512
+    # multiply faster as floats.
+    across = np.empty((SIDE, 24), np.float64)
+    total = np.empty(24, np.float64)
     bits = np.empty(3, np.uint64)
     for i in range(len(small)):
-        across[:] = 0
         for y in range(SIDE):
             for move in range(3):
-                sums = across[y, 8 * move : 8 * move + 8]
-                for x in range(length):
-                    value = np.int32(small[i, y, move * step + x])
-                    for k in range(8):
-                        sums[k] += value * cosines[x, k]
+                values = small[i, y, move * step : move * step + length]
+                for k in range(8):
+                    some = np.int32(0)
+                    for x in range(length):
+                        some += np.int32(values[x]) * waves[k, x]
+                    across[y, 8 * move + k] = some
         column = 1
         for down in range(3):
             bits[:] = 0
             for k in range(8):
                 total[:] = 0
                 for y in range(length):
-                    cosine = np.int64(cosines[y, k])
+                    cosine = np.float64(cosines[y, k])
                     for m in range(24):
                         total[m] += cosine * across[down * step + y, m]
                 for move in range(3):
