@@ -143,6 +143,11 @@ def test_groups_sort_by_size_distance_and_conflict(opened, data) -> None:
     assert marks[0] == "1"
 
 
+def test_the_page_does_not_ask_the_browser_to_set_the_focus(report) -> None:
+    """Chromium logs that it cannot if the page, restoring decisions, was quicker."""
+    assert "autofocus" not in report.read_text("utf-8")
+
+
 def test_viewer_opens_and_arrow_keys_browse(opened, data) -> None:
     page = opened()
     first = page.locator("#gallery button.t").first
@@ -151,6 +156,7 @@ def test_viewer_opens_and_arrow_keys_browse(opened, data) -> None:
     page.keyboard.press("Enter")
     view = page.locator("#view")
     assert view.is_visible()
+    assert page.evaluate("document.activeElement.ariaLabel") == "Next picture"
     id, _, name, file = data["rows"][data["tiles"][int(first.get_attribute("data-t"))][0]][:4]
     for text in (str(id), name, file):
         assert text in view.inner_text()

@@ -104,7 +104,9 @@ function show(tile) {
   }));
   find("#view-title").textContent = `${around.indexOf(tile) + 1} of ${around.length}`;
   find("#pick").setAttribute("aria-pressed", picked.has(tile.dataset.t));
-  if (!view.open) view.showModal();
+  if (view.open) return;
+  view.showModal();
+  find("#view-next").focus();
 }
 
 function step(by) {
