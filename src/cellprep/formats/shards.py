@@ -8,7 +8,7 @@ import math
 import re
 import threading
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -187,6 +187,8 @@ class ShardSource(BaseSource):
         maps: Callable[[int], NDArray[Any]], shard: Positions, row: Positions, out: NDArray[Any]
     ) -> NDArray[Any]:
         ends = [*(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(row)]
+        if 4 * len(ends) > len(row):  # runs are too short for a call of NumPy's each
+            return _copied({one: maps(one) for one in set(shard.tolist())}, shard, row, out)
         for start, stop in zip([0, *ends], ends, strict=False):
             array = maps(int(shard[start]))
             # no row is outside; "clip" lets NumPy write to `out` without a buffer
@@ -196,6 +198,21 @@ class ShardSource(BaseSource):
     def __getstate__(self) -> dict[str, Any]:
         maps = ("_maps", "_mask_maps")  # they would be copied
         return {k: v for k, v in self.__dict__.items() if k not in maps}
+
+
+def _copied(
+    arrays: Mapping[int, NDArray[Any]], shard: Positions, row: Positions, out: NDArray[Any]
+) -> NDArray[Any]:
+    """Copy rows one by one."""
+    if not out.size:
+        return out
+    size, at = out[0].nbytes, 0
+    bytes_of = {one: memoryview(array).cast("B") for one, array in arrays.items()}
+    into = memoryview(out).cast("B")
+    for one, start in zip(shard.tolist(), (row * size).tolist(), strict=True):
+        into[at : at + size] = bytes_of[one][start : start + size]
+        at += size
+    return out
 
 
 def read(path: Path) -> ShardSource:
