@@ -207,8 +207,8 @@ def _copied(
     if not out.size:
         return out
     size, at = out[0].nbytes, 0
-    bytes_of = {one: memoryview(array).cast("B") for one, array in arrays.items()}
-    into = memoryview(out).cast("B")
+    bytes_of = {one: array.data.cast("B") for one, array in arrays.items()}
+    into = out.data.cast("B")
     for one, start in zip(shard.tolist(), (row * size).tolist(), strict=True):
         into[at : at + size] = bytes_of[one][start : start + size]
         at += size

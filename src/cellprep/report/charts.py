@@ -7,7 +7,7 @@ import logging
 import re
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -71,7 +71,7 @@ def _short(text: str, most: int = 22) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def _figure(height: float, layout: str | None = "constrained") -> Any:
+def _figure(height: float, layout: Literal["constrained"] | None = "constrained") -> Any:
     from matplotlib.figure import Figure
 
     return Figure(figsize=(_WIDTH, height), layout=layout)
