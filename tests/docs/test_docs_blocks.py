@@ -22,6 +22,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
     "README.md": ["it changes the shell", "ImageNet weights are downloaded"],
     "docs/duplicates.md": ["computing the features takes minutes"],
     "docs/avx512.md": ["it compiles all kernels again, for another processor"],
+    "docs/benchmarks.md": ["it takes two minutes"],
     "docs/howto/another-laboratory.md": ["training such a model takes minutes"],
     "docs/howto/cluster.md": [
         "it starts Ray; tests/system/test_ray.py does, on two nodes, one of which is killed",
