@@ -32,6 +32,7 @@ from .stamps import Files, save
 from .untrusted import DAMAGED_NPY
 from .written import manifest_of_format
 
+_MOST_MAPS = 128  # each has a file descriptor
 _NEAR = 1 << 16
 """Rows of a URL that are at most so many bytes apart are fetched together."""
 _PARSING = threading.Lock()
@@ -86,7 +87,7 @@ class ShardSource(BaseSource):
             shape = (shards[number]["rows"], *inner)
             return track(mapped(path / name(number, what), shape, kind))
 
-        return lru_cache(maxsize=128)(opened)
+        return lru_cache(maxsize=_MOST_MAPS)(opened)
 
     @staticmethod
     def _name(number: int, what: str) -> str:
@@ -187,8 +188,10 @@ class ShardSource(BaseSource):
         maps: Callable[[int], NDArray[Any]], shard: Positions, row: Positions, out: NDArray[Any]
     ) -> NDArray[Any]:
         ends = [*(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(row)]
-        if 4 * len(ends) > len(row):  # runs are too short for a call of NumPy's each
-            return _copied({one: maps(one) for one in set(shard.tolist())}, shard, row, out)
+        shards = set(shard.tolist())
+        if 4 * len(ends) > len(row) and len(shards) <= _MOST_MAPS // 2:
+            # runs are too short for a call of NumPy's each
+            return _copied({one: maps(one) for one in shards}, shard, row, out)
         for start, stop in zip([0, *ends], ends, strict=False):
             array = maps(int(shard[start]))
             # no row is outside; "clip" lets NumPy write to `out` without a buffer
