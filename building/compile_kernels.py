@@ -14,7 +14,10 @@ from pathlib import Path
 
 
 def compile_kernels(folder: Path) -> list[str]:
-    """Compile for each processor that can be, in processes of their own; return their names."""
+    """Compile for every processor whose code can run here, each in its own process.
+
+    Returns their names.
+    """
     from cellprep.kernels import ahead
 
     found = [one for one in ahead.PROCESSORS if one.runs_here()]
@@ -29,7 +32,7 @@ def compile_kernels(folder: Path) -> list[str]:
 
 
 def call_everything(out: Path) -> None:
-    """Call what compiles: every step, search and command's part, from memory and from files."""
+    """Call everything that has kernels, with images in memory and with those of a written set."""
     import cellprep as cp
     from cellprep.cli.demo import run_demo
     from cellprep.report.inspect import inspect

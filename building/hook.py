@@ -18,7 +18,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 class CompiledKernels(BuildHookInterface):
     def dependencies(self) -> list[str]:
-        """To compile kernels, they are called."""
+        """Those of cellprep itself, since kernels are compiled by calling them."""
         return self.metadata.core.dependencies if _wanted() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:

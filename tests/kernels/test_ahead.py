@@ -117,7 +117,7 @@ def test_another_processor_asked_of_numba_is_compiled_for(wheel, monkeypatch) ->
     assert not ahead.has("avx")
 
 
-def test_without_a_writable_cache_a_wheels_kernel_needs_no_word(wheel, monkeypatch) -> None:
+def test_without_a_writable_cache_a_wheels_kernel_needs_no_warning(wheel, monkeypatch) -> None:
     monkeypatch.setattr(compiling._Places, "_locator_classes", [compiling._Nowhere])
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -190,7 +190,7 @@ class ShardSource(BaseSource):
         ends = [*(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(row)]
         shards = set(shard.tolist())
         if 4 * len(ends) > len(row) and len(shards) <= _MOST_MAPS // 2:
-            # runs are too short for a call of NumPy's each
+            # a call of NumPy's for each run would take longer than copying it
             return _copied({one: maps(one) for one in shards}, shard, row, out)
         for start, stop in zip([0, *ends], ends, strict=False):
             array = maps(int(shard[start]))

@@ -1,8 +1,8 @@
-"""Kernels that were compiled before cellprep was installed: for what, and where a wheel has them.
+"""Kernels compiled before cellprep is installed: for which processors, and where they are.
 
 Compiling takes seconds per kernel. A wheel for one platform and Python may therefore contain
 `compiled/`, with a folder of Numba's cache files for each of `PROCESSORS`; the kernel's source and
-Numba must be the same, or it is compiled as ever. `packaging/` builds such wheels.
+Numba must be the same, or it is compiled as usual. `building/` makes such wheels.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ PROCESSORS = (  # the most capable first
 
 
 def forced() -> bool:
-    """Whether Numba is told what to compile for, instead of this machine's processor."""
+    """Whether Numba's settings name a processor to compile for, rather than this machine's."""
     return any(getattr(config, name, None) for name in ("CPU_NAME", "CPU_FEATURES"))
 
 

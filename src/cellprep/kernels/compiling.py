@@ -55,7 +55,7 @@ def keep(folder: Path) -> None:
 
 
 class _Nowhere:
-    """Where Numba finds no folder that it can write to: nothing is cached, and saving says why."""
+    """Used if Numba finds no folder that it can write to: saving raises an error."""
 
     def __init__(self, function: Callable[..., Any], file: str) -> None:
         self._line = function.__code__.co_firstlineno
@@ -129,7 +129,7 @@ class _Cache(FunctionCache):
         return _DigestedFile(str(folder), self._name_ahead, _package_stamp())
 
     def _key_ahead(self, signature: Any, codegen: Any) -> Any:
-        """Numba's key but for the processor, for which the folder stands."""
+        """Numba's key without the processor, which the folder identifies."""
         signature, (triple, *_), digests = self._index_key(signature, codegen)
         return signature, triple, digests
 
