@@ -325,11 +325,10 @@ class Relabel:
         made = replace(
             plan,
             step="relabel",
-            rows=replace(plan.rows, labels=labels),
             class_names=names,
             source_counts=counts.astype(np.int64),
         )
-        return made.note(len(plan), f"{changed:,} relabelled by id", {})
+        return made.with_values(labels=labels).note(len(plan), f"{changed:,} relabelled by id", {})
 
     def __str__(self) -> str:
         return f"relabel({len(self.of_ids) + len(self.classes):,})"

@@ -42,8 +42,8 @@ class Tables(ABC):
 
         tables = []
         for change in self.plan.changes:
-            for reason, rows in change.removed.items():
-                table = _table(rows, self.plan.class_names)
+            for reason, removed in change.removed.items():
+                table = _table(removed.rows, self.plan.class_names)
                 table.insert(0, "step", change.step)
                 table.insert(1, "reason", reason)
                 tables.append(table)

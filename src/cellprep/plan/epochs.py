@@ -14,16 +14,16 @@ from .nodes import Joined, Mapped, Node, Noted, Origin, Taken
 def fixed_rows(node: Node) -> Masks:
     """(n,) whether the image of a row is the same in every epoch."""
     if isinstance(node, Origin):
-        return np.ones(len(node.source.rows), bool)
+        return np.ones(len(node.source.table), bool)
     if isinstance(node, Taken):
-        return np.asarray(fixed_rows(node.before)[node.at])
+        return np.asarray(fixed_rows(node.before)[node.choice.rows(slice(None))])
     if isinstance(node, Joined):
         return np.concatenate([fixed_rows(node.first), fixed_rows(node.second)])
     fixed = fixed_rows(node.before)
     if isinstance(node, Noted):
         return fixed
     if node.sampled(np.arange(0)):
-        fixed = fixed & (False if node.touched is None else ~node.touched)
+        fixed = fixed & ~node.touched(np.arange(len(fixed)))
     return fixed
 
 

@@ -11,10 +11,12 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Images, Keys, Masks, Positions, take
+from ..arrays import Images, Masks, Positions, take
+from .choice import Choice
 from .draws import Draw
 from .found import Found
 from .source import Shape, Source, check_unchanged, images_of
+from .table import Repeated, Table
 
 Parameters = dict[str, NDArray[Any]]
 """By name, one value for each row that a step changes."""
@@ -131,12 +133,12 @@ class _Unchanged:
 class Taken(_Unchanged):
     """Pixels of other rows: fewer, repeated, or both."""
 
-    at: Positions
+    choice: Choice
 
     def evaluate(
         self, at: Positions, out: Images | None = None, masks: bool = False
     ) -> tuple[Images, Record]:
-        rows = self.at[at]
+        rows = self.choice.rows(at)
         if (rows[1:] > rows[:-1]).all():
             return self.before.evaluate(rows, out, masks)
         images, index, record = self.distinct(at, masks)
@@ -145,7 +147,7 @@ class Taken(_Unchanged):
 
     def distinct(self, at: Positions, masks: bool = False) -> tuple[Images, Positions, Record]:
         """Each image that these rows are copies of, computed once, and the image of each row."""
-        rows, index = np.unique(self.at[at], return_inverse=True)
+        rows, index = np.unique(self.choice.rows(at), return_inverse=True)
         images, record = self.before.evaluate(rows, None, masks)
         return (
             images,
@@ -154,7 +156,7 @@ class Taken(_Unchanged):
         )
 
     def origin(self, at: Positions) -> Positions:
-        return self.before.origin(self.at[at])
+        return self.before.origin(self.choice.rows(at))
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +165,10 @@ class Mapped:
 
     Attributes
     ----------
-    touched : (n,) bool, optional
-        The rows that the step changes. Default: all.
+    rows : Table
+        The rows, whose keys the random numbers depend on.
+    only_added : bool
+        Whether the step changes only the copies that `rows`, a `Repeated`, added.
     known : Parameters, optional
         The parameters of all rows, where they were measured before.
     epoch : int
@@ -178,8 +182,8 @@ class Mapped:
     step: PixelStep
     name: str
     seed: int
-    keys: Keys
-    touched: Masks | None
+    rows: Table
+    only_added: bool = False
     known: Parameters | None = None
     epoch: int = 0
     found: Found | None = None
@@ -211,7 +215,7 @@ class Mapped:
         else:
             images, record = self.before.evaluate(at, out if same_shape else None, masks)
             index = np.arange(len(at))
-        touched = np.ones(len(at), bool) if self.touched is None else self.touched[at]
+        touched = self.touched(at)
         rows = np.flatnonzero(touched)
         given = record[MASKS].values if MASKS in record else None
         parameters = self._parameters(at[rows], images, index[rows], rows, given)
@@ -224,6 +228,13 @@ class Mapped:
         if carried is not None:
             record[MASKS] = Column(carried, np.ones(len(at), bool))
         return made, record | self._recorded(parameters, rows, touched)
+
+    def touched(self, at: Positions) -> Masks:
+        """(k,) whether the step changes the rows at these positions."""
+        if not self.only_added:
+            return np.ones(len(at), bool)
+        assert isinstance(self.rows, Repeated)
+        return self.rows.added(at)
 
     def _parameters(
         self,
@@ -251,7 +262,7 @@ class Mapped:
 
     def sampled(self, at: Positions) -> Parameters:
         """The random parameters of these rows."""
-        draw = Draw(self.seed, self.name, self.keys[at], self.epoch)
+        draw = Draw(self.seed, self.name, self.rows.keys(at), self.epoch)
         if self.table is None:
             return self.step.sample(draw)
         return self.step.sample_from(draw, self.table)

@@ -21,6 +21,7 @@ from ..arrays import Images, Labels, Masks, Positions
 from ..errors import BadImagesError, CellprepError
 from ..system import executors
 from ..system.executors import Span
+from .choice import Picked, kept
 from .epochs import fixed_rows, in_epoch, sharing
 from .nodes import (
     MASKS,
@@ -37,6 +38,7 @@ from .nodes import (
 )
 from .rows import Rows
 from .source import Shape, Source
+from .table import Changed, Chosen, Stored, Table, repeated
 
 Result = TypeVar("Result")
 
@@ -53,7 +55,7 @@ class Change:
     rows_in, rows_out : int
     why : str
         In words, with counts.
-    removed : dict of str to Rows
+    removed : dict of str to Table
         The removed rows by reason.
     """
 
@@ -61,7 +63,7 @@ class Change:
     rows_in: int
     rows_out: int
     why: str
-    removed: Mapping[str, Rows] = field(default_factory=dict)
+    removed: Mapping[str, Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,8 @@ class Plan:
     source : Source
     pixels : Node
         The last node of the chain that computes the pixels.
-    rows : Rows
+    table : Table
+        The rows.
     class_names : tuple of str
     source_counts : (classes,) int64
         Readable images per class in the source.
@@ -96,7 +99,7 @@ class Plan:
 
     source: Source
     pixels: Node
-    rows: Rows
+    table: Table
     class_names: tuple[str, ...]
     source_counts: NDArray[np.int64]
     seed: int = 0
@@ -111,13 +114,13 @@ class Plan:
     @classmethod
     def of(cls, source: Source) -> Plan:
         """All rows of a source, unchanged."""
-        history = source.history
+        history, table = source.history, source.table
         return cls(
             source,
             Origin(source),
-            source.rows,
+            table,
             source.class_names,
-            np.bincount(source.rows.labels, minlength=len(source.class_names)),
+            table.counts(len(source.class_names)),
             saved=history.steps,
             multiplied_by=history.multiplied_by,
         )
@@ -129,10 +132,15 @@ class Plan:
         renumber = np.array([names.index(name) for name in second.class_names], np.int64)
         rows = Rows.concatenate(first.rows, second.rows, renumber[second.rows.labels])
         pixels = Joined(first.pixels, second.pixels, len(first))
-        return cls(first.source, pixels, rows, names, np.bincount(rows.labels))
+        return cls(first.source, pixels, Stored(rows), names, np.bincount(rows.labels))
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.table)
+
+    @property
+    def rows(self) -> Rows:
+        """All rows in memory; of many millions, `table` computes those that are needed."""
+        return self.table.rows
 
     @property
     def is_unprocessed(self) -> bool:
@@ -149,8 +157,7 @@ class Plan:
         """(n,) whether the last step changed the pixels of a row."""
         if not isinstance(self.pixels, Mapped):
             return np.zeros(len(self), bool)
-        touched = self.pixels.touched
-        return np.ones(len(self), bool) if touched is None else touched
+        return self.pixels.touched(np.arange(len(self)))
 
     @cached_property
     def varies(self) -> bool:
@@ -183,45 +190,45 @@ class Plan:
         return self._with_columns({**self.rows.columns, name: values})
 
     def keep(
-        self, at: Positions, why: Mapping[str, Positions] | None = None, *, also: str = ""
+        self, at: Positions | Masks, why: Mapping[str, Positions] | None = None, *, also: str = ""
     ) -> Plan:
-        """The rows at these positions, all different; `why` has the others by reason.
+        """The rows at these positions, all different, or those that are marked.
 
-        `also` is noted after the counts of those.
+        `why` has the others by reason; `also` is noted after the counts of those.
         """
         reasons = {reason: gone for reason, gone in (why or {}).items() if len(gone)}
         words = [f"{len(gone):,} {reason}" for reason, gone in reasons.items()]
         counts = ", ".join([*words, also] if also else words)
-        removed = {reason: self.rows.take(gone) for reason, gone in reasons.items()}
-        kept = replace(self, pixels=Taken(self.pixels, at), rows=self.rows.take(at))
-        return kept.note(len(self), counts or "nothing to remove", removed)
+        removed = {reason: Chosen(self.table, Picked(gone)) for reason, gone in reasons.items()}
+        choice = kept(at, len(self))
+        plan = replace(self, pixels=Taken(self.pixels, choice), table=Chosen(self.table, choice))
+        return plan.note(len(self), counts or "nothing to remove", removed)
 
     def repeat(
-        self, counts: NDArray[np.int64], radix: int, why: str, *, first: int = 0
-    ) -> tuple[Plan, Masks]:
-        """Each row `counts` times, and which of the rows are added copies (see `Rows.repeat`)."""
-        rows, at = self.rows.repeat(counts, radix, first)
-        added = rows.copies != self.rows.copies[at] * radix
-        gone = np.flatnonzero(counts == 0)
-        removed = {"above the target": self.rows.take(gone)} if len(gone) else {}
+        self, counts: NDArray[Any] | int, radix: int, why: str, *, first: int = 0
+    ) -> Plan:
+        """Each row `counts` times; the copies are numbered as in `Repeated`."""
+        table = repeated(self.table, counts, radix, first)
+        gone = np.flatnonzero(np.asarray(counts) == 0)
+        removed = {"above the target": Chosen(self.table, Picked(gone))} if len(gone) else {}
         plan = replace(
             self,
-            pixels=Taken(self.pixels, at),
-            rows=rows,
+            pixels=Taken(self.pixels, table.choice),
+            table=table,
             multiplied_by=self.multiplied_by or self.step,
         )
-        return plan.note(len(self), why, removed), added
+        return plan.note(len(self), why, removed)
 
     def map(
         self,
         step: PixelStep,
         *,
-        only: Masks | None = None,
+        only_added: bool = False,
         part: str = "",
         known: Parameters | None = None,
         table: Parameters | None = None,
     ) -> Plan:
-        """Send the pixels through a step; `only` marks the rows that it changes. Default: all.
+        """Send the pixels through a step: all, or those of the copies that `repeat` just added.
 
         `known` are the parameters of all rows, if they were measured before; `table` is what the
         step samples from with `sample_from`, one row per image that was measured, sorted by id.
@@ -229,8 +236,8 @@ class Plan:
         step.out_shape(self.shape)
         name = f"{self.step}.{part}" if part else self.step
         node = Mapped(
-            *(self.pixels, step, name, self.seed, self.rows.keys),
-            touched=only,
+            *(self.pixels, step, name, self.seed, self.table),
+            only_added=only_added,
             known=known,
             table=table,
         )
@@ -316,13 +323,16 @@ class Plan:
         `known` has parameters of all rows, recorded for the decided ones. No pixel changes.
         """
         before = self.rows.decided
-        rows = replace(
-            self.rows, labels=labels, decided=decided if before is None else before | decided
-        )
+        decided_now = decided if before is None else before | decided
         columns = {f"{self.step}.{name}": Column(each, decided) for name, each in known.items()}
-        return replace(self, rows=rows, pixels=Noted(self.pixels, columns))
+        plan = self.with_values(labels=labels, decided=decided_now)
+        return replace(plan, pixels=Noted(self.pixels, columns))
 
-    def note(self, rows_in: int, why: str, removed: Mapping[str, Rows] | None = None) -> Plan:
+    def with_values(self, **values: Any) -> Plan:
+        """The same pixels, with other values in some columns of the rows (see `Changed`)."""
+        return replace(self, table=Changed(self.table, values))
+
+    def note(self, rows_in: int, why: str, removed: Mapping[str, Table] | None = None) -> Plan:
         """Note what the step did to the rows."""
         change = Change(self.step, rows_in, len(self), why, removed or {})
         return replace(self, changes=(*self.changes, change))
@@ -337,7 +347,7 @@ class Plan:
         return self.pixels.origin(at)
 
     def _with_columns(self, columns: Mapping[str, NDArray[Any]]) -> Plan:
-        return replace(self, rows=replace(self.rows, columns=columns))
+        return self.with_values(columns=columns)
 
 
 @dataclass(frozen=True)

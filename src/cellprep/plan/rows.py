@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,27 @@ class Rows:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to other processes: a byte or two per row, if ids are row numbers."""
+        state = dict(vars(self))
+        if self.ids.dtype.kind != "U":
+            del state["id_keys"]
+            if (self.ids == np.arange(len(self))).all():
+                state["ids"] = len(self)
+        for name in ("labels", "copies"):
+            most = int(state[name].max(initial=0))
+            state[name] = state[name].astype(np.min_scalar_type(most)) if most else len(self)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if isinstance(state["ids"], int):
+            state["ids"] = np.arange(state["ids"])
+        for name in ("labels", "copies"):
+            values = state[name]
+            zeros = isinstance(values, int)
+            state[name] = np.zeros(values, np.int64) if zeros else values.astype(np.int64)
+        vars(self).update({"id_keys": id_keys(state["ids"])} | state)
+
     @property
     def keys(self) -> Keys:
         """(n,) uint64, one for each (id, copy)."""
@@ -108,26 +129,6 @@ class Rows:
             None if self.parts is None else self.parts[at],
             None if self.decided is None else self.decided[at],
         )
-
-    def repeat(
-        self, counts: NDArray[np.int64], radix: int, first: int = 0
-    ) -> tuple[Rows, Positions]:
-        """Each row `counts` times, and the position of the row that each new row came from.
-
-        Copy c of an image becomes its copies c * radix + first, first + 1 ... While these are below
-        the next multiple of radix, numbers are unique and do not depend on other rows.
-        """
-        most = int(counts.max(initial=0)) + first
-        if most > radix or (int(self.copies.max(initial=0)) + 1) * radix > 2**63 - 1:
-            raise CellprepError(
-                f"{most:,} copies of an image that is itself copy "
-                f"{self.copies.max(initial=0):,} exceed the copy numbers available; choose fewer"
-            )
-        at = np.repeat(np.arange(len(self)), counts)
-        start = np.cumsum(counts) - counts
-        repetition = first + np.arange(len(at)) - start[at]
-        rows = self.take(at)
-        return replace(rows, copies=rows.copies * radix + repetition), at
 
     def shuffled(self, seed: int, epoch: int) -> Positions:
         """Positions in the order of an epoch, which depends on seed, epoch and row keys only."""

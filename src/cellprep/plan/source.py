@@ -27,6 +27,7 @@ from ..arrays import (
 from ..system import executors
 from ..system.paths import shown
 from .rows import Rows
+from .table import Stored, Table
 
 Shape = tuple[int, int, int]
 
@@ -89,6 +90,10 @@ class Source(Protocol):
 
     @property
     def rows(self) -> Rows: ...
+    @property
+    def table(self) -> Table:
+        """The same rows, for a source whose rows are computed when they are needed."""
+
     @property
     def class_names(self) -> tuple[str, ...]: ...
     @property
@@ -177,6 +182,10 @@ class BaseSource:
 
     unread: Unread = field(default=(), kw_only=True)
 
+    @property
+    def table(self: Source) -> Table:
+        return Stored(self.rows)
+
     def masks(self: Source, at: Positions) -> Masks:
         raise NotImplementedError("the images came without masks")
 
@@ -187,7 +196,7 @@ class BaseSource:
         return "" if self.path is None else f"{self.path.name}: row {row}"
 
     def image_sizes(self: Source) -> list[Size | None]:
-        return [self.shape[:2]] * len(self.rows)
+        return [self.shape[:2]] * len(self.table)
 
     def resizes(self) -> bool:
         return False

@@ -83,7 +83,8 @@ def _removed(before: Dataset, change: Change) -> list[Strip]:
     """The removed pictures by reason, most frequent first, with their number of copies."""
     strips = []
     keys = before.plan.rows.keys
-    for reason, rows in change.removed.items():
+    for reason, removed in change.removed.items():
+        rows = removed.rows
         # Equal images are one picture; a step that ignores pixels leaves no such column.
         look = rows.columns.get(SAME, np.arange(len(rows)))
         _, first, which, count = np.unique(

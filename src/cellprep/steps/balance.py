@@ -67,5 +67,5 @@ class Balance(Step):
         for name, count in zip(names, np.bincount(labels, minlength=len(names)), strict=True):
             if count == 1 and added:
                 why += f"; class '{name}' has one image, whose copies add little"
-        plan, copies = plan.repeat(counts, _MAX_COPIES, why)
-        return plan.map(self.jitter, only=copies, part="jitter") if self.jitter else plan
+        plan = plan.repeat(counts, _MAX_COPIES, why)
+        return plan.map(self.jitter, only_added=True, part="jitter") if self.jitter else plan

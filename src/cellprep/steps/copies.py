@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..plan.plan import Plan
 from .step import Step
 
@@ -14,7 +12,6 @@ def with_copies(plan: Plan, step: Step, copies: int, keep_originals: bool, what:
     Copies are numbered from 1 even without originals, so that they are the same copies.
     """
     first = 0 if keep_originals else 1
-    counts = np.full(len(plan), copies + 1 - first)
     why = f"{copies} {what} {'beside' if keep_originals else 'instead of'} each image"
-    plan, added = plan.repeat(counts, copies + 1, why, first=first)
-    return plan.map(step, only=added)
+    repeated = plan.repeat(copies + 1 - first, copies + 1, why, first=first)
+    return repeated.map(step, only_added=True)

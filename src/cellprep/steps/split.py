@@ -152,7 +152,7 @@ class _WithoutParts:
 
     def __call__(self, plan: Plan) -> Plan:
         kept = plan.keep(self.at)
-        return replace(kept, rows=replace(kept.rows, parts=None))
+        return kept.with_values(parts=None)
 
     def __str__(self) -> str:
         return "one split"
