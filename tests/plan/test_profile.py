@@ -58,7 +58,7 @@ def test_row_order_does_not_change_a_profile() -> None:
         cp.Dataset.from_arrays(images[at], np.zeros(len(at), int), ["cell"], ids[at])
         for at in (np.arange(len(images)), order)
     )
-    assert set(one.ids[sample(one.plan.rows)]) == set(other.ids[sample(other.plan.rows)])
+    assert set(one.ids[sample(one.plan.table)]) == set(other.ids[sample(other.plan.table)])
     assert cp.profile(one) == cp.profile(other)
     assert cp.profile(one).images == SAMPLE
 

@@ -6,10 +6,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from ..arrays import Masks, Positions
+from ..arrays import Images, Masks, Positions
+from ..plan import choice
 from ..plan.digests import digest, prefilter_digest
-from ..plan.groups import Groups, equal_rows
+from ..plan.groups import Groups, equal_rows, occur_again
 from ..plan.nodes import Node
 from ..plan.plan import Plan
 from ..plan.rows import SAME
@@ -17,49 +19,66 @@ from ..system import executors
 
 
 def exact_groups(plan: Plan) -> tuple[Plan, Groups]:
-    """Groups of rows with equal pixels, and the plan with a column of them.
-
-    Rows with equal digests are compared byte by byte with the first of them, so a collision is
-    split into its true groups.
-    """
-    if SAME in plan.rows.columns:
+    """Groups of rows with equal pixels, and the plan with a column of them."""
+    if SAME in plan.table.take(slice(0)).columns:
         return plan, equal_rows(plan.rows.columns[SAME][:, None])
-    # Digests and comparisons keep the interpreter lock: threads only pay where images are computed.
-    with executors.in_this_thread() if plan.is_unprocessed else nullcontext():
-        plan, proposed = _proposed(plan)
-        groups = _confirmed(plan, proposed)
+    plan, at, found = repeated_rows(plan)
+    groups = np.full(len(plan), -1, np.int64)
+    groups[at] = found
     same = np.where(groups >= 0, groups, int(groups.max(initial=-1)) + 1 + np.arange(len(plan)))
     return plan.with_column(SAME, same), groups
 
 
-def _proposed(plan: Plan) -> tuple[Plan, Groups]:
-    """Groups of rows with equal digests.
+def repeated_rows(plan: Plan) -> tuple[Plan, Positions, Groups]:
+    """The rows whose pixels another row has too, and their groups; the plan with their digests.
+
+    Rows with equal digests are compared byte by byte with the first of them, so a collision is
+    split into its true groups.
+    """
+    # Digests and comparisons keep the interpreter lock: threads only pay where images are computed.
+    with executors.in_this_thread() if plan.is_unprocessed else nullcontext():
+        plan, at, proposed = _proposed(plan)
+        groups = _confirmed(plan, at, proposed)
+    return plan, at[groups >= 0], groups[groups >= 0]
+
+
+def _proposed(plan: Plan) -> tuple[Plan, Positions, Groups]:
+    """Rows with equal digests, and their groups.
 
     Images in memory get a prefilter digest first: equal images have equal middle rows, so an image
-    whose middle row is unique needs no digest.
+    whose middle row is unique needs no digest. Of very many images, the first half of their digests
+    is compared first, which takes 8 bytes per row.
     """
-    if not plan.is_unprocessed or "digest" in plan.rows.columns:
-        plan = plan.measure("digest", digest)
-        return plan, equal_rows(plan.rows.columns["digest"])
-    prefilters = [found for _, found in plan.each(prefilter_digest)]
-    alike = np.flatnonzero(equal_rows(np.concatenate(prefilters)[:, None]) >= 0)
-    groups = np.full(len(plan), -1, np.int64)
-    if len(alike):
+    known = plan.table.take(slice(0)).columns
+    if "digest" not in known and (plan.is_unprocessed or len(plan) > choice.SMALL):
+        first = prefilter_digest if plan.is_unprocessed else _first_half
+        halves = np.empty(len(plan), np.uint64)
+        for (start, stop), found in plan.each(first, "digest"):
+            halves[start:stop] = found
+        alike = np.flatnonzero(occur_again(halves))
+        del halves
         digests = plan.keep(alike).measure("digest", digest).rows.columns["digest"]
-        groups[alike] = equal_rows(digests)
-    return plan, groups
+    else:
+        plan = plan.measure("digest", digest)
+        alike, digests = np.arange(len(plan)), plan.rows.columns["digest"]
+    groups = equal_rows(digests)
+    return plan, alike[groups >= 0], groups[groups >= 0]
 
 
-def _confirmed(plan: Plan, proposed: Groups) -> Groups:
-    """The proposed groups, split where pixels differ."""
-    confirmed = np.full(len(plan), -1, np.int64)
-    pending = np.flatnonzero(proposed >= 0)
+def _first_half(images: Images) -> NDArray[np.uint64]:
+    return digest(images)[:, 0]
+
+
+def _confirmed(plan: Plan, rows: Positions, proposed: Groups) -> Groups:
+    """The proposed groups of these rows, split where pixels differ; -1 for rows in none."""
+    confirmed = np.full(len(rows), -1, np.int64)
+    pending = np.arange(len(rows))
     count = 0
     while len(pending):
         group = proposed[pending]
         names, first = np.unique(group, return_index=True)
         example = pending[first][np.searchsorted(names, group)]
-        same = _equal_pixels(plan, pending, example)
+        same = _equal_pixels(plan, rows[pending], rows[example])
         found = pending[same]
         several = np.bincount(proposed[found], minlength=group.max() + 1)[proposed[found]] > 1
         numbers = np.unique(proposed[found[several]], return_inverse=True)[1]

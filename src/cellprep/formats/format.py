@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from ..arrays import Images, Masks
 from ..plan.rows import Rows
 from ..plan.source import Shape, Source
+from ..plan.table import Table
 from .stamps import Files
 
 UNLABELLED = "?"
@@ -44,7 +45,7 @@ class Contents:
 
     Attributes
     ----------
-    rows : Rows
+    table : Table
         Ids, copy numbers, labels and groups of all images, in order.
     class_names : tuple of str
     shape : (height, width, 3)
@@ -54,21 +55,26 @@ class Contents:
         Whether masks are written too.
     """
 
-    rows: Rows
+    table: Table
     class_names: tuple[str, ...]
     shape: Shape
     rows_per_shard: int
     masks: bool
 
     @property
+    def rows(self) -> Rows:
+        """All rows in memory; of many millions, `shard_rows` computes those of one shard."""
+        return self.table.rows
+
+    @property
     def shards(self) -> int:
         """The number of shards."""
-        return -(-len(self.rows) // self.rows_per_shard)
+        return -(-len(self.table) // self.rows_per_shard)
 
     def shard_rows(self, number: int) -> Rows:
         """The rows of one shard."""
         start = number * self.rows_per_shard
-        return self.rows.take(slice(start, start + self.rows_per_shard))
+        return self.table.take(slice(start, start + self.rows_per_shard))
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def index_of(
     for name in records[0]:
         blocks = zip(*(block[name] for block in records), strict=True)
         table[name] = _arrow_column(*map(np.concatenate, blocks))
-    return _index_table(plan.rows.take(slice(*span)), plan.class_names, table)
+    return _index_table(plan.table.take(slice(*span)), plan.class_names, table)
 
 
 def _arrow_column(values: NDArray[Any], present: Masks | None = None) -> pa.Array:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Keys, Labels
+from ..arrays import Keys, Masks
 from ..errors import CellprepError, nearest
 
 Target = str | int | Mapping[Any, int]
@@ -35,22 +35,39 @@ def check_classes(names: Sequence[str], source_counts: Sequence[int], target: Ta
 
 
 def balance_counts(
-    labels: Labels, class_names: Sequence[str], target: Target, rank: Keys
-) -> NDArray[np.int64]:
-    """(n,) number of times each row occurs, so that every class meets the target.
+    labels: NDArray[Any],
+    present: NDArray[np.int64],
+    class_names: Sequence[str],
+    target: Target,
+    rank: Keys,
+) -> NDArray[Any]:
+    """(n,) unsigned, the number of times each row occurs, so that every class meets the target.
 
     Within a class, rows of low `rank` get the surplus copies, or are kept when rows are dropped.
 
-    >>> balance_counts(np.array([0, 0, 0, 1, 1]), ["a", "b"], "max", np.arange(5, dtype=np.uint64))
-    array([1, 1, 1, 2, 1])
+    `present` is the number of rows of each class.
+
+    >>> labels, rank = np.array([0, 0, 0, 1, 1]), np.arange(5, dtype=np.uint64)
+    >>> balance_counts(labels, np.array([3, 2]), ["a", "b"], "max", rank)
+    array([1, 1, 1, 2, 1], dtype=uint8)
     """
-    present = np.bincount(labels, minlength=len(class_names))
     wanted = _targets(present, class_names, target)
-    order = np.lexsort((rank, labels))
-    position = np.empty(len(labels), np.int64)
-    position[order] = np.arange(len(labels)) - (np.cumsum(present) - present)[labels[order]]
     whole, surplus = np.divmod(wanted, np.maximum(present, 1))
-    return np.asarray(whole[labels] + (position < surplus[labels]))
+    smallest = np.min_scalar_type(int(whole.max(initial=0)) + 1)
+    counts = whole.astype(smallest)[labels]
+    for label in np.flatnonzero(surplus).tolist():
+        counts[_lowest(rank, labels == label, int(surplus[label]))] += 1
+    return np.asarray(counts)
+
+
+def _lowest(rank: Keys, among: Masks, n: int) -> Masks:
+    """The n rows of lowest rank among some; of equal ranks, those that come first."""
+    last = np.partition(rank[among], n - 1)[n - 1]
+    lowest = among & (rank <= last)
+    excess = np.count_nonzero(lowest) - n
+    if excess:
+        lowest[np.flatnonzero(lowest & (rank == last))[-excess:]] = False
+    return np.asarray(lowest)
 
 
 def _targets(present: NDArray[np.int64], names: Sequence[str], target: Target) -> NDArray[np.int64]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 import PIL
 import xxhash
+from numpy.typing import NDArray
 
 from .._version import __version__
 from ..system.paths import without_times
 from .draws import id_keys
 from .plan import Plan
+from .rows import Rows
 
 
 @dataclass(frozen=True)
@@ -127,13 +129,18 @@ class Fingerprint:
 
 def _rows_digest(plan: Plan) -> str:
     digest = xxhash.xxh3_128()
-    columns = [plan.rows.id_keys, plan.rows.copies, plan.rows.labels]
-    if plan.rows.groups is not None:
-        columns.append(id_keys(plan.rows.groups))
-    if plan.rows.parts is not None:
-        columns.append(id_keys(plan.rows.parts))
+    none = plan.table.take(slice(0))
+    columns: list[Callable[[Rows], NDArray[Any] | None]] = [
+        lambda rows: rows.id_keys,
+        lambda rows: rows.copies,
+        lambda rows: rows.labels,
+        lambda rows: None if rows.groups is None else id_keys(rows.groups),
+        lambda rows: None if rows.parts is None else id_keys(rows.parts),
+    ]
     for column in columns:
-        digest.update(np.ascontiguousarray(column).data)
+        if column(none) is not None:
+            for _, rows in plan.table.parts():
+                digest.update(np.ascontiguousarray(column(rows)).data)
     return digest.hexdigest()
 
 

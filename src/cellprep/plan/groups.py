@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arrays import Masks
+
+_SORTED = 1 << 22
+
 Groups = NDArray[np.int64]
 """(n,), the number of each row's group, -1 for rows in no group."""
 
@@ -26,6 +30,26 @@ def equal_rows(table: NDArray[Any]) -> Groups:
     groups = np.full(len(table), -1, np.int64)
     groups[order[shared]] = np.unique(run[shared], return_inverse=True)[1]
     return groups
+
+
+def occur_again(values: NDArray[np.uint64]) -> Masks:
+    """(n,) whether a value occurs more than once.
+
+    Values are sorted a few million at a time, those with the same first bits together.
+
+    >>> occur_again(np.array([5, 3, 5], np.uint64))
+    array([ True, False,  True])
+    """
+    again = np.zeros(len(values), bool)
+    bits = max(len(values) // _SORTED, 1).bit_length() - 1
+    for first in range(1 << bits):
+        # a shift by all 64 bits is undefined
+        at = np.flatnonzero(values >> np.uint64(64 - bits) == first) if bits else slice(None)
+        found = values[at]
+        ordered = np.sort(found)
+        repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+        again[at] = np.isin(found, repeated)
+    return again
 
 
 def merge_groups(n: int, *groupings: Groups) -> Groups:

@@ -204,9 +204,7 @@ class Plan:
         plan = replace(self, pixels=Taken(self.pixels, choice), table=Chosen(self.table, choice))
         return plan.note(len(self), counts or "nothing to remove", removed)
 
-    def repeat(
-        self, counts: NDArray[Any] | int, radix: int, why: str, *, first: int = 0
-    ) -> Plan:
+    def repeat(self, counts: NDArray[Any] | int, radix: int, why: str, *, first: int = 0) -> Plan:
         """Each row `counts` times; the copies are numbered as in `Repeated`."""
         table = repeated(self.table, counts, radix, first)
         gone = np.flatnonzero(np.asarray(counts) == 0)

@@ -7,7 +7,7 @@ neither on the order of rows nor on the machine.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from statistics import median
 from typing import Any
@@ -21,6 +21,7 @@ from .nodes import completed
 from .plan import Plan
 from .rows import Rows
 from .source import Shape
+from .table import Table
 
 SAMPLE = 256
 """Most images that a profile is measured on."""
@@ -184,21 +185,20 @@ class Measuring:
     Cells are not searched for, which would compile for 12 seconds on a new machine.
     """
 
-    sampled: Masks
+    sampled: Positions
     painted: int | None
-    added: Masks
+    table: Table
 
     @classmethod
     def of(cls, plan: Plan) -> Measuring:
-        sampled = np.zeros(len(plan), bool)
-        sampled[sample(plan.rows)] = True
-        return cls(sampled, painted_background(plan), plan.rows.copies > 0)
+        return cls(sample(plan.table), painted_background(plan), plan.table)
 
     def __call__(self, at: Positions, images: Images, masks: Masks | None) -> Measured:
         """What there is to measure in the images of the rows at these positions."""
-        here = self.sampled[at]
+        here = np.isin(at, self.sampled)
+        added = self.table.take(at).copies > 0
         found = Measured.of(images[here], None if masks is None else masks[here], self.painted)
-        return replace(found, blank=at[self.added[at] & of_one_color(images)].tolist())
+        return replace(found, blank=at[added & of_one_color(images)].tolist())
 
 
 def of_one_color(images: Images) -> Masks:
@@ -218,7 +218,7 @@ def profile_of(plan: Plan) -> Profile:
 
     A sample of at most `SAMPLE` images is measured: see `sample`.
     """
-    at, painted = sample(plan.rows), painted_background(plan)
+    at, painted = sample(plan.table), painted_background(plan)
     parts = []
     for start, stop in plan.spans(len(at)):
         images, masks = _with_masks(plan, at[start:stop], search=painted is None)
@@ -226,18 +226,26 @@ def profile_of(plan: Plan) -> Profile:
     return Profile.of(Measured.total(parts), plan.shape)
 
 
-def sample(rows: Rows) -> Positions:
+def sample(table: Table) -> Positions:
     """Positions of the rows that a profile is measured on, in order.
 
     These are source images, not added copies, unless there are only copies. Of more than `SAMPLE`,
     those with the smallest keys are taken: the same ones whatever their order.
     """
-    at = np.flatnonzero(rows.copies == 0)
-    if not len(at):
-        at = np.arange(len(rows))
-    if len(at) > SAMPLE:
-        at = at[np.argpartition(rows.keys[at], SAMPLE)[:SAMPLE]]
-    return np.sort(at)
+    at = _lowest_keys(table, lambda rows: rows.copies == 0)
+    return at if len(at) else _lowest_keys(table, lambda rows: np.ones(len(rows), bool))
+
+
+def _lowest_keys(table: Table, among: Callable[[Rows], Masks]) -> Positions:
+    lowest, keys = np.empty(0, np.int64), np.empty(0, np.uint64)
+    for part, rows in table.parts():
+        at = np.flatnonzero(among(rows))
+        lowest = np.concatenate([lowest, part.start + at])
+        keys = np.concatenate([keys, rows.keys[at]])
+        if len(keys) > SAMPLE:
+            few = np.argpartition(keys, SAMPLE)[:SAMPLE]
+            lowest, keys = lowest[few], keys[few]
+    return np.sort(lowest)
 
 
 def painted_background(plan: Plan) -> int | None:

@@ -55,16 +55,21 @@ class Balance(Step):
                 in_range(f"target['{name}']", count, 0, 2**31, whole=True)
 
     def extend(self, plan: Plan) -> Plan:
-        labels, names = plan.rows.labels, plan.class_names
+        names = plan.class_names
         check_classes(names, plan.source_counts.tolist(), self.target)
-        rank = Draw(plan.seed, plan.step, plan.rows.keys).bits("rank")
-        counts = balance_counts(labels, names, self.target, rank)
-        added = int(np.maximum(counts - 1, 0).sum())
-        why = f"{added:,} jittered copies added" if self.jitter else f"{added:,} repeats added"
+        present = plan.table.counts(len(names))
+        labels = np.empty(len(plan), np.min_scalar_type(len(names)))
+        rank = np.empty(len(plan), np.uint64)
+        for at, rows in plan.table.parts():
+            labels[at] = rows.labels
+            rank[at] = Draw(plan.seed, plan.step, rows.keys).bits("rank")
+        counts = balance_counts(labels, present, names, self.target, rank)
         dropped = int((counts == 0).sum())
+        added = int(counts.sum()) - len(plan) + dropped
+        why = f"{added:,} jittered copies added" if self.jitter else f"{added:,} repeats added"
         if dropped:
             why += f", {dropped:,} above the target dropped"
-        for name, count in zip(names, np.bincount(labels, minlength=len(names)), strict=True):
+        for name, count in zip(names, present.tolist(), strict=True):
             if count == 1 and added:
                 why += f"; class '{name}' has one image, whose copies add little"
         plan = plan.repeat(counts, _MAX_COPIES, why)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from ..duplicates.exact import repeated_rows
 from ..duplicates.policies import resolve_duplicates
 from ..duplicates.relations import related
 from ..duplicates.settings import Search
@@ -59,18 +60,25 @@ class Dedupe(Step):
     hash: Hash = "phash"
 
     def extend(self, plan: Plan) -> Plan:
-        plan, found = related(plan, Search(self.near, self.symmetries, self.hash))
+        search = Search(self.near, self.symmetries, self.hash)
+        if search:
+            plan, found = related(plan, search)
+            at = np.flatnonzero(found.groups >= 0)
+            groups = found.groups[at]
+        else:
+            plan, at, groups = repeated_rows(plan)
+        rows = plan.table.take(at)
         why = resolve_duplicates(
-            found.groups,
-            plan.rows.labels,
-            plan.rows.order(),
+            groups,
+            rows.labels,
+            rows.order(),
             on_conflict=self.on_conflict,
             on_duplicate=self.on_duplicate,
             max_copies=self.max_copies,
         )
-        if plan.rows.decided is not None:
-            why = {reason: at[~plan.rows.decided[at]] for reason, at in why.items()}
+        if rows.decided is not None:
+            why = {reason: gone[~rows.decided[gone]] for reason, gone in why.items()}
         stays = np.ones(len(plan), bool)
-        for places in why.values():
-            stays[places] = False
-        return plan.keep(np.flatnonzero(stays), why)
+        for gone in why.values():
+            stays[at[gone]] = False
+        return plan.keep(stays, {reason: at[gone] for reason, gone in why.items()})

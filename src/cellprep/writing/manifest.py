@@ -33,7 +33,7 @@ _SHARDS_PER_GROUP = 64
 def contents_of(plan: Plan, fingerprint: Fingerprint) -> Contents:
     """What a plan writes, as a format needs to know it."""
     return Contents(
-        plan.rows, plan.class_names, plan.shape, fingerprint.rows_per_shard, fingerprint.masks
+        plan.table, plan.class_names, plan.shape, fingerprint.rows_per_shard, fingerprint.masks
     )
 
 
@@ -46,8 +46,8 @@ def manifest_of(
     measured: Measured | None = None,
 ) -> dict[str, Any]:
     """The manifest, with the entries of the shards and the stamps of all other files."""
-    counts = np.bincount(plan.rows.labels, minlength=len(plan.class_names)).tolist()
     names = plan.class_names
+    counts = plan.table.counts(len(names)).tolist()
     known_masks = {"known_masks": True} if plan.pixels.has_masks else {}
     profile = {"profile": Profile.of(measured, plan.shape).to_dict()} if measured else {}
     return {
@@ -83,8 +83,8 @@ def manifest_of(
 
 def _named_rows(plan: Plan, at: list[int]) -> list[list[Any]]:
     """The id and the copy number of rows."""
-    ids, copies = plan.rows.ids, plan.rows.copies
-    return [[ids[row].item(), int(copies[row])] for row in at]
+    rows = plan.table.take(np.array(at))
+    return [[id.item(), int(copy)] for id, copy in zip(rows.ids, rows.copies, strict=True)]
 
 
 def finish(path: Path, manifest: Mapping[str, Any], index: WrittenIndex) -> None:
