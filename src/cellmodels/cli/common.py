@@ -64,6 +64,14 @@ def prediction(function: Any) -> Any:
             help="Adapt normalisation: 0.1 to 0.5.",
         ),
         click.option(
+            "--neighbors",
+            type=float,
+            metavar="X",
+            default=0.0,
+            show_default=True,
+            help="Share among similar images: 0.8.",
+        ),
+        click.option(
             "--no-temperature",
             "temperature",
             is_flag=True,

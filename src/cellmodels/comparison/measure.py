@@ -10,6 +10,7 @@ from cellprep import Dataset
 
 from ..evaluation.adapt_norm import check_norm
 from ..evaluation.evaluate import evaluate
+from ..evaluation.neighbors import check_neighbors
 from ..evaluation.report import Report
 from .sets import Sets
 from .table import AS_IS, Row
@@ -54,7 +55,9 @@ def measure(
 
 
 def check_ways(model: Any, sets: Sets, row: Row) -> None:
-    """Refuse what `measure` would refuse once the model is trained: `adapt_norm` is not for all.
+    """Refuse what `measure` would refuse once the model is trained.
+
+    `adapt_norm` and `neighbors` are not for all models and sets.
 
     Raises
     ------
@@ -63,11 +66,12 @@ def check_ways(model: Any, sets: Sets, row: Row) -> None:
     for name in row.ways or sets.table.ways:
         way = sets.table.ways[name]
         which = way.get("sets", "all")
-        if not way.get("adapt_norm"):
-            continue
         own = {} if which == "others" else {"the test split": sets.splits["test"]}
         for cells, images in {**own, **({} if which == "own" else sets.others)}.items():
-            check_norm(model, images, cells)
+            if way.get("adapt_norm"):
+                check_norm(model, images, cells)
+            if way.get("neighbors"):
+                check_neighbors(model, images, cells)
 
 
 def _own(report: Report) -> dict[str, float]:

@@ -60,7 +60,8 @@ def evaluate(
         The probabilities of all others are excluded, and the rest sums to 1.
     progress : bool
     **settings
-        The fields of `Prediction`: tta, adapt, adapt_color, adapt_norm, temperature, batch_size.
+        The fields of `Prediction`: tta, adapt, adapt_color, adapt_norm, neighbors, temperature,
+        batch_size.
 
     Returns
     -------

@@ -41,7 +41,8 @@ def predict(
         The classes that can occur. All others get a probability of 0, and the rest sums to 1.
     progress : bool
     **settings
-        The fields of `Prediction`: tta, adapt, adapt_color, adapt_norm, temperature, batch_size.
+        The fields of `Prediction`: tta, adapt, adapt_color, adapt_norm, neighbors, temperature,
+        batch_size.
 
     Returns
     -------

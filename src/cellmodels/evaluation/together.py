@@ -10,6 +10,7 @@ from cellprep import CellprepError, Dataset
 from ..data.checks import check_fits
 from .adapt_norm import check_norm
 from .adapted import training_profile
+from .neighbors import check_neighbors
 from .probabilities import Prediction
 
 
@@ -64,6 +65,8 @@ def check_images(
     if how.adapt or how.adapt_color != "none":
         for model in models:
             training_profile(model)
-    if how.adapt_norm:
-        for model in models:
+    for model in models:
+        if how.adapt_norm:
             check_norm(model, dataset, name)
+        if how.neighbors:
+            check_neighbors(model, dataset, name)

@@ -133,10 +133,13 @@ def test_sets_of_other_laboratories_that_do_not_fit_are_refused(here, images, na
 
 
 def test_a_way_that_a_model_does_not_support_is_refused_before_it_is_trained(here):
-    text = TABLE.replace("[recipes]", "[ways]\nadapted = { adapt_norm = 0.3 }\n[recipes]")
-    Path("t.toml").write_text(text)
-    with pytest.raises(CellprepError, match=r"needs at least 32 images, but the test split has"):
-        cm.compare("t.toml", "out", progress=False)
+    for way in ("adapt_norm = 0.3", "neighbors = 0.8"):
+        text = TABLE.replace("[recipes]", f"[ways]\nadapted = {{ {way} }}\n[recipes]")
+        Path("t.toml").write_text(text)
+        message = f"`{way.split()[0]}` needs at least 32 images, but the test split has"
+        with pytest.raises(CellprepError, match=message):
+            cm.compare("t.toml", "out", progress=False)
+    Path("t.toml").write_text(text.replace(way, "adapt_norm = 0.3"))
     images, labels = pictures(240)
     np.savez("cells.npz", images=images, labels=labels, class_names=np.array(NAMES))
     with pytest.raises(CellprepError, match="baseline_cnn has no batch normalisation"):

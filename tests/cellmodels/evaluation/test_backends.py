@@ -17,7 +17,12 @@ from ..helpers import NAMES, pictures, tiny
 
 keras = pytest.importorskip("keras")
 
-SETTINGS = [{}, {"tta": "dihedral"}, {"adapt_norm": 0.5, "temperature": False}]
+SETTINGS = [
+    {},
+    {"tta": "dihedral"},
+    {"adapt_norm": 0.5, "temperature": False},
+    {"neighbors": 0.8},
+]
 ELSEWHERE = """
 import sys
 import numpy as np
