@@ -48,8 +48,8 @@ def share(
 
     Examples
     --------
-    >>> round(share(np.eye(2), [np.ones((2, 1), np.float32)], 0.5)[0, 0], 3)
-    0.667
+    >>> share(np.eye(2), [np.ones((2, 1), np.float32)], 0.5).round(3).tolist()
+    [[0.667, 0.333], [0.333, 0.667]]
     """
     similar = _similar(features)
     found = probabilities
