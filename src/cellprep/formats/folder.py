@@ -39,8 +39,8 @@ from .folder_writer import MASKS, FolderWriter, written_files
 from .format import UNLABELLED, Format
 from .index import load_rows
 from .listing import Listing, list_files
-from .manifest import INDEX
 from .opened import history_of
+from .pieces import Shards
 from .splits import OTHER, chosen
 from .untrusted import inside, is_text
 from .written import manifest_of_format, written_format
@@ -321,8 +321,9 @@ def _read_written(path: Path, size: Size | None) -> FolderSource:
     files: list[str] = index["file"].to_pylist() if "file" in index.column_names else [""]
     for file in files:
         if not isinstance(file, str) or not inside(file):
+            where = Shards(path, manifest).index_path
             raise CellprepError(
-                f"{str(path / INDEX)!r} names no file, or one outside its folder: {file!r}"
+                f"{str(where)!r} names no file, or one outside its folder: {file!r}"
             )
     return FolderSource(
         path,

@@ -25,8 +25,9 @@ from ..system.paths import WORK, atomic_write, local_copy, make_folder, map_file
 from ..system.platform import file_name
 from .codec import SUFFIXES, encode, encode_mask
 from .format import Block, Contents, WrittenShard
-from .index import load_index
+from .index import load_piece
 from .manifest import CARDS, INDEX, MANIFEST
+from .pieces import FOLDER, Shards
 from .stamps import Files
 from .untrusted import inside
 from .written import look_at
@@ -69,7 +70,7 @@ def class_folders(class_names: tuple[str, ...]) -> list[str]:
     ['blast', 'Masks_', 'con_', 'a__b-48f71e9475860604', 'a__b-5cf6a9a59439d85e']
     """
     # A class may have the name of a file or folder beside the class folders.
-    reserved = [name.lower() for name in (INDEX, MANIFEST, *CARDS, MASKS, "quarantine")]
+    reserved = [name.lower() for name in (INDEX, FOLDER, MANIFEST, *CARDS, MASKS, "quarantine")]
     folders = [file_name(_safe(name)) + "_" * (name.lower() in reserved) for name in class_names]
     often = Counter(folder.casefold() for folder in folders)
     return [
@@ -158,9 +159,13 @@ def written_files(folder: Path) -> list[Path]:
     import pyarrow.parquet as pq
 
     manifest, tables = look_at(folder).manifest, []
-    with suppress(CellprepError):
-        if manifest is not None and INDEX in manifest.get("files", {}):
-            tables.append(load_index(folder, manifest))
+    if manifest is not None:
+        with suppress(CellprepError):
+            shards = Shards(folder, manifest)
+            for piece in shards.pieces:
+                if piece.index in piece.files:
+                    with suppress(CellprepError):  # the others still name files
+                        tables.append(load_piece(shards, piece, record=False))
     with suppress(OSError, ValueError, pa.ArrowException), local_copy(folder / _FILES) as local:
         tables.append(pq.read_table(local))
     files = []

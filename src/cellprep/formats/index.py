@@ -1,17 +1,21 @@
-"""`index.parquet`, one row per image: its id and label, its location, and what was done to it."""
+"""`index.parquet`, one row per image: its id and label, its location, and what was done to it.
+
+Large sets have a file for each piece of it (see `formats.pieces`).
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..arrays import Masks, check_ids
+from ..arrays import Masks, Positions, check_ids
 from ..errors import CellprepError
 from ..plan.nodes import Parameters, Record
 from ..plan.plan import Plan
@@ -19,6 +23,7 @@ from ..plan.rows import Rows
 from ..plan.source import check_unchanged
 from ..system.paths import file_version, is_remote, local_copy
 from .manifest import INDEX, MANIFEST
+from .pieces import Piece, Shards
 from .stamps import stamp_of
 from .untrusted import DAMAGED_ZIP
 from .written import load_manifest, read_entry
@@ -39,10 +44,9 @@ def index_of(
     """
     table = {name: _arrow_column(values) for name, values in columns.items()}
     past = plan.source.history.path
-    record = load_record(past) if past is not None else None
+    before = None if past is None else record_at(past, plan.origin(np.arange(*span)))
     check_unchanged(plan.source)
-    if record is not None:
-        before = record.take(plan.origin(np.arange(*span)))
+    if before is not None:
         table |= dict(zip(before.column_names, before.columns, strict=True))
     for name in records[0]:
         blocks = zip(*(block[name] for block in records), strict=True)
@@ -84,51 +88,143 @@ def _index_table(
 # -- reading ----------------------------------------------------------------------------------
 
 
-def load_index(path: Path, manifest: Mapping[str, Any]) -> pa.Table:
-    """The index of a folder or npz file that `write` has finished.
+def load_index(path: Path, manifest: Mapping[str, Any], *, record: bool = True) -> pa.Table:
+    """The index of a folder or npz file that `write` has finished; see `load_piece`."""
+    import pyarrow as pa
+
+    if path.is_file():
+        with _damage_reported(path / INDEX):
+            return _parsed(io.BytesIO(read_entry(path, INDEX)), record=record)
+    shards = Shards(path, manifest)
+    tables = [load_piece(shards, piece, record=record) for piece in shards.pieces]
+    with _damage_reported(shards.index_path):
+        return tables[0] if len(tables) == 1 else pa.concat_tables(tables).unify_dictionaries()
+
+
+def load_piece(shards: Shards, piece: Piece, *, record: bool = True) -> pa.Table:
+    """The rows of the index in a piece; without `record`, not what was done to the images.
 
     Nothing in it is used unless it has the digest that its manifest states. In an npz file, zipfile
     compares the checksum.
     """
-    import pyarrow as pa
+    where = shards.path / piece.index
+    expected = piece.files.get(piece.index)
+    with (
+        _damage_reported(where),
+        local_copy(where) as file,  # it may be large
+        file.open("rb") as stream,
+    ):
+        if expected is not None and stamp_of(stream) != expected:
+            raise CellprepError(
+                f"{str(where)!r} does not match its digest in {MANIFEST}; "
+                "the write that made the data set repairs it"
+            )
+        stream.seek(0)
+        rows = piece.rows[1] - piece.rows[0]
+        return _parsed(stream, record=record, rows=rows, where=where)
+
+
+def _parsed(
+    stream: BinaryIO, *, record: bool, rows: int | None = None, where: Path | None = None
+) -> pa.Table:
+    """The table in a Parquet file, which must have so many rows."""
     import pyarrow.parquet as pq
 
+    file = pq.ParquetFile(stream)
+    if rows is not None and file.metadata.num_rows != rows:
+        raise CellprepError(
+            f"{str(where)!r} does not list the {rows} rows of its dataset.json; it is damaged"
+        )
+    names = [name for name in file.schema_arrow.names if record or "." not in name]
+    return file.read(columns=names)
+
+
+@contextmanager
+def _damage_reported(where: Path) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
-        if path.is_file():
-            return pq.read_table(io.BytesIO(read_entry(path, INDEX)))
-        expected = manifest.get("files", {}).get(INDEX)
-        with local_copy(path / INDEX) as file, file.open("rb") as stream:  # it may be large
-            if expected is not None and stamp_of(stream) != expected:
-                raise CellprepError(
-                    f"{str(path / INDEX)!r} does not match its digest in {MANIFEST}; "
-                    "the write that made the data set repairs it"
-                )
-            stream.seek(0)
-            return pq.read_table(stream)
+        yield
     except CellprepError:
         raise
     except (OSError, KeyError, ValueError, *DAMAGED_ZIP, pa.ArrowException) as error:
         why = " ".join(str(error).split())
-        raise CellprepError(f"{str(path / INDEX)!r} cannot be read: {why}") from error
+        raise CellprepError(f"{str(where)!r} cannot be read: {why}") from error
+
+
+def index_at(path: Path, manifest: Mapping[str, Any], at: ArrayLike) -> pa.Table:
+    """Some rows of an index, by position; only their pieces are read."""
+    if path.is_file() or len(Shards(path, manifest).pieces) == 1:
+        index = load_index(path, manifest)
+        return index.take(np.arange(len(index))[at])  # type: ignore[index]
+    shards = Shards(path, manifest)
+    rows = np.asarray(at)
+    rows = np.flatnonzero(rows) if rows.dtype == bool else rows.astype(np.int64)
+    if ((rows < -shards.rows) | (rows >= shards.rows)).any():
+        raise IndexError(f"there are {shards.rows} rows, got row {rows.max()}")
+    return _taken(
+        rows % shards.rows, shards, lambda number: load_piece(shards, shards.pieces[number])
+    )
 
 
 def load_record(path: Path) -> pa.Table | None:
     """What was done to each image of a written data set: the columns with a dot in their name."""
-    file = path / INDEX if is_remote(path) and not path.is_file() else path
-    return _load_record(path, file_version(file))
+    import pyarrow as pa
+
+    version = _version(path)
+    shards = _shards(path, version)
+    pieces = [_record(path, version, n) for n in range(1 if shards is None else len(shards.pieces))]
+    found = [piece for piece in pieces if piece is not None]
+    return pa.concat_tables(found).unify_dictionaries().combine_chunks() if found else None
+
+
+def record_at(path: Path, at: Positions) -> pa.Table | None:
+    """The same of some images; only their pieces are read."""
+    version = _version(path)
+    shards = _shards(path, version)
+    if _record(path, version, 0) is None:
+        return None
+    return _taken(at, shards, lambda number: _record(path, version, number))
+
+
+def _taken(at: Positions, shards: Shards | None, load: Callable[[int], pa.Table]) -> pa.Table:
+    """Rows at these positions, in this order, from the tables of all pieces."""
+    import pyarrow as pa
+
+    if shards is None or len(shards.pieces) == 1:
+        return load(0).take(at)
+    number, row = np.divmod(at, shards.pieces[0].rows[1])
+    order = np.argsort(number, kind="stable")
+    numbers = np.unique(number).tolist() or [0]
+    tables = [load(one).take(row[number == one]) for one in numbers]
+    with _damage_reported(shards.index_path):
+        return pa.concat_tables(tables).unify_dictionaries().take(np.argsort(order))
+
+
+def _version(path: Path) -> str:
+    return file_version(path / MANIFEST if is_remote(path) and not path.is_file() else path)
 
 
 @lru_cache(maxsize=2)
-def _load_record(path: Path, changed: str) -> pa.Table | None:
-    index = load_index(path, load_manifest(path))
+def _shards(path: Path, version: str) -> Shards | None:
+    """The shards of a folder."""
+    manifest = load_manifest(path)
+    return None if path.is_file() else Shards(path, manifest)
+
+
+@lru_cache(maxsize=4)
+def _record(path: Path, version: str, number: int) -> pa.Table | None:
+    """The record in a piece of a folder, or in an npz file."""
+    shards = _shards(path, version)
+    index = load_index(path, {}) if shards is None else load_piece(shards, shards.pieces[number])
     named = [name for name in index.column_names if "." in name]
     return index.select(named).combine_chunks() if named else None
 
 
 def load_rows(path: Path, manifest: Mapping[str, Any]) -> tuple[pa.Table, Rows]:
-    """The index of a data set folder, and the rows that it lists."""
-    index = load_index(path, manifest)
-    return index, rows_of(index, manifest, path / INDEX)
+    """The index of a data set folder without its record, and the rows that it lists."""
+    index = load_index(path, manifest, record=False)
+    return index, rows_of(index, manifest, Shards(path, manifest).index_path)
 
 
 def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:
@@ -187,19 +283,19 @@ def locations_of(
 
     The two are offset and length, of at least `least` bytes; with None they may be anything.
     """
-    names = ("shard", *columns)
+    names, shards = ("shard", *columns), Shards(path, manifest)
     missing = sorted({*names} - {*index.column_names})
     if missing:
-        raise CellprepError(f"{str(path / INDEX)!r} has no {missing[0]!r}; it is damaged")
+        raise CellprepError(f"{str(shards.index_path)!r} has no {missing[0]!r}; it is damaged")
     try:
         of_rows = [index[name].to_numpy() for name in names]
         if any(values.dtype.kind not in "iu" for values in of_rows):
             raise ValueError(f"{', '.join(names)} must be whole numbers")
         found = np.stack([values.astype(np.int64) for values in of_rows], axis=1)
-        files = [shard["files"].values() for shard in manifest["shards"]]
+        files = (shard["files"].values() for shard in shards)
         ends = np.array([sum(file["bytes"] for file in of_shard) for of_shard in files])
     except (TypeError, ValueError) as error:
-        raise CellprepError(f"{str(path / INDEX)!r} is damaged: {error}") from error
+        raise CellprepError(f"{str(shards.index_path)!r} is damaged: {error}") from error
     valid = (found >= 0).all(axis=1) & (found[:, 0] < len(ends))
     if least is not None:
         start, length = found[valid, 1:].T
@@ -207,7 +303,7 @@ def locations_of(
         valid[valid] = (least <= length) & (start <= end) & (length <= end - start)
     if not valid.all():
         raise CellprepError(
-            f"{str(path / INDEX)!r} locates row {valid.argmin()} outside its shard; it is damaged, "
-            "write the data set again"
+            f"{str(shards.index_path)!r} locates row {valid.argmin()} outside its shard; it is "
+            "damaged, write the data set again"
         )
     return found

@@ -1,4 +1,4 @@
-"""`dataset.json`, the manifest of a written data set: its format, shards, files and recipe.
+"""`dataset.json`, the manifest of a written data set: its format, files and recipe.
 
 It ends in its own digest, so that a change of any bit is detected. Those of version 0.1 have none,
 and no `layout` either: a manifest that merely lost its digest is not taken for one of them.
@@ -15,7 +15,6 @@ from typing import Any
 import xxhash
 
 from ..errors import CellprepError
-from ..system.paths import sizes
 from .untrusted import MOST_PIXELS, inside, is_text
 
 MANIFEST = "dataset.json"
@@ -26,14 +25,18 @@ CARDS = (README, CROISSANT)
 """Files that describe a data set to others; no image depends on them."""
 DIGEST = "digest"
 """The entry with the digest of the manifest itself: which data set this is."""
-_LAYOUT = {"layout": 2}
+_LAYOUT, _LAYOUT_OF_PIECES = {"layout": 2}, {"layout": 3}
 
 _REQUIRED: dict[str, Any] = {
     **{"format": str, "rows": int, "shape": [int], "class_names": [str], "recipe": [{"step": str}]},
     **{"made_of": dict, "stages": [{"name": str, "step": str}]},
-    "shards": [{"rows": int, "files": dict}],
 }
 """The entries without which a data set cannot be read, and their types."""
+_SHARDS = [{"rows": int, "files": dict}]
+_STAMP = {"bytes": int, "xxh3_128": str}
+_PIECES = [{"rows": int, "shards": int, "index": _STAMP, "entries": _STAMP}]
+_LEAST_ENTRY = len('{"files":{},"rows":1}')
+"""Bytes of the shortest entry of a shard."""
 
 _NESTED = ("made_of", "recipe", "stages")
 """The entries that may contain settings of any form."""
@@ -49,7 +52,7 @@ def read_manifest(data: bytes, where: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise CellprepError(f"{str(where)!r} is not a manifest that cellprep wrote") from None
     saved = manifest if isinstance(manifest, dict) else {}
-    if not saved.keys().isdisjoint({DIGEST, *_LAYOUT}) and not _is_sealed(data):
+    if not saved.keys().isdisjoint({DIGEST, *_LAYOUT}) and not is_sealed(data):
         raise CellprepError(
             f"{str(where)!r} does not match its own digest: it was damaged or edited; restore it, "
             "or move the data set away and write it again"
@@ -64,8 +67,9 @@ def read_manifest(data: bytes, where: Path) -> dict[str, Any]:
         wrong += [name for name in _NESTED if not _is_shallow(saved[name])]
         if saved.get("multiplied_by") is not None and not _fits(saved["multiplied_by"], str):
             wrong.append("multiplied_by")
-        of_shards = [shard["files"] for shard in saved["shards"]]
-        if not all(_are_stamps(files) and all(map(inside, files)) for files in of_shards):
+        if "pieces" in saved:
+            wrong += [] if _are_pieces(saved["pieces"], saved["rows"]) else ["pieces"]
+        elif not are_shards(saved.get("shards")):
             wrong.append("shards")
         if not _are_stamps(saved.get("files", {})):
             wrong.append("files")
@@ -82,10 +86,11 @@ def read_manifest(data: bytes, where: Path) -> dict[str, Any]:
 def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
     """A manifest as it is saved, ending in its digest."""
     saved = {name: value for name, value in manifest.items() if name != DIGEST}
-    return _sealed(to_json({**saved, **_LAYOUT}).encode())
+    layout = _LAYOUT_OF_PIECES if "pieces" in saved else _LAYOUT
+    return sealed(to_json({**saved, **layout}).encode())
 
 
-def _sealed(text: bytes) -> bytes:
+def sealed(text: bytes) -> bytes:
     """A JSON object with the digest of its text as last entry."""
     return text.removesuffix(b"\n}") + _seal(text)
 
@@ -94,8 +99,9 @@ def _seal(text: bytes) -> bytes:
     return f',\n "{DIGEST}": "{xxhash.xxh3_128_hexdigest(text)}"\n}}'.encode()
 
 
-def _is_sealed(data: bytes) -> bool:
-    return data == _sealed(data[: -len(_seal(b""))] + b"\n}")
+def is_sealed(data: bytes) -> bool:
+    """Whether a JSON object ends in the digest of its text."""
+    return data == sealed(data[: -len(_seal(b""))] + b"\n}")
 
 
 def _fits(value: object, kind: Any) -> bool:
@@ -122,39 +128,34 @@ def _is_shallow(value: object) -> bool:
 
 
 def _are_stamps(files: object) -> bool:
-    stamp = {"bytes": int, "xxh3_128": str}
-    return isinstance(files, dict) and all(_fits(found, stamp) for found in files.values())
+    return isinstance(files, dict) and all(_fits(found, _STAMP) for found in files.values())
+
+
+def are_shards(entries: object) -> bool:
+    """Whether these are entries of shards, whose files are in the folder of the data set."""
+    return _fits(entries, _SHARDS) and all(
+        _are_stamps(entry["files"]) and all(map(inside, entry["files"]))
+        for entry in entries  # type: ignore[attr-defined]  # a list
+    )
+
+
+def _are_pieces(pieces: Any, rows: int) -> bool:
+    """Whether these are pieces with so many rows: all but the last one alike."""
+    if not _fits(pieces, _PIECES) or len(pieces) < 2:
+        return False
+    first, last = pieces[0], pieces[-1]
+    if not first["shards"] or not first["rows"] or first["rows"] % first["shards"]:
+        return False
+    each = first["rows"] // first["shards"]
+    return (
+        all(first[n] == piece[n] for piece in pieces[:-1] for n in ("rows", "shards"))
+        and 0 < last["shards"] <= first["shards"]
+        and (last["shards"] - 1) * each < last["rows"] <= last["shards"] * each
+        and sum(piece["rows"] for piece in pieces) == rows
+        and all(piece["shards"] * _LEAST_ENTRY <= piece["entries"]["bytes"] for piece in pieces)
+    )
 
 
 def to_json(value: object) -> str:
     """Canonical JSON: equal values give equal text."""
     return json.dumps(value, indent=1, sort_keys=True)
-
-
-def digests_of(manifest: Mapping[str, Any]) -> str:
-    """The digests of all shard files, which change when any image changes."""
-    files = (shard["files"] for shard in manifest["shards"])
-    return " ".join(of_shard[name]["xxh3_128"] for of_shard in files for name in sorted(of_shard))
-
-
-def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuse a data set with a file that is missing or has another size than was written."""
-    try:
-        known = [*(shard["files"] for shard in manifest["shards"]), manifest.get("files", {})]
-        expected = {name: int(stamp["bytes"]) for files in known for name, stamp in files.items()}
-        for name in CARDS:  # somebody may have added to them
-            expected.pop(name, None)
-        rows = sum(shard["rows"] for shard in manifest["shards"])
-    except (KeyError, TypeError, ValueError, AttributeError):
-        rows, expected = -1, {}
-    if rows != manifest["rows"]:
-        raise CellprepError(
-            f"{str(folder / MANIFEST)!r} does not name the files of its rows; it is damaged, write "
-            "the data set again"
-        )
-    size_of = sizes(folder)
-    for name, size in expected.items():
-        found = size_of(name)
-        if found != size:
-            what = "is missing" if found is None else f"has {found:,} bytes instead of {size:,}"
-            raise CellprepError(f"{str(folder / name)!r} {what}; write the data set again")

@@ -21,7 +21,7 @@ from .encoded import EncodedSource, file_states
 from .format import Format
 from .index import load_rows, locations_of
 from .listing import data_files, data_splits
-from .manifest import INDEX, check_files, digests_of
+from .manifest import INDEX
 from .opened import history_of
 from .parquet_columns import (
     bytes_column,
@@ -32,6 +32,7 @@ from .parquet_columns import (
     mask_column,
 )
 from .parquet_writer import ParquetWriter, shard_files, shard_name
+from .pieces import Shards, check_files, identity_of_shards
 from .written import manifest_of_format, written_format
 
 if TYPE_CHECKING:
@@ -176,11 +177,11 @@ def _read_written(path: Path, size: Size | None) -> EncodedSource:
     manifest = manifest_of_format(path, "parquet")
     index, rows = load_rows(path, manifest)
     check_files(path, manifest)
-    shards = len(manifest["shards"])
+    shards = len(Shards(path, manifest))
     files = tuple(path / shard_name(number, shards) for number in range(shards))
     locations = locations_of(path, manifest, index, "row_group", "row", least=None)
     mask = "mask.bytes" if manifest.get("masks") else None
-    store = ParquetStore(files, locations, "image.bytes", mask, digests_of(manifest), True)
+    store = ParquetStore(files, locations, "image.bytes", mask, identity_of_shards(manifest), True)
     height, width, _ = manifest["shape"]
     return EncodedSource(
         *(store, path, rows, tuple(manifest["class_names"]), size),

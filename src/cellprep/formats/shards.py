@@ -7,7 +7,6 @@ import itertools
 import math
 import re
 import threading
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -25,9 +24,9 @@ from ..plan.source import BaseSource, History, Shape
 from ..system.paths import is_remote, read_ranges, sizes
 from .format import Block, Contents, Format, WrittenShard, images_of
 from .index import load_rows
-from .manifest import digests_of
 from .maps import Pages
 from .opened import history_of
+from .pieces import Shards, identity_of_shards
 from .stamps import Files, save
 from .untrusted import DAMAGED_NPY
 from .written import manifest_of_format
@@ -63,7 +62,11 @@ class ShardSource(BaseSource):
         return history_of(self.manifest, self.path)
 
     def identity(self) -> str:
-        return f"{self.manifest['format']} {digests_of(self.manifest)}"
+        return f"{self.manifest['format']} {identity_of_shards(self.manifest)}"
+
+    @cached_property
+    def _shards(self) -> Shards:
+        return Shards(self.path, self.manifest)
 
     @cached_property
     def _remote(self) -> bool:
@@ -80,11 +83,12 @@ class ShardSource(BaseSource):
     def _opened(self, what: str, inner: tuple[int, ...], kind: Any) -> Callable[[int], Any]:
         # Each map keeps a file descriptor open, of which a process has few. They are closed with
         # this source: nothing here may refer to it, or only the garbage collector would do so.
-        path, shards, track = self.path, self.manifest["shards"], self._pages.track
+        path, shards, track = self.path, self._shards, self._pages.track
         name, mapped = self._name, self._mapped
 
         def opened(number: int) -> NDArray[Any]:
-            shape = (shards[number]["rows"], *inner)
+            start, stop = shards.span(number)
+            shape = (stop - start, *inner)
             return track(mapped(path / name(number, what), shape, kind))
 
         return lru_cache(maxsize=_MOST_MAPS)(opened)
@@ -111,23 +115,37 @@ class ShardSource(BaseSource):
         return array
 
     def row_name(self, row: int) -> str:
-        shard = int(self._starts.searchsorted(row, side="right")) - 1
-        return f"{self._file(shard, 'shard')[0]}: row {row - self._starts[shard]}"
+        shard, position = divmod(row, self._each)
+        return f"{self._name(shard, 'shard')}: row {position}"
 
     def _file(self, number: int, what: str) -> tuple[str, int]:
         """The name of a shard, and the offset of its first row."""
-        name, entry = self._name(number, what), self.manifest["shards"][number]
-        size = math.prod(self.shape if what == "shard" else self.shape[:2])
-        return name, entry["files"][name]["bytes"] - entry["rows"] * size
+        piece = self._shards.piece_of(number)
+        offset = self._offsets(piece.number, what)[number - piece.shards[0]]
+        return self._name(number, what), offset
 
     @cached_property
-    def _starts(self) -> NDArray[np.int64]:
-        rows = [shard["rows"] for shard in self.manifest["shards"]]
-        return np.cumsum([0, *rows])[:-1]
+    def _offsets(self) -> Callable[[int, str], list[int]]:
+        """The offset of the first row in each shard of a piece: smaller than the entries."""
+        path, shape, shards, name = self.path, self.shape, self._shards, self._name
+
+        def offsets(piece: int, what: str) -> list[int]:
+            size = math.prod(shape if what == "shard" else shape[:2])
+            numbers = range(*shards.pieces[piece].shards)
+            try:
+                sizes = [shards[n]["files"][name(n, what)]["bytes"] for n in numbers]
+            except KeyError as error:
+                raise CellprepError(
+                    f"{str(path)!r} does not list its shard {error}; it is damaged"
+                ) from error
+            rows = [shards[n]["rows"] for n in numbers]
+            return [end - n * size for end, n in zip(sizes, rows, strict=True)]
+
+        return lru_cache(maxsize=None)(offsets)
 
     @cached_property
-    def _first_rows(self) -> list[int]:
-        return list(self._starts.tolist())
+    def _each(self) -> int:
+        return self._shards.rows_per_shard
 
     @property
     def has_masks(self) -> bool:
@@ -139,11 +157,9 @@ class ShardSource(BaseSource):
 
     def images(self, at: Positions) -> Images:
         if len(at) == 1 and not self._remote:
-            number = bisect_right(self._first_rows, at[0]) - 1
-            row = int(at[0]) - self._first_rows[number]
+            number, row = divmod(int(at[0]), self._each)
             return self._maps(number)[row : row + 1]
-        shard = self._starts.searchsorted(at, side="right") - 1
-        rows = at - self._starts[shard]
+        shard, rows = np.divmod(at, self._each)
         if self._remote:
             out = np.empty((len(at), *self.shape), np.uint8)
             return self._fetched("shard", shard, rows, out)
@@ -154,8 +170,7 @@ class ShardSource(BaseSource):
         return self._gathered(self._maps, shard, rows, np.empty((len(at), *self.shape), np.uint8))
 
     def masks(self, at: Positions) -> Masks:
-        shard = self._starts.searchsorted(at, side="right") - 1
-        row = at - self._starts[shard]
+        shard, row = np.divmod(at, self._each)
         out = np.empty((len(at), *self.shape[:2]), bool)
         if self._remote:
             return self._fetched("masks", shard, row, out)
@@ -199,7 +214,7 @@ class ShardSource(BaseSource):
         return out
 
     def __getstate__(self) -> dict[str, Any]:
-        maps = ("_maps", "_mask_maps")  # they would be copied
+        maps = ("_maps", "_mask_maps", "_offsets")  # they would be copied
         return {k: v for k, v in self.__dict__.items() if k not in maps}
 
 
@@ -223,18 +238,16 @@ def read(path: Path) -> ShardSource:
     manifest = manifest_of_format(path, "shards")
     _, rows = load_rows(path, manifest)
     height, width, channels = manifest["shape"]
-    if sum(shard["rows"] for shard in manifest["shards"]) != len(rows):
-        raise CellprepError(
-            f"the shards in {str(path)!r} have other rows than its index; it is damaged"
-        )
+    shards = Shards(path, manifest)
     kinds = {"shard": height * width * channels}
     if manifest.get("masks"):
         kinds["masks"] = height * width
     size_of = sizes(path)
-    for number, shard in enumerate(manifest["shards"]):
+    for number in range(len(shards)):
+        start, stop = shards.span(number)
         for what, size in kinds.items():
             name = shard_name(number, what)
-            if (size_of(name) or 0) < shard["rows"] * size:
+            if (size_of(name) or 0) < (stop - start) * size:
                 raise CellprepError(
                     f"shard {str(path / name)!r} is missing or truncated; write the data set again"
                 )

@@ -15,6 +15,7 @@ from ..errors import CellprepError
 from ..plan.source import Unread
 from ..system.paths import LOCK, TEMPORARY, WORK, names, open_binary, read_bytes
 from .manifest import CARDS, INDEX, MANIFEST, read_manifest
+from .pieces import piece_files
 from .untrusted import DAMAGED_ZIP, check_expansion
 
 QUARANTINE = "quarantine"
@@ -86,7 +87,9 @@ def read_entry(path: Path, name: str) -> bytes:
 
 def unknown_files(folder: Path, known: Iterable[Path]) -> Unread:
     """The files in the folder of a written data set that its index does not know."""
-    ours = {*known, *(folder / name for name in (MANIFEST, INDEX, *CARDS))}
+    pieces = range(len(load_manifest(folder).get("pieces", ())))
+    index = [name for number in pieces for name in piece_files(number)] or [INDEX]
+    ours = {*known, *(folder / name for name in (MANIFEST, *index, *CARDS))}
     apart = (f"{WORK}/", f"{QUARANTINE}/")
     found = (name for name in names(folder) if not name.startswith(apart))
     return tuple(

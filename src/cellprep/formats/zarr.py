@@ -32,7 +32,7 @@ from ..plan.source import NO_HISTORY, BaseSource, History, Shape
 from ..system.paths import file_versions, make_folder, names
 from .format import UNLABELLED, Block, Contents, Format, WrittenShard, images_of
 from .index import load_rows
-from .manifest import check_files
+from .pieces import check_files
 from .shards import ShardSource
 from .stamps import Files, save
 from .written import manifest_of_format, written_format

@@ -337,8 +337,11 @@ class ArraySource(BaseSource):
 
     def identity_of(self, digests: Iterable[str]) -> str:
         """The identity, from the digests of all spans."""
-        digest = xxhash.xxh3_128_hexdigest(" ".join(digests).encode())
-        return f"array {self.array.shape} {digest}{' masks' if self.has_masks else ''}"
+        digest = xxhash.xxh3_128()
+        for number, of_span in enumerate(digests):
+            digest.update((f" {of_span}" if number else of_span).encode())
+        found = digest.hexdigest()
+        return f"array {self.array.shape} {found}{' masks' if self.has_masks else ''}"
 
     def masks(self, at: Positions) -> Masks:
         assert self.mask_array is not None

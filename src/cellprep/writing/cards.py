@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import CellprepError
 from ..formats.manifest import CARDS, CROISSANT, README
+from ..formats.pieces import Shards
 from ..formats.stamps import Files, save
 from ..formats.written import Found
 from .croissant import croissant
@@ -15,9 +16,9 @@ from .data_card import data_card
 from .file_state import INTACT, file_state
 
 
-def write_cards(folder: Path, manifest: Mapping[str, Any]) -> Files:
+def write_cards(folder: Path, manifest: Mapping[str, Any], shards: Shards) -> Files:
     """Write both files from a manifest that lacks only their own stamps, which are returned."""
-    texts = {README: data_card(manifest), CROISSANT: croissant(manifest)}
+    texts = {README: data_card(manifest, shards), CROISSANT: croissant(manifest, shards)}
     # Names of files may hold bytes that are not UTF-8.
     encoded = {name: text.encode(errors="backslashreplace") for name, text in texts.items()}
     return {name: save(folder / name, [data]) for name, data in encoded.items()}

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import CellprepError
 from ..formats import format_of
-from ..formats.index import load_index
-from ..formats.manifest import INDEX, MANIFEST
+from ..formats.index import load_piece
+from ..formats.pieces import Piece, Shards
 from ..formats.written import load_manifest
 from ..system import executors
 from .check_archive import damaged_members
@@ -21,7 +20,7 @@ from .file_state import INTACT, file_state, files_of_shard
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_NO_SHARD = -1
+_NONE = -1
 
 
 @dataclass(frozen=True)
@@ -38,12 +37,15 @@ class Damaged:
         "missing", "cut short", "too long", "wrong bytes", or "unreadable" with the reason.
     shard : int
         The number of the shard that it belongs to, -1 for a file outside all shards.
+    piece : int
+        The number of the piece whose index or entries it contains, -1 for any other file.
     """
 
     file: str
     rows: int
     state: str
-    shard: int = _NO_SHARD
+    shard: int = _NONE
+    piece: int = _NONE
 
 
 @dataclass(frozen=True)
@@ -55,64 +57,95 @@ class Checked:
     damaged: list[Damaged] = field(default_factory=list)
 
     @property
-    def shards(self) -> set[int]:
-        """The shards with a damaged file."""
-        return {found.shard for found in self.damaged} - {_NO_SHARD}
+    def names(self) -> set[str]:
+        """The damaged files."""
+        return {found.file for found in self.damaged}
 
     @property
-    def index_is_damaged(self) -> bool:
-        return any(found.file == INDEX for found in self.damaged)
+    def pieces(self) -> set[int]:
+        """The pieces whose index or entries are damaged."""
+        return {found.piece for found in self.damaged} - {_NONE}
+
+    def to_compute(self, shards: Shards) -> list[int]:
+        """The shards to compute again: those with a damaged file, and all of a damaged piece.
+
+        Index and entries of a piece contain what was measured in its images.
+        """
+        found = {found.shard for found in self.damaged} - {_NONE}
+        for number in self.pieces:
+            found |= {*range(*shards.pieces[number].shards)}
+        return sorted(found)
 
 
-@dataclass(frozen=True)
-class ExpectedShards:
-    """The files that the shards must have, by their entries in the manifest and by the index."""
+@dataclass(frozen=True, eq=False)
+class ExpectedFiles:
+    """The files that the shards must have, by their entries and by the index.
 
-    entries: Sequence[Mapping[str, Any]]
-    index: pa.Table | None
+    Attributes
+    ----------
+    shards : Shards
+    digests : mapping
+        See `Format.digests`.
+    without_index : set of int
+        The pieces whose index is damaged: what it says of files is not known.
+    """
+
+    shards: Shards
     digests: Mapping[str, str]
+    without_index: Set[int]
+
+    def of_shard(self, number: int) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
+        """Name, rows and stamp of every file of a shard."""
+        piece = self.shards.piece_of(number)
+        table = None
+        if self.digests and piece.number not in self.without_index:
+            start, stop = self.shards.span(number)
+            table = self._index(piece).slice(start - piece.rows[0], stop - start)
+        return files_of_shard(self.shards[number], table, self.digests)
 
     @cached_property
-    def numbers(self) -> dict[executors.Span, int]:
-        """The number of each shard, by its rows."""
-        ends = list(itertools.accumulate(entry["rows"] for entry in self.entries))
-        return {span: n for n, span in enumerate(zip([0, *ends], ends, strict=False))}
+    def _index(self) -> Callable[[Piece], pa.Table]:
+        shards = self.shards
+        load = lru_cache(1)(lambda n: load_piece(shards, shards.pieces[n], record=False))
+        return lambda piece: load(piece.number)
 
-    def files(self, span: executors.Span) -> Iterator[tuple[str, int, Mapping[str, Any]]]:
-        """Name, rows and stamp of every file of a shard."""
-        table = None if self.index is None else self.index.slice(span[0], span[1] - span[0])
-        return files_of_shard(self.entries[self.numbers[span]], table, self.digests)
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_index"}
 
 
 def check(path: Path, *, deep: bool = True) -> Checked:
-    """Check every file of a finished data set; without `deep` only sizes, and the index."""
+    """Check every file of a finished data set; without `deep` only sizes, and the index.
+
+    The files of a piece whose entries are damaged are not known, and not checked.
+    """
     if not path.exists():
         raise CellprepError(f"there is no file or folder {str(path)!r}")
     if path.is_file():
         rows, files, damaged = damaged_members(path)
         return Checked(rows, files, [Damaged(name, rows, state) for name, state in damaged.items()])
     manifest = load_manifest(path)
-    format = format_of(manifest["format"], path)
-    outside, shards = manifest.get("files", {}), manifest["shards"]
-    if not all(isinstance(shard.get("files"), dict) and "rows" in shard for shard in shards):
-        raise CellprepError(
-            f"{str(path / MANIFEST)!r} does not name the files of its shards; it is damaged"
-        )
-    damaged_files = []
-    for name, expected in outside.items():
-        state = file_state(path, name, expected, deep or name == INDEX)
-        if state != INTACT:
-            rows = manifest["rows"] if name == INDEX else 0
-            damaged_files.append(Damaged(name, rows, state))
-    index = None
-    if format.digests and not any(found.file == INDEX for found in damaged_files):
-        index = load_index(path, manifest)
-    task = _CheckTask(path, ExpectedShards(shards, index, format.digests), deep)
-    files = len(outside)
-    for count, found in executors.run(task, list(task.expected.numbers), "verifying"):
+    format, shards = format_of(manifest["format"], path), Shards(path, manifest)
+    of_pieces = {name: piece for piece in shards.pieces for name in piece.files}
+    stamps = {**manifest.get("files", {}), **{n: p.files[n] for n, p in of_pieces.items()}}
+    found = []
+    for name, expected in stamps.items():
+        piece = of_pieces.get(name)
+        state = file_state(path, name, expected, deep or piece is not None)
+        if state != INTACT and piece is None:
+            found.append(Damaged(name, 0, state))
+        elif state != INTACT and piece is not None:
+            rows = piece.rows[1] - piece.rows[0]
+            found.append(Damaged(name, rows, state, piece=piece.number))
+    checked = Checked(manifest["rows"], len(stamps), found)
+    pieces = [piece for piece in shards.pieces if piece.entries not in checked.names]
+    without_index = {p.number for p in shards.pieces if p.index in checked.names}
+    task = _CheckTask(path, ExpectedFiles(shards, format.digests, without_index), deep)
+    spans = [shards.span(number) for piece in pieces for number in range(*piece.shards)]
+    files = len(stamps)
+    for count, damaged_files in executors.run(task, spans, "verifying"):
         files += count
-        damaged_files += found
-    return Checked(manifest["rows"], files, damaged_files)
+        found += damaged_files
+    return replace(checked, files=files)
 
 
 @dataclass(frozen=True)
@@ -120,15 +153,16 @@ class _CheckTask:
     """Checks one shard: the task of a worker."""
 
     folder: Path
-    expected: ExpectedShards
+    expected: ExpectedFiles
     deep: bool
 
     def __call__(self, span: executors.Span) -> tuple[int, list[Damaged]]:
         """The number of files, and the damaged ones."""
         count, damaged = 0, []
-        for name, rows, expected in self.expected.files(span):
+        number = span[0] // self.expected.shards.rows_per_shard
+        for name, rows, expected in self.expected.of_shard(number):
             count += 1
             state = file_state(self.folder, name, expected, self.deep)
             if state != INTACT:
-                damaged.append(Damaged(name, rows, state, self.expected.numbers[span]))
+                damaged.append(Damaged(name, rows, state, number))
         return count, damaged

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..errors import CellprepError
 from ..formats import FORMATS
-from ..formats.manifest import INDEX, MANIFEST
+from ..formats.manifest import MANIFEST
+from ..formats.pieces import FOLDER, index_files
 from ..formats.written import PENDING, PLAN, look_at
 from ..plan.fingerprint import Fingerprint
 from ..system.locks import lock_beside
@@ -77,14 +78,17 @@ def _remove_data_set(path: Path, *, for_a_file: bool) -> None:
     for folder in sorted(above, key=str, reverse=True):
         with suppress(OSError):  # it contains files of the user, or does not exist
             remove_folder(folder)
-    unlink([path / INDEX, *(file for file in work if file.suffix == ".parquet")])
+    unlink([*index_files(path), *(file for file in work if file.suffix == ".parquet")])
+    if (path / FOLDER).is_dir():
+        with suppress(OSError):
+            remove_folder(path / FOLDER)
     if for_a_file:
         _remove_work(path)
 
 
 def _check_only_ours(path: Path, files: list[Path]) -> None:
     """Refuse to replace a folder by a file if it contains files of the user."""
-    ours = {*files, path / MANIFEST, path / INDEX}
+    ours = {*files, path / MANIFEST, *index_files(path)}
     for file in (path / name for name in list_url(path)) if is_remote(path) else path.rglob("*"):
         if not (file.is_dir() or file in ours or path / WORK in file.parents):
             raise CellprepError(

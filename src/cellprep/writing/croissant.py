@@ -1,6 +1,7 @@
 """A Croissant description of a written data set, for search engines and loaders [1]_.
 
-It is computed from the manifest alone, so that every write of a data set has the same.
+It is computed from the manifest and its shards alone, so that every write of a data set has the
+same.
 
 References
 ----------
@@ -17,6 +18,7 @@ from typing import Any
 
 from ..formats import FORMATS
 from ..formats.manifest import CARDS, INDEX
+from ..formats.pieces import FOLDER, Shards
 
 _CONTEXT: dict[str, Any] = {
     "@language": "en",
@@ -57,9 +59,10 @@ _KINDS = {
     ".json": "application/json",
 }
 _PARQUET = _KINDS[".parquet"]
+_ROWS = "One row per image: id, label, location, and what was done to it."
 
 
-def croissant(manifest: Mapping[str, Any]) -> str:
+def croissant(manifest: Mapping[str, Any], shards: Shards) -> str:
     """The description of the data set with this manifest, as JSON-LD."""
     height, width, _ = manifest["shape"]
     stated = {
@@ -68,15 +71,16 @@ def croissant(manifest: Mapping[str, Any]) -> str:
         f"{len(manifest['class_names'])} classes, written by cellprep.",
         **manifest.get("about", {}),
     }
-    sets = [_file_set(pattern) for pattern in _patterns(manifest)]
+    sets = [_file_set(pattern) for pattern in _patterns(manifest, shards)]
+    index = _index_pieces() if "pieces" in manifest else _index_file(manifest["sha256"][INDEX])
     return _json(
         {
             "@context": _CONTEXT,
             "@type": "sc:Dataset",
             "conformsTo": "http://mlcommons.org/croissant/1.0",
             **{_STATED[name]: text for name, text in sorted(stated.items()) if name in _STATED},
-            "distribution": [_index_file(manifest["sha256"][INDEX]), *sets],
-            "recordSet": [_classes(manifest["class_names"]), _rows(), *_pictures(sets)],
+            "distribution": [index, *sets],
+            "recordSet": [_classes(manifest["class_names"]), _rows(index), *_pictures(sets)],
         }
     )
 
@@ -90,17 +94,20 @@ def _index_file(sha256: str) -> dict[str, Any]:
         "@type": "cr:FileObject",
         "@id": INDEX,
         "name": INDEX,
-        "description": "One row per image: id, label, location, and what was done to it.",
+        "description": _ROWS,
         "contentUrl": INDEX,
         "encodingFormat": _PARQUET,
         "sha256": sha256,
     }
 
 
-def _patterns(manifest: Mapping[str, Any]) -> list[str]:
+def _index_pieces() -> dict[str, Any]:
+    return {**_file_set(f"{FOLDER}/*.parquet"), "description": _ROWS}
+
+
+def _patterns(manifest: Mapping[str, Any], shards: Shards) -> list[str]:
     """Patterns that match the files of the data set, except the index and those about it."""
-    named = {name for shard in manifest["shards"] for name in shard["files"]}
-    named |= {*manifest["files"]} - {INDEX, *CARDS}
+    named = {*shards[0]["files"], *manifest["files"]} - {INDEX, *CARDS}
     format = FORMATS[manifest["format"]]
     of_rows = [f"{prefix}*/*.png" for prefix in format.digests.values()]  # images, masks
     if not manifest["masks"]:
@@ -137,10 +144,11 @@ def _classes(class_names: list[str]) -> dict[str, Any]:
     }
 
 
-def _rows() -> dict[str, Any]:
+def _rows(index: Mapping[str, Any]) -> dict[str, Any]:
     """The rows of the index: the copies of one image have one id."""
     kinds = {"id": "sc:Text", "copy": "sc:Integer", "label": "sc:Integer", "class_name": "sc:Text"}
-    file = {"fileObject": {"@id": INDEX}}
+    source = "fileSet" if index["@type"] == "cr:FileSet" else "fileObject"
+    file = {source: {"@id": index["@id"]}}
     columns = {n: (kind, {**file, "extract": {"column": n}}) for n, kind in kinds.items()}
     return _record_set("rows", columns)
 

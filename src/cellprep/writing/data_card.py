@@ -1,30 +1,30 @@
 """The data card of a written data set: what is in it, where it comes from and how it was made.
 
-It is computed from the manifest alone, so that every write of a data set has the same.
+It is computed from the manifest and its shards alone, so that every write of a data set has the
+same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from ..errors import counted
-from ..formats.manifest import INDEX, MANIFEST
+from ..formats.manifest import MANIFEST
+from ..formats.pieces import FOLDER, Shards
 from .markdown import bullets, plain, steps, table
 
 _MOST = 20
 """Rows of a list; the manifest has all of them."""
 
 
-def data_card(manifest: Mapping[str, Any]) -> str:
+def data_card(manifest: Mapping[str, Any], shards: Shards) -> str:
     """The card of the data set with this manifest, as Markdown."""
     about, versions = manifest.get("about", {}), manifest["made_of"].get("versions") or {}
     height, width, _ = manifest["shape"]
     masks = " with masks" if manifest["masks"] else ""
     names, counts, held = manifest["class_names"], manifest["counts"], manifest["held"]
-    files = [(INDEX, manifest["files"][INDEX])]
-    files += [item for shard in manifest["shards"] for item in sorted(shard["files"].items())]
     parts = [
         f"# {plain(about.get('name', 'Labelled images'))}",
         *([plain(about["description"])] if "description" in about else []),
@@ -53,17 +53,34 @@ def data_card(manifest: Mapping[str, Any]) -> str:
         "## Recipe",
         steps(manifest["recipe"]) or "None: the images are those of the source.",
         "## Files and digests",
-        table(
-            ("file", "bytes", "XXH3-128"),
-            [(n, s["bytes"], s["xxh3_128"]) for n, s in files[:_MOST]],
-        ),
-        *([f"And {len(files) - _MOST:,} more, in `{MANIFEST}`."] * (len(files) > _MOST)),
-        f"`cellprep verify` compares all files with the digests in `{MANIFEST}`. The images were "
-        f"made with {', '.join(f'{plain(n)} {plain(v)}' for n, v in sorted(versions.items()))}.",
+        *_files(shards),
+        f"`cellprep verify` compares all files with the digests in {_named(shards)}. The images "
+        "were made with "
+        f"{', '.join(f'{plain(n)} {plain(v)}' for n, v in sorted(versions.items()))}.",
         "What this page states about source and licence comes from `about=` of `cellprep.write` "
         "(`--about` on the command line). A repair of the data set undoes changes to this file.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _files(shards: Shards) -> list[str]:
+    """The digests of the first files; all shards have the same number of files."""
+    of_pieces = (item for piece in shards.pieces for item in piece.files.items())
+    of_shards = (item for shard in shards for item in sorted(shard["files"].items()))
+    shown = [
+        (name, stamp["bytes"], stamp["xxh3_128"])
+        for name, stamp in islice(chain(of_pieces, of_shards), _MOST)
+    ]
+    known = sum(len(piece.files) for piece in shards.pieces)
+    left = known + len(shards) * len(shards[0]["files"]) - len(shown)
+    more = [f"And {left:,} more, in {_named(shards)}."] if left else []
+    return [table(("file", "bytes", "XXH3-128"), shown), *more]
+
+
+def _named(shards: Shards) -> str:
+    """The files that contain the digests."""
+    pieces = [f"`{FOLDER}/*.json`"] if len(shards.pieces) > 1 else []
+    return " and ".join([f"`{MANIFEST}`", *pieces])
 
 
 def _changes(manifest: Mapping[str, Any]) -> str:

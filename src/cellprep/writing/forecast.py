@@ -11,7 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..formats import FORMATS
-from ..formats.written import PENDING
+from ..formats.pieces import Shards
+from ..formats.written import PENDING, load_manifest
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..system import executors
@@ -116,7 +117,8 @@ def _done(job: Job) -> tuple[int, int]:
         checked = check(job.path, deep=reads_fast(job.path))
         if is_file:
             return (0, 1) if checked.damaged else (len(plan), 0)
-        missing = [spans[number] for number in checked.shards]
+        shards = Shards(job.path, load_manifest(job.path))
+        missing = [spans[number] for number in checked.to_compute(shards)]
     elif job.target is TargetState.UNFINISHED:
         intact, _ = intact_shards(job.path, job.path, job.fingerprint, spans)
         if (pending := job.path / PENDING).is_dir():

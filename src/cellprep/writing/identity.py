@@ -8,12 +8,11 @@ of each shard shows what it was made from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from ..formats import FORMATS
-from ..formats.manifest import digests_of
+from ..formats.pieces import Entry, digests_of
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..plan.source import DigestedSource
@@ -36,9 +35,9 @@ def identity_of(plan: Plan, format: str, rows_per_shard: int) -> str:
     return source.identity_of(source.digests(cut(len(plan), rows_per_shard), digest))
 
 
-def identity_by_shards(source: DigestedSource, shards: Sequence[Mapping[str, Any]]) -> str:
-    """The same, from the manifest entries of all shards."""
-    return source.identity_of([digests_of({"shards": shards})])
+def identity_by_shards(source: DigestedSource, shards: Iterable[Entry]) -> str:
+    """The same, from the entries of all shards."""
+    return source.identity_of(digests_of([entry]) for entry in shards)
 
 
 def written_from_source(path: Path, plan: Plan, fingerprint: Fingerprint) -> bool:
@@ -58,6 +57,6 @@ def written_from_source(path: Path, plan: Plan, fingerprint: Fingerprint) -> boo
     }
     expected = source.digests([*spans.values()], digest)
     return all(
-        record is None or digests_of({"shards": [record[1]]}) == known
+        record is None or digests_of([record[1]]) == known
         for record, known in zip(load_intact([*spans]), expected, strict=True)
     )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
@@ -15,11 +16,12 @@ import numpy as np
 from ..formats import FORMATS
 from ..formats.format import Contents
 from ..formats.manifest import INDEX, MANIFEST, manifest_bytes
-from ..formats.stamps import Files, Stamp, stamp
+from ..formats.pieces import FOLDER, Shards, cut_into_pieces, entries_bytes, piece_files
+from ..formats.stamps import Files, Stamp, save, stamp
 from ..plan.fingerprint import Fingerprint
 from ..plan.plan import Plan
 from ..plan.profile import Measured, Profile
-from ..system.paths import atomic_write
+from ..system.paths import atomic_write, make_folder
 from .cards import write_cards
 from .records import ShardRecord
 
@@ -40,12 +42,11 @@ def contents_of(plan: Plan, fingerprint: Fingerprint) -> Contents:
 def manifest_of(
     plan: Plan,
     fingerprint: Fingerprint,
-    shards: list[dict[str, Any]],
     files: Files,
     quarantined: Files,
     measured: Measured | None = None,
 ) -> dict[str, Any]:
-    """The manifest, with the entries of the shards and the stamps of all other files."""
+    """The manifest, without shards, and with the stamps of the files outside them."""
     names = plan.class_names
     counts = plan.table.counts(len(names)).tolist()
     known_masks = {"known_masks": True} if plan.pixels.has_masks else {}
@@ -74,7 +75,7 @@ def manifest_of(
         **profile,
         **({"blank": _named_rows(plan, measured.blank)} if measured and measured.blank else {}),
         **({"quarantined": quarantined} if quarantined else {}),
-        "shards": shards,
+        "shards": [],
         "files": files,
         "made_of": fingerprint.to_dict(),
         **FORMATS[fingerprint.format].describe(contents_of(plan, fingerprint)),
@@ -87,11 +88,17 @@ def _named_rows(plan: Plan, at: list[int]) -> list[list[Any]]:
     return [[id.item(), int(copy)] for id, copy in zip(rows.ids, rows.copies, strict=True)]
 
 
-def finish(path: Path, manifest: Mapping[str, Any], index: WrittenIndex) -> None:
-    """Complete a data set: write what describes it to others, and the manifest last."""
-    files = {**manifest["files"], INDEX: index.stamp}
-    known = {**manifest, "files": files, "sha256": {INDEX: index.sha256}, "shards": index.entries}
-    save_manifest(path / MANIFEST, {**known, "files": {**files, **write_cards(path, known)}})
+def finish(
+    path: Path, manifest: Mapping[str, Any], listed: Mapping[str, Any], index: Files
+) -> None:
+    """Complete a data set: write what describes it to others, and the manifest last.
+
+    See `WrittenIndex` for what is `listed`, and the files of the index.
+    """
+    known = {name: value for name, value in manifest.items() if name != "shards"} | dict(listed)
+    known["files"] = {**manifest["files"], **index}
+    cards = write_cards(path, known, Shards(path, known))
+    save_manifest(path / MANIFEST, {**known, "files": {**known["files"], **cards}})
 
 
 def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
@@ -102,14 +109,51 @@ def save_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
 
 
 class WrittenIndex(NamedTuple):
-    """The index of a data set.
+    """The index of a data set, and the entries of its shards.
+
+    Attributes
+    ----------
+    listed : dict
+        The entries of the shards or pieces, as the manifest has them.
+    files : dict
+        The stamp of the index; those of pieces are among their entries.
+    measured : Measured
+        For the profile.
+    """
+
+    listed: dict[str, Any]
+    files: Files
+    measured: Measured
+
+
+def write_index(path: Path, records: Iterable[ShardRecord], shards: int) -> WrittenIndex:
+    """Write the index from the records of all shards: in pieces if these are many."""
+    records, spans = iter(records), cut_into_pieces(shards)
+    if len(spans) == 1:
+        written = write_rows(path / INDEX, records)
+        listed = {"shards": written.entries, "sha256": {INDEX: written.sha256}}
+        return WrittenIndex(listed, {INDEX: written.stamp}, written.measured)
+    make_folder(path / FOLDER)
+    pieces, measured = [], Measured.total(())
+    for number, (start, stop) in enumerate(spans):
+        index, entries = piece_files(number)
+        written = write_rows(path / index, islice(records, stop - start))
+        size = {"rows": sum(entry["rows"] for entry in written.entries), "shards": stop - start}
+        saved = save(path / entries, [entries_bytes(written.entries)])
+        pieces.append({**size, "index": written.stamp, "entries": saved})
+        measured = Measured.total((measured, written.measured))
+    deque(records, maxlen=0)  # lets the progress bar end
+    return WrittenIndex({"pieces": pieces}, {}, measured)
+
+
+class WrittenRows(NamedTuple):
+    """A file with rows of the index.
 
     Attributes
     ----------
     entries : list of dict
-        Of the shards, in the manifest.
+        Of their shards.
     measured : Measured
-        For the profile.
     stamp : Stamp
     sha256 : str
         Of the file, by which the Croissant description identifies it.
@@ -121,14 +165,13 @@ class WrittenIndex(NamedTuple):
     sha256: str
 
 
-def write_index(path: Path, records: Iterable[ShardRecord]) -> WrittenIndex:
-    """Write the index from the records of all shards."""
+def write_rows(file: Path, records: Iterator[ShardRecord]) -> WrittenRows:
+    """Write rows of the index from the records of their shards."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    records = iter(records)
     entries: list[dict[str, Any]] = []
-    with atomic_write(path / INDEX) as temporary:
+    with atomic_write(file) as temporary:
         with ExitStack() as opened:
             index: pq.ParquetWriter | None = None
             while some := list(islice(records, _SHARDS_PER_GROUP)):
@@ -139,7 +182,7 @@ def write_index(path: Path, records: Iterable[ShardRecord]) -> WrittenIndex:
                 entries += of_these
         # Of what this process wrote, whatever is at its path later.
         written = stamp(temporary)
-        with temporary.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        with temporary.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
     measured = Measured.total(Measured(**entry.pop("measured")) for entry in entries)
-    return WrittenIndex(entries, measured, written, sha256)
+    return WrittenRows(entries, measured, written, sha256)

@@ -46,22 +46,25 @@ def save_record(path: Path, table: pa.Table, entry: Mapping[str, Any]) -> None:
 
 
 def load_records(paths: Iterable[Path]) -> Iterator[ShardRecord]:
-    """Each record in order; URLs, which respond slowly, are fetched 16 at a time."""
+    """Each record, in order."""
+    return map(_parsed, _fetched(paths))
+
+
+def load_intact(paths: Iterable[Path]) -> Iterator[ShardRecord | None]:
+    """Each record; None where it is damaged."""
+    for data in _fetched(paths):
+        try:
+            yield _parsed(data)
+        except _DAMAGED:
+            yield None
+
+
+def _fetched(paths: Iterable[Path]) -> Iterator[Prefetched]:
+    """The file of each record; URLs, which respond slowly, are fetched 16 at a time."""
     paths = iter(paths)
     while some := list(islice(paths, 1)):
         some += islice(paths, _AT_ONCE - 1) if is_remote(some[0]) else ()
-        yield from map(_parsed, prefetch(some))
-
-
-def load_intact(paths: list[Path]) -> list[ShardRecord | None]:
-    """Each record; None where it is damaged."""
-    records: list[ShardRecord | None] = []
-    for data in prefetch(paths):
-        try:
-            records.append(_parsed(data))
-        except _DAMAGED:
-            records.append(None)
-    return records
+        yield from prefetch(some)
 
 
 def _parsed(data: Prefetched) -> ShardRecord:

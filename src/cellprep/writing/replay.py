@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from ..arrays import Images, Masks
 from ..dataset.dataset import Dataset
 from ..errors import CellprepError
-from ..formats.index import load_index
+from ..formats.index import index_at, load_index
 from ..formats.written import load_manifest
 from ..plan.nodes import transform
 from ..steps.step import Step
@@ -48,11 +48,9 @@ def replay(path: str | Path, dataset: Dataset, at: ArrayLike | None = None) -> I
     try:
         with as_os_errors(path):
             saved = load_manifest(path)
-            index = load_index(path, saved)
+            index = load_index(path, saved) if at is None else index_at(path, saved, at)
     except OSError as error:
         raise CellprepError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
-    if at is not None:
-        index = index.take(np.arange(len(index))[at])  # type: ignore[index]
     if "read.top" in index.column_names:
         dataset = _reading_the_middle(dataset, saved["stages"], path)
     row_of = {name: row for row, name in enumerate(dataset.ids.tolist())}

@@ -14,6 +14,7 @@ import numpy as np
 from ..formats import FORMATS
 from ..formats.format import Block, Contents, ShardWriter
 from ..formats.index import index_of
+from ..formats.pieces import Shards
 from ..formats.stamps import Files
 from ..formats.written import PLAN
 from ..plan.fingerprint import Fingerprint
@@ -150,7 +151,7 @@ def write_shards(
     contents = contents_of(plan, fingerprint)
     writer = make_writer(contents)
     make_folder(path / WORK)
-    save_manifest(path / PLAN, manifest_of(plan, fingerprint, [], {}, quarantined))
+    save_manifest(path / PLAN, manifest_of(plan, fingerprint, {}, quarantined))
     spans = executors.cut(len(plan), contents.rows_per_shard)
     intact, damaged = intact_shards(path, path, fingerprint, spans)
     missing = [span for span in spans if span not in intact]
@@ -175,11 +176,12 @@ def write_shards(
         next(new, None)  # lets the progress bar end
 
     with closing(new):
-        index = write_index(path, records())
+        index = write_index(path, records(), len(spans))
     if fingerprint.source is None:
         source = identified_by_files(plan, fingerprint.format)
         assert source is not None
-        fingerprint = fingerprint.with_source(identity_by_shards(source, index.entries))
-    manifest = manifest_of(plan, fingerprint, [], files, quarantined, index.measured)
-    finish(path, manifest, index)
+        written = Shards(path, {"rows": len(plan), **index.listed})
+        fingerprint = fingerprint.with_source(identity_by_shards(source, written))
+    manifest = manifest_of(plan, fingerprint, files, quarantined, index.measured)
+    finish(path, manifest, index.listed, index.files)
     return done, damaged, manifest

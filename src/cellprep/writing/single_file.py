@@ -53,7 +53,7 @@ def write_file(plan: Plan, path: Path, fingerprint: Fingerprint) -> Mapping[str,
         buffer = io.BytesIO()
         pq.write_table(pa.concat_tables(index).unify_dictionaries(), buffer)
         found = Measured.total(measured)
-        manifest.update(manifest_of(plan, fingerprint, [], {}, {}, found))
+        manifest.update(manifest_of(plan, fingerprint, {}, {}, found))
         return manifest, buffer.getvalue()
 
     write_file(path, contents, blocks(), finish)
