@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cellprep.formats.manifest import INDEX, MANIFEST, manifest_bytes
+from cellprep.formats.pieces import piece_files
 from cellprep.formats.stamps import stamp
 
 
@@ -22,5 +23,11 @@ def save(path: Path, saved: dict[str, Any]) -> None:
 
 
 def save_with_index(path: Path, saved: dict[str, Any]) -> None:
-    """The same, with the digest of the index as it is now."""
-    save(path, {**saved, "files": {**saved["files"], INDEX: stamp(path / INDEX)}})
+    """The same, with the digest of the index as it is now, or of the files of all pieces."""
+    if "pieces" not in saved:
+        save(path, {**saved, "files": {**saved["files"], INDEX: stamp(path / INDEX)}})
+        return
+    for number, piece in enumerate(saved["pieces"]):
+        index, entries = piece_files(number)
+        piece |= {"index": stamp(path / index), "entries": stamp(path / entries)}
+    save(path, saved)
