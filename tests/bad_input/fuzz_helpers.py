@@ -20,13 +20,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 import cellprep as cp
 from cellprep.cli import main
-from cellprep.formats.manifest import MANIFEST, manifest_bytes
+from cellprep.formats import pieces
+from cellprep.formats.manifest import MANIFEST, manifest_bytes, sealed, to_json
+from cellprep.formats.pieces import FOLDER
 
 MORE = int(os.environ.get("CELLPREP_FUZZ", "1"))
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 8, 3), np.uint8)
@@ -148,6 +151,8 @@ def changed_file(draw: Any, name: str, original: bytes) -> bytes:
     inside = draw(st.booleans())
     if inside and name.endswith((MANIFEST, "plan.json")):  # with its digest, to test other checks
         return manifest_bytes(json.loads(draw(changed_json(original.decode()))))
+    if inside and is_of_piece(name) and name.endswith(".json"):
+        return sealed(to_json(json.loads(draw(changed_json(original.decode())))).encode())
     if inside and name.endswith(".json"):
         return draw(changed_json(original.decode())).encode("utf-8", "surrogatepass")
     if inside and name.endswith(".parquet"):
@@ -155,6 +160,11 @@ def changed_file(draw: Any, name: str, original: bytes) -> bytes:
         pq.write_table(draw(changed_table(pq.read_table(io.BytesIO(original)))), changed)
         return changed.getvalue().to_pybytes()
     return damaged(original, draw(CHANGES))
+
+
+def is_of_piece(name: str) -> bool:
+    """Whether a file contains the rows or the entries of a piece."""
+    return name.startswith(f"set/{FOLDER}/")
 
 
 def reads_or_refuses(path: Path, **options: Any) -> None:
@@ -192,11 +202,13 @@ def succeeds_or_prints_one_line(*arguments: object) -> None:
 
 
 @cache
-def written(kind: str) -> dict[str, bytes]:
+def written(kind: str, in_pieces: bool = False) -> dict[str, bytes]:
     """The files of a small data set by name; none if the library of the format is missing."""
     import tempfile
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        if in_pieces:
+            patch.setattr(pieces, "SHARDS_PER_PIECE", 1)
         path = Path(folder) / ("set.npz" if kind == "npz" else "set")
         try:
             cp.write(RECIPE(CELLS), path, format=kind, rows_per_shard=5, progress=False)

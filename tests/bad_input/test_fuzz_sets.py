@@ -20,18 +20,23 @@ from .fuzz_helpers import (
     RECIPE,
     changed_file,
     fuzzed,
+    is_of_piece,
     put_files,
     reads_or_refuses,
     succeeds_or_prints_one_line,
     written,
 )
 
+FOLDERS = [kind for kind in FORMATS if not FORMATS[kind].is_file]
+SETS = [*((kind, False) for kind in FORMATS), *((kind, True) for kind in FOLDERS)]
+"""Formats, and whether the index is in pieces."""
 
-@pytest.mark.parametrize("kind", FORMATS)
+
+@pytest.mark.parametrize(("kind", "in_pieces"), SETS)
 @fuzzed(60)
 @given(data=st.data())
-def test_damaged_data_sets_are_read_or_refused(kind, tmp_path_factory, data):
-    files = dict(written(kind))
+def test_damaged_data_sets_are_read_or_refused(kind, in_pieces, tmp_path_factory, data):
+    files = dict(written(kind, in_pieces))
     if not files:
         pytest.skip(f"the library for {kind} is not installed")
     suffixes = sorted({Path(name).suffix for name in files})
@@ -40,7 +45,8 @@ def test_damaged_data_sets_are_read_or_refused(kind, tmp_path_factory, data):
     files[name] = data.draw(changed_file(name, files[name]))
     root = tmp_path_factory.getbasetemp() / f"{kind}-fuzzed"
     path = put_files(files, root)
-    if name.endswith(INDEX) and data.draw(st.booleans()):  # with its digest, to test other checks
+    of_index = name.endswith(INDEX) or is_of_piece(name)
+    if of_index and data.draw(st.booleans()):  # with its digest, to test other checks
         manifests.save_with_index(path, manifests.load(path))
     (root / "secret.png").write_bytes(b"mine")
     reads_or_refuses(path)
@@ -57,13 +63,15 @@ def test_damaged_data_sets_are_read_or_refused(kind, tmp_path_factory, data):
     assert not (root.parent / "out").exists()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in FORMATS if not FORMATS[kind].is_file])
+@pytest.mark.parametrize(("kind", "in_pieces"), [(k, pieces) for k, pieces in SETS if k in FOLDERS])
 @fuzzed(25)
 @given(data=st.data())
-def test_damaged_unfinished_data_sets_are_resumed_or_refused(kind, tmp_path_factory, data):
-    if not written(kind):
+def test_damaged_unfinished_data_sets_are_resumed_or_refused(
+    kind, in_pieces, tmp_path_factory, data
+):
+    files = dict(written(kind, in_pieces))
+    if not files:
         pytest.skip(f"the library for {kind} is not installed")
-    files = dict(written(kind))
     made_of = read_manifest(files[f"set/{MANIFEST}"], Path())
     plan = f"set/{WORK}/plan.json"
     files = {

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 from cellprep.formats import (
-    BaseSource, Contents, Format, WrittenShard, history_of, load_rows, locations_of,
+    BaseSource, Contents, Format, Shards, WrittenShard, history_of, load_rows, locations_of,
     manifest_of_format, save,
 )
 
@@ -52,7 +52,7 @@ class RawSource(BaseSource):
         return history_of(self.manifest, self.path)
 
     def identity(self):
-        return "raw " + str(self.manifest["shards"])
+        return "raw " + Shards(self.path, self.manifest).identity()
 
     def images(self, at):
         out = np.empty((len(at), *self.shape), np.uint8)

@@ -16,6 +16,7 @@ from . import folder, medmnist, npz, parquet, shards, tfrecord, webdataset, zarr
 from .format import Block, Contents, FileWriter, Format, ShardWriter, WrittenShard, images_of
 from .index import load_rows, locations_of
 from .opened import history_of
+from .pieces import Shards
 from .stamps import Files, save, stamp
 from .written import manifest_of_format
 
@@ -30,6 +31,7 @@ __all__ = [
     "History",
     "Rows",
     "ShardWriter",
+    "Shards",
     "Source",
     "WrittenShard",
     "format_of",

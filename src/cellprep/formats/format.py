@@ -3,8 +3,9 @@
 A format is one `Format` object. It either writes one file (`write_file`), or a folder of shards
 (`writer`), each of which is complete or absent: the writer cuts the rows into shards, has workers
 write them in any order, and resumes, verifies and repairs shard by shard. The manifest
-`dataset.json` and the index `index.parquet` are written for it; its shards add columns to the
-index that locate each row.
+`dataset.json` and the index `index.parquet`, or the pieces of a large set, are written for it; its
+shards add columns to the index that locate each row. `Shards(path, manifest)` has the entry of each
+shard, and `load_rows(path, manifest)` the index, however they are stored.
 
 Another package adds a format by an entry point of the group `cellprep.formats`, in its
 `pyproject.toml`:

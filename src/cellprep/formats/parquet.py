@@ -32,7 +32,7 @@ from .parquet_columns import (
     mask_column,
 )
 from .parquet_writer import ParquetWriter, shard_files, shard_name
-from .pieces import Shards, check_files, identity_of_shards
+from .pieces import Shards, check_files
 from .written import manifest_of_format, written_format
 
 if TYPE_CHECKING:
@@ -177,11 +177,11 @@ def _read_written(path: Path, size: Size | None) -> EncodedSource:
     manifest = manifest_of_format(path, "parquet")
     index, rows = load_rows(path, manifest)
     check_files(path, manifest)
-    shards = len(Shards(path, manifest))
-    files = tuple(path / shard_name(number, shards) for number in range(shards))
+    shards = Shards(path, manifest)
+    files = tuple(path / shard_name(number, len(shards)) for number in range(len(shards)))
     locations = locations_of(path, manifest, index, "row_group", "row", least=None)
     mask = "mask.bytes" if manifest.get("masks") else None
-    store = ParquetStore(files, locations, "image.bytes", mask, identity_of_shards(manifest), True)
+    store = ParquetStore(files, locations, "image.bytes", mask, shards.identity(), True)
     height, width, _ = manifest["shape"]
     return EncodedSource(
         *(store, path, rows, tuple(manifest["class_names"]), size),

@@ -148,6 +148,15 @@ class Shards(Sequence[Entry]):
         start = shard * self.rows_per_shard
         return start, min(start + self.rows_per_shard, self.rows)
 
+    def identity(self) -> str:
+        """A text that changes when any file of a shard changes: their digests, or digests of these.
+
+        A format with one file per row has their digests in the index.
+        """
+        if self._in_pieces:
+            return " ".join(piece["entries"]["xxh3_128"] for piece in self.manifest["pieces"])
+        return digests_of(self)
+
     @cached_property
     def _entries(self) -> Callable[[int], Sequence[Entry]]:
         """The entries of a piece, by its number."""
@@ -240,13 +249,6 @@ def digests_of(shards: Iterable[Entry]) -> str:
     """The digests of all files of these shards, which change when any image changes."""
     files = (entry["files"] for entry in shards)
     return " ".join(of_shard[name]["xxh3_128"] for of_shard in files for name in sorted(of_shard))
-
-
-def identity_of_shards(manifest: Mapping[str, Any]) -> str:
-    """The digests of all files of all shards; for pieces, those of the files with their digests."""
-    if "pieces" in manifest:
-        return " ".join(piece["entries"]["xxh3_128"] for piece in manifest["pieces"])
-    return digests_of(manifest["shards"])
 
 
 def check_files(folder: Path, manifest: Mapping[str, Any]) -> None:

@@ -26,7 +26,7 @@ from .format import Block, Contents, Format, WrittenShard, images_of
 from .index import load_rows
 from .maps import Pages
 from .opened import history_of
-from .pieces import Shards, identity_of_shards
+from .pieces import Shards
 from .stamps import Files, save
 from .untrusted import DAMAGED_NPY
 from .written import manifest_of_format
@@ -62,7 +62,7 @@ class ShardSource(BaseSource):
         return history_of(self.manifest, self.path)
 
     def identity(self) -> str:
-        return f"{self.manifest['format']} {identity_of_shards(self.manifest)}"
+        return f"{self.manifest['format']} {self._shards.identity()}"
 
     @cached_property
     def _shards(self) -> Shards:

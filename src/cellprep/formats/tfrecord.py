@@ -23,7 +23,7 @@ from .format import Block, Contents, Format, WrittenShard
 from .index import load_rows, locations_of
 from .listing import data_files, data_splits, holds_data_files
 from .opened import history_of
-from .pieces import Shards, check_files, identity_of_shards
+from .pieces import Shards, check_files
 from .stamps import Files, save
 from .tfrecord_example import FRAME, checksum, example_type, value_of
 from .tfrecord_example import framed as _framed
@@ -267,7 +267,8 @@ def _read_written(path: Path, size: object) -> RecordSource:
     manifest = manifest_of_format(path, "tfrecord")
     index, rows = load_rows(path, manifest)
     check_files(path, manifest)
-    files = tuple(path / shard_name(number) for number in range(len(Shards(path, manifest))))
+    shards = Shards(path, manifest)
+    files = tuple(path / shard_name(number) for number in range(len(shards)))
     locations = locations_of(path, manifest, index, "offset", "length", least=FRAME)
     records = Records(files, locations)
     height, width, channels = manifest["shape"]
@@ -277,7 +278,7 @@ def _read_written(path: Path, size: object) -> RecordSource:
         rows,
         tuple(manifest["class_names"]),
         (height, width, channels),
-        identity_of_shards(manifest),
+        shards.identity(),
         has_masks=bool(manifest.get("masks")),
         history=history_of(manifest, path),
     )

@@ -30,7 +30,7 @@ from .format import Block, Contents, Format, WrittenShard
 from .index import load_rows, locations_of
 from .listing import data_files, data_splits, holds_data_files
 from .opened import history_of
-from .pieces import Shards, check_files, identity_of_shards
+from .pieces import Shards, check_files
 from .stamps import Files, stamp
 from .webdataset_samples import Sample, labels_of, samples_of, splits_inside
 from .written import manifest_of_format, written_format
@@ -134,8 +134,9 @@ def _read_written(path: Path, size: Size | None) -> EncodedSource:
     masks = None
     if manifest.get("masks"):
         masks = locations_of(path, manifest, index, "mask_offset", "mask_length")
-    files = tuple(path / shard_name(number) for number in range(len(Shards(path, manifest))))
-    store = TarStore(files, locations, masks, identity_of_shards(manifest))
+    shards = Shards(path, manifest)
+    files = tuple(path / shard_name(number) for number in range(len(shards)))
+    store = TarStore(files, locations, masks, shards.identity())
     height, width, _ = manifest["shape"]
     return EncodedSource(
         *(store, path, rows, tuple(manifest["class_names"]), size),
