@@ -1,6 +1,6 @@
 """What a set of 100,000 shards costs, with and without pieces: `python -m benchmarks.many_shards`.
 
-All shards are copies of one of ten images of 8x8; the index has a row for each image. Processor
+All shards are copies of one of ten images of 16x16; the index has a row for each image. Processor
 time and peak memory are those of a process that does nothing else, beyond what a small set needs.
 """
 
@@ -35,7 +35,7 @@ MEASURED = {"images": 0, "levels": [0] * 7, "background": [0] * 7, "areas": []}
 
 def small_set(path: Path) -> None:
     """Write one shard."""
-    images, labels = draw_cells([IMAGES, *[0] * 7], side=8)
+    images, labels = draw_cells([IMAGES, *[0] * 7], side=16)
     recipe = cp.Recipe([cp.RandAugment(copies=1, keep_originals=False)])
     cp.write(recipe(cp.Dataset.from_arrays(images, labels)), path, progress=False)
 

@@ -12,6 +12,7 @@ import pytest
 
 import cellprep as cp
 from cellprep.errors import CellprepError
+from cellprep.formats import pieces
 from cellprep.formats.index import load_record
 from cellprep.formats.manifest import INDEX, MANIFEST, read_manifest
 
@@ -118,4 +119,19 @@ def test_a_flipped_bit_of_the_index_is_detected_or_harmless(format, tmp_path) ->
             assert list(cp.verify(path)["file"]) == [INDEX], bit
         for name, use in uses.items():
             assert outcome(use) in (intact[name], "refused in one line"), (bit, name)
+    assert {name: use() for name, use in uses.items()} == intact
+
+
+@pytest.mark.parametrize("format", FOLDERS)
+def test_a_flipped_bit_of_a_piece_is_detected_or_harmless(format, tmp_path, monkeypatch) -> None:
+    path = tmp_path / "out"
+    monkeypatch.setattr(pieces, "SHARDS_PER_PIECE", 2)
+    write(path, format)
+    uses = use_of_everything(path, tmp_path / "next")
+    intact = {name: use() for name, use in uses.items()}
+    for name in (*pieces.piece_files(0), *pieces.piece_files(2)):
+        for bit in flips(path / name, 2 * MORE):
+            assert list(cp.verify(path)["file"]) == [name], bit
+            for what, use in uses.items():
+                assert outcome(use) in (intact[what], "refused in one line"), (bit, what)
     assert {name: use() for name, use in uses.items()} == intact

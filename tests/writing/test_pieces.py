@@ -557,6 +557,15 @@ def refusal(use: Callable[[Path], object], path: Path) -> str | None:
     return None
 
 
+@pytest.mark.parametrize("format", ["zarr", "tfrecord", "webdataset", "parquet"])
+def test_entries_of_another_set_are_not_used(format, few, tmp_path):
+    write(tmp_path / "out", format)
+    write(tmp_path / "other", format, seed=4)
+    (tmp_path / "other" / NAMES[1][1]).replace(tmp_path / "out" / NAMES[1][1])
+    with pytest.raises(CellprepError, match="does not match its digest"):
+        cp.read(tmp_path / "out")
+
+
 @pytest.mark.parametrize("format", FOLDERS)
 def test_pieces_of_another_set_are_not_used(format, few, tmp_path):
     path, other = tmp_path / "out", tmp_path / "other"

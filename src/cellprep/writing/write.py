@@ -40,8 +40,9 @@ def write(
     are written last. A second writer of the same path is refused. If the data set is complete
     already, its files are checked as by `verify`, and what is damaged is rewritten.
 
-    A folder also gets `README.md`, a data card for people, and `croissant.json`, a description that
-    search engines and loaders know.
+    A folder has a row for each image in `index.parquet`, or in files below `index/` if it has more
+    than 4,096 shards. It also gets `README.md`, a data card for people, and `croissant.json`, a
+    description that search engines and loaders know.
 
     Parameters
     ----------
