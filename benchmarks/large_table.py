@@ -112,7 +112,7 @@ def measure(n: int, shards: int) -> dict[str, Any]:
         plan = recipe(cp.Dataset(source)).plan
     with timed(seconds, "manifest"):
         fingerprint = Fingerprint.of(plan, "shards", 1024).with_source(source.identity())
-        manifest = manifest_of(plan, fingerprint, [], {}, {})
+        manifest = manifest_of(plan, fingerprint, {}, {})
         measuring = Measuring.of(plan)
     make_writer = FORMATS["shards"].writer
     assert make_writer is not None

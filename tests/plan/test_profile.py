@@ -131,7 +131,7 @@ def test_a_resumed_write_has_the_same_manifest(dataset, tmp_path, monkeypatch) -
     settings = {"rows_per_shard": 9, "progress": False}
     cp.write(dataset, tmp_path / "whole", **settings)
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "write_index", lambda path, records: [*records][7])
+        patch.setattr(shards, "write_index", lambda path, records, n: [*records][7])
         with pytest.raises(IndexError):
             cp.write(dataset, tmp_path / "out", **settings)
     (tmp_path / "out" / "shard-00001.npy").unlink()
