@@ -48,7 +48,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
     ],
     "docs/scaling.md": [
         "needs a cluster",
-        "needs a cluster; tests/system/test_ray.py runs it on a small set",
+        "needs a cluster; tests/system/test_ray.py runs such calls on two nodes",
     ],
 }
 

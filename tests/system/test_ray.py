@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 
 import cellprep as cp
 from cellprep.cli import main
+from cellprep.duplicates import on_ray
 from cellprep.errors import BadImagesError, CellprepError
 from cellprep.plan.source import ArraySource
 from cellprep.synthetic import draw_cells
@@ -211,6 +212,96 @@ def test_a_task_that_kills_its_worker_is_tried_four_times(cluster, tmp_path):
     assert len(list(tmp_path.iterdir())) == 4
 
 
+# -- duplicates --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def grouped_there(monkeypatch) -> None:
+    """Small sets are grouped on the cluster too, in several spans and buckets."""
+    sizes = {"MOST_ROWS": 20, "_SPAN": 9, "_BUCKET": 30, "_BLOCK": 10}
+    for name, value in sizes.items():
+        monkeypatch.setattr(on_ray, name, value)
+
+
+@pytest.mark.parametrize("near", [None, 4])
+def test_a_cluster_finds_the_duplicates_that_threads_find(
+    near, images, cluster, grouped_there, monkeypatch
+):
+    shuffles = []
+    original = ray_cluster.shuffled
+    monkeypatch.setattr(
+        *(ray_cluster, "shuffled"), lambda *given: shuffles.append(1) or original(*given)
+    )
+    cells = cp.Dataset.from_arrays(*images)
+    there = {"executor": "ray", "address": cluster.address}
+    expected = cp.find_duplicates(cells, near=near)
+    pd.testing.assert_frame_equal(cp.find_duplicates(cells, near=near, **there), expected)
+    parts = cells.take(range(30)), cells.take(range(20, 40))
+    expected = cp.find_leaks(*parts, near=near)
+    pd.testing.assert_frame_equal(cp.find_leaks(*parts, near=near, **there), expected)
+    deduped = cp.Recipe([cp.Dedupe(near=near)])
+    expected = deduped(cells)
+    assert 20 < len(expected) < 40
+    assert len(shuffles) == 2 * (1 if near is None else 13)
+    found = deduped(cells)
+    np.testing.assert_array_equal(found.to_arrays(**there)[0], expected.to_arrays()[0])
+    pd.testing.assert_frame_equal(found.removed(), expected.removed())
+    assert len(shuffles) == 3 * (1 if near is None else 13)
+
+
+@dataclass(frozen=True, eq=False)
+class Doomed(ArraySource):
+    """The same images, measured mostly on one node, which stops at its third span."""
+
+    gate: Path = Path()
+    node: str = ""
+
+    def images(self, at: np.ndarray) -> np.ndarray:
+        node = ray.get_runtime_context().get_node_id()
+        if at[0] % on_ray._SPAN == 0:
+            (self.gate / f"{node} {at[0]} {os.getpid()}").touch()
+        stops = len(list(self.gate.glob(f"{self.node} *"))) > 2 if node == self.node else at[0] > 0
+        while stops and not (self.gate / "open").exists():
+            time.sleep(0.02)
+        return super().images(at)
+
+
+@pytest.mark.slow
+def test_what_a_killed_node_had_measured_is_measured_again(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(on_ray, "MOST_ROWS", 100_000)
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (10 * on_ray._SPAN, 2, 2, 3), np.uint8)
+    images[rng.permutation(len(images))[:2000]] = images[:2000]
+    plain = cp.Dataset.from_arrays(images, np.zeros(len(images), int))
+    expected = cp.find_duplicates(plain)
+
+    doomed = cluster.add_node(num_cpus=1)
+    source = Doomed(
+        images, plain.source.rows, plain.class_names, gate=tmp_path, node=doomed.node_id
+    )
+
+    def kill() -> None:
+        while len(there := list(tmp_path.glob(f"{doomed.node_id} *"))) < 3:
+            time.sleep(0.02)
+        cluster.remove_node(doomed, allow_graceful=False)
+        for pid in {int(file.name.split()[-1]) for file in there}:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        (tmp_path / "open").touch()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    found = cp.find_duplicates(cp.Dataset(source), executor="ray", address=cluster.address)
+    killer.join()
+    cluster.wait_for_nodes(timeout=120)  # otherwise later tests schedule on the dead node
+    pd.testing.assert_frame_equal(found, expected)
+    assert len(found) > 3000
+    begun = [file.name.split() for file in tmp_path.iterdir() if " " in file.name]
+    lost = {row for node, row, _ in begun if node == doomed.node_id}
+    assert len(lost) == 3  # two of them were complete
+    assert lost <= {row for node, row, _ in begun if node != doomed.node_id}
+
+
 # -- order, bounds, errors ---------------------------------------------------------------------
 
 
@@ -327,32 +418,3 @@ def test_a_worker_that_cannot_open_the_input_refuses(cluster, tmp_path):
         pytest.raises(CellprepError, match=r"cannot open the data set .*FileNotFoundError"),
     ):
         list(executors.run(Absent(tmp_path / "absent"), [(0, 1)]))
-
-
-# -- docs/scaling.md ---------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_the_grouping_in_the_documentation_finds_all_repeats(cluster, tmp_path):
-    import pandas as pd
-
-    from cellprep.plan.digests import digest
-
-    text = (Path(__file__).resolve().parents[2] / "docs" / "scaling.md").read_text("utf-8")
-    (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    images = np.random.default_rng(0).integers(0, 256, (600, 4, 4, 3), np.uint8)
-    images[500], images[301], images[3] = images[7], images[7], images[599]
-    (tmp_path / "digests").mkdir()
-    for piece in range(3):
-        rows = np.arange(200 * piece, 200 * piece + 200)
-        high, low = digest(images[rows]).T
-        table = pd.DataFrame({"id": rows.astype(np.uint64), "high": high, "low": low})
-        table.to_parquet(tmp_path / "digests" / f"{piece}.parquet")
-    ray.init(address=cluster.address, log_to_driver=False)
-    try:
-        exec(block.replace("/shared", str(tmp_path)), {})
-    finally:
-        ray.shutdown()
-    found = pd.concat(map(pd.read_parquet, (tmp_path / "repeats").glob("*.parquet")))
-    groups = found.groupby(["high", "low"])["id"].apply(lambda ids: sorted(map(int, ids)))
-    assert sorted(groups) == [[3, 599], [7, 301, 500]]

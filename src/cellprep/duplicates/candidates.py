@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,11 @@ from .signatures import Signatures
 
 _BATCH = 1 << 14  # pairs at a time
 
+Hashes = NDArray[np.uint64]
+Ranks = Callable[[int | None, Hashes], tuple[int, int, Positions]]
+"""Of a search for these distinct hashes among more: the number of distinct hashes on its two sides,
+and the ranks of these on the second. The hashes are of turned windows, or of images (None)."""
+
 Candidates = tuple[Positions, Positions, NDArray[np.int64], NDArray[np.int64]]
 """First, second, the symmetry that turns the first, and the distance of the hashes."""
 
@@ -27,10 +32,12 @@ def candidate_pairs(
     search: Search,
     shape: tuple[int, int],
     roots: Positions | None,
+    ranks: Ranks | None = None,
 ) -> Iterator[Candidates]:
     """Candidates within one set or between two, in batches; a pair may occur more than once.
 
-    `roots` may change between batches: pairs with the same root are left out.
+    `roots` may change between batches: pairs with the same root are left out. With `ranks`, the
+    images are those of a larger set that have candidates, and the batches are those of that set.
     """
     from ..kernels.hashing import symmetry, windows
 
@@ -39,7 +46,7 @@ def candidate_pairs(
     others = signatures if others is None else others
     here, there = np.flatnonzero(~signatures.flat), np.flatnonzero(~others.flat)
     turns = symmetry.symmetries_of(*shape) if search.symmetries else (symmetry.IDENTITY,)
-    find = _Expanding(search.near, same, roots)
+    find = _Expanding(search.near, same, roots, ranks)
     yield from find(
         (signatures.hashes[here], here),
         None if same else (others.hashes[there], there),
@@ -66,6 +73,7 @@ class _Expanding:
     distance: int
     same: bool
     roots: Positions | None
+    ranks: Ranks | None
 
     def __call__(
         self,
@@ -80,16 +88,21 @@ class _Expanding:
         """
         from ..kernels.hashing import pairs
 
-        runs = _runs(*table)
-        other_runs = runs if queries is None else _runs(*queries)
+        runs = by_hash(*table)
+        other_runs = runs if queries is None else by_hash(*queries)
         repeated = np.flatnonzero(np.diff(runs[1]) > 1)
         no_distance = np.zeros(len(repeated), np.int64)
         equal = [(repeated, repeated, no_distance)] if queries is None else []
+        cut = None
+        if self.ranks is not None:
+            found_ranks = self.ranks(None if queries is None else turn, other_runs[0])
+            cut = pairs.cut_as(*found_ranks, self.distance)
         close = pairs.close_pairs(
             runs[0],
             None if queries is None else other_runs[0],
             self.distance,
             executors.cores(),
+            cut,
         )
         roots = np.empty(0, np.int64) if self.roots is None else self.roots
         kind = int(self.same) + (queries is None)
@@ -105,7 +118,7 @@ class _Expanding:
                     yield first, second, np.full(len(first), turn), distance
 
 
-def _runs(hashes: Any, rows: Positions) -> tuple[Any, NDArray[np.int64], Positions]:
+def by_hash(hashes: Hashes, rows: Positions) -> tuple[Hashes, NDArray[np.int64], Positions]:
     """Distinct hashes, the start of each one's rows, and the rows."""
     order = np.argsort(hashes, kind="stable")
     ordered = hashes[order]

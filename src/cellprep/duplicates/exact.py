@@ -16,13 +16,15 @@ from ..plan.nodes import Node
 from ..plan.plan import Plan
 from ..plan.rows import SAME
 from ..system import executors
+from . import on_ray
+from .settings import Search
 
 
 def exact_groups(plan: Plan) -> tuple[Plan, Groups]:
     """Groups of rows with equal pixels, and the plan with a column of them."""
     if SAME in plan.table.take(slice(0)).columns:
         return plan, equal_rows(plan.rows.columns[SAME][:, None])
-    plan, at, found = repeated_rows(plan)
+    plan, at, found = _repeated_rows(plan)
     groups = np.full(len(plan), -1, np.int64)
     groups[at] = found
     same = np.where(groups >= 0, groups, int(groups.max(initial=-1)) + 1 + np.arange(len(plan)))
@@ -35,6 +37,15 @@ def repeated_rows(plan: Plan) -> tuple[Plan, Positions, Groups]:
     Rows with equal digests are compared byte by byte with the first of them, so a collision is
     split into its true groups.
     """
+    if not on_ray.applies(plan):
+        return _repeated_rows(plan)
+    some, _ = on_ray.candidates(plan, Search())
+    _, at, groups = _repeated_rows(plan.keep(some))
+    return plan, some[at], groups
+
+
+def _repeated_rows(plan: Plan) -> tuple[Plan, Positions, Groups]:
+    """The same, with the digests in this process."""
     # Digests and comparisons keep the interpreter lock: threads only pay where images are computed.
     with executors.in_this_thread() if plan.is_unprocessed else nullcontext():
         plan, at, proposed = _proposed(plan)

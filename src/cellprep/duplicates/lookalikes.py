@@ -176,10 +176,9 @@ def _table(
     for rows in (a, b):
         np.maximum.at(best, rows, shared)
         np.maximum.at(alike, rows, similarity)
-    unrelated = np.zeros(n, np.int64)
-    related = Related(
-        groups, groups, unrelated, np.full(n, "lookalike"), unrelated, unrelated, np.zeros(n)
-    )
+    unrelated, relation = np.zeros(n, np.int64), np.full(n, "lookalike")
+    found = groups, groups, unrelated, relation, unrelated, unrelated, np.zeros(n)
+    related = Related(slice(None), *found)
     table, at = table_of_groups(plan, related, groups)
     table["similarity"], table["matches"] = alike[at], best[at]
     if across:

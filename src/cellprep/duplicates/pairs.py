@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..arrays import Positions
 from ..kernels.hashing.scale import Scale
-from .candidates import candidate_pairs
+from .candidates import Ranks, candidate_pairs
 from .settings import Search
 from .signatures import Signatures
 
@@ -45,6 +45,7 @@ def near_pairs(
     search: Search,
     shape: tuple[int, int],
     roots: Positions | None = None,
+    ranks: Ranks | None = None,
 ) -> Iterator[Pairs]:
     """Near pairs, within one set or between two, in batches.
 
@@ -52,13 +53,15 @@ def near_pairs(
     centre of one and of a window of the other, turned if symmetries count; and if the difference
     of their details is no larger than processing causes (`kernels.hashing.differences`).
 
-    `roots` may change between batches: pairs with the same root are left out.
+    `roots` may change between batches: pairs with the same root are left out. `ranks` are those of
+    `candidate_pairs`.
     """
     from ..kernels.hashing import differences, symmetry
 
     scale = Scale.of(*shape)
     inverse = np.array(symmetry.INVERSE)
-    for first, second, turn, distance in candidate_pairs(signatures, others, search, shape, roots):
+    candidates = candidate_pairs(signatures, others, search, shape, roots, ranks)
+    for first, second, turn, distance in candidates:
         if others is None:
             back = first > second
             first, second = np.minimum(first, second), np.maximum(first, second)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,20 +12,24 @@ from ..kernels.hashing.scale import Scale
 from ..plan.groups import Groups, equal_rows
 from ..plan.plan import Plan
 from ..plan.rows import SAME
+from . import on_ray
+from .candidates import Ranks
 from .clustering import Clustering
 from .exact import exact_groups
 from .pairs import compare, hash_distances, near_pairs
 from .settings import Search
-from .signatures import Signatures, measure
+from .signatures import Signatures, is_measured, measure
 from .symmetric import symmetric_pairs
 
 
 @dataclass(frozen=True, eq=False)
 class Related:
-    """How the rows of a plan are related; groups and components are -1 for rows without duplicates.
+    """How n rows of a plan are related; groups and components are -1 for those without duplicates.
 
     Attributes
     ----------
+    at : (n,) int or slice
+        The rows: all, or after a search on a cluster those that may have duplicates.
     groups : (n,) int
         Rows that are duplicates of each other (see `Clustering`).
     components : (n,) int
@@ -42,6 +46,7 @@ class Related:
         Grey levels by which they differ.
     """
 
+    at: Positions | slice
     groups: Groups
     components: Groups
     first: Positions
@@ -50,9 +55,32 @@ class Related:
     distance: NDArray[np.int64]
     difference: NDArray[np.float64]
 
+    def repeated(self, n: int) -> tuple[Positions, Groups]:
+        """Which of all n rows of the plan have duplicates, and their groups."""
+        inside = self.groups >= 0
+        return np.arange(n)[self.at][inside], self.groups[inside]
+
+    def of_all(self, values: Groups, n: int) -> Groups:
+        """Groups or components of all n rows of the plan."""
+        groups = np.full(n, -1, np.int64)
+        groups[self.at] = values
+        return groups
+
 
 def related(plan: Plan, search: Search) -> tuple[Plan, Related]:
-    """The duplicates among the rows of a plan, and the plan with a column of equal rows."""
+    """The duplicates among the rows of a plan; the plan with what was measured of all rows."""
+    if not on_ray.applies(plan) or is_measured(plan, search):
+        return _related(plan, search)
+    at, ranks = on_ray.candidates(plan, search)
+    _, found = _related(plan.keep(at), search, ranks)
+    return plan, replace(found, at=at)
+
+
+def _related(plan: Plan, search: Search, ranks: Ranks | None = None) -> tuple[Plan, Related]:
+    """The duplicates among all rows, with a column of equal rows.
+
+    `ranks` are those of `candidate_pairs`.
+    """
     signatures = None
     if search:
         signatures = measure(plan, search)
@@ -61,7 +89,7 @@ def related(plan: Plan, search: Search) -> tuple[Plan, Related]:
     node, rows = _nodes(plan)
     if signatures is not None:
         signatures = signatures.take(rows)
-    clusters = _cluster(plan, rows, signatures, search)
+    clusters = _cluster(plan, rows, signatures, search, ranks)
     root = clusters.roots[node]
     first, turns = rows[root], clusters.turns[node]
     relation = _relations(node, root, first, clusters.symmetric_roots)
@@ -77,7 +105,8 @@ def related(plan: Plan, search: Search) -> tuple[Plan, Related]:
         difference[near[new]] = compare(signatures, signatures, *pairs, scale)[:, 1]
     groups = equal_rows(root[:, None])
     components = equal_rows(clusters.components[node][:, None])
-    return plan, Related(groups, components, first, relation, turns, distance, difference)
+    found = groups, components, first, relation, turns, distance, difference
+    return plan, Related(slice(None), *found)
 
 
 def _nodes(plan: Plan) -> tuple[Positions, Positions]:
@@ -105,7 +134,11 @@ class _Clusters:
 
 
 def _cluster(
-    plan: Plan, rows: Positions, signatures: Signatures | None, search: Search
+    plan: Plan,
+    rows: Positions,
+    signatures: Signatures | None,
+    search: Search,
+    ranks: Ranks | None,
 ) -> _Clusters:
     """Cluster nodes; `rows` are their first rows."""
     alone = np.arange(len(rows))
@@ -119,7 +152,8 @@ def _cluster(
             clustering.add(pairs, equal=True)
         symmetric_roots = clustering.roots.copy()
     if search.near is not None:
-        for pairs in near_pairs(signatures, None, search, plan.shape[:2], clustering.roots):
+        shape, roots = plan.shape[:2], clustering.roots
+        for pairs in near_pairs(signatures, None, search, shape, roots, ranks):
             clustering.add(pairs)
     found = clustering.roots, clustering.turns, clustering.differences, clustering.components
     return _Clusters(*found, symmetric_roots)

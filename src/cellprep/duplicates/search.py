@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +15,8 @@ from ..errors import CellprepError
 from ..kernels import SYMMETRIES, Hash
 from ..plan.groups import Groups
 from ..plan.plan import Plan
+from ..system import executors
+from ..system.paths import check_shared
 from . import policies
 from .relations import Related, related
 from .settings import Search
@@ -28,6 +32,9 @@ def find_duplicates(
     near: int | None = None,
     symmetries: bool = False,
     hash: Hash = "phash",
+    executor: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
 ) -> pd.DataFrame:
     """List every image that occurs more than once, with its labels.
 
@@ -48,6 +55,12 @@ def find_duplicates(
         Count the 8 flips and quarter turns, also of near duplicates.
     hash : "phash", "dhash", "ahash" or "whash"
         Definition of the hash, bit for bit that of the library imagehash.
+    executor : "threads", "processes" or "ray"
+        What reads the images. Default: threads. With Ray, more than a million images are also
+        grouped on the cluster (`docs/scaling.md`).
+    workers : int, optional
+    address : str, optional
+        As in `write`.
 
     Returns
     -------
@@ -69,8 +82,10 @@ def find_duplicates(
     1   2          b      0  a 1, b 1
     """
     search = Search(near, symmetries, hash)
-    plan, found = related(as_dataset(images, labels)[0].plan, search)
-    groups = policies.undecided(found.groups, plan.rows.decided)
+    dataset, _ = as_dataset(images, labels)
+    with _working(executor, workers, address, dataset):
+        plan, found = related(dataset.plan, search)
+    groups = policies.undecided(found.groups, plan.table.take(found.at).decided)
     return table_of_groups(plan, found, groups)[0]
 
 
@@ -81,6 +96,9 @@ def find_leaks(
     near: int | None = None,
     symmetries: bool = False,
     hash: Hash = "phash",
+    executor: str | None = None,
+    workers: int | None = None,
+    address: str | None = None,
 ) -> pd.DataFrame:
     """List images that occur in both of two data sets, such as a training and a test set.
 
@@ -93,6 +111,10 @@ def find_leaks(
     symmetries : bool
     hash : str
         What counts as a duplicate, as in `find_duplicates`.
+    executor : str, optional
+    workers : int, optional
+    address : str, optional
+        As in `find_duplicates`.
 
     Returns
     -------
@@ -110,13 +132,14 @@ def find_leaks(
     search = Search(near, symmetries, hash)
     check_dataset(a)
     check_dataset(b)
-    if a.plan.shape != b.plan.shape:
-        raise CellprepError(
-            f"images of {a.plan.shape} and {b.plan.shape} cannot be equal; read "
-            "both with the same size="
-        )
-    plan, found = related(Plan.joined(a.plan, b.plan), search)
-    in_b = np.arange(len(plan)) >= len(a.plan)
+    with _working(executor, workers, address, a, b):
+        if a.plan.shape != b.plan.shape:
+            raise CellprepError(
+                f"images of {a.plan.shape} and {b.plan.shape} cannot be equal; read "
+                "both with the same size="
+            )
+        plan, found = related(Plan.joined(a.plan, b.plan), search)
+    in_b = np.arange(len(plan))[found.at] >= len(a.plan)
     across = np.intersect1d(found.groups[in_b], found.groups[~in_b])
     groups = np.where(np.isin(found.groups, across), found.groups, -1)
     table, at = table_of_groups(plan, found, groups)
@@ -124,11 +147,25 @@ def find_leaks(
     return table
 
 
+@contextmanager
+def _working(
+    executor: str | None, workers: int | None, address: str | None, *datasets: Dataset
+) -> Iterator[None]:
+    """Read images as asked for; if nothing is asked for, as the caller of this function does."""
+    if executor is None and workers is None and address is None:
+        yield
+        return
+    with executors.using(executor or "threads", workers, address=address):
+        if not executors.share_memory():
+            check_shared(*(dataset.source.path for dataset in datasets))
+        yield
+
+
 def table_of_groups(plan: Plan, found: Related, groups: Groups) -> tuple[pd.DataFrame, Positions]:
-    """The table of grouped rows, conflicts and large groups first, and their positions."""
+    """The table of grouped rows, conflicts and large groups first; their positions in `found`."""
     import pandas as pd
 
-    rows, names = plan.rows, np.array(plan.class_names, dtype=object)
+    rows, names = plan.table.take(found.at), np.array(plan.class_names, dtype=object)
     conflict = policies.conflicting(groups, rows.labels)
     inside = np.flatnonzero(groups >= 0)
     size = np.bincount(groups[inside], minlength=1)

@@ -14,6 +14,7 @@ from ..kernels import SIDE
 from ..plan.digests import digest
 from ..plan.plan import Plan
 from ..plan.readable import Measures
+from ..plan.rows import SAME
 from .settings import Search
 
 _IN_MEMORY = 256 << 20  # bytes of thumbnails; more are kept in a temporary file
@@ -129,6 +130,11 @@ def measures(dataset: Dataset, search: Search) -> Measures:
 
 def _column(search: Search) -> str:
     return f"signatures of {search}"
+
+
+def is_measured(plan: Plan, search: Search) -> bool:
+    """Whether all rows have what the search needs, because they were measured before."""
+    return (_column(search) if search else SAME) in plan.table.take(slice(0)).columns
 
 
 def measure(plan: Plan, search: Search) -> Signatures:

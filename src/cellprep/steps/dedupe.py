@@ -63,8 +63,7 @@ class Dedupe(Step):
         search = Search(self.near, self.symmetries, self.hash)
         if search:
             plan, found = related(plan, search)
-            at = np.flatnonzero(found.groups >= 0)
-            groups = found.groups[at]
+            at, groups = found.repeated(len(plan))
         else:
             plan, at, groups = repeated_rows(plan)
         rows = plan.table.take(at)

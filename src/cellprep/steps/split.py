@@ -91,7 +91,7 @@ def split(
     dataset = _check_can_be_split(dataset)
     by_argument = _groups_of(groups, dataset.plan.rows.ids)
     plan, found = related(dataset.plan, search)
-    groupings = [found.components]
+    groupings = [found.of_all(found.components, len(plan))]
     for values in (plan.rows.groups, by_argument):
         if values is not None:
             groupings.append(np.unique(values, return_inverse=True)[1].astype(np.int64))
@@ -116,7 +116,7 @@ def _split_on_disk(
     dataset = _check_can_be_split(dataset)
     plan, found = related(dataset.plan, search)
     assert plan.rows.parts is not None
-    parts, group = plan.rows.parts, np.where(found.components < 0, -1, found.components)
+    parts, group = plan.rows.parts, found.of_all(found.components, len(plan))
     names = in_order(parts.tolist())
     named = [name for name in names if name in fractions]
     if fractions and len(named) != 1:

@@ -104,7 +104,48 @@ def run(
         results = ray_cluster.results(function, spans, settings.workers)
     else:
         results = _results(function, spans, settings.executor, settings.workers or usable_cores())
-    if not (settings.progress and spans):
+    yield from _counted(results, spans, stage, image_bytes, done)
+
+
+def keep(
+    function: Callable[[Span], tuple[Any, Result]],
+    spans: Sequence[Span],
+    stage: str = "",
+    *,
+    image_bytes: int = 0,
+) -> Iterator[tuple[Any, Result]]:
+    """Like `run`, on a cluster: the first half of each result stays there, to be shuffled."""
+    results = ray_cluster.kept(function, spans, _settings.get().workers)
+    yield from _counted(results, spans, stage, image_bytes)
+
+
+def shuffle(
+    pieces: Sequence[Sequence[Any]],
+    split: Callable[..., Sequence[Any]],
+    combine: Callable[..., Result],
+    buckets: int,
+) -> Iterator[Result]:
+    """Yield `combine` of the first block of every piece, of the second block, and so on.
+
+    A piece is a group of what was kept on the cluster, and `split` makes that many blocks of it.
+    """
+    return ray_cluster.shuffled(pieces, split, combine, buckets, _settings.get().workers)
+
+
+def on_cluster() -> bool:
+    """Whether `run` uses Ray."""
+    return _settings.get().executor == "ray"
+
+
+def _counted(
+    results: Iterator[Result],
+    spans: Sequence[Span],
+    stage: str,
+    image_bytes: int = 0,
+    done: int = 0,
+) -> Iterator[Result]:
+    """The results, with a progress bar if one was asked for."""
+    if not (_settings.get().progress and spans):
         yield from results
         return
     from tqdm import tqdm

@@ -7,8 +7,8 @@ import os
 import pickle
 import socket
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import chdir, contextmanager, nullcontext
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import chdir, closing, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -93,6 +93,59 @@ def results(
     lost. The function is sent to each machine once; its arrays are shared by the workers there.
     """
     ray = _ray()
+    arguments = ((span,) for span in spans)
+    with _readable_errors(), closing(_tasks(function, arguments, workers)) as tasks:
+        for (result,) in tasks:
+            yield ray.get(result)
+
+
+def kept(
+    function: Callable[[Span], tuple[Any, Result]], spans: Sequence[Span], workers: int | None
+) -> Iterator[tuple[Any, Result]]:
+    """Like `results`, but the first half of each result stays on the cluster, to be `shuffled`.
+
+    A reference is yielded in its place. What dies with its machine is computed again when needed.
+    """
+    ray = _ray()
+    arguments = ((span,) for span in spans)
+    with _readable_errors(), closing(_tasks(function, arguments, workers, 2)) as tasks:
+        for stays, returned in tasks:
+            yield stays, ray.get(returned)
+
+
+def shuffled(
+    pieces: Sequence[Sequence[Any]],
+    split: Callable[..., Sequence[Any]],
+    combine: Callable[..., Result],
+    buckets: int,
+    workers: int | None,
+) -> Iterator[Result]:
+    """Yield `combine` of the first block of every piece, of the second block, and so on.
+
+    `split` makes that many blocks, at least two, of each group of references to what was `kept`.
+    Blocks stay on the cluster if they have more than 100 KB; Ray keeps smaller ones in the caller.
+    """
+    ray = _ray()
+    with _readable_errors():
+        with closing(_tasks(split, pieces, workers, buckets)) as tasks:
+            blocks = [*tasks]
+        by_bucket = ([each[bucket] for each in blocks] for bucket in range(buckets))
+        with closing(_tasks(combine, by_bucket, workers)) as tasks:
+            for (result,) in tasks:
+                yield ray.get(result)
+
+
+def _tasks(
+    function: Callable[..., Any],
+    arguments: Iterable[Sequence[Any]],
+    workers: int | None,
+    returns: int = 1,
+) -> Generator[list[Any], None, None]:
+    """References to the `returns` values of `function(*each)`, for each of the arguments in order.
+
+    Those of the last tasks may still be in progress.
+    """
+    ray = _ray()
     try:
         # In a tuple, so that a worker unpickles it once instead of for every task.
         sent = ray.put(function), _versions(), getattr(function, "required_paths", ())
@@ -101,20 +154,41 @@ def results(
             f"the data set cannot be sent to other machines ({error}); choose executor='threads'"
         ) from error
     retried = [ray.exceptions.ObjectLostError]  # the function did not arrive
-    call = ray.remote(num_cpus=1, max_retries=_RETRIES, retry_exceptions=retried)(_call)
-    waiting: deque[Any] = deque()
+    options = {"max_retries": _RETRIES, "retry_exceptions": retried, "num_returns": returns}
+    call = ray.remote(num_cpus=1, **options)(_call)
+    waiting: deque[list[Any]] = deque()
     try:
-        for number, span in enumerate(spans):
+        for number, each in enumerate(arguments):
             if number % 64 == 0:  # machines join and leave
                 cores = max(int(ray.cluster_resources().get("CPU", 0)), 1)
                 limit = workers or 2 * cores
             while len(waiting) >= 2 * limit:
-                yield ray.get(waiting.popleft())
+                yield waiting.popleft()
             if len(waiting) >= limit:
-                ray.wait([*waiting], num_returns=len(waiting) - limit + 1, fetch_local=False)
-            waiting.append(call.remote(sent, os.getcwd(), span))
+                _wait(waiting, len(waiting) - limit + 1)
+            values = call.remote(sent, os.getcwd(), *each)
+            waiting.append([values] if returns == 1 else values)
         while waiting:
-            yield ray.get(waiting.popleft())
+            yield waiting.popleft()
+    finally:
+        # Nothing may be written after this returns. ray.cancel would be faster, but crashes this
+        # process if a task ends at that moment (ray-project/ray#54798; seen with 2.60).
+        if waiting:
+            _wait(waiting, len(waiting), timeout=_PATIENCE)
+
+
+def _wait(tasks: Iterable[list[Any]], number: int, timeout: float | None = None) -> None:
+    """Wait until this number of tasks have ended."""
+    first = [values[0] for values in tasks]
+    _ray().wait(first, num_returns=number, timeout=timeout, fetch_local=False)
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    """Raise a task's own error as it was, and those of Ray as one line."""
+    ray = _ray()
+    try:
+        yield
     except ray.exceptions.RayError as error:
         cause = getattr(error, "cause", error)
         if not isinstance(cause, ray.exceptions.RayError):
@@ -123,23 +197,18 @@ def results(
             f"Ray lost a task after {_RETRIES + 1} attempts ({type(cause).__name__}): machines or "
             "workers died, probably because memory ran out; choose fewer workers="
         ) from error
-    finally:
-        # Nothing may be written after this returns. ray.cancel would be faster, but crashes this
-        # process if a task ends at that moment (ray-project/ray#54798; seen with 2.60).
-        if waiting:
-            ray.wait([*waiting], num_returns=len(waiting), timeout=_PATIENCE, fetch_local=False)
 
 
-def _call(sent: tuple[Any, Any, Any], folder: str, span: Span) -> Any:
+def _call(sent: tuple[Any, Any, Any], folder: str, *arguments: Any) -> Any:
     """The task, in the caller's working directory, so that relative paths mean the same."""
     with chdir(folder) if os.path.isdir(folder) else nullcontext():
-        return _receive(*sent)(span)
+        return _receive(*sent)(*arguments)
 
 
 @lru_cache(maxsize=1)
 def _receive(
     function: Any, versions: tuple[str, ...], required_paths: tuple[Path, ...]
-) -> Callable[[Span], Any]:
+) -> Callable[..., Any]:
     """The function, in a worker; refused if the worker could not give the caller's result."""
     ray, host = _ray(), socket.gethostname()
     if _versions() != versions:
@@ -152,7 +221,7 @@ def _receive(
         if not path.exists():
             raise CellprepError(f"Ray's worker on {host} cannot see {str(path)!r}; {_SHARED}")
     try:
-        return cast(Callable[[Span], Any], ray.get(function))
+        return cast(Callable[..., Any], ray.get(function))
     except ray.exceptions.RaySystemError as error:  # raised while it was unpickled
         reason = str(error).strip().splitlines()[-1]
         raise CellprepError(

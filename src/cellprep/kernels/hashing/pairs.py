@@ -23,13 +23,38 @@ _SPAN = 1 << 15
 _MOST_BITS = 24  # of a bucket number
 
 
+@dataclass(frozen=True)
+class Cut:
+    """How a search is cut into batches: blocks to agree in, and spans of the second array."""
+
+    agree: int
+    spans: list[tuple[int, int]]
+
+
+def cut_as(n: int, m: int, ranks: NDArray[np.int64], distance: int) -> Cut:
+    """How a search between n and m hashes is cut, for hashes that have these ranks among the m.
+
+    So a search of hashes that are close to others, and no more, has the same batches.
+
+    >>> cut_as(10, 70_000, np.array([3, 32_767, 32_768, 69_999]), 0).spans
+    [(0, 2), (2, 3), (3, 4)]
+    """
+    edges = np.flatnonzero(np.diff(ranks // _SPAN)) + 1
+    edges = [0, *edges.tolist(), len(ranks)]
+    return Cut(_cheapest(n, m, distance), [*itertools.pairwise(edges)])
+
+
 def close_pairs(
-    first: Hashes, second: Hashes | None, distance: int, workers: int = 1
+    first: Hashes,
+    second: Hashes | None,
+    distance: int,
+    workers: int = 1,
+    cut: Cut | None = None,
 ) -> Iterator[Pairs]:
     """Every pair (i, j) with at most `distance` bits between `first[i]` and `second[j]`, once.
 
     Without `second`, the pairs within `first`, i < j. They are yielded in batches, which bounds
-    memory; their order is always the same.
+    memory; their order is always the same. `cut` replaces the batches chosen for these numbers.
 
     Hashes are cut into `distance + k` blocks: two that differ in at most `distance` bits agree in k
     blocks or more [1]_. For each choice of k blocks, hashes are sorted into buckets by these, and
@@ -48,9 +73,9 @@ def close_pairs(
     [[[0, 2, 1]]]
     """
     others = first if second is None else second
-    agree = _cheapest(len(first), len(others), distance)
+    cut = cut or cut_as(len(first), len(others), np.arange(len(others)), distance)
+    agree = cut.agree
     edges = np.linspace(0, 64, distance + agree + 1).round().astype(np.int64)
-    spans = [(start, start + _SPAN) for start in range(0, len(others), _SPAN)]
     with ThreadPoolExecutor(max(1, workers)) as pool:
         for chosen in itertools.combinations(range(distance + agree), agree):
             blocks = np.array(chosen, np.int64)
@@ -58,7 +83,7 @@ def close_pairs(
             search = _Searching(
                 first[order], order, starts, others, edges, blocks, distance, second is None
             )
-            for found in pool.map(search, spans):
+            for found in pool.map(search, cut.spans):
                 if len(found[0]):
                     yield found
 
