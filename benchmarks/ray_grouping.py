@@ -23,12 +23,30 @@ import numpy as np
 
 import cellprep as cp
 from benchmarks.measure import memory
+from cellprep.arrays import Images, Positions
 from cellprep.kernels.splitmix import GOLDEN, mix
+from cellprep.plan.draws import id_keys
 from cellprep.plan.rows import Rows
 from cellprep.plan.source import NO_HISTORY, BaseSource, History, Shape
+from cellprep.plan.table import Table
 
 ROOT = Path(__file__).resolve().parents[1]
 STORE = 800 << 20  # bytes of a node's object store
+
+
+@dataclass(frozen=True, eq=False)
+class Numbers(Table):
+    """Rows whose ids are their positions."""
+
+    n: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    def _compute(self, at: Positions | slice) -> Rows:
+        ids = np.arange(*at.indices(self.n)) if isinstance(at, slice) else at
+        zeros = np.zeros(len(ids), np.int64)
+        return Rows(ids, id_keys(ids), zeros, zeros)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +63,12 @@ class Generated(BaseSource):
     has_masks: bool = False
 
     @property
+    def table(self) -> Table:
+        return Numbers(self.n)
+
+    @property
     def rows(self) -> Rows:
-        return Rows.of(np.arange(self.n), np.zeros(self.n, np.int64))
+        return self.table.rows
 
     @property
     def shape(self) -> Shape:
@@ -55,7 +77,7 @@ class Generated(BaseSource):
     def identity(self) -> str:
         return f"generated {self.n} {self.side}"
 
-    def images(self, at: np.ndarray) -> np.ndarray:
+    def images(self, at: Positions) -> Images:
         self._pass(int(at[0]))
         copies = self.n // 100
         of = np.where(at < self.n - copies, at, self.n - 1 - at)

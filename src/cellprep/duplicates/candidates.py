@@ -73,7 +73,7 @@ class _Expanding:
     distance: int
     same: bool
     roots: Positions | None
-    ranks: Ranks | None
+    ranks: Ranks | None = None
 
     def __call__(
         self,
