@@ -34,7 +34,7 @@ MOST_ROWS = 1_000_000
 
 _SPAN = 1 << 14  # rows that one task measures
 _BUCKET = 1 << 20  # entries of a bucket, on average
-_BLOCK = 4400  # entries of a block, at least: Ray keeps values below 100 KB in the caller
+_BLOCK = 1 << 13  # entries of a block, at least: Ray keeps values below 100 KB in the caller
 
 Records = NDArray[np.void]
 """What was measured of each row: the arrays of `Signatures` without thumbnails."""

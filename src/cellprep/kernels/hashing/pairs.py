@@ -39,8 +39,7 @@ def cut_as(n: int, m: int, ranks: NDArray[np.int64], distance: int) -> Cut:
     >>> cut_as(10, 70_000, np.array([3, 32_767, 32_768, 69_999]), 0).spans
     [(0, 2), (2, 3), (3, 4)]
     """
-    edges = np.flatnonzero(np.diff(ranks // _SPAN)) + 1
-    edges = [0, *edges.tolist(), len(ranks)]
+    edges = [0, *(np.flatnonzero(np.diff(ranks // _SPAN)) + 1).tolist(), len(ranks)]
     return Cut(_cheapest(n, m, distance), [*itertools.pairwise(edges)])
 
 
