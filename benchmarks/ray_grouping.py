@@ -1,4 +1,4 @@
-"""Duplicates found on two nodes, one of which is killed: `python benchmarks/ray_grouping.py`.
+"""Duplicates found on two nodes, one of which is killed: `python -m benchmarks.ray_grouping`.
 
 The result is compared with that of threads. Each runs in its own process, whose peak memory is
 printed. Images are generated from their row numbers, so memory is that of the search.
@@ -164,7 +164,7 @@ def main(rows: int, side: int, near: int | None, kill: bool, here: str | None) -
         return
     results = []
     for where in ("threads", "ray"):
-        command = [sys.executable, __file__, *sys.argv[1:], "--here", where]
+        command = [sys.executable, "-m", "benchmarks.ray_grouping", *sys.argv[1:], "--here", where]
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         results.append(json.loads(done.stdout.strip().splitlines()[-1]))
         print(where, results[-1], flush=True)
@@ -174,5 +174,4 @@ def main(rows: int, side: int, near: int | None, kill: bool, here: str | None) -
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()
