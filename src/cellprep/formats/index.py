@@ -8,7 +8,8 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -17,10 +18,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..arrays import Masks, Positions, check_ids
 from ..errors import CellprepError
+from ..plan.choice import as_positions
 from ..plan.nodes import Parameters, Record
 from ..plan.plan import Plan
 from ..plan.rows import Rows
 from ..plan.source import check_unchanged
+from ..plan.table import Stored, Table
 from ..system.paths import file_version, is_remote, local_copy
 from .manifest import INDEX, MANIFEST
 from .pieces import Piece, Shards
@@ -30,6 +33,9 @@ from .written import load_manifest, read_entry
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_PIECES_IN_MEMORY = 4
+"""Pieces whose rows or records are kept in memory."""
 
 
 # -- writing ----------------------------------------------------------------------------------
@@ -212,7 +218,7 @@ def _shards(path: Path, version: str) -> Shards | None:
     return None if path.is_file() else Shards(path, manifest)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=_PIECES_IN_MEMORY)
 def _record(path: Path, version: str, number: int) -> pa.Table | None:
     """The record in a piece of a folder, or in an npz file."""
     shards = _shards(path, version)
@@ -223,23 +229,22 @@ def _record(path: Path, version: str, number: int) -> pa.Table | None:
 
 def load_rows(path: Path, manifest: Mapping[str, Any]) -> tuple[pa.Table, Rows]:
     """The index of a data set folder without its record, and the rows that it lists."""
-    index = load_index(path, manifest, record=False)
-    return index, rows_of(index, manifest, Shards(path, manifest).index_path)
+    index, shards = load_index(path, manifest, record=False), Shards(path, manifest)
+    return index, _rows_of(index, shards, shards.rows, shards.index_path)
 
 
-def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:
-    """The rows that an index lists."""
-    names, n = index.column_names, len(index)
-    if not {"id", "copy", "label"} <= set(names) or n != manifest["rows"]:
+def _rows_of(index: pa.Table, shards: Shards, n: int, where: Path) -> Rows:
+    """The n rows that an index or one of its pieces lists."""
+    names = index.column_names
+    if not {"id", "copy", "label"} <= set(names) or len(index) != n:
         raise CellprepError(
-            f"{str(where)!r} does not list the {manifest['rows']} rows of its "
-            "dataset.json; it is damaged"
+            f"{str(where)!r} does not list the {n} rows of its dataset.json; it is damaged"
         )
     if len(set(names)) < len(names):
         raise CellprepError(f"{str(where)!r} has two columns of the same name; it is damaged")
     ids, copies, labels = (index[name].to_numpy() for name in ("id", "copy", "label"))
     named = labels.dtype.kind in "iu" and not (n and (labels.min() < 0))
-    if not named or (n and labels.max() >= len(manifest["class_names"])):
+    if not named or (n and labels.max() >= len(shards.manifest["class_names"])):
         raise CellprepError(f"{str(where)!r} has labels without a class name; it is damaged")
     groups, parts = (
         check_ids(index[name].to_numpy(), n, name) if name in names else None
@@ -254,6 +259,68 @@ def rows_of(index: pa.Table, manifest: Mapping[str, Any], where: Path) -> Rows:
         parts,
         check_decided(decided, n, where),
     )
+
+
+def table_of(path: Path, manifest: Mapping[str, Any]) -> Table:
+    """The rows of a data set folder; those of pieces are read when they are needed."""
+    shards = Shards(path, manifest)
+    return IndexTable(shards) if len(shards.pieces) > 1 else Stored(load_rows(path, manifest)[1])
+
+
+@dataclass(frozen=True, eq=False)
+class IndexTable(Table):
+    """The rows of a set in pieces, which are read when they are needed.
+
+    Those of a few pieces are kept, and all of them once something has needed all.
+    """
+
+    shards: Shards
+
+    def __len__(self) -> int:
+        return self.shards.rows
+
+    @cached_property
+    def rows(self) -> Rows:
+        return load_rows(self.shards.path, self.shards.manifest)[1]
+
+    def _compute(self, at: Positions | slice) -> Rows:
+        at = as_positions(at, len(self))
+        if len(at) >= len(self) or "rows" in vars(self):
+            return self.rows.take(at)
+        number, row = np.divmod(at, self.shards.pieces[0].rows[1])
+        order = np.argsort(number, kind="stable")
+        numbers = np.unique(number).tolist() or [0]
+        found = [self._piece(one).take(row[number == one]) for one in numbers]
+        return found[0] if len(found) == 1 else _joined(found, self.shards, np.argsort(order))
+
+    @cached_property
+    def _piece(self) -> Callable[[int], Rows]:
+        """The rows of a piece, by its number."""
+        shards = self.shards
+
+        def load(number: int) -> Rows:
+            piece = shards.pieces[number]
+            index = load_piece(shards, piece, record=False)
+            return _rows_of(index, shards, piece.rows[1] - piece.rows[0], shards.path / piece.index)
+
+        return lru_cache(_PIECES_IN_MEMORY)(load)
+
+
+def _joined(parts: list[Rows], shards: Shards, order: Positions) -> Rows:
+    """The rows of several pieces, in this order."""
+
+    def joined(name: str) -> Any:
+        columns = [getattr(rows, name) for rows in parts]
+        known = [column for column in columns if column is not None]
+        if len({column.dtype.kind for column in known}) > 1 or len(known) not in (0, len(columns)):
+            raise CellprepError(
+                f"{str(shards.index_path)!r} has pieces with other columns than others; it is "
+                "damaged"
+            )
+        return np.concatenate(known)[order] if known else None
+
+    names = ("ids", "id_keys", "labels", "copies", "groups", "parts", "decided")
+    return Rows(**{name: joined(name) for name in names})
 
 
 def check_decided(decided: NDArray[Any] | None, n: int, path: Path) -> Masks | None:

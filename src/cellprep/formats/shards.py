@@ -21,9 +21,10 @@ from ..arrays import Images, Masks, Positions, as_slice
 from ..errors import CellprepError
 from ..plan.rows import Rows
 from ..plan.source import BaseSource, History, Shape
+from ..plan.table import Table
 from ..system.paths import is_remote, read_ranges, sizes
 from .format import Block, Contents, Format, WrittenShard, images_of
-from .index import load_rows
+from .index import table_of
 from .maps import Pages
 from .opened import history_of
 from .pieces import Shards
@@ -44,9 +45,17 @@ class ShardSource(BaseSource):
 
     path: Path
     manifest: dict[str, Any]
-    rows: Rows
+    _table: Table
     trusted: bool = True
     _pages: Pages = field(default_factory=Pages, repr=False)
+
+    @property
+    def table(self) -> Table:
+        return self._table
+
+    @property
+    def rows(self) -> Rows:
+        return self._table.rows
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -236,7 +245,7 @@ def _copied(
 def read(path: Path) -> ShardSource:
     """The source of a folder that `write(format="shards")` wrote."""
     manifest = manifest_of_format(path, "shards")
-    _, rows = load_rows(path, manifest)
+    table = table_of(path, manifest)
     height, width, channels = manifest["shape"]
     shards = Shards(path, manifest)
     kinds = {"shard": height * width * channels}
@@ -251,7 +260,7 @@ def read(path: Path) -> ShardSource:
                 raise CellprepError(
                     f"shard {str(path / name)!r} is missing or truncated; write the data set again"
                 )
-    return ShardSource(path, manifest, rows)
+    return ShardSource(path, manifest, table)
 
 
 def shard_name(number: int, what: str = "shard") -> str:

@@ -31,7 +31,7 @@ from ..plan.rows import Rows
 from ..plan.source import NO_HISTORY, BaseSource, History, Shape
 from ..system.paths import file_versions, make_folder, names
 from .format import UNLABELLED, Block, Contents, Format, WrittenShard, images_of
-from .index import load_rows
+from .index import table_of
 from .pieces import check_files
 from .shards import ShardSource
 from .stamps import Files, save
@@ -119,9 +119,9 @@ def read(
     usual = images == "images" and labels in ("labels", None) and masks is None
     if usual and written_format(path) is not None:
         manifest = manifest_of_format(path, "zarr")
-        _, rows = load_rows(path, manifest)
+        table = table_of(path, manifest)
         check_files(path, manifest)
-        return ZarrSource(path, manifest, rows)
+        return ZarrSource(path, manifest, table)
     arrays, attribute = _open_group(path)
 
     def array(name: str) -> Any:
