@@ -44,7 +44,8 @@ def test_kept_rows_are_those_of_the_mask(data) -> None:
     expected = np.flatnonzero(mask)
     kept = Kept.of(mask)
     assert len(kept) == len(expected)
-    np.testing.assert_array_equal(kept.rows(slice(None)), expected)
+    run = data.draw(st.slices(len(expected)).filter(lambda run: run.step in (None, 1)))
+    np.testing.assert_array_equal(kept.rows(run), expected[run])
     if len(expected):
         at = data.draw(some(len(expected)))
         np.testing.assert_array_equal(kept.rows(at), expected[at])
@@ -57,6 +58,11 @@ def test_repeated_rows_are_those_of_numpy(counts, data) -> None:
     first = np.cumsum(counts) - counts
     repeats = Repeats.compact(counts, len(counts))
     assert len(repeats) == len(expected)
+    run = data.draw(st.slices(len(expected)).filter(lambda run: run.step in (None, 1)))
+    np.testing.assert_array_equal(repeats.rows(run), expected[run])
+    np.testing.assert_array_equal(
+        repeats.repetition(run), np.arange(len(expected))[run] - first[expected[run]]
+    )
     if len(expected):
         at = data.draw(some(len(expected)))
         np.testing.assert_array_equal(repeats.rows(at), expected[at])

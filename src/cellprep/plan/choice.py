@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arrays import Masks, Positions
+from ..arrays import Masks, Positions, as_slice
 
 SMALL = 1 << 22
 """Rows up to which everything about them is computed at once and kept."""
-_BLOCK = 4096  # rows of the table before that are looked at together
+_BLOCK = 1024  # rows of the table before that are looked at together
 
 
 class Compact:
@@ -44,15 +44,20 @@ class Choice(Compact, ABC):
     def _find(self, at: Positions) -> Positions:
         """The rows before of the rows at these positions."""
 
+    @abstractmethod
+    def _span(self, start: int, stop: int) -> Positions:
+        """The same for consecutive rows, in less time."""
+
     @cached_property
     def _every(self) -> Positions:
-        return self._find(np.arange(len(self)))
+        return self._span(0, len(self))
 
     def rows(self, at: Positions | slice) -> Positions:
         """The rows before of the rows at these positions."""
         if len(self) <= SMALL:
             return self._every[at]
-        return self._find(as_positions(at, len(self)))
+        run = consecutive(at, len(self))
+        return self._find(np.asarray(at)) if run is None else self._span(*run)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +71,9 @@ class Picked(Choice):
 
     def _find(self, at: Positions) -> Positions:
         return self.at[at]
+
+    def _span(self, start: int, stop: int) -> Positions:
+        return self.at[start:stop]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +120,14 @@ class Kept(Choice):
         before = _sums(self._starts[blocks + 1] - self._starts[blocks])
         found = inside[before[which] + at - self._starts[blocks[which]]]
         return np.asarray(blocks[which] * _BLOCK + found % _BLOCK)
+
+    def _span(self, start: int, stop: int) -> Positions:
+        if start >= stop:
+            return np.empty(0, np.int64)
+        first, last = _block_of(np.array([start, stop - 1]), self._starts)
+        inside = np.flatnonzero(np.unpackbits(self._blocks[first : last + 1]))
+        before = self._starts[first]
+        return np.asarray(first * _BLOCK + inside[start - before : stop - before])
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,15 +179,30 @@ class Repeats(Choice):
     def _find(self, at: Positions) -> Positions:
         return self._find_both(at)[0]
 
+    def _span(self, start: int, stop: int) -> Positions:
+        return self._span_of_both(start, stop)[0]
+
     def repetition(self, at: Positions | slice) -> NDArray[np.int64]:
         """Which repetition the rows at these positions are, from 0."""
         if len(self) <= SMALL:
             return self._every_repetition[at]
-        return self._find_both(as_positions(at, len(self)))[1]
+        run = consecutive(at, len(self))
+        both = self._find_both(np.asarray(at)) if run is None else self._span_of_both(*run)
+        return both[1]
 
     @cached_property
     def _every_repetition(self) -> NDArray[np.int64]:
-        return self._find_both(np.arange(len(self)))[1]
+        return self._span_of_both(0, len(self))[1]
+
+    def _span_of_both(self, start: int, stop: int) -> tuple[Positions, NDArray[np.int64]]:
+        if isinstance(self.counts, int) or start >= stop:
+            return self._find_both(np.arange(start, stop))
+        first, last = _block_of(np.array([start, stop - 1]), self._starts)
+        counts = self.counts[first * _BLOCK : (last + 1) * _BLOCK]
+        here = np.repeat(np.arange(len(counts)), counts)[start - self._starts[first] :]
+        here = here[: stop - start]
+        begins = self._starts[first] + np.cumsum(counts, dtype=np.int64) - counts
+        return first * _BLOCK + here, np.arange(start, stop) - begins[here]
 
     def _find_both(self, at: Positions) -> tuple[Positions, NDArray[np.int64]]:
         if isinstance(self.counts, int):
@@ -196,9 +227,13 @@ def kept(at: NDArray[Any], n: int) -> Choice:
     return Kept.of(mask)
 
 
-def as_positions(at: Positions | slice, n: int) -> Positions:
-    """A slice of n rows as positions."""
-    return np.arange(*at.indices(n)) if isinstance(at, slice) else at
+def consecutive(at: Positions | slice, n: int) -> tuple[int, int] | None:
+    """The first of consecutive rows, and the end after the last; None if they are not."""
+    run = at if isinstance(at, slice) else as_slice(at)
+    if run is None:
+        return None
+    start, stop, _ = run.indices(n)
+    return start, max(start, stop)
 
 
 def _block_of(at: Positions, starts: NDArray[np.int64]) -> Positions:
