@@ -22,23 +22,22 @@ from .settings import Search
 
 def exact_groups(plan: Plan) -> tuple[Plan, Groups]:
     """Groups of rows with equal pixels, and the plan with a column of them."""
-    if SAME in plan.table.take(slice(0)).columns:
-        return plan, equal_rows(plan.rows.columns[SAME][:, None])
     plan, at, found = _repeated_rows(plan)
-    groups = np.full(len(plan), -1, np.int64)
-    groups[at] = found
-    same = np.where(groups >= 0, groups, int(groups.max(initial=-1)) + 1 + np.arange(len(plan)))
-    return plan.with_column(SAME, same), groups
+    groups = _of_all(len(plan), at, found)
+    return _with_same(plan, groups), groups
 
 
 def repeated_rows(plan: Plan) -> tuple[Plan, Positions, Groups]:
-    """The rows whose pixels another row has too, and their groups; the plan with their digests.
+    """The rows whose pixels another row has too, and their groups.
 
-    Rows with equal digests are compared byte by byte with the first of them, so a collision is
-    split into its true groups.
+    The plan of a small table gets a column of them. Rows with equal digests are compared byte by
+    byte with the first of them, so a collision is split into its true groups.
     """
     if not on_ray.applies(plan):
-        return _repeated_rows(plan)
+        plan, at, found = _repeated_rows(plan)
+        if len(plan) <= choice.SMALL:
+            plan = _with_same(plan, _of_all(len(plan), at, found))
+        return plan, at, found
     some, _ = on_ray.candidates(plan, Search())
     _, at, groups = _repeated_rows(plan.keep(some))
     return plan, some[at], groups
@@ -46,11 +45,27 @@ def repeated_rows(plan: Plan) -> tuple[Plan, Positions, Groups]:
 
 def _repeated_rows(plan: Plan) -> tuple[Plan, Positions, Groups]:
     """The same, with the digests in this process."""
+    if SAME in plan.table.take(slice(0)).columns:
+        groups = equal_rows(plan.rows.columns[SAME][:, None])
+        return plan, np.flatnonzero(groups >= 0), groups[groups >= 0]
     # Digests and comparisons keep the interpreter lock: threads only pay where images are computed.
     with executors.in_this_thread() if plan.is_unprocessed else nullcontext():
         plan, at, proposed = _proposed(plan)
         groups = _confirmed(plan, at, proposed)
     return plan, at[groups >= 0], groups[groups >= 0]
+
+
+def _of_all(n: int, at: Positions, found: Groups) -> Groups:
+    """The groups of n rows, of which some are in one."""
+    groups = np.full(n, -1, np.int64)
+    groups[at] = found
+    return groups
+
+
+def _with_same(plan: Plan, groups: Groups) -> Plan:
+    """The plan with a column in which rows of one group have the same number."""
+    same = np.where(groups >= 0, groups, int(groups.max(initial=-1)) + 1 + np.arange(len(plan)))
+    return plan.with_column(SAME, same)
 
 
 def _proposed(plan: Plan) -> tuple[Plan, Positions, Groups]:
