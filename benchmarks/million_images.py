@@ -83,9 +83,7 @@ def imagededup(images: int, compared: int) -> dict[str, Any]:
     hashes = np.random.default_rng(0).integers(0, 2**64, compared, np.uint64, endpoint=False)
     encoded = {str(number): f"{value:016x}" for number, value in enumerate(hashes.tolist())}
     began = time.perf_counter()
-    method.find_duplicates(
-        encoding_map=encoded, max_distance_threshold=NEAR, num_dist_workers=0
-    )
+    method.find_duplicates(encoding_map=encoded, max_distance_threshold=NEAR, num_dist_workers=0)
     return {
         "hashing": round(hashing, 2),
         "of": images,

@@ -17,6 +17,7 @@ from . import choice
 from .choice import Choice, Compact, Repeats
 from .rows import Rows
 
+_RECENT, _RECENT_ROWS = 8, 4096
 _PART = 1 << 16
 """Rows that are looked at together where all of a large table are needed."""
 
@@ -42,11 +43,27 @@ class Table(Compact, ABC):
 
     def take(self, at: Positions | slice) -> Rows:
         """The rows at these positions, in this order."""
-        return self.rows.take(at) if self._is_small else self._compute(at)
+        if self._is_small:
+            return self.rows.take(at)
+        run = choice.consecutive(at, len(self))
+        if run is None or run[1] - run[0] > _RECENT_ROWS:
+            return self._compute(at)
+        for (start, stop), rows in list(self._recent.items()):
+            if start <= run[0] and run[1] <= stop:
+                return rows.take(slice(run[0] - start, run[1] - start))
+        if len(self._recent) >= _RECENT:
+            self._recent.clear()
+        rows = self._recent[run] = self._compute(slice(*run))
+        return rows
+
+    @cached_property
+    def _recent(self) -> dict[tuple[int, int], Rows]:
+        """Consecutive rows that were needed last: all that is done to a block needs the same."""
+        return {}
 
     def keys(self, at: Positions) -> Keys:
         """(k,) uint64, the random-number keys of the rows at these positions."""
-        return self._keys[at] if self._is_small else self._compute(at).keys
+        return self._keys[at] if self._is_small else self.take(at).keys
 
     def parts(self) -> Iterator[tuple[slice, Rows]]:
         """All rows, some at a time, with their positions."""
