@@ -236,6 +236,11 @@ def consecutive(at: Positions | slice, n: int) -> tuple[int, int] | None:
     return start, max(start, stop)
 
 
+def as_positions(at: Positions | slice, n: int) -> Positions:
+    """A slice of n rows as positions."""
+    return np.arange(*at.indices(n)) if isinstance(at, slice) else at
+
+
 def _block_of(at: Positions, starts: NDArray[np.int64]) -> Positions:
     return np.searchsorted(starts, at, side="right") - 1
 
