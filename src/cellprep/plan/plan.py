@@ -345,6 +345,8 @@ class Plan:
         return self.pixels.origin(at)
 
     def _with_columns(self, columns: Mapping[str, NDArray[Any]]) -> Plan:
+        if not (columns or self.table.take(slice(0)).columns):
+            return self
         return self.with_values(columns=columns)
 
 
