@@ -27,7 +27,7 @@ def large() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "SMALL", 0)
         patch.setattr(choice, "_BLOCK", 16)
-        patch.setattr(table, "_PART", 7)
+        patch.setattr(table, "_BLOCK", 7)
         patch.setattr(groups, "_SORTED", 5)
         yield
 

@@ -139,7 +139,7 @@ def _rows_digest(plan: Plan) -> str:
     ]
     for column in columns:
         if column(none) is not None:
-            for _, rows in plan.table.parts():
+            for _, rows in plan.table.blocks():
                 digest.update(np.ascontiguousarray(column(rows)).data)
     return digest.hexdigest()
 

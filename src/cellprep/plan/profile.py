@@ -238,9 +238,9 @@ def sample(table: Table) -> Positions:
 
 def _lowest_keys(table: Table, among: Callable[[Rows], Masks]) -> Positions:
     lowest, keys = np.empty(0, np.int64), np.empty(0, np.uint64)
-    for part, rows in table.parts():
+    for block, rows in table.blocks():
         at = np.flatnonzero(among(rows))
-        lowest = np.concatenate([lowest, part.start + at])
+        lowest = np.concatenate([lowest, block.start + at])
         keys = np.concatenate([keys, rows.keys[at]])
         if len(keys) > SAMPLE:
             few = np.argpartition(keys, SAMPLE)[:SAMPLE]

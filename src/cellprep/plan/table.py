@@ -1,4 +1,4 @@
-"""Tables of rows that are computed when they are needed, a part at a time."""
+"""Tables of rows that are computed when they are needed, a block at a time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .choice import Choice, Compact, Repeats
 from .rows import Rows
 
 _RECENT, _RECENT_ROWS = 8, 4096
-_PART = 1 << 16
+_BLOCK = 1 << 16
 """Rows that are looked at together where all of a large table are needed."""
 
 
@@ -65,19 +65,19 @@ class Table(Compact, ABC):
         """(k,) uint64, the random-number keys of the rows at these positions."""
         return self._keys[at] if self._is_small else self.take(at).keys
 
-    def parts(self) -> Iterator[tuple[slice, Rows]]:
-        """All rows, some at a time, with their positions."""
+    def blocks(self) -> Iterator[tuple[slice, Rows]]:
+        """All rows, block by block, with their positions."""
         if self._is_small:
             yield slice(0, len(self)), self.rows
             return
-        for start in range(0, len(self), _PART):
-            at = slice(start, min(start + _PART, len(self)))
+        for start in range(0, len(self), _BLOCK):
+            at = slice(start, min(start + _BLOCK, len(self)))
             yield at, self._compute(at)
 
     def counts(self, classes: int) -> NDArray[np.int64]:
         """(classes,) rows of each class."""
         counts = np.zeros(classes, np.int64)
-        for _, rows in self.parts():
+        for _, rows in self.blocks():
             counts += np.bincount(rows.labels, minlength=classes)
         return counts
 
@@ -178,7 +178,7 @@ def _taken(value: Any, at: Positions | slice) -> Any:
 def repeated(before: Table, counts: NDArray[Any] | int, radix: int, first: int = 0) -> Repeated:
     """Each row `counts` times; refused if there are too many copies to number them."""
     most = (counts if isinstance(counts, int) else int(counts.max(initial=0))) + first
-    highest = max((int(rows.copies.max(initial=0)) for _, rows in before.parts()), default=0)
+    highest = max((int(rows.copies.max(initial=0)) for _, rows in before.blocks()), default=0)
     if most > radix or (highest + 1) * radix > 2**63 - 1:
         raise CellprepError(
             f"{most:,} copies of an image that is itself copy {highest:,} exceed the copy numbers "

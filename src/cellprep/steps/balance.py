@@ -60,7 +60,7 @@ class Balance(Step):
         present = plan.table.counts(len(names))
         labels = np.empty(len(plan), np.min_scalar_type(len(names)))
         rank = np.empty(len(plan), np.uint64)
-        for at, rows in plan.table.parts():
+        for at, rows in plan.table.blocks():
             labels[at] = rows.labels
             rank[at] = Draw(plan.seed, plan.step, rows.keys).bits("rank")
         counts = balance_counts(labels, present, names, self.target, rank)
