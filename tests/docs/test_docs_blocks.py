@@ -23,7 +23,7 @@ NOT_RUN = {  # page: why each of these blocks is not run
     "docs/duplicates.md": ["computing the features takes minutes"],
     "docs/avx512.md": ["it compiles all kernels again, for another processor"],
     "docs/benchmarks.md": ["it takes two minutes"],
-    "docs/howto/another-laboratory.md": ["training such a model takes minutes"],
+    "docs/howto/another-laboratory.md": ["training such a model takes minutes"] * 2,
     "docs/howto/cluster.md": [
         "it starts Ray; tests/system/test_ray.py does, on two nodes, one of which is killed",
         "needs a cluster",
