@@ -3,7 +3,7 @@
 Its images are computed from the numbers of the rows. All rows go through Dedupe, Balance and
 RandAugment; of the shards, some are written, evenly spread, and the others only planned:
 
-    python benchmarks/large_table.py --rows 1000000 100000000
+    python -m benchmarks.large_table --rows 1000000 100000000
 """
 
 from __future__ import annotations
@@ -24,15 +24,13 @@ from typing import Any
 import numpy as np
 
 import cellprep as cp
-from cellprep.arrays import Images, Positions
+from benchmarks.computed import Computed
+from cellprep.arrays import Images, Labels, Positions
 from cellprep.formats import FORMATS
 from cellprep.kernels.splitmix import mix
-from cellprep.plan.draws import id_keys
 from cellprep.plan.fingerprint import Fingerprint
 from cellprep.plan.profile import Measuring
-from cellprep.plan.rows import Rows
-from cellprep.plan.source import NO_HISTORY, BaseSource, History, Shape
-from cellprep.plan.table import Table
+from cellprep.plan.source import Shape
 from cellprep.system import executors
 from cellprep.system.locks import StillWriter
 from cellprep.writing.manifest import contents_of, manifest_of
@@ -43,50 +41,23 @@ REPEATED = 1000
 """One image in so many equals the one before it; of these, half have another label."""
 
 
-@dataclass(frozen=True, eq=False)
-class Numbers(Table):
-    """Rows whose ids are their positions; some classes are larger than others."""
-
-    n: int
-
-    def __len__(self) -> int:
-        return self.n
-
-    def _compute(self, at: Positions | slice) -> Rows:
-        ids = np.arange(*at.indices(self.n)) if isinstance(at, slice) else at
-        labels = np.minimum(pictures(ids) % 9, CLASSES - 1).astype(np.int64)
-        conflicting = ids % (2 * REPEATED) == REPEATED - 1
-        labels[conflicting] = (labels[conflicting] + 1) % CLASSES
-        return Rows(ids, id_keys(ids), labels, np.zeros(len(ids), np.int64))
-
-
 def pictures(ids: Positions) -> Positions:
     """The number of the picture on each image."""
     return np.where(ids % REPEATED == REPEATED - 1, ids - 1, ids)
 
 
 @dataclass(frozen=True, eq=False)
-class Computed(BaseSource):
-    """Images of 8x8 pixels, computed from the numbers of their rows."""
+class Noise(Computed):
+    """Images of 8x8 pixels; some classes are larger than others."""
 
-    n: int
-    path: Path | None = None
-    history: History = NO_HISTORY
-    trusted: bool = True
-    has_masks: bool = False
     shape: Shape = (SIDE, SIDE, 3)
     class_names: tuple[str, ...] = tuple("abcdefgh")
 
-    @property
-    def table(self) -> Table:
-        return Numbers(self.n)
-
-    @property
-    def rows(self) -> Rows:
-        return self.table.rows
-
-    def identity(self) -> str:
-        return f"{self.n} computed images"
+    def labels(self, ids: Positions) -> Labels:
+        labels = np.minimum(pictures(ids) % 9, CLASSES - 1).astype(np.int64)
+        conflicting = ids % (2 * REPEATED) == REPEATED - 1
+        labels[conflicting] = (labels[conflicting] + 1) % CLASSES
+        return labels
 
     def images(self, at: Positions) -> Images:
         words = SIDE * SIDE * 3 // 8
@@ -105,7 +76,7 @@ def timed(seconds: dict[str, float], name: str) -> Iterator[None]:
 def measure(n: int, shards: int) -> dict[str, Any]:
     """Plan everything, and write some of the shards."""
     steps = [cp.Dedupe(), cp.Balance(), cp.RandAugment(copies=1)]
-    recipe, source = cp.Recipe(steps, seed=1), Computed(n)
+    recipe, source = cp.Recipe(steps, seed=1), Noise(n)
     warm_up()
     seconds: dict[str, float] = {}
     with timed(seconds, "plan"):
@@ -144,9 +115,7 @@ def measure(n: int, shards: int) -> dict[str, Any]:
 
 def warm_up() -> None:
     """Compile what is used."""
-    made = cp.Recipe([cp.Dedupe(), cp.Balance(), cp.RandAugment(copies=1)])(
-        cp.Dataset(Computed(4000))
-    )
+    made = cp.Recipe([cp.Dedupe(), cp.Balance(), cp.RandAugment(copies=1)])(cp.Dataset(Noise(4000)))
     with tempfile.TemporaryDirectory() as folder:
         cp.write(made, Path(folder) / "out", progress=False)
 
@@ -164,7 +133,8 @@ def main() -> None:
     for n in given.rows:  # each in a process of its own, whose peak of memory is measured
         command = [
             sys.executable,
-            __file__,
+            "-m",
+            "benchmarks.large_table",
             "--here",
             "--rows",
             str(n),

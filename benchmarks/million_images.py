@@ -26,8 +26,8 @@ ROOT = str(Path(__file__).resolve().parents[1])
 sys.path.insert(0, ROOT)
 
 import cellprep as cp  # noqa: E402
+from benchmarks.computed import Computed  # noqa: E402
 from benchmarks.jobs import torchvision_cpu  # noqa: E402
-from benchmarks.large_table import Computed  # noqa: E402
 from benchmarks.measure import memory  # noqa: E402
 from cellprep.arrays import Images, Positions  # noqa: E402
 from cellprep.kernels.splitmix import mix  # noqa: E402

@@ -22,53 +22,22 @@ import click
 import numpy as np
 
 import cellprep as cp
+from benchmarks.computed import Computed
 from benchmarks.measure import memory
 from cellprep.arrays import Images, Positions
 from cellprep.kernels.splitmix import GOLDEN, mix
-from cellprep.plan.draws import id_keys
-from cellprep.plan.rows import Rows
-from cellprep.plan.source import NO_HISTORY, BaseSource, History, Shape
-from cellprep.plan.table import Table
+from cellprep.plan.source import Shape
 
 ROOT = Path(__file__).resolve().parents[1]
 STORE = 800 << 20  # bytes of a node's object store
 
 
 @dataclass(frozen=True, eq=False)
-class Numbers(Table):
-    """Rows whose ids are their positions."""
-
-    n: int
-
-    def __len__(self) -> int:
-        return self.n
-
-    def _compute(self, at: Positions | slice) -> Rows:
-        ids = np.arange(*at.indices(self.n)) if isinstance(at, slice) else at
-        zeros = np.zeros(len(ids), np.int64)
-        return Rows(ids, id_keys(ids), zeros, zeros)
-
-
-@dataclass(frozen=True, eq=False)
-class Generated(BaseSource):
+class Generated(Computed):
     """Images of noise; the last hundredth of them repeat the first, in another order."""
 
-    n: int
-    side: int
+    side: int = 4
     gate: Path | None = None
-    path: Path | None = None
-    class_names: tuple[str, ...] = ("one",)
-    history: History = NO_HISTORY
-    trusted: bool = True
-    has_masks: bool = False
-
-    @property
-    def table(self) -> Table:
-        return Numbers(self.n)
-
-    @property
-    def rows(self) -> Rows:
-        return self.table.rows
 
     @property
     def shape(self) -> Shape:
@@ -139,7 +108,7 @@ def on_cluster(n: int, side: int, near: int | None, kill: bool) -> dict[str, obj
             (gate / "open").touch()
 
         threading.Thread(target=kill_halfway, daemon=True).start()
-        source = Generated(n, side, gate if kill else None)
+        source = Generated(n, side=side, gate=gate if kill else None)
         found = search(source, near, executor="ray", address=cluster.address)
     assert not ray.is_initialized()
     cluster.shutdown()
@@ -159,7 +128,11 @@ def main(rows: int, side: int, near: int | None, kill: bool, here: str | None) -
     if here is not None:
         memory.settled()
         local = here == "threads"
-        found = search(Generated(rows, side), near) if local else on_cluster(rows, side, near, kill)
+        found = (
+            search(Generated(rows, side=side), near)
+            if local
+            else on_cluster(rows, side, near, kill)
+        )
         print(json.dumps(found))
         return
     results = []

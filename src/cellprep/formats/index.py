@@ -306,11 +306,11 @@ class IndexTable(Table):
         return lru_cache(_PIECES_IN_MEMORY)(load)
 
 
-def _joined(parts: list[Rows], shards: Shards, order: Positions) -> Rows:
+def _joined(pieces: list[Rows], shards: Shards, order: Positions) -> Rows:
     """The rows of several pieces, in this order."""
 
     def joined(name: str) -> Any:
-        columns = [getattr(rows, name) for rows in parts]
+        columns = [getattr(rows, name) for rows in pieces]
         known = [column for column in columns if column is not None]
         if len({column.dtype.kind for column in known}) > 1 or len(known) not in (0, len(columns)):
             raise CellprepError(

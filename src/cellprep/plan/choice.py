@@ -211,9 +211,9 @@ class Repeats(Choice):
         blocks = np.unique(_block_of(at, self._starts))
         counts = self._blocks[blocks]
         ends = (np.cumsum(counts, axis=1, dtype=np.int64) + self._starts[blocks, None]).ravel()
-        place = np.searchsorted(ends, at, side="right")
-        rows = blocks[place // _BLOCK] * _BLOCK + place % _BLOCK
-        return rows, at - (ends[place] - counts.ravel()[place])
+        here = np.searchsorted(ends, at, side="right")
+        rows = blocks[here // _BLOCK] * _BLOCK + here % _BLOCK
+        return rows, at - (ends[here] - counts.ravel()[here])
 
 
 def kept(at: NDArray[Any], n: int) -> Choice:

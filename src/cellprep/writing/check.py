@@ -87,7 +87,7 @@ class ExpectedFiles:
     digests : mapping
         See `Format.digests`.
     without_index : set of int
-        The pieces whose index is damaged: what it says of files is not known.
+        The pieces whose index is damaged, so that the files it lists are not known.
     """
 
     shards: Shards
