@@ -123,7 +123,7 @@ def warm_up() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000, 100_000_000])
-    parser.add_argument("--shards", type=int, default=400, help="shards to write")
+    parser.add_argument("--shards", type=int, default=1600, help="shards to write")
     parser.add_argument("--here", action="store_true", help="measure in this process")
     given = parser.parse_args()
     if given.here:
