@@ -55,6 +55,20 @@ def test_a_set_that_is_overwritten_after_it_was_opened_is_refused(format, tmp_pa
     assert len(cp.read(path).images[:]) == 16
 
 
+@pytest.mark.parametrize("format", ["shards", "zarr"])
+def test_images_read_without_another_check_are_of_the_opened_set(format, tmp_path, monkeypatch):
+    """A loop over images checks every millisecond; a shard that it opens is always checked."""
+    save(some(1), tmp_path / "set", format)
+    opened = cp.read(tmp_path / "set")
+    known = opened.images[0]
+    monkeypatch.setattr("cellprep.formats.opened._LATELY", 3600)
+    save(some(2), tmp_path / "set", format)
+    np.testing.assert_array_equal(opened.images[0], known)
+    assert not np.array_equal(cp.read(tmp_path / "set").images[0], known)
+    with pytest.raises(CellprepError, match=CHANGED):
+        opened.images[15]
+
+
 @pytest.mark.parametrize("format", ["shards", "folder", "npz"])
 def test_what_is_read_during_an_overwrite_is_of_one_set(format, tmp_path):
     path, made = tmp_path / ("set.npz" if format == "npz" else "set"), [some(1), some(2)]

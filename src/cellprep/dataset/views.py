@@ -49,10 +49,10 @@ class ImageView:
 
     def __getitem__(self, at: SupportsIndex | slice | ArrayLike) -> Images:
         if type(at) is int and 0 <= at < len(self._plan):  # the fastest way, for loops over rows
-            return writable(self._plan.evaluate(np.array([at]))[0][0])
+            return writable(self._plan.image_at(at))
         index = self._index(at)
         if index.ndim == 0:
-            return writable(self._plan.evaluate(index[None])[0][0])
+            return writable(self._plan.image_at(int(index)))
         if not len(index):
             return np.empty((0, *self._plan.shape), np.uint8)
         return writable(self._plan.evaluate(index)[0])

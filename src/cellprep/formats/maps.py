@@ -43,7 +43,7 @@ class Pages:
 
     def read(self, at: Positions, size: int) -> None:
         """Note that elements of `size` bytes are about to be read at these positions."""
-        reach = abs(int(at[-1]) - int(at[0])) + 1 if len(at) > 1 else 0
+        reach = int(at.max()) - int(at.min()) + 1 if len(at) > 1 else 0
         if not 0 < reach <= 4 * len(at):
             return
         self._read += reach * size  # threads may lose a count: it need not be exact

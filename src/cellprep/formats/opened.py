@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,7 @@ from ..system.paths import file_version
 from .manifest import DIGEST, MANIFEST
 from .written import look_at
 
+_LATELY = 1e-3  # seconds
 _READ_AGAIN = "it was changed after it was opened, so read it again"
 
 
@@ -21,7 +24,7 @@ def changed(path: Path) -> CellprepError:
     return CellprepError(f"{str(path)!r} contains another data set now; {_READ_AGAIN}")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class OpenedSet:
     """A data set as it was when it was opened.
 
@@ -37,8 +40,9 @@ class OpenedSet:
     path: Path
     digest: str
     file: Path
-    _known: list[str] = field(default_factory=list, repr=False)
-    """The last version of the file with the manifest that had this digest."""
+    _version: str = field(default="", repr=False)
+    """The last version of that file with this digest."""
+    _checked: float = field(default=-math.inf, repr=False)
 
     def check(self) -> None:
         """Raise if the path contains anything else now: one look at a file, or one request.
@@ -48,16 +52,22 @@ class OpenedSet:
         """
         try:
             version = file_version(self.file)
-            if version in self._known:
-                return
-            found = look_at(self.path)
+            if version != self._version:
+                self._check_manifest()
         except OSError as error:
             raise self._changed("is gone, or is being overwritten") from error
+        self._version, self._checked = version, time.monotonic()
+
+    def was_checked_lately(self) -> bool:
+        """Whether the last check was less than a millisecond ago."""
+        return 0 <= time.monotonic() - self._checked < _LATELY  # monotonic only within a process
+
+    def _check_manifest(self) -> None:
+        found = look_at(self.path)
         if found.manifest is None or not found.complete:
             raise self._changed("is damaged, or is being overwritten")
         if found.manifest[DIGEST] != self.digest:
             raise changed(self.path)
-        self._known[:] = [version]
 
     def _changed(self, what: str) -> CellprepError:
         return CellprepError(f"{str(self.path)!r} {what}; {_READ_AGAIN}")

@@ -7,11 +7,11 @@ import itertools
 import math
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xxhash
@@ -93,12 +93,16 @@ class ShardSource(BaseSource):
         # Each map keeps a file descriptor open, of which a process has few. They are closed with
         # this source: nothing here may refer to it, or only the garbage collector would do so.
         path, shards, track = self.path, self._shards, self._pages.track
-        name, mapped = self._name, self._mapped
+        name, mapped, known = self._name, self._mapped, self.history.opened
 
         def opened(number: int) -> NDArray[Any]:
             start, stop = shards.span(number)
             shape = (stop - start, *inner)
-            return track(mapped(path / name(number, what), shape, kind))
+            try:
+                return track(mapped(path / name(number, what), shape, kind))
+            finally:
+                if known is not None:
+                    known.check()
 
         return lru_cache(maxsize=_MOST_MAPS)(opened)
 
@@ -164,10 +168,15 @@ class ShardSource(BaseSource):
     def _bytes(self) -> int:
         return math.prod(self.shape)
 
+    def image_at(self, row: int) -> Images:
+        # Checking takes as long as copying an image. Maps that are open stay those of this set.
+        opened = self.history.opened
+        if self._remote or opened is None or not opened.was_checked_lately():
+            return super().image_at(row)
+        number, at = divmod(row, self._each)
+        return cast(Images, self._maps(number)[at])
+
     def images(self, at: Positions) -> Images:
-        if len(at) == 1 and not self._remote:
-            number, row = divmod(int(at[0]), self._each)
-            return self._maps(number)[row : row + 1]
         shard, rows = np.divmod(at, self._each)
         if self._remote:
             out = np.empty((len(at), *self.shape), np.uint8)
@@ -176,15 +185,14 @@ class ShardSource(BaseSource):
             self._pages.read(at, self._bytes)
             return self._maps(int(shard[0]))[run]
         self._pages.read(at, self._bytes)
-        return self._gathered(self._maps, shard, rows, np.empty((len(at), *self.shape), np.uint8))
+        return _gathered(self._maps, shard, rows, self.shape, np.uint8)
 
     def masks(self, at: Positions) -> Masks:
         shard, row = np.divmod(at, self._each)
-        out = np.empty((len(at), *self.shape[:2]), bool)
         if self._remote:
-            return self._fetched("masks", shard, row, out)
+            return self._fetched("masks", shard, row, np.empty((len(at), *self.shape[:2]), bool))
         self._pages.read(at, self._bytes // 3)
-        return self._gathered(self._mask_maps, shard, row, out)
+        return _gathered(self._mask_maps, shard, row, self.shape[:2], np.bool_)
 
     def _fetched(
         self, what: str, shard: Positions, row: Positions, out: NDArray[Any]
@@ -207,38 +215,36 @@ class ShardSource(BaseSource):
             out[here] = fetched[np.concatenate(runs).searchsorted(distinct)[back]]
         return out
 
-    @staticmethod
-    def _gathered(
-        maps: Callable[[int], NDArray[Any]], shard: Positions, row: Positions, out: NDArray[Any]
-    ) -> NDArray[Any]:
-        ends = [*(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(row)]
-        shards = set(shard.tolist())
-        if 4 * len(ends) > len(row) and len(shards) <= _MOST_MAPS // 2:
-            # a call of NumPy's for each run would take longer than copying it
-            return _copied({one: maps(one) for one in shards}, shard, row, out)
-        for start, stop in zip([0, *ends], ends, strict=False):
-            array = maps(int(shard[start]))
-            # no row is outside; "clip" lets NumPy write to `out` without a buffer
-            np.take(array, row[start:stop], axis=0, out=out[start:stop], mode="clip")
-        return out
-
     def __getstate__(self) -> dict[str, Any]:
         maps = ("_maps", "_mask_maps", "_offsets")  # they would be copied
         return {k: v for k, v in self.__dict__.items() if k not in maps}
 
 
-def _copied(
-    arrays: Mapping[int, NDArray[Any]], shard: Positions, row: Positions, out: NDArray[Any]
+def _gathered(
+    maps: Callable[[int], NDArray[Any]],
+    shard: Positions,
+    row: Positions,
+    inner: tuple[int, ...],
+    kind: type[np.generic],
 ) -> NDArray[Any]:
-    """Copy rows one by one."""
-    if not out.size:
-        return out
-    size, at = out[0].nbytes, 0
-    bytes_of = {one: array.data.cast("B") for one, array in arrays.items()}
-    into = out.data.cast("B")
-    for one, start in zip(shard.tolist(), (row * size).tolist(), strict=True):
-        into[at : at + size] = bytes_of[one][start : start + size]
-        at += size
+    """These rows of these shards, as a new array (n, *inner)."""
+    ends = [*(np.flatnonzero(shard[1:] != shard[:-1]) + 1).tolist(), len(row)]
+    of_each = shard.tolist()
+    shards = set(of_each)
+    if 4 * len(ends) > len(row) and len(shards) <= _MOST_MAPS // 2:
+        # a call of NumPy's for each run would take longer than copying it
+        bytes_of = {one: maps(one).data.cast("B") for one in shards}
+        size = math.prod(inner)
+        found = [
+            bytes_of[one][start : start + size]
+            for one, start in zip(of_each, (row * size).tolist(), strict=True)
+        ]
+        return np.frombuffer(bytearray().join(found), kind).reshape(-1, *inner)
+    out = np.empty((len(row), *inner), kind)
+    for start, stop in itertools.pairwise([0, *ends]):
+        array = maps(of_each[start])
+        # no row is outside; "clip" lets NumPy write to `out` without a buffer
+        np.take(array, row[start:stop], axis=0, out=out[start:stop], mode="clip")
     return out
 
 

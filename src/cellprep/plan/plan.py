@@ -272,6 +272,12 @@ class Plan:
         record.pop(MASKS, None)
         return images, record
 
+    def image_at(self, row: int) -> Images:
+        """Pixels of one row, (height, width, 3); a source's own image comes read-only."""
+        if self.is_unprocessed:
+            return self.source.image_at(row)
+        return cast(Images, self.evaluate(np.array([row]))[0][0])
+
     def evaluate_masked(
         self, at: Positions, out: Images | None = None
     ) -> tuple[Images, Record, Masks]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import xxhash
@@ -69,6 +69,9 @@ class Opened(Protocol):
     def check(self) -> None:
         """Raise if the path contains another data set now."""
 
+    def was_checked_lately(self) -> bool:
+        """Whether the last check was less than a millisecond ago."""
+
 
 NO_HISTORY = History()
 
@@ -122,6 +125,9 @@ class Source(Protocol):
 
         A new array, or a read-only view.
         """
+
+    def image_at(self, row: int) -> Images:
+        """One image, (height, width, 3), as `images_of` reads it, for loops over rows."""
 
     def masks(self, at: Positions) -> Masks:
         """A new array of the masks at these positions; an empty mask means that none is known."""
@@ -185,6 +191,9 @@ class BaseSource:
     @property
     def table(self: Source) -> Table:
         return Stored(self.rows)
+
+    def image_at(self: Source, row: int) -> Images:
+        return cast(Images, images_of(self, np.array([row]))[0])
 
     def masks(self: Source, at: Positions) -> Masks:
         raise NotImplementedError("the images came without masks")
