@@ -15,9 +15,11 @@ from ..plan.digests import digest
 from ..plan.plan import Plan
 from ..plan.readable import Measures
 from ..plan.rows import SAME
+from ..system import platform
 from .settings import Search
 
 _IN_MEMORY = 256 << 20  # bytes of thumbnails; more are kept in a temporary file
+_TOGETHER = 256  # thumbnails read from a file before their memory is returned
 _FLAT = 0.5  # grey levels of detail below which there is nothing to compare
 
 
@@ -116,7 +118,19 @@ class Signatures:
         """Thumbnails of the images at these positions, reduced to the detail that is compared."""
         from ..kernels.hashing.differences import details
 
-        return details(np.ascontiguousarray(self.thumbnails[self.indices[at]]))
+        thumbnails = np.empty((len(at), SIDE, SIDE), np.uint8)
+        for start in range(0, len(at), _TOGETHER):
+            some = slice(start, start + _TOGETHER)
+            thumbnails[some] = self.thumbnails[self.indices[at[some]]]
+            self.release()
+        return details(thumbnails)
+
+    def release(self) -> None:
+        """Return the memory of thumbnails that are in a file; they are read again when needed."""
+        if isinstance(self.thumbnails, np.memmap):
+            mapped = self.thumbnails._mmap  # type: ignore[attr-defined]
+            if platform.can_release(mapped):
+                platform.release(mapped)
 
 
 def measures(dataset: Dataset, search: Search) -> Measures:
@@ -148,6 +162,7 @@ def measure(plan: Plan, search: Search) -> Signatures:
             values = getattr(block, field.name)
             if len(values) and field.name != "indices":
                 getattr(signatures, field.name)[start:stop] = values
+        signatures.release()
     return signatures
 
 
