@@ -1,4 +1,4 @@
-"""An S3 server that the tests of URLs share."""
+"""An S3 server, and settings for sets in pieces."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import pytest
+
+from cellprep.formats import pieces
+from cellprep.plan import choice
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +39,15 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def s3(server: str, tmp_path: Path) -> str:
     return f"s3://cells/{tmp_path.name} [1]"
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of two shards, so that five shards have three."""
+    monkeypatch.setattr(pieces, "SHARDS_PER_PIECE", 2)
+
+
+@pytest.fixture
+def large(few: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces of two shards, and so few rows that a table computes at once."""
+    monkeypatch.setattr(choice, "SMALL", 3)
