@@ -1,0 +1,138 @@
+"""The tables and the figure of docs/results.md, from the measured rows beside this file.
+
+    python examples/proof/tables.py FIGURE
+
+Prints Markdown: the accuracies of every row and their differences to the row without augmentation,
+the same for the ingredients, and the accuracies on other laboratories by way of predicting.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from cellmodels.comparison.display import draw
+
+RESULTS = Path(__file__).parent / "results"
+SETS = {
+    "heavy": "heavy accuracy",
+    "microscopy": "microscopy accuracy",
+    "clean": "accuracy",
+    "elsewhere": "elsewhere accuracy",
+    "bcisc": "bcisc accuracy",
+    "bccd": "bccd accuracy",
+}
+OWN = ["heavy", "microscopy", "clean", "elsewhere"]
+ADAPTED = {"scaled": "scale", "norm, views": "scale, norm 0.3, views"}
+BEST = "scale, norm 0.3, views"
+
+
+def main(figure):
+    ladder = measured("ladder")
+    print_table(ladder)
+    print_differences(ladder, "no augmentation")
+    print_ways(ladder)
+    ingredients = measured("ingredients")
+    print_table(ingredients)
+    print_differences(ingredients, "wide")
+    draw(with_adapted(ladder), Path(figure))
+
+
+def measured(table):
+    """All lines of a table's rows: one per row, seed and way of predicting."""
+    lines = []
+    for file in sorted((RESULTS / table / "rows").glob("*/seed-*/row.json")):
+        lines += json.loads(file.read_text())["lines"]
+    found = pd.DataFrame(lines)
+    order = found[found["way"] == "as is"].groupby("row")["heavy accuracy"].mean()
+    return found.sort_values(["row", "seed"], key=lambda c: c.map(order) if c.name == "row" else c)
+
+
+def by_way(lines, way):
+    return lines[lines["way"] == way].set_index(["row", "seed"])
+
+
+def number(value):
+    """.853 for .8532, with a real minus sign."""
+    text = f"{abs(value):.3f}"
+    return ("−" if value < 0 else "") + (text[1:] if abs(value) < 1 else text)
+
+
+def spread(values):
+    """Mean ± standard deviation."""
+    mean = number(values.mean())
+    return mean if len(values) == 1 else f"{mean} ± {number(values.std())}"
+
+
+def print_row(cells):
+    print("| " + " | ".join(cells) + " |")
+
+
+def print_head(cells):
+    print()
+    print_row(cells)
+    print("|" + "---|" * len(cells))
+
+
+def print_table(lines):
+    """Accuracies as they are, and of the other laboratories also adapted."""
+    plain = by_way(lines, "as is")
+    adapted = [(lab, name, way) for lab in ("bcisc", "bccd") for name, way in ADAPTED.items()]
+    print_head(["trained with", "seeds", *SETS, *(f"{lab}, {name}" for lab, name, _ in adapted)])
+    for row, values in plain.groupby("row", sort=False):
+        cells = [row, str(len(values)), *(spread(values[column]) for column in SETS.values())]
+        for lab, _, way in adapted:
+            cells.append(spread(by_way(lines, way).loc[row][SETS[lab]]))
+        print_row(cells)
+
+
+def print_differences(lines, base):
+    """Differences within a seed: mean, and range."""
+    plain = by_way(lines, "as is")
+    print_head([f"difference to {base}", "seeds", *OWN])
+    for row, values in plain.groupby("row", sort=False):
+        if row == base:
+            continue
+        both = values.loc[row].index.intersection(plain.loc[base].index)
+        cells = [row, str(len(both))]
+        for name in OWN:
+            scores = plain[SETS[name]]
+            apart = scores[row][both] - scores[base][both]
+            mean = signed(apart.mean())
+            ends = f" ({signed(apart.min())} to {signed(apart.max())})" if len(apart) > 1 else ""
+            cells.append(mean + ends)
+        print_row(cells)
+
+
+def signed(value):
+    text = number(round(value, 3))
+    return text if text.startswith("−") else f"+{text}"
+
+
+def print_ways(lines):
+    """Accuracy / balanced accuracy on the other laboratories, by how test images are adapted."""
+    ways = list(dict.fromkeys(lines["way"]))
+    print_head(["trained with", "set", *ways])
+    for row, of_row in lines.groupby("row", sort=False):
+        for lab in ("bcisc", "bccd"):
+            cells = [row, lab]
+            for way in ways:
+                values = of_row[of_row["way"] == way]
+                means = (values[f"{lab} {kind}"].mean() for kind in ("accuracy", "balanced"))
+                cells.append(" / ".join(number(round(mean, 2))[:-1] for mean in means))
+            print_row(cells)
+
+
+def with_adapted(lines):
+    """The lines for the figure: other laboratories adapted, the rest as they are."""
+    plain = lines[lines["way"] == "as is"].reset_index(drop=True)
+    best = by_way(lines, BEST)
+    for lab in ("bcisc", "bccd"):
+        keys = list(zip(plain["row"], plain["seed"], strict=True))
+        plain[f"{lab}, adapted accuracy"] = best.loc[keys][f"{lab} accuracy"].to_numpy()
+    return plain
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
