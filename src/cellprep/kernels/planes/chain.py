@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 from ...arrays import Images, Positions
 from .. import KERAS_CV
 from ..compiling import kernel
-from . import planes, vectors
+from . import operations as planes
 
 NAMES = (*KERAS_CV, "saturation", "posterize", "invert", "color_cast", "none")
-
-
-def supported(width: int) -> tuple[str, ...]:
-    """The operations that this processor can run on images of this width: `NAMES` or none."""
-    return NAMES if vectors.SUPPORTED and width <= planes.WIDEST else ()
 
 
 def run(
@@ -58,7 +53,6 @@ def _run(source, at, out, to, operations, values):
     _, height, width, _ = out.shape
     size, still = height * width, np.float32(0)
     image, spare = planes.allocate(height, width), planes.allocate(height, width)
-    mirror = planes.mirror(width)
     for i in range(len(to)):
         planes.separate(source[at[i]], image)
         for slot in range(operations.shape[1]):
@@ -76,12 +70,12 @@ def _run(source, at, out, to, operations, values):
             elif operation == 5:
                 planes.brightness(image, value)
             elif operation == 6:
-                planes.shift_rows(image, height, width, mirror, still, value, spare)
+                planes.shift_rows(image, height, width, still, value, spare)
             elif operation == 7:
                 planes.shift_columns(image, height, width, still, value, spare)
             elif operation == 8:
                 offset = -value * np.float32(width)
-                planes.shift_rows(image, height, width, mirror, offset, still, spare)
+                planes.shift_rows(image, height, width, offset, still, spare)
             elif operation == 9:
                 offset = -value * np.float32(height)
                 planes.shift_columns(image, height, width, offset, still, spare)

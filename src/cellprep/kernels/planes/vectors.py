@@ -1,0 +1,180 @@
+"""Operations on `LANES` bytes at once, compiled.
+
+Numba vectorises plain arithmetic by itself, but neither a look-up per byte nor bytes of which every
+column is at an offset of its own. These few functions are written in LLVM's own terms. They take
+addresses, read and write whole steps of `LANES` bytes, and thus up to `LANES` - 1 more than needed.
+Only `translate` differs by processor; LLVM translates the others for any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+
+from .. import ahead
+from ..ir import BYTE, INT, LONG, WORD, broadcast, call, intrinsic, load, same, store, vector
+
+import os
+LANES = int(os.environ.get("LANES",32))
+_MULTIPLY = ("llvm.x86.avx512.pmul.hr.sw.512", 32) if ahead.has("avx512vbmi") else ("llvm.x86.avx2.pmul.hr.sw",16) if ahead.has("avx2") else None
+
+_BYTES, _WORDS, _INTS = (ir.VectorType(kind, LANES) for kind in (BYTE, WORD, INT))
+_TABLE, _SIXTEEN = ir.VectorType(BYTE, 64), ir.VectorType(BYTE, 16)
+_ADDRESS, _COUNT, _NOTHING = types.uintp, types.intp, types.void
+
+
+@intrinsic
+def translate(context, data, n, table):
+    """Look each of n bytes up in a table of 256; up to 63 bytes more may change."""
+
+    def codegen(context, builder, signature, args):
+        data, n, table = args
+        step, prepare, look_up = _HOW
+        tables = prepare(builder, table)
+        with cgutils.for_range_slice(builder, LONG(0), n, LONG(step)) as (at, _):
+            look_up(builder, tables, builder.add(data, at))
+        return context.get_dummy_value()
+
+    return _NOTHING(_ADDRESS, _COUNT, _ADDRESS), codegen
+
+
+@intrinsic
+def between_next(context, out, n, near, part):
+    """Interpolate, by `part` / 2**15, between each of n bytes and the next one."""
+
+    def codegen(context, builder, signature, args):
+        out, n, near, part = args
+        parts = broadcast(builder, part, LANES)
+        with cgutils.for_range_slice(builder, LONG(0), n, LONG(LANES)) as (at, _):
+            here = builder.add(near, at)
+            pair = [load(builder, builder.add(here, LONG(k)), _BYTES) for k in (0, 1)]
+            store(builder, _between(builder, *pair, parts), builder.add(out, at))
+        return context.get_dummy_value()
+
+    return _NOTHING(_ADDRESS, _COUNT, _ADDRESS, types.int16), codegen
+
+
+@intrinsic
+def between_rows(context, out, rows, stride, lines, parts):
+    """Interpolate between lines of `LANES` bytes and the next ones, by `parts` (words) / 2**15."""
+
+    def codegen(context, builder, signature, args):
+        out, rows, stride, lines, parts = args
+        words = load(builder, parts, _WORDS)
+        with cgutils.for_range(builder, rows) as loop:
+            near = builder.add(lines, builder.mul(loop.index, LONG(LANES)))
+            pair = [load(builder, builder.add(near, LONG(k)), _BYTES) for k in (0, LANES)]
+            to = builder.add(out, builder.mul(loop.index, stride))
+            store(builder, _between(builder, *pair, words), to)
+        return context.get_dummy_value()
+
+    return _NOTHING(_ADDRESS, _COUNT, _COUNT, _ADDRESS, _ADDRESS), codegen
+
+
+@intrinsic
+def choose_rows(context, lines, rows, beyond, wanted):
+    """In lines of `LANES` bytes, replace bytes by those `beyond` where `wanted` is not 0."""
+
+    def codegen(context, builder, signature, args):
+        lines, rows, beyond, wanted = args
+        chosen = builder.icmp_unsigned("!=", load(builder, wanted, _BYTES), same(BYTE, 0, LANES))
+        with cgutils.for_range(builder, rows) as loop:
+            here = builder.add(lines, builder.mul(loop.index, LONG(LANES)))
+            there = load(builder, builder.add(here, beyond), _BYTES)
+            store(builder, builder.select(chosen, there, load(builder, here, _BYTES)), here)
+        return context.get_dummy_value()
+
+    return _NOTHING(_ADDRESS, _COUNT, _COUNT, _ADDRESS), codegen
+
+
+@intrinsic
+def copy(context, to, source):
+    """Copy `LANES` bytes."""
+
+    def codegen(context, builder, signature, args):
+        to, source = args
+        store(builder, load(builder, source, _BYTES), to)
+        return context.get_dummy_value()
+
+    return _NOTHING(_ADDRESS, _ADDRESS), codegen
+
+
+def _between(builder: Any, near: Any, far: Any, parts: Any) -> Any:
+    """`parts` / 2**15 of the way from `near` to `far`, to the nearest level, halves rounded up."""
+    start = builder.zext(near, _WORDS)
+    way = builder.sub(builder.zext(far, _WORDS), start)
+    return builder.trunc(builder.add(start, _part(builder, way, parts)), _BYTES)
+
+
+def _part(builder: Any, way: Any, parts: Any) -> Any:
+    if _MULTIPLY:
+        name, n = _MULTIPLY
+        gone = []
+        for first in range(0, LANES, n):
+            lanes = vector(INT, *range(first, first + n))
+            factors = [builder.shuffle_vector(words, words, lanes) for words in (way, parts)]
+            gone.append(call(builder, name, ir.VectorType(WORD, n), *factors))
+        if len(gone) == 1:
+            return gone[0]
+        return builder.shuffle_vector(*gone, vector(INT, *range(LANES)))
+    product = builder.mul(builder.sext(way, _INTS), builder.sext(parts, _INTS))
+    product = builder.add(product, same(INT, 1 << 14, LANES))
+    return builder.trunc(builder.ashr(product, same(INT, 15, LANES)), _WORDS)
+
+
+def _quarters(builder: Any, table: Any) -> list[Any]:
+    return [load(builder, builder.add(table, LONG(64 * k)), _TABLE) for k in range(4)]
+
+
+def _permute(builder: Any, quarters: list[Any], at: Any) -> None:
+    """AVX-512 VBMI looks 64 bytes up in a table of 128."""
+    values = load(builder, at, _TABLE)
+    name = "llvm.x86.avx512.vpermi2var.qi.512"
+    low = call(builder, name, _TABLE, quarters[0], values, quarters[1])
+    high = call(builder, name, _TABLE, quarters[2], values, quarters[3])
+    upper = builder.icmp_signed("<", values, same(BYTE, 0, 64))
+    store(builder, builder.select(upper, high, low), at)
+
+
+def _differences(builder: Any, table: Any) -> list[Any]:
+    """A table's sixteenths, twice in a row, from the second of each half combined by XOR with the one before."""
+    twice = ir.Constant(ir.VectorType(INT, 32), [*range(16), *range(16)])
+    parts = [load(builder, builder.add(table, LONG(16 * k)), _SIXTEEN) for k in range(16)]
+    for k in (*range(15, 8, -1), *range(7, 0, -1)):
+        parts[k] = builder.xor(parts[k], parts[k - 1])
+    return [builder.shuffle_vector(part, part, twice) for part in parts]
+
+
+def _shuffle(builder: Any, parts: list[Any], at: Any) -> None:
+    """AVX2 looks 32 bytes up in a table of 16, and finds 0 where they are negative.
+
+    So each byte, less 16, 32, 48 ..., finds every difference up to that of its sixteenth.
+    """
+    kind = ir.VectorType(BYTE, 32)
+    values = load(builder, at, kind)
+    found = same(BYTE, 0, 32)
+    for first, way in ((0, values), (8, builder.xor(values, same(BYTE, 128, 32)))):
+        for k in range(first, first + 8):
+            difference = call(builder, "llvm.x86.avx2.pshuf.b", kind, parts[k], way)
+            found = builder.xor(found, difference)
+            way = call(builder, "llvm.ssub.sat.v32i8", kind, way, same(BYTE, 16, 32))
+    store(builder, found, at)
+
+
+def _one(builder: Any, table: Any, at: Any) -> None:
+    """Other processors look bytes up one by one."""
+    value, to = (builder.inttoptr(x, BYTE.as_pointer()) for x in (at, at))
+    found = builder.add(table, builder.zext(builder.load(value), LONG))
+    builder.store(builder.load(builder.inttoptr(found, BYTE.as_pointer())), to)
+
+
+_HOW: tuple[int, Callable[..., Any], Callable[..., None]]
+if ahead.has("avx512vbmi"):
+    _HOW = 64, _quarters, _permute
+elif ahead.has("avx2"):
+    _HOW = 32, _differences, _shuffle
+else:
+    _HOW = 1, lambda builder, table: table, _one
