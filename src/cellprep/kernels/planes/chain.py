@@ -53,22 +53,23 @@ def _run(source, at, out, to, operations, values):
     _, height, width, _ = out.shape
     size, still = height * width, np.float32(0)
     image, spare = planes.allocate(height, width), planes.allocate(height, width)
+    table = np.empty(256, np.uint8)
     for i in range(len(to)):
         planes.separate(source[at[i]], image)
         for slot in range(operations.shape[1]):
             operation, value = operations[i, slot], values[i, slot, 0]
             if operation == 0:
-                planes.auto_contrast(image, size)
+                planes.auto_contrast(image, size, table)
             elif operation == 1:
-                planes.equalization(image, size)
+                planes.equalization(image, size, table)
             elif operation == 2:
-                planes.solarization(image, value, values[i, slot, 1])
+                planes.solarization(image, value, values[i, slot, 1], table)
             elif operation == 3:
                 planes.color_degeneration(image, value)
             elif operation == 4:
-                planes.contrast(image, size, value)
+                planes.contrast(image, size, value, table)
             elif operation == 5:
-                planes.brightness(image, value)
+                planes.brightness(image, value, table)
             elif operation == 6:
                 planes.shift_rows(image, height, width, still, value, spare)
             elif operation == 7:
@@ -82,11 +83,11 @@ def _run(source, at, out, to, operations, values):
             elif operation == 10:
                 planes.color_degeneration(image, np.float32(1) - value)
             elif operation == 11:
-                planes.posterize(image, value)
+                planes.posterize(image, value, table)
             elif operation == 12:
-                planes.invert(image)
+                planes.invert(image, table)
             elif operation == 13:
-                planes.color_cast(image, values[i, slot])
+                planes.color_cast(image, values[i, slot], table)
             if 6 <= operation <= 9:
                 image, spare = spare, image
         planes.join(image, out[to[i]])

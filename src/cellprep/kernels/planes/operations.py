@@ -58,8 +58,7 @@ def _through(values, table):
 
 
 @kernel
-def auto_contrast(planes, size):
-    table = np.empty(256, np.uint8)
+def auto_contrast(planes, size, table):
     for c in range(3):
         plane = planes[c]
         least, most = np.uint8(255), np.uint8(0)
@@ -74,10 +73,9 @@ def auto_contrast(planes, size):
 
 
 @kernel
-def equalization(planes, size):
+def equalization(planes, size, table):
     # Increments of one counter wait for each other, so neighbours count in four tables.
     counts = np.empty((4, 256), np.uint32)
-    table = np.empty(256, np.uint8)
     for c in range(3):
         plane = planes[c]
         counts[:] = 0
@@ -95,16 +93,14 @@ def equalization(planes, size):
 
 
 @kernel
-def solarization(planes, addition, threshold):
-    table = np.empty(256, np.uint8)
+def solarization(planes, addition, threshold, table):
     for value in range(256):
         table[value] = solarize(value, addition, threshold)
     _through(planes, table)
 
 
 @kernel
-def brightness(planes, shift):
-    table = np.empty(256, np.uint8)
+def brightness(planes, shift, table):
     levels = shift * np.float32(255)
     for value in range(256):
         table[value] = raise_by(value, levels)
@@ -112,8 +108,7 @@ def brightness(planes, shift):
 
 
 @kernel
-def contrast(planes, size, factor):
-    table = np.empty(256, np.uint8)
+def contrast(planes, size, factor, table):
     for c in range(3):
         plane = planes[c]
         total = 0
@@ -140,8 +135,7 @@ def color_degeneration(planes, factor):
 
 
 @kernel
-def posterize(planes, bits):
-    table = np.empty(256, np.uint8)
+def posterize(planes, bits, table):
     mask = 256 - (1 << (8 - int(bits)))
     for value in range(256):
         table[value] = value & mask
@@ -149,16 +143,14 @@ def posterize(planes, bits):
 
 
 @kernel
-def invert(planes):
-    table = np.empty(256, np.uint8)
+def invert(planes, table):
     for value in range(256):
         table[value] = 255 - value
     _through(planes, table)
 
 
 @kernel
-def color_cast(planes, factors):
-    table = np.empty(256, np.uint8)
+def color_cast(planes, factors, table):
     for c in range(3):
         for value in range(256):
             table[value] = linear(value, factors[c], np.float32(0))
@@ -205,10 +197,9 @@ def shift_columns(planes, height, width, first, step, out):
         begin = max(0, min(begin, width - LANES))
         for x in range(LANES):
             moves[x], parts[x] = split_offset(first + step * np.float32(min(begin + x, width - 1)))
-        start = moves.min()
-        moves -= start
+        start, end = min(moves[0], moves[-1]), max(moves[0], moves[-1])
         bits = 0
-        while moves.max() >> bits:
+        while (end - start) >> bits:
             bits += 1
         rows = height + (1 << bits)
         lines = np.empty(LANES * rows, np.uint8)
@@ -221,7 +212,7 @@ def shift_columns(planes, height, width, first, step, out):
                 position = position + 1 if position < 2 * height - 1 else 0
             for bit in range(bits - 1, -1, -1):
                 for x in range(LANES):
-                    wanted[x] = moves[x] >> bit & 1
+                    wanted[x] = (moves[x] - start) >> bit & 1
                 beyond, count = LANES << bit, height + (1 << bit)
                 choose_rows(lines.ctypes.data, count, beyond, wanted.ctypes.data)
             made = out.ctypes.data + c * planes.shape[1] + begin

@@ -17,9 +17,7 @@ from numba.core import cgutils, types
 from .. import ahead
 from ..ir import BYTE, INT, LONG, WORD, broadcast, call, intrinsic, load, same, store, vector
 
-import os
-LANES = int(os.environ.get("LANES",32))
-_MULTIPLY = ("llvm.x86.avx512.pmul.hr.sw.512", 32) if ahead.has("avx512vbmi") else ("llvm.x86.avx2.pmul.hr.sw",16) if ahead.has("avx2") else None
+LANES = 32
 
 _BYTES, _WORDS, _INTS = (ir.VectorType(kind, LANES) for kind in (BYTE, WORD, INT))
 _TABLE, _SIXTEEN = ir.VectorType(BYTE, 64), ir.VectorType(BYTE, 16)
