@@ -18,6 +18,8 @@ from .. import ahead
 from ..ir import BYTE, INT, LONG, WORD, broadcast, call, intrinsic, load, same, store, vector
 
 LANES = 32
+_VBMI = ahead.has("avx512vbmi")
+_AVX2 = ahead.has("avx2")
 
 _BYTES, _WORDS, _INTS = (ir.VectorType(kind, LANES) for kind in (BYTE, WORD, INT))
 _TABLE, _SIXTEEN = ir.VectorType(BYTE, 64), ir.VectorType(BYTE, 16)
@@ -108,16 +110,16 @@ def _between(builder: Any, near: Any, far: Any, parts: Any) -> Any:
 
 
 def _part(builder: Any, way: Any, parts: Any) -> Any:
-    if _MULTIPLY:
-        name, n = _MULTIPLY
-        gone = []
-        for first in range(0, LANES, n):
-            lanes = vector(INT, *range(first, first + n))
-            factors = [builder.shuffle_vector(words, words, lanes) for words in (way, parts)]
-            gone.append(call(builder, name, ir.VectorType(WORD, n), *factors))
-        if len(gone) == 1:
-            return gone[0]
-        return builder.shuffle_vector(*gone, vector(INT, *range(LANES)))
+    """The product of words / 2**15, rounded; x86 has an instruction for it."""
+    if _VBMI:
+        return call(builder, "llvm.x86.avx512.pmul.hr.sw.512", _WORDS, way, parts)
+    if _AVX2:
+        halves = []
+        for half in (range(16), range(16, 32)):
+            factors = [builder.shuffle_vector(x, x, vector(INT, *half)) for x in (way, parts)]
+            kind = ir.VectorType(WORD, 16)
+            halves.append(call(builder, "llvm.x86.avx2.pmul.hr.sw", kind, *factors))
+        return builder.shuffle_vector(*halves, vector(INT, *range(32)))
     product = builder.mul(builder.sext(way, _INTS), builder.sext(parts, _INTS))
     product = builder.add(product, same(INT, 1 << 14, LANES))
     return builder.trunc(builder.ashr(product, same(INT, 15, LANES)), _WORDS)
@@ -170,9 +172,9 @@ def _one(builder: Any, table: Any, at: Any) -> None:
 
 
 _HOW: tuple[int, Callable[..., Any], Callable[..., None]]
-if ahead.has("avx512vbmi"):
+if _VBMI:
     _HOW = 64, _quarters, _permute
-elif ahead.has("avx2"):
+elif _AVX2:
     _HOW = 32, _differences, _shuffle
 else:
     _HOW = 1, lambda builder, table: table, _one
