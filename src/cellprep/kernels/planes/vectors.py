@@ -1,9 +1,9 @@
 """Operations on `LANES` bytes at once, compiled.
 
-Numba vectorises plain arithmetic by itself, but neither a look-up per byte nor bytes of which every
-column is at an offset of its own. These few functions are written in LLVM's own terms. They take
-addresses, read and write whole steps of `LANES` bytes, and thus up to `LANES` - 1 more than needed.
-Only `translate` differs by processor; LLVM translates the others for any.
+Numba vectorises arithmetic by itself, but neither a look-up per byte nor columns that move by
+offsets of their own. These few functions are written in LLVM's own terms, which it translates for
+any processor; a look-up and a rounded product have versions for AVX-512 VBMI and for AVX2. They
+take addresses, and read and write whole steps.
 """
 
 from __future__ import annotations
@@ -17,22 +17,23 @@ from numba.core import cgutils, types
 from .. import ahead
 from ..ir import BYTE, INT, LONG, WORD, broadcast, call, intrinsic, load, same, store, vector
 
-LANES = 32
+LANES = 32  # with 64, more of the columns of a block would move, also on AVX-512
+
 _VBMI = ahead.has("avx512vbmi")
 _AVX2 = ahead.has("avx2")
 
 _BYTES, _WORDS, _INTS = (ir.VectorType(kind, LANES) for kind in (BYTE, WORD, INT))
-_TABLE, _SIXTEEN = ir.VectorType(BYTE, 64), ir.VectorType(BYTE, 16)
+_QUARTER = ir.VectorType(BYTE, 64)
 _ADDRESS, _COUNT, _NOTHING = types.uintp, types.intp, types.void
 
 
 @intrinsic
 def translate(context, data, n, table):
-    """Look each of n bytes up in a table of 256; up to 63 bytes more may change."""
+    """Look each of n bytes up in a table of 256, in steps of up to 64 bytes."""
 
     def codegen(context, builder, signature, args):
         data, n, table = args
-        step, prepare, look_up = _HOW
+        step, prepare, look_up = _LOOK_UP
         tables = prepare(builder, table)
         with cgutils.for_range_slice(builder, LONG(0), n, LONG(step)) as (at, _):
             look_up(builder, tables, builder.add(data, at))
@@ -126,55 +127,65 @@ def _part(builder: Any, way: Any, parts: Any) -> Any:
 
 
 def _quarters(builder: Any, table: Any) -> list[Any]:
-    return [load(builder, builder.add(table, LONG(64 * k)), _TABLE) for k in range(4)]
+    return [load(builder, builder.add(table, LONG(64 * k)), _QUARTER) for k in range(4)]
 
 
 def _permute(builder: Any, quarters: list[Any], at: Any) -> None:
-    """AVX-512 VBMI looks 64 bytes up in a table of 128."""
-    values = load(builder, at, _TABLE)
+    """Look 64 bytes up: VBMI has an instruction for tables of 128."""
+    values = load(builder, at, _QUARTER)
     name = "llvm.x86.avx512.vpermi2var.qi.512"
-    low = call(builder, name, _TABLE, quarters[0], values, quarters[1])
-    high = call(builder, name, _TABLE, quarters[2], values, quarters[3])
+    low = call(builder, name, _QUARTER, quarters[0], values, quarters[1])
+    high = call(builder, name, _QUARTER, quarters[2], values, quarters[3])
     upper = builder.icmp_signed("<", values, same(BYTE, 0, 64))
     store(builder, builder.select(upper, high, low), at)
 
 
-def _differences(builder: Any, table: Any) -> list[Any]:
-    """A table's sixteenths, twice in a row, from the second of each half combined by XOR with the one before."""
-    twice = ir.Constant(ir.VectorType(INT, 32), [*range(16), *range(16)])
-    parts = [load(builder, builder.add(table, LONG(16 * k)), _SIXTEEN) for k in range(16)]
-    for k in (*range(15, 8, -1), *range(7, 0, -1)):
-        parts[k] = builder.xor(parts[k], parts[k - 1])
-    return [builder.shuffle_vector(part, part, twice) for part in parts]
+def _changes(builder: Any, table: Any) -> list[Any]:
+    """The table's sixteenths; in each half, from the second on, XOR the one before.
+
+    Every 16 bytes occur twice, as AVX2 looks up in both halves of a register alone.
+    """
+    twice = vector(INT, *range(16), *range(16))
+    kind = ir.VectorType(BYTE, 16)
+    parts = [load(builder, builder.add(table, LONG(16 * k)), kind) for k in range(16)]
+    changes = [
+        part if k in (0, 8) else builder.xor(part, parts[k - 1]) for k, part in enumerate(parts)
+    ]
+    return [builder.shuffle_vector(part, part, twice) for part in changes]
 
 
-def _shuffle(builder: Any, parts: list[Any], at: Any) -> None:
-    """AVX2 looks 32 bytes up in a table of 16, and finds 0 where they are negative.
+def _shuffle(builder: Any, changes: list[Any], at: Any) -> None:
+    """Look 32 bytes up: AVX2 has an instruction for tables of 16, which gives 0 for bytes below 0.
 
-    So each byte, less 16, 32, 48 ..., finds every difference up to that of its sixteenth.
+    A byte, lowered by 16 from table to table, thus finds all changes up to those of its own
+    sixteenth.
     """
     kind = ir.VectorType(BYTE, 32)
     values = load(builder, at, kind)
     found = same(BYTE, 0, 32)
-    for first, way in ((0, values), (8, builder.xor(values, same(BYTE, 128, 32)))):
-        for k in range(first, first + 8):
-            difference = call(builder, "llvm.x86.avx2.pshuf.b", kind, parts[k], way)
-            found = builder.xor(found, difference)
-            way = call(builder, "llvm.ssub.sat.v32i8", kind, way, same(BYTE, 16, 32))
+    for half, left in (
+        (changes[:8], values),
+        (changes[8:], builder.xor(values, same(BYTE, 128, 32))),
+    ):
+        for change in half:
+            looked_up = call(builder, "llvm.x86.avx2.pshuf.b", kind, change, left)
+            found = builder.xor(found, looked_up)
+            left = call(builder, "llvm.ssub.sat.v32i8", kind, left, same(BYTE, 16, 32))
     store(builder, found, at)
 
 
 def _one(builder: Any, table: Any, at: Any) -> None:
-    """Other processors look bytes up one by one."""
-    value, to = (builder.inttoptr(x, BYTE.as_pointer()) for x in (at, at))
-    found = builder.add(table, builder.zext(builder.load(value), LONG))
-    builder.store(builder.load(builder.inttoptr(found, BYTE.as_pointer())), to)
+    """Look one byte up."""
+    pointer = builder.inttoptr(at, BYTE.as_pointer())
+    address = builder.add(table, builder.zext(builder.load(pointer), LONG))
+    builder.store(builder.load(builder.inttoptr(address, BYTE.as_pointer())), pointer)
 
 
-_HOW: tuple[int, Callable[..., Any], Callable[..., None]]
+_LOOK_UP: tuple[int, Callable[..., Any], Callable[..., None]]
+"""How many bytes are looked up at once, what prepares the table, and what looks them up."""
 if _VBMI:
-    _HOW = 64, _quarters, _permute
+    _LOOK_UP = 64, _quarters, _permute
 elif _AVX2:
-    _HOW = 32, _differences, _shuffle
+    _LOOK_UP = 32, _changes, _shuffle
 else:
-    _HOW = 1, lambda builder, table: table, _one
+    _LOOK_UP = 1, lambda builder, table: table, _one
