@@ -29,7 +29,7 @@ def run(
     slots : Slots
         Of m images.
     """
-    from ..kernels.planes import chain
+    from ..kernels.planar import chain
 
     if engine == "keras_cv":
         from . import keras_cv

@@ -1,8 +1,7 @@
-"""Operations of RandAugment on an image as three planes, 64 bytes at a time, compiled.
+"""Operations of RandAugment on an image as three planes, compiled.
 
-The same bytes as `augment.tone`, `color` and `shift` compute from RGB pixels, several times as
-fast, on processors that permute bytes. With separate channels one instruction looks up 64 values in
-a table; and a row of up to 256 pixels is itself a table, from which the shifted row is looked up.
+The same bytes as `augment.tone`, `color` and `shift` compute from RGB pixels, in a third of the
+time or less: values of one channel share a table, and rows and columns are vectors of bytes.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from ..levels import (
 )
 from .vectors import LANES, between_next, between_rows, choose_rows, copy, translate
 
-_BEYOND = 64  # bytes that the last step may read or write
+_BEYOND = 64  # bytes that steps may read or write beyond an image
 _SUMMED = 1 << 24  # bytes whose sum a uint32 holds
 
 
@@ -161,8 +160,8 @@ def color_cast(planes, factors, table):
 def shift_rows(planes, height, width, first, step, out):
     """`augment.shift.shift_rows` from planes to others.
 
-    A row of the result is the end of a row and the begin of its mirror image, or the reverse. Steps
-    write beyond it, which the next ones overwrite.
+    A row of the result is the end of a row and the beginning of its mirror image, or the other way
+    round. What steps write beyond it is overwritten later.
     """
     size = height * width
     mirrored = np.empty(size + _BEYOND, np.uint8)

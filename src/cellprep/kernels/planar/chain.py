@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...arrays import Images, Positions
 from .. import KERAS_CV
 from ..compiling import kernel
-from . import operations as planes
+from . import planes
 
 NAMES = (*KERAS_CV, "saturation", "posterize", "invert", "color_cast", "none")
 

@@ -50,9 +50,9 @@ def between_next(context, out, n, near, part):
         out, n, near, part = args
         parts = broadcast(builder, part, LANES)
         with cgutils.for_range_slice(builder, LONG(0), n, LONG(LANES)) as (at, _):
-            here = builder.add(near, at)
-            pair = [load(builder, builder.add(here, LONG(k)), _BYTES) for k in (0, 1)]
-            store(builder, _between(builder, *pair, parts), builder.add(out, at))
+            here = load(builder, builder.add(near, at), _BYTES)
+            next_one = load(builder, builder.add(near, builder.add(at, LONG(1))), _BYTES)
+            store(builder, _between(builder, here, next_one, parts), builder.add(out, at))
         return context.get_dummy_value()
 
     return _NOTHING(_ADDRESS, _COUNT, _ADDRESS, types.int16), codegen
@@ -66,10 +66,11 @@ def between_rows(context, out, rows, stride, lines, parts):
         out, rows, stride, lines, parts = args
         words = load(builder, parts, _WORDS)
         with cgutils.for_range(builder, rows) as loop:
-            near = builder.add(lines, builder.mul(loop.index, LONG(LANES)))
-            pair = [load(builder, builder.add(near, LONG(k)), _BYTES) for k in (0, LANES)]
+            line = builder.add(lines, builder.mul(loop.index, LONG(LANES)))
+            here = load(builder, line, _BYTES)
+            next_one = load(builder, builder.add(line, LONG(LANES)), _BYTES)
             to = builder.add(out, builder.mul(loop.index, stride))
-            store(builder, _between(builder, *pair, words), to)
+            store(builder, _between(builder, here, next_one, words), to)
         return context.get_dummy_value()
 
     return _NOTHING(_ADDRESS, _COUNT, _COUNT, _ADDRESS, _ADDRESS), codegen
@@ -148,10 +149,9 @@ def _changes(builder: Any, table: Any) -> list[Any]:
     twice = vector(INT, *range(16), *range(16))
     kind = ir.VectorType(BYTE, 16)
     parts = [load(builder, builder.add(table, LONG(16 * k)), kind) for k in range(16)]
-    changes = [
-        part if k in (0, 8) else builder.xor(part, parts[k - 1]) for k, part in enumerate(parts)
-    ]
-    return [builder.shuffle_vector(part, part, twice) for part in changes]
+    for k in (*range(15, 8, -1), *range(7, 0, -1)):
+        parts[k] = builder.xor(parts[k], parts[k - 1])
+    return [builder.shuffle_vector(part, part, twice) for part in parts]
 
 
 def _shuffle(builder: Any, changes: list[Any], at: Any) -> None:
@@ -163,10 +163,8 @@ def _shuffle(builder: Any, changes: list[Any], at: Any) -> None:
     kind = ir.VectorType(BYTE, 32)
     values = load(builder, at, kind)
     found = same(BYTE, 0, 32)
-    for half, left in (
-        (changes[:8], values),
-        (changes[8:], builder.xor(values, same(BYTE, 128, 32))),
-    ):
+    upper = builder.xor(values, same(BYTE, 128, 32))
+    for half, left in ((changes[:8], values), (changes[8:], upper)):
         for change in half:
             looked_up = call(builder, "llvm.x86.avx2.pshuf.b", kind, change, left)
             found = builder.xor(found, looked_up)
