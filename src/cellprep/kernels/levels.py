@@ -57,8 +57,10 @@ def luma_level(red, green, blue):
 
 @kernel(inline="always")
 def fade(value, grey, factor):
-    """`factor` of the way from a value to the grey one."""
-    return to_level(value + factor * (grey - value))
+    """`factor`, far below 2**23, of the way from a value to the grey one."""
+    # clipped as integers, which processors do while they narrow them to bytes
+    level = np.int32(value + factor * (grey - value) + np.float32(0.5))
+    return np.uint8(min(max(level, np.int32(0)), np.int32(255)))
 
 
 @kernel

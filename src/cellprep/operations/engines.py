@@ -29,19 +29,18 @@ def run(
     slots : Slots
         Of m images.
     """
-    from ..kernels.avx512 import chain
+    from ..kernels.planar import chain
 
     if engine == "keras_cv":
         from . import keras_cv
 
         out[to] = keras_cv.run(source[at], slots)
         return
-    chained = chain.supported(out.shape[2])
-    if chained and np.isin(slots.operations, chained).all():
+    if np.isin(slots.operations, chain.NAMES).all():
         chain.run(source, at, out, to, slots.operations, slots.values)
     else:
         copy_rows(source, at, out, to)
-        slots.run(OPERATIONS, out, to, chain.run, chained)
+        slots.run(OPERATIONS, out, to, chain.run, chain.NAMES)
 
 
 def copy_rows(source: Images, at: Positions, out: Images, to: Positions) -> None:

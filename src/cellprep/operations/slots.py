@@ -75,7 +75,7 @@ class Slots:
     ) -> None:
         """Change images (n, height, width, 3) at these rows (m,), in place.
 
-        Calls `chain`, like `kernels.avx512.chain.run`, for operations that are `chained`.
+        Calls `chain`, like `kernels.planar.chain.run`, for operations that are `chained`.
         """
         for name, at, slot in self._calls(table, chained):
             here = rows[at]

@@ -1,8 +1,7 @@
-"""Operations of RandAugment on an image as three planes, 64 bytes at a time, compiled.
+"""Operations of RandAugment on an image as three planes, compiled.
 
-The same bytes as `augment.tone`, `color` and `shift` compute from RGB pixels, several times as
-fast, on processors that permute bytes. With separate channels one instruction looks up 64 values in
-a table; and a row of up to 256 pixels is itself a table, from which the shifted row is looked up.
+The same bytes as `augment.tone`, `color` and `shift` compute from RGB pixels, in a third of the
+time or less: values of one channel share a table, and rows and columns are vectors of bytes.
 """
 
 from __future__ import annotations
@@ -20,11 +19,9 @@ from ..levels import (
     split_offset,
     spread,
 )
-from .vectors import between_indices, between_rows, choose_rows, copy, translate
+from .vectors import LANES, between_next, between_rows, choose_rows, copy, translate
 
-WIDEST = 256
-"""The most pixels of a row that can be a table."""
-_BEYOND = 256
+_BEYOND = 64  # bytes that steps may read or write beyond an image
 _SUMMED = 1 << 24  # bytes whose sum a uint32 holds
 
 
@@ -60,8 +57,7 @@ def _through(values, table):
 
 
 @kernel
-def auto_contrast(planes, size):
-    table = np.empty(256, np.uint8)
+def auto_contrast(planes, size, table):
     for c in range(3):
         plane = planes[c]
         least, most = np.uint8(255), np.uint8(0)
@@ -76,10 +72,9 @@ def auto_contrast(planes, size):
 
 
 @kernel
-def equalization(planes, size):
+def equalization(planes, size, table):
     # Increments of one counter wait for each other, so neighbours count in four tables.
     counts = np.empty((4, 256), np.uint32)
-    table = np.empty(256, np.uint8)
     for c in range(3):
         plane = planes[c]
         counts[:] = 0
@@ -97,16 +92,14 @@ def equalization(planes, size):
 
 
 @kernel
-def solarization(planes, addition, threshold):
-    table = np.empty(256, np.uint8)
+def solarization(planes, addition, threshold, table):
     for value in range(256):
         table[value] = solarize(value, addition, threshold)
     _through(planes, table)
 
 
 @kernel
-def brightness(planes, shift):
-    table = np.empty(256, np.uint8)
+def brightness(planes, shift, table):
     levels = shift * np.float32(255)
     for value in range(256):
         table[value] = raise_by(value, levels)
@@ -114,8 +107,7 @@ def brightness(planes, shift):
 
 
 @kernel
-def contrast(planes, size, factor):
-    table = np.empty(256, np.uint8)
+def contrast(planes, size, factor, table):
     for c in range(3):
         plane = planes[c]
         total = 0
@@ -142,8 +134,7 @@ def color_degeneration(planes, factor):
 
 
 @kernel
-def posterize(planes, bits):
-    table = np.empty(256, np.uint8)
+def posterize(planes, bits, table):
     mask = 256 - (1 << (8 - int(bits)))
     for value in range(256):
         table[value] = value & mask
@@ -151,16 +142,14 @@ def posterize(planes, bits):
 
 
 @kernel
-def invert(planes):
-    table = np.empty(256, np.uint8)
+def invert(planes, table):
     for value in range(256):
         table[value] = 255 - value
     _through(planes, table)
 
 
 @kernel
-def color_cast(planes, factors):
-    table = np.empty(256, np.uint8)
+def color_cast(planes, factors, table):
     for c in range(3):
         for value in range(256):
             table[value] = linear(value, factors[c], np.float32(0))
@@ -168,66 +157,62 @@ def color_cast(planes, factors):
 
 
 @kernel
-def mirror(width):
-    """Indices into a row of `width` pixels, followed by its mirror image, repeated."""
-    indices = np.empty(3 * width + 1 + _BEYOND, np.uint8)
-    for i in range(len(indices)):
-        indices[i] = _mirrored(i, width)
-    return indices
+def shift_rows(planes, height, width, first, step, out):
+    """`augment.shift.shift_rows` from planes to others.
 
-
-@kernel
-def shift_rows(planes, height, width, indices, first, step, out):
-    """`augment.shift.shift_rows` from planes to others; `indices` come from `mirror`."""
-    row, made = planes.ctypes.data, out.ctypes.data
-    for y in range(height):
-        low, part = split_offset(first + step * np.float32(y))
-        near = indices.ctypes.data + low % (2 * width)
-        for c in range(3):
-            at = c * planes.shape[1] + y * width
-            for x in range(0, width, 64):
-                x = max(0, min(x, width - 64))
-                between_indices(made + at + x, min(64, width), row + at, near + x, part)
+    A row of the result is the end of a row and the beginning of its mirror image, or the other way
+    round. What steps write beyond it is overwritten later.
+    """
+    size = height * width
+    mirrored = np.empty(size + _BEYOND, np.uint8)
+    for c in range(3):
+        plane = planes[c]
+        for i in range(np.uint64(size)):
+            mirrored[i] = plane[np.uint64(size - 1) - i]
+        for y in range(height):
+            low, part = split_offset(first + step * np.float32(y))
+            low %= 2 * width
+            begin = plane.ctypes.data + y * width
+            end = mirrored.ctypes.data + (height - 1 - y) * width
+            edge = plane[(y + 1) * width - 1]
+            if low >= width:
+                low, begin, end, edge = low - width, end, begin, plane[y * width]
+            made = out.ctypes.data + c * planes.shape[1] + y * width
+            between_next(made, width - low, begin + low, part)
+            between_next(made + width - low, low, end, part)
+            out[c, (y + 1) * width - low - 1] = edge
 
 
 @kernel
 def shift_columns(planes, height, width, first, step, out):
-    """`augment.shift.shift_columns` from planes to others, 64 columns at a time.
+    """`augment.shift.shift_columns` from planes to others, `LANES` columns at a time.
 
     Columns move by whole pixels bit by bit: by 32, 16, 8 ... pixels those whose offset has that
     bit.
     """
-    moves, parts = np.empty(64, np.int64), np.empty(64, np.int16)
-    wanted = np.empty(64, np.uint8)
-    for begin in range(0, width, 64):
-        begin = max(0, min(begin, width - 64))
-        n = min(64, width)
-        for x in range(64):
-            moves[x], parts[x] = split_offset(first + step * np.float32(begin + min(x, n - 1)))
-        start = moves.min()
-        moves -= start
+    moves, parts = np.empty(LANES, np.int64), np.empty(LANES, np.int16)
+    wanted = np.empty(LANES, np.uint8)
+    for begin in range(0, width, LANES):
+        begin = max(0, min(begin, width - LANES))
+        for x in range(LANES):
+            moves[x], parts[x] = split_offset(first + step * np.float32(min(begin + x, width - 1)))
+        start, end = min(moves[0], moves[-1]), max(moves[0], moves[-1])
         bits = 0
-        while moves.max() >> bits:
+        while (end - start) >> bits:
             bits += 1
         rows = height + (1 << bits)
-        lines = np.empty(64 * rows, np.uint8)
+        lines = np.empty(LANES * rows, np.uint8)
         for c in range(3):
             source = planes.ctypes.data + c * planes.shape[1] + begin
             position = start % (2 * height)
             for y in range(rows):
                 at = position if position < height else 2 * height - 1 - position
-                copy(lines.ctypes.data + 64 * y, source + at * width)
+                copy(lines.ctypes.data + LANES * y, source + at * width)
                 position = position + 1 if position < 2 * height - 1 else 0
             for bit in range(bits - 1, -1, -1):
-                for x in range(64):
-                    wanted[x] = moves[x] >> bit & 1
-                choose_rows(lines.ctypes.data, height + (1 << bit), 64 << bit, wanted.ctypes.data)
+                for x in range(LANES):
+                    wanted[x] = (moves[x] - start) >> bit & 1
+                beyond, count = LANES << bit, height + (1 << bit)
+                choose_rows(lines.ctypes.data, count, beyond, wanted.ctypes.data)
             made = out.ctypes.data + c * planes.shape[1] + begin
-            between_rows(made, n, height, width, lines.ctypes.data, parts.ctypes.data)
-
-
-@kernel(inline="always")
-def _mirrored(position, side):
-    """The pixel at a position, where the image and its mirror image repeat."""
-    position %= 2 * side
-    return position if position < side else 2 * side - 1 - position
+            between_rows(made, height, width, lines.ctypes.data, parts.ctypes.data)

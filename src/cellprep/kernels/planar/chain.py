@@ -12,14 +12,9 @@ from numpy.typing import NDArray
 from ...arrays import Images, Positions
 from .. import KERAS_CV
 from ..compiling import kernel
-from . import planes, vectors
+from . import planes
 
 NAMES = (*KERAS_CV, "saturation", "posterize", "invert", "color_cast", "none")
-
-
-def supported(width: int) -> tuple[str, ...]:
-    """The operations that this processor can run on images of this width: `NAMES` or none."""
-    return NAMES if vectors.SUPPORTED and width <= planes.WIDEST else ()
 
 
 def run(
@@ -58,41 +53,41 @@ def _run(source, at, out, to, operations, values):
     _, height, width, _ = out.shape
     size, still = height * width, np.float32(0)
     image, spare = planes.allocate(height, width), planes.allocate(height, width)
-    mirror = planes.mirror(width)
+    table = np.empty(256, np.uint8)
     for i in range(len(to)):
         planes.separate(source[at[i]], image)
         for slot in range(operations.shape[1]):
             operation, value = operations[i, slot], values[i, slot, 0]
             if operation == 0:
-                planes.auto_contrast(image, size)
+                planes.auto_contrast(image, size, table)
             elif operation == 1:
-                planes.equalization(image, size)
+                planes.equalization(image, size, table)
             elif operation == 2:
-                planes.solarization(image, value, values[i, slot, 1])
+                planes.solarization(image, value, values[i, slot, 1], table)
             elif operation == 3:
                 planes.color_degeneration(image, value)
             elif operation == 4:
-                planes.contrast(image, size, value)
+                planes.contrast(image, size, value, table)
             elif operation == 5:
-                planes.brightness(image, value)
+                planes.brightness(image, value, table)
             elif operation == 6:
-                planes.shift_rows(image, height, width, mirror, still, value, spare)
+                planes.shift_rows(image, height, width, still, value, spare)
             elif operation == 7:
                 planes.shift_columns(image, height, width, still, value, spare)
             elif operation == 8:
                 offset = -value * np.float32(width)
-                planes.shift_rows(image, height, width, mirror, offset, still, spare)
+                planes.shift_rows(image, height, width, offset, still, spare)
             elif operation == 9:
                 offset = -value * np.float32(height)
                 planes.shift_columns(image, height, width, offset, still, spare)
             elif operation == 10:
                 planes.color_degeneration(image, np.float32(1) - value)
             elif operation == 11:
-                planes.posterize(image, value)
+                planes.posterize(image, value, table)
             elif operation == 12:
-                planes.invert(image)
+                planes.invert(image, table)
             elif operation == 13:
-                planes.color_cast(image, values[i, slot])
+                planes.color_cast(image, values[i, slot], table)
             if 6 <= operation <= 9:
                 image, spare = spare, image
         planes.join(image, out[to[i]])
