@@ -16,7 +16,7 @@ from .measure.job import Images
 from .report import PAGE, Report
 
 WHOLE = 13_759
-SECTIONS = 5
+SECTIONS = 6
 REPORT = pytest.StashKey[Report]()
 
 

@@ -20,12 +20,9 @@ SETS = {
     "microscopy": "microscopy accuracy",
     "clean": "accuracy",
     "elsewhere": "elsewhere accuracy",
-    "bcisc": "bcisc accuracy",
-    "bccd": "bccd accuracy",
 }
-OWN = ["heavy", "microscopy", "clean", "elsewhere"]
-ADAPTED = {"scaled": "scale", "norm, views": "scale, norm 0.3, views"}
-BEST = "scale, norm 0.3, views"
+LABORATORIES = ["bcisc", "bccd"]
+ADAPTED = "scale, norm 0.3, views"
 
 
 def main(figure):
@@ -76,28 +73,26 @@ def print_head(cells):
 
 
 def print_table(lines):
-    """Accuracies as they are, and of the other laboratories also adapted."""
-    plain = by_way(lines, "as is")
-    adapted = [(lab, name, way) for lab in ("bcisc", "bccd") for name, way in ADAPTED.items()]
-    print_head(["trained with", "seeds", *SETS, *(f"{lab}, {name}" for lab, name, _ in adapted)])
+    """Accuracies, of the other laboratories after adapting."""
+    plain, adapted = by_way(lines, "as is"), by_way(lines, ADAPTED)
+    print_head(["trained with", "seeds", *SETS, *(f"{lab}, adapted" for lab in LABORATORIES)])
     for row, values in plain.groupby("row", sort=False):
         cells = [row, str(len(values)), *(spread(values[column]) for column in SETS.values())]
-        for lab, _, way in adapted:
-            cells.append(spread(by_way(lines, way).loc[row][SETS[lab]]))
+        cells += [spread(adapted.loc[row][f"{lab} accuracy"]) for lab in LABORATORIES]
         print_row(cells)
 
 
 def print_differences(lines, base):
     """Differences within a seed: mean, and range."""
     plain = by_way(lines, "as is")
-    print_head([f"difference to {base}", "seeds", *OWN])
+    print_head([f"difference to {base}", "seeds", *SETS])
     for row, values in plain.groupby("row", sort=False):
         if row == base:
             continue
         both = values.loc[row].index.intersection(plain.loc[base].index)
         cells = [row, str(len(both))]
-        for name in OWN:
-            scores = plain[SETS[name]]
+        for column in SETS.values():
+            scores = plain[column]
             apart = scores[row][both] - scores[base][both]
             mean = signed(apart.mean())
             ends = f" ({signed(apart.min())} to {signed(apart.max())})" if len(apart) > 1 else ""
@@ -115,7 +110,7 @@ def print_ways(lines):
     ways = list(dict.fromkeys(lines["way"]))
     print_head(["trained with", "set", *ways])
     for row, of_row in lines.groupby("row", sort=False):
-        for lab in ("bcisc", "bccd"):
+        for lab in LABORATORIES:
             cells = [row, lab]
             for way in ways:
                 values = of_row[of_row["way"] == way]
@@ -126,12 +121,11 @@ def print_ways(lines):
 
 def with_adapted(lines):
     """The lines for the figure: other laboratories adapted, the rest as they are."""
-    plain = lines[lines["way"] == "as is"].reset_index(drop=True)
-    best = by_way(lines, BEST)
-    for lab in ("bcisc", "bccd"):
-        keys = list(zip(plain["row"], plain["seed"], strict=True))
-        plain[f"{lab}, adapted accuracy"] = best.loc[keys][f"{lab} accuracy"].to_numpy()
-    return plain
+    plain = by_way(lines, "as is")
+    keep = plain[list(SETS.values())].copy()
+    for lab in LABORATORIES:
+        keep[f"{lab}, adapted accuracy"] = by_way(lines, ADAPTED)[f"{lab} accuracy"]
+    return keep.reset_index()
 
 
 if __name__ == "__main__":
