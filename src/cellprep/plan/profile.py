@@ -196,10 +196,11 @@ class Measuring:
 
     def __call__(self, at: Positions, images: Images, masks: Masks | None) -> Measured:
         """What there is to measure in the images of the rows at these positions."""
-        here = np.isin(at, self.sampled)
-        added = self.table.take(at).copies > 0
+        nearest_one = self.sampled.searchsorted(at).clip(max=len(self.sampled) - 1)
+        here = self.sampled[nearest_one] == at  # np.isin takes longer
         found = Measured.of(images[here], None if masks is None else masks[here], self.painted)
-        return replace(found, blank=at[added & of_one_color(images)].tolist())
+        added = np.flatnonzero(self.table.take(at).copies)
+        return replace(found, blank=at[added[of_one_color(images[added])]].tolist())
 
 
 def of_one_color(images: Images) -> Masks:
@@ -208,7 +209,8 @@ def of_one_color(images: Images) -> Masks:
     >>> of_one_color(np.zeros((1, 8, 8, 3), np.uint8))
     array([ True])
     """
-    pixels = images.reshape(len(images), -1, images.shape[3])
+    n, height, width, channels = images.shape
+    pixels = images.reshape(n, height * width, channels)
     found = (pixels[:, ::509] == pixels[:, :1]).all(axis=(1, 2))  # few need all their pixels
     found[found] = (pixels[found] == pixels[found, :1]).all(axis=(1, 2))
     return np.asarray(found)
