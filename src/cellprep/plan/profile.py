@@ -196,8 +196,8 @@ class Measuring:
 
     def __call__(self, at: Positions, images: Images, masks: Masks | None) -> Measured:
         """What there is to measure in the images of the rows at these positions."""
-        nearest_one = self.sampled.searchsorted(at).clip(max=len(self.sampled) - 1)
-        here = self.sampled[nearest_one] == at  # np.isin takes longer
+        position = self.sampled.searchsorted(at).clip(max=len(self.sampled) - 1)
+        here = self.sampled[position] == at  # np.isin takes longer
         found = Measured.of(images[here], None if masks is None else masks[here], self.painted)
         added = np.flatnonzero(self.table.take(at).copies)
         return replace(found, blank=at[added[of_one_color(images[added])]].tolist())
