@@ -222,6 +222,24 @@ def test_processes_write_to_s3_but_not_to_memory_urls(s3, tmp_path):
         cp.read("memory://cells/shared").to_arrays(executor="processes")
 
 
+def test_listings_are_as_many_for_any_number_of_shards(s3, monkeypatch):
+    s3fs, listings = pytest.importorskip("s3fs"), {2: 0, 6: 0}
+    call = s3fs.S3FileSystem._call_s3
+    for shards in listings:
+
+        async def counted(self: Any, method: str, *given: Any, of: int = shards, **named: Any):
+            listings[of] += method == "list_objects_v2"
+            return await call(self, method, *given, **named)
+
+        monkeypatch.setattr(s3fs.S3FileSystem, "_call_s3", counted)
+        url = f"{s3}/{shards}"
+        write(dataset(n=12), url, rows_per_shard=12 // shards, masks=False)
+        cp.read(url)
+        cp.verify(url)
+        write(MOVE(dataset(n=12)), url, rows_per_shard=12 // shards, overwrite=True)
+    assert listings[2] == listings[6] > 0
+
+
 # -- interruption ------------------------------------------------------------------------------
 
 

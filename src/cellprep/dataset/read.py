@@ -13,7 +13,7 @@ from ..errors import CellprepError, nearest, one_of
 from ..formats import FORMATS, format_of
 from ..formats.listing import is_of_the_system
 from ..formats.splits import ALL, OTHER, chosen, in_order, split_of
-from ..formats.written import unknown_files, written_format
+from ..formats.written import finished_manifest, unknown_files, written_format
 from ..plan.joined import joined
 from ..plan.source import Source, Unread
 from ..system.paths import anchored, as_os_errors, as_path, is_remote, shown
@@ -109,7 +109,8 @@ def _read(
     if format == "table" or (format is None and is_table_of_files(path)):
         return _read_table(path, shared, options)
     part = options.pop("part", None)
-    written = written_format(path) if path.is_dir() else None
+    manifest = finished_manifest(path) if path.is_dir() else None
+    written = str(manifest["format"]) if manifest else None
     sets = sets_inside(path) if format is None and written is None else {}
     if sets:
         return _read_sets(path, sets, part, shared, options)
@@ -137,12 +138,12 @@ def _read(
     for name in options:
         if name not in known:
             raise CellprepError(f"format {kind} has no option {name!r}; {nearest(name, known)}")
-    if written is not None:
+    if manifest is not None:
         names = options.pop("class_names", None)
         source = FORMATS[kind].read(path, **options)
         if names is not None:
             source = _with_class_names(source, names)
-        left = unknown_files(path, FORMATS[kind].files(path))
+        left = unknown_files(path, manifest, FORMATS[kind].files(path))
         return of_split(Dataset(_with_unread(source, left)), part)
     splits = FORMATS[kind].splits
     if part is not None and splits is None:

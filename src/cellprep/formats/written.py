@@ -6,7 +6,7 @@ Reading, writing and verifying all ask here.
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,9 +85,9 @@ def read_entry(path: Path, name: str) -> bytes:
         return archive.read(name)
 
 
-def unknown_files(folder: Path, known: Iterable[Path]) -> Unread:
+def unknown_files(folder: Path, manifest: Mapping[str, Any], known: Iterable[Path]) -> Unread:
     """The files in the folder of a written data set that its index does not know."""
-    pieces = range(len(load_manifest(folder).get("pieces", ())))
+    pieces = range(len(manifest.get("pieces", ())))
     index = [name for number in pieces for name in piece_files(number)] or [INDEX]
     ours = {*known, *(folder / name for name in (MANIFEST, *index, *CARDS))}
     apart = (f"{WORK}/", f"{QUARANTINE}/")
@@ -111,13 +111,13 @@ def is_empty(folder: Path) -> bool:
 
 def written_format(path: Path) -> str | None:
     """The format of a folder that `write` has finished; None for a folder of another origin."""
-    manifest = _finished(path)
+    manifest = finished_manifest(path)
     return None if manifest is None else str(manifest["format"])
 
 
 def manifest_of_format(folder: Path, kind: str) -> dict[str, Any]:
     """The manifest of a folder that `write(format=kind)` has finished."""
-    manifest = _finished(folder)
+    manifest = finished_manifest(folder)
     if manifest is None or manifest["format"] != kind:
         written_as = f"was written as {manifest['format']}" if manifest else None
         raise CellprepError(
@@ -127,7 +127,8 @@ def manifest_of_format(folder: Path, kind: str) -> dict[str, Any]:
     return manifest
 
 
-def _finished(folder: Path) -> dict[str, Any] | None:
+def finished_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a folder that `write` has finished; None for a folder of another origin."""
     found = look_at(folder)
     if found.begun:
         raise CellprepError(

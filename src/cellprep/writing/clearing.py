@@ -16,6 +16,7 @@ from ..system.locks import lock_beside
 from ..system.paths import (
     LOCK,
     WORK,
+    entries,
     is_remote,
     leftovers,
     linked_folders,
@@ -116,10 +117,10 @@ def sweep(path: Path) -> None:
     unlink(leftovers(path.parent, of=path.name))
     if (path / WORK).is_dir():
         unlink(leftovers(path))
-        entries = [entry for entry in (path / WORK).iterdir() if entry.name != LOCK]
-        for folder in (entry for entry in entries if entry.is_dir()):
+        folders, files = entries(path / WORK)
+        for folder in folders:
             remove_tree(folder)
-        unlink(entry for entry in entries if not entry.is_dir())
+        unlink(file for file in files if file.name != LOCK)
 
 
 def needs_sweep(path: Path) -> bool:

@@ -47,7 +47,7 @@ OPTIONS = ("size", "class_names", "labels", "image", "label", "id", "group", "ma
 def is_table_of_files(path: Path) -> bool:
     """Whether a file is a table; a Parquet file without a column of image bytes is one of paths."""
     suffix = path.suffix.lower()
-    if not path.is_file() or suffix not in (*_TEXT[:2], ".parquet", ".pq"):
+    if suffix not in (*_TEXT[:2], ".parquet", ".pq") or not path.is_file():
         return False
     if suffix in _TEXT:
         return True

@@ -10,6 +10,7 @@ from .deleting import leftovers, remove_folder, remove_tree, unlink
 from .fence import fenced
 from .listing import (
     digest_of_versions,
+    entries,
     file_version,
     file_versions,
     linked_folders,
@@ -53,6 +54,7 @@ __all__ = [
     "check_shared",
     "copy",
     "digest_of_versions",
+    "entries",
     "fenced",
     "file_version",
     "file_versions",

@@ -34,6 +34,24 @@ def names(folder: Path) -> list[str]:
     return sorted(file.relative_to(folder).as_posix() for file in found)
 
 
+def entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The folders and the files directly in a folder; of a URL, from a single request."""
+    if not is_remote(folder):
+        found = sorted(folder.iterdir())
+        return [path for path in found if path.is_dir()], [p for p in found if not p.is_dir()]
+    url: Any = folder
+    start = url.fs._strip_protocol(url.path).rstrip("/") + "/"
+    with as_os_errors(folder):
+        listed = url.fs.ls(url.path, detail=True)
+    folders, files = list[Path](), list[Path]()
+    for info in listed:
+        name = info["name"].rstrip("/")
+        if name.startswith(start):  # a store may list the folder itself, too
+            kind = folders if info["type"] == "directory" else files
+            kind.append(folder / name.removeprefix(start))
+    return folders, files
+
+
 def linked_folders(folder: Path) -> list[Path]:
     """Links to folders at any depth below a local folder; nothing behind them is looked at."""
     if is_remote(folder):
