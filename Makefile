@@ -4,6 +4,9 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 # Without compiling each installed module: Python compiles those it imports.
 INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile --editable
 
+# One more than the cores they are made for: some tests wait.
+WORKERS := -n 3 --dist worksteal
+
 .PHONY: demo test proofs lint types docs notebooks bench clean
 
 # Each target sets up what it needs, once, in .venv.
@@ -11,11 +14,11 @@ demo: .venv/.core
 	$(BIN)/cellprep demo $(if $(DATA),--data "$(DATA)" --on-error skip) $(if $(SIZE),--size $(SIZE)) $(if $(OUT),--out "$(OUT)")
 
 test: .venv/.dev
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(BIN)/python -m pytest -m "not slow" $(WORKERS)
 
 # Kills, clusters, large files: tests that take minutes.
 proofs: .venv/.dev
-	$(BIN)/python -m pytest -m slow -n 2
+	$(BIN)/python -m pytest -m slow $(WORKERS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check src tests benchmarks building docs/*.py examples

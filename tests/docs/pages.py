@@ -30,6 +30,7 @@ from click.testing import CliRunner
 from PIL import Image, ImageChops, ImageStat
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = ["howto/folder.md", "howto/pytorch.md", "howto/saliency.md", "tutorial.md"]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 _BLOCK = re.compile(

@@ -1,4 +1,7 @@
-"""Every block of every page runs (see `pages`); those that are not run are listed here."""
+"""Every block of every page runs (see `pages`); those that are not run are listed here.
+
+The pages that are notebooks run as such, in `test_notebooks`.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import cellprep as cp
 from cellprep.cli.demo import write_synthetic_cells
 from cellprep.synthetic import CLASS_NAMES, draw_cells
 
-from .pages import PAGES, ROOT, blocks, name, needed, run
+from .pages import NOTEBOOKS, PAGES, ROOT, blocks, name, needed, run
 
 NOT_RUN = {  # page: why each of these blocks is not run
     "CONTRIBUTING.md": ["an excerpt of a file", "excerpts of two files"],
@@ -52,6 +55,8 @@ NOT_RUN = {  # page: why each of these blocks is not run
     ],
 }
 
+_NOTEBOOKS = [ROOT / "docs" / page for page in NOTEBOOKS]
+
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> Path:
@@ -71,7 +76,7 @@ def inputs(tmp_path_factory) -> Path:
 
 
 @pytest.mark.unix("the pages show what shells of Unix print")
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", [p for p in PAGES if p not in _NOTEBOOKS], ids=name)
 def test_the_page_runs(page, inputs, tmp_path, monkeypatch) -> None:
     for library in needed(page):
         pytest.importorskip(library)

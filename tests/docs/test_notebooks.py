@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 
-from .pages import ROOT, blocks, needed, same
+from .pages import NOTEBOOKS, ROOT, blocks, needed, same
 from .test_docs import load
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("jupytext")
-
-NOTEBOOKS = ["howto/folder.md", "howto/pytorch.md", "howto/saliency.md", "tutorial.md"]
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+import zipfile
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -177,20 +178,39 @@ print(json.dumps([cp.__file__, sorted(names), digest]))
 """
 
 
+def build_wheel(project: Path) -> Path:
+    """A wheel with compiled kernels, made from a copy of the project."""
+    pytest.importorskip("hatchling")
+    project.mkdir()
+    for name in ("src", "building"):
+        skip = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / name, project / name, ignore=skip)
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, project)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel"],
+        cwd=project,
+        env={**os.environ, "CELLPREP_COMPILE": "1"},
+        check=True,
+    )
+    (made,) = (project / "dist").iterdir()
+    assert "-none-any" not in made.name  # it is for one platform
+    return made
+
+
 @pytest.mark.slow
 def test_with_a_compiled_wheel_nothing_is_compiled(tmp_path) -> None:
     site, building = tmp_path / "site", ROOT / "building"
-    skip = shutil.ignore_patterns("__pycache__", "compiled")
-    shutil.copytree(Path(cp.__file__).parent, site / "cellprep", ignore=skip)
-    wheel = site / "cellprep" / "kernels" / "compiled"
-    environment = {**os.environ, "PYTHONPATH": str(site)}
-    command = [sys.executable, building / "compile_kernels.py", wheel]
-    subprocess.run(command, env=environment, check=True)
+    with zipfile.ZipFile(build_wheel(tmp_path / "project")) as wheel:
+        wheel.extractall(site)
+    compiled_for = site / "cellprep" / "kernels" / "compiled"
     processors = [one for one in ahead.PROCESSORS if one.runs_here()]
-    assert sorted(folder.name for folder in wheel.iterdir()) == sorted(
-        one.name for one in processors
-    )
-    environment["NUMBA_CACHE_DIR"] = str(tmp_path / "cache")
+    assert {folder.name for folder in compiled_for.iterdir()} == {one.name for one in processors}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(site),
+        "NUMBA_CACHE_DIR": str(tmp_path / "cache"),
+    }
     digests = set()
     for missing in ((), ("avx512vbmi",)) if len(processors) > 1 else ((),):
         out = tmp_path / f"without {missing}"

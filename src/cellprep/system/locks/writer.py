@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import platform
-from ..paths import LOCK, WORK, fenced, remove_folder
+from ..paths import LOCK, WORK, fenced, has_folders, is_remote, remove_folder
 from .lease import Lease, lease, refuse_if_leased
 from .system_lock import NoLocksError, refuse_if_locked, system_lock
 
@@ -49,10 +49,11 @@ def only_writer(path: Path, *, is_file: bool) -> Iterator[StillWriter]:
     beside, inside = _lock_files(path)
     with ExitStack() as stack:
         locks = []
-        if path.is_file() and not is_file:  # a folder takes its place, without a lock inside
+        replaced = path.is_file()
+        if replaced and not is_file:  # a folder takes its place, without a lock inside
             stack.callback(_remove_empty, [path / WORK])
         # Both, where a folder may replace a file or the other way round.
-        if is_file or path.is_file() or beside.exists():
+        if is_file or replaced or beside.exists():
             locks.append(stack.enter_context(_locked(beside, path)))
         if path.is_dir() or not (is_file or path.is_file()):
             locks.append(stack.enter_context(_locked(inside, path)))
@@ -91,9 +92,10 @@ def lock_beside(path: Path) -> Path:
 
 @contextmanager
 def _locked(lock: Path, path: Path) -> Iterator[Lease | None]:
-    made = [folder for folder in lock.parents if folder.name == WORK or not folder.exists()]
     with ExitStack() as stack:
-        stack.callback(_remove_empty, made)
+        if not is_remote(lock) or has_folders(lock):
+            absent = (one for one in lock.parents if one.name == WORK or not one.exists())
+            stack.callback(_remove_empty, [*absent])
         try:
             if not platform.has_system_locks(lock):
                 raise NoLocksError
