@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.cellmodels.helpers import tiny
 
 
-def main(data: str, saved: str, out: str, everything: str) -> None:
+def main(data: str, saved: str, out: str) -> None:
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
     arrays = np.load(data)
     images, labels = arrays["images"], arrays["labels"]
@@ -30,9 +30,8 @@ def main(data: str, saved: str, out: str, everything: str) -> None:
         maps=cm.saliency(model, images, labels),
         predicted=cm.predict(model, images),
     )
-    if everything == "True":
-        _train(images, labels, Path(out))
-        _mixed_precision(images, labels)
+    _train(images, labels, Path(out))
+    _mixed_precision(images, labels)
 
 
 def _train(images: np.ndarray, labels: np.ndarray, out: Path) -> None:

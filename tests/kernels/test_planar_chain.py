@@ -89,6 +89,7 @@ def test_chained_operations_among_others_equal_plain_operations(seed, width) -> 
     assert np.array_equal(fast, plain)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processor", LESSER, ids=lambda processor: processor.name)
 def test_same_bytes_on_lesser_processors(processor) -> None:
     if ahead.forced() or not processor.runs_here():

@@ -128,7 +128,7 @@ def busy(span: executors.Span) -> int:
 
 
 @pytest.mark.unix("no SIGINT for other processes")
-@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("executor", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("pauses", [(0.0,), (0.01,), (0.05,), (0.02, 0.0)])
 def test_pressing_ctrl_c_again_ends_a_run_too(executor, pauses):
     process = start(interrupted_run, executor)

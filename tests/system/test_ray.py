@@ -223,7 +223,7 @@ def grouped_there(monkeypatch) -> None:
         monkeypatch.setattr(on_ray, name, value)
 
 
-@pytest.mark.parametrize("near", [None, 4])
+@pytest.mark.parametrize("near", [None, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_cluster_finds_the_duplicates_that_threads_find(
     near, images, cluster, grouped_there, monkeypatch
 ):

@@ -137,7 +137,7 @@ def test_an_error_loses_only_the_shards_in_progress(format, error, tmp_path):
     assert tree(path) == tree(tmp_path / "reference")
 
 
-@pytest.mark.parametrize("executor", ["threads", "processes"])
+@pytest.mark.parametrize("executor", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_index_is_the_same_from_new_and_from_loaded_records(executor, tmp_path):
     """The source was written by cellprep too, so that each image has a record already."""
     write(RECIPES["all"](dataset()), tmp_path / "before", rows_per_shard=7)

@@ -154,7 +154,7 @@ def test_resume_after_kill_is_byte_identical(case, server, tmp_path):
 
 
 @pytest.mark.unix("no process groups to interrupt")
-@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("executor", ["threads", pytest.param("processes", marks=pytest.mark.slow)])
 def test_the_same_command_resumes_after_ctrl_c(executor, tmp_path):
     images, labels = draw_cells([6] * 8, side=48, seed=2)
     cp.write(cp.Dataset.from_arrays(images, labels), tmp_path / "in.npz", progress=False)

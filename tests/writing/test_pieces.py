@@ -226,8 +226,14 @@ def test_pieces_with_other_columns_are_refused(large, tmp_path):
 # -- URLs and processes ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("root", ["memory", "s3"])
-@pytest.mark.parametrize("format", FOLDERS)
+@pytest.mark.parametrize(
+    ("format", "root"),
+    [
+        *((format, "memory") for format in FOLDERS),
+        ("shards", "s3"),
+        *(pytest.param(f, "s3", marks=pytest.mark.slow) for f in FOLDERS if f != "shards"),
+    ],
+)
 def test_pieces_at_a_url_are_those_on_disk(format, root, few, tmp_path, request):
     pytest.importorskip("upath")
     url = f"memory://cells/{tmp_path.name} [1]"
@@ -255,6 +261,7 @@ def test_pieces_at_a_url_are_those_on_disk(format, root, few, tmp_path, request)
     assert not [name for name in below(f"{url}/out") if name in FILES]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["shards", "folder"])
 def test_processes_use_the_same_pieces_as_threads(format, few, tmp_path):
     write(tmp_path / "threads", format)

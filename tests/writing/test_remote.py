@@ -32,6 +32,7 @@ from .helpers import MOVE, below, breaking, dataset, tree, write
 upath = pytest.importorskip("upath")
 
 FORMATS = tuple(cp.formats.FORMATS)
+OF_EACH_KIND = ("npz", "shards", "zarr")
 ALL = cp.Recipe([cp.Balance(target=3), cp.KMeansMask(), cp.RandAugment(copies=1)], seed=5)
 
 
@@ -69,7 +70,15 @@ def failing_at(monkeypatch: pytest.MonkeyPatch, moment: int, error: BaseExceptio
 # -- the same as on disk -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize(
+    ("format", "root"),
+    [
+        *((format, "memory") for format in FORMATS),
+        *((format, "s3") for format in OF_EACH_KIND),
+        *(pytest.param(f, "s3", marks=pytest.mark.slow) for f in FORMATS if f not in OF_EACH_KIND),
+    ],
+    indirect=["root"],
+)
 def test_a_write_to_a_url_has_the_bytes_of_a_local_write(format, root, tmp_path):
     one_file = cp.formats.FORMATS[format].is_file
     ending = ".npz" if one_file else ""

@@ -120,7 +120,7 @@ def test_a_folder_of_another_training_is_refused(tmp_path):
 
 
 @pytest.mark.unix("no limit for the size of files")
-@pytest.mark.parametrize("full_at", ["checkpoint", "model"])
+@pytest.mark.parametrize("full_at", ["checkpoint", pytest.param("model", marks=pytest.mark.slow)])
 def test_a_full_disk_is_reported_and_the_same_call_continues(full_at, tmp_path, uninterrupted):
     import resource
 
