@@ -3,7 +3,8 @@
     python examples/proof/tables.py FIGURE
 
 Prints Markdown: the accuracies of every row and their differences to the row without augmentation,
-the same for the ingredients, and the accuracies on other laboratories by way of predicting.
+the same for the ingredients, with and without augmentation, the accuracies on other laboratories
+by way of predicting, and all of those of the best model.
 """
 
 import json
@@ -31,8 +32,13 @@ def main(figure):
     print_differences(ladder, "no augmentation")
     print_ways(ladder)
     ingredients = measured("ingredients")
-    print_table(ingredients)
-    print_differences(ingredients, "wide")
+    alone = ingredients["row"].str.endswith("not augmented")
+    print_table(ingredients[~alone])
+    print_differences(ingredients[~alone], "wide")
+    first = ladder[(ladder["row"] == "no augmentation") & (ladder["seed"] == 0)]
+    print_table(pd.concat([first, ingredients[alone]]))
+    print_differences(pd.concat([first, ingredients[alone]]), "no augmentation")
+    print_by_way(measured("longer"))
     draw(with_adapted(ladder), Path(figure))
 
 
@@ -117,6 +123,15 @@ def print_ways(lines):
                 means = (values[f"{lab} {kind}"].mean() for kind in ("accuracy", "balanced"))
                 cells.append(" / ".join(number(round(mean, 2))[:-1] for mean in means))
             print_row(cells)
+
+
+def print_by_way(lines):
+    """All accuracies of one row, by how test images are adapted."""
+    columns = {**SETS, **{lab: f"{lab} accuracy" for lab in LABORATORIES}}
+    print_head(["test images", "seeds", *columns])
+    for way, values in lines.groupby("way", sort=False):
+        found = (values[column].dropna() for column in columns.values())
+        print_row([way, str(len(values)), *(spread(one) if len(one) else "" for one in found)])
 
 
 def with_adapted(lines):
